@@ -1,0 +1,24 @@
+.PHONY: demo test lint format bench up down lock clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+demo: .venv/ok   ## two runs at once on plain processes, verified; report in out/demo/
+	.venv/bin/fedstate demo
+test: .venv/ok   ## the whole test suite
+	.venv/bin/pytest
+lint: .venv/ok   ## format, lint and strict types
+	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
+format: .venv/ok ## put the code into its format
+	.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+up:              ## the federation in containers
+	docker compose up --detach --wait
+down:            ## stop the containers; runs, keys and state stay
+	docker compose down
+lock: .venv/ok   ## write requirements/*.txt again
+	sh requirements/lock.sh
+clean:           ## forget the local federation, results and the environment
+	rm -rf .venv .fedstate out build
+
+.venv/ok: pyproject.toml requirements/dev.txt requirements/install.sh
+	sh requirements/install.sh

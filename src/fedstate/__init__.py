@@ -1,0 +1,1 @@
+"""fedstate: Flower federations whose clients remember."""

@@ -1,0 +1,5 @@
+"""``python -m fedstate`` is the ``fedstate`` command."""
+
+from fedstate.cli import main
+
+main()

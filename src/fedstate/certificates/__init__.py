@@ -1,0 +1,1 @@
+"""Certificates and keys: a private authority, server certificates, node keys, shared secrets."""

@@ -1,0 +1,46 @@
+"""The ``fedstate`` command: one module per group of commands, joined here."""
+
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from fedstate.errors import FedstateError
+
+app = typer.Typer(
+    name="fedstate",
+    help="Flower federations whose clients remember.",
+    no_args_is_help=True,
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def version(
+    show: Annotated[
+        bool, typer.Option("--version", help="Show the versions and exit.")
+    ] = False,
+) -> None:
+    """Flower federations whose clients remember."""
+    if show:
+        names = ("fedstate", "flwr")
+        typer.echo(", ".join(f"{name} {metadata.version(name)}" for name in names))
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one sentence and exit code 1.
+
+    Raises
+    ------
+    SystemExit
+        Always: 0 on success, 1 for a ``FedstateError``, 2 for wrong usage.
+    """
+    try:
+        app()
+    except FedstateError as error:
+        typer.secho(f"fedstate: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(1)

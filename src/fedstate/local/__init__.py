@@ -1,0 +1,1 @@
+"""The federation as plain processes, for machines without Docker."""

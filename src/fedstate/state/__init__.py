@@ -1,0 +1,1 @@
+"""Client state: the typed, transactional view of a Flower ``Context``."""

@@ -1,0 +1,1 @@
+"""The node store: where a SuperNode keeps client state durably."""

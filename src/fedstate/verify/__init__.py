@@ -1,0 +1,1 @@
+"""The verifier: what the nodes hold, compared with what the server was told."""
