@@ -1,1 +1,1 @@
-"""Certificates and keys: a private authority, server certificates, node keys, shared secrets."""
+"""Certificates and keys: the authority, server certificates, node keys, shared secrets."""

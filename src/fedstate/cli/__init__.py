@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fedstate.cli import certificates, connection
 from fedstate.errors import FedstateError
 
 app = typer.Typer(
@@ -18,11 +19,15 @@ app = typer.Typer(
 )
 
 
+app.add_typer(certificates.app, name="certificates")
+app.command()(connection.connection)
+app.command()(connection.enrol)
+app.command()(connection.health)
+
+
 @app.callback()
 def version(
-    show: Annotated[
-        bool, typer.Option("--version", help="Show the versions and exit.")
-    ] = False,
+    show: Annotated[bool, typer.Option("--version", help="Show the versions and exit.")] = False,
 ) -> None:
     """Flower federations whose clients remember."""
     if show:

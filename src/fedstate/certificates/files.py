@@ -1,0 +1,36 @@
+"""Writing key material: complete or not at all, and private from the first byte."""
+
+import os
+from pathlib import Path
+
+PRIVATE = 0o600
+PUBLIC = 0o644
+
+
+def write_new(path: Path, content: bytes, mode: int) -> None:
+    """Write a file so that it exists either whole, durable and with its mode, or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write; an existing file is replaced.
+    content : bytes
+        All of the file.
+    mode : int
+        The permission bits, set before the first byte is written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

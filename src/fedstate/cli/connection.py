@@ -1,0 +1,57 @@
+"""``fedstate connection``, ``enrol`` and ``health``: the small steps between the services."""
+
+import ssl
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedstate.connection import Connection, read_connection, write_connection
+from fedstate.errors import FederationError
+
+HEALTH_SECONDS = 5.0
+
+
+def connection(
+    name: Annotated[str, typer.Argument(help="What `flwr run APP NAME` calls it.")],
+    address: Annotated[str, typer.Option(help="The SuperLink, as host:port.")],
+    root_certificates: Annotated[Path, typer.Option(help="The authority's ca.crt.")],
+    default: Annotated[bool, typer.Option(help="Use it where no name is given.")] = True,
+) -> None:
+    """Write a SuperLink connection into Flower's configuration ($FLWR_HOME/config.toml)."""
+    file = write_connection(Connection(name, address, root_certificates), default=default)
+    typer.echo(f"Connection '{name}' to {address} is in {file}.")
+
+
+def enrol(
+    public_keys: Annotated[list[Path], typer.Argument(help="SuperNodes' node.pub files.")],
+    superlink: Annotated[str | None, typer.Option(help="A connection's name.")] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the SuperLink.")] = 60.0,
+) -> None:
+    """Register SuperNodes' public keys at the SuperLink; registered ones stay registered."""
+    # Control pulls in flwr; the other two commands need not wait for it.
+    from fedstate.flower.control import control, wait_for_superlink
+
+    target = read_connection(superlink)
+    wait_for_superlink(target, wait)
+    with control(target) as link:
+        for public_key in public_keys:
+            new = link.register(public_key)
+            typer.echo(f"{public_key}: {'registered' if new else 'was registered already'}")
+
+
+def health(
+    url: Annotated[str, typer.Argument(help="For example https://localhost:8000/health.")],
+    root_certificates: Annotated[Path, typer.Option(help="The authority's ca.crt.")],
+) -> None:
+    """Ask a SuperLink or SuperNode over TLS whether it is well; exit code 1 if it is not."""
+    if not url.startswith("https://"):
+        raise FederationError(f"'{url}' is not an https:// address.")
+    try:
+        context = ssl.create_default_context(cafile=str(root_certificates))
+        with urllib.request.urlopen(url, timeout=HEALTH_SECONDS, context=context) as reply:  # noqa: S310  (checked above)
+            typer.echo(f"{url}: {reply.status}")
+    except (OSError, urllib.error.URLError) as error:
+        raise FederationError(f"{url} is not well: {error}") from None

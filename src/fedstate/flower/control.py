@@ -1,0 +1,185 @@
+"""The SuperLink's Control API: runs, nodes, and registering a node's key.
+
+``flwr list`` and ``flwr supernode register`` say the same, but start for two seconds each, which
+is too long for a loop that watches runs and for a container that registers keys at start-up.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+# Messages of the Control API, its client, and the version header that it insists on: flwr
+# exports none of them publicly.
+from flwr.proto.control_pb2 import ListNodesRequest, ListRunsRequest, RegisterNodeRequest
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.proto.run_pb2 import Run
+from flwr.supercore.control import ControlHttpClient
+from flwr.supercore.error import ApiErrorCode, FlowerError
+from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+
+from fedstate.connection import Connection
+from fedstate.errors import CertificateError, FederationError
+
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Node:
+    """A registered SuperNode, by its id and the public key that it is known by."""
+
+    node_id: int
+    public_key: bytes
+    online: bool
+
+
+class Control:
+    """A client of one SuperLink's Control API."""
+
+    def __init__(self, client: ControlHttpClient, address: str) -> None:
+        self._client = client
+        self._address = address
+
+    def run_status(self, run_id: int) -> str:
+        """Return a run's status as ``flwr list`` shows it, such as ``finished:completed``."""
+        with self._errors():
+            runs = self._client.ListRuns(ListRunsRequest(run_id=run_id)).run_dict
+        return _status(runs[run_id])
+
+    def run_statuses(self) -> dict[int, str]:
+        """Return the status of every run that the SuperLink knows."""
+        with self._errors():
+            runs = self._client.ListRuns(ListRunsRequest()).run_dict
+        return {run_id: _status(run) for run_id, run in runs.items()}
+
+    def nodes(self) -> list[Node]:
+        """Return the registered SuperNodes."""
+        with self._errors():
+            infos = self._client.ListNodes(ListNodesRequest()).nodes_info
+        return [_node(info) for info in infos]
+
+    def register(self, public_key_file: Path) -> bool:
+        """Register a SuperNode's public key.
+
+        Returns
+        -------
+        bool
+            True if it is new, False if it was registered already.
+
+        Raises
+        ------
+        CertificateError
+            If the file holds no public key that Flower takes.
+        FederationError
+            If the SuperLink refuses it.
+        """
+        public_key = load_public_key(public_key_file)
+        try:
+            self._client.RegisterNode(RegisterNodeRequest(public_key=public_key))
+        except httpx.HTTPStatusError as error:
+            refusal = FlowerError.from_json(error.response.text)
+            if refusal and refusal.code == ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:
+                return False
+            reason = refusal.message if refusal else error
+            raise FederationError(
+                f"The SuperLink at {self._address} refused {public_key_file}: {reason}."
+            ) from None
+        return True
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPStatusError as error:
+            refusal = FlowerError.from_json(error.response.text)
+            reason = refusal.message if refusal else error
+            raise FederationError(f"The SuperLink at {self._address} says: {reason}") from None
+        except httpx.TransportError as error:
+            raise FederationError(
+                f"The SuperLink at {self._address} cannot be reached ({error}); "
+                "check that it runs and that its certificate is signed by the given authority."
+            ) from None
+
+
+@contextmanager
+def control(connection: Connection) -> Iterator[Control]:
+    """Open the Control API of a SuperLink.
+
+    Raises
+    ------
+    CertificateError
+        If the connection's root certificates are missing.
+    """
+    if not connection.root_certificates.is_file():
+        raise CertificateError(
+            f"The root certificates {connection.root_certificates} of connection "
+            f"'{connection.name}' are missing."
+        )
+    client = ControlHttpClient.from_server_address(
+        connection.address,
+        insecure=False,
+        root_certificates=connection.root_certificates.read_bytes(),
+        interceptors=[RuntimeVersionHttpInterceptor(component_name="fedstate")],
+    )
+    try:
+        yield Control(client, connection.address)
+    finally:
+        client.close()
+
+
+def wait_for_superlink(connection: Connection, seconds: float) -> None:
+    """Wait until a SuperLink answers.
+
+    Raises
+    ------
+    FederationError
+        If it does not within ``seconds``; the message has the last reason.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with control(connection) as superlink:
+                superlink.nodes()
+                return
+        except FederationError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_SECONDS)
+
+
+def load_public_key(file: Path) -> bytes:
+    """Read an OpenSSH public key in the form in which the SuperLink keeps it.
+
+    Raises
+    ------
+    CertificateError
+        If the file is missing or holds no elliptic-curve public key.
+    """
+    try:
+        key = serialization.load_ssh_public_key(file.read_bytes())
+    except FileNotFoundError:
+        raise CertificateError(
+            f"The public key {file} is missing; `fedstate certificates node` makes it."
+        ) from None
+    except ValueError:
+        raise CertificateError(f"{file} is not an OpenSSH public key.") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise CertificateError(
+            f"{file} is not an elliptic-curve key, which is the only kind that Flower takes."
+        )
+    return public_key_to_bytes(key)
+
+
+def _status(run: Run) -> str:
+    status = run.status.status
+    return f"{status}:{run.status.sub_status}" if run.status.sub_status else status
+
+
+def _node(info: NodeInfo) -> Node:
+    return Node(info.node_id, info.public_key, info.status == "online")
