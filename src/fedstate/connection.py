@@ -26,7 +26,9 @@ def flwr_home() -> Path:
     return Path(os.environ.get("FLWR_HOME") or Path.home() / ".flwr")
 
 
-def write_connection(connection: Connection, *, default: bool = False) -> Path:
+def write_connection(
+    connection: Connection, *, default: bool = False, home: Path | None = None
+) -> Path:
     """Put a connection into Flower's configuration; other connections stay as they are.
 
     Parameters
@@ -35,13 +37,15 @@ def write_connection(connection: Connection, *, default: bool = False) -> Path:
         The connection; one of the same name is replaced.
     default : bool
         Whether ``flwr run APP`` without a name uses it.
+    home : Path, optional
+        Flower's directory; without it, ``flwr_home()``.
 
     Returns
     -------
     Path
         The configuration file.
     """
-    file = flwr_home() / "config.toml"
+    file = (home or flwr_home()) / "config.toml"
     config = _read(file) if file.exists() else {}
     superlinks = config.setdefault("superlink", {})
     superlinks[connection.name] = {

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fedstate.cli import certificates, connection
+from fedstate.cli import certificates, connection, verify
 from fedstate.errors import FedstateError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(certificates.app, name="certificates")
 app.command()(connection.connection)
 app.command()(connection.enrol)
 app.command()(connection.health)
+app.command()(verify.verify)
 
 
 @app.callback()

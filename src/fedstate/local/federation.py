@@ -1,0 +1,274 @@
+"""A SuperLink, SuperNodes and their executors as processes on this machine.
+
+The same federation as the containers': TLS everywhere, node authentication, and `process`
+isolation with every app in an executor of its own.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fedstate.certificates.authority import ensure_authority, ensure_server_certificate
+from fedstate.certificates.keys import ensure_node_key, ensure_secret
+from fedstate.connection import Connection, write_connection
+from fedstate.errors import FederationError, SettingError
+from fedstate.flower.control import control, load_public_key
+from fedstate.local.process import Process, check_port, free_port
+
+HOSTS = ("127.0.0.1", "localhost")
+CONNECTION_NAME = "local"
+START_SECONDS = 90.0
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The commands that a federation is made of; the default is stock Flower."""
+
+    superlink: Sequence[str] = ("flower-superlink",)
+    supernode: Sequence[str] = ("flower-supernode",)
+    serverapp_executor: Sequence[str] = ("flower-superexec",)
+    clientapp_executor: Sequence[str] = ("flower-superexec",)
+
+
+@dataclass(frozen=True)
+class LocalNode:
+    """A SuperNode and its executor, with everything that is this node's alone."""
+
+    number: int
+    directory: Path
+    supernode: Process
+    executor: Process
+    port: int
+
+    @property
+    def public_key(self) -> bytes:
+        """The node's public key, as the SuperLink keeps it."""
+        return load_public_key(self.directory / "node.pub")
+
+
+class Federation:
+    """A federation on this machine, usable as a context manager.
+
+    Parameters
+    ----------
+    directory : Path
+        Where keys, certificates, databases, logs and the records of runs are; what is there is
+        used again.
+    nodes : int
+        How many SuperNodes.
+    port : int, optional
+        The SuperLink's port; without it, a free one.
+    programs : Programs
+        What to start.
+    progress : callable
+        Is told of each step.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        nodes: int = 3,
+        port: int | None = None,
+        programs: Programs | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        if nodes < 1:
+            raise SettingError(f"A federation of {nodes} nodes cannot be; ask for 1 or more.")
+        self.directory = directory.resolve()
+        self.port = port or free_port()
+        self._progress = progress
+        self._programs = programs or Programs()
+        self._authority = self.directory / "authority"
+        self._link_directory = self.directory / "superlink"
+        self.root_certificates = self._link_directory / "ca.crt"
+        self.connection = Connection(
+            CONNECTION_NAME, f"127.0.0.1:{self.port}", self.root_certificates
+        )
+        self.superlink = self._superlink()
+        self.serverapp_executor = self._executor(
+            "the ServerApp's executor",
+            self._programs.serverapp_executor,
+            self._link_directory,
+            self.port,
+        )
+        self.nodes = [self._node(number, nodes) for number in range(1, nodes + 1)]
+
+    @property
+    def runs_directory(self) -> Path:
+        """Where the records of runs are."""
+        return self.directory / "runs"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which ``flwr`` and ``fedstate`` find this federation."""
+        return {
+            **_environment(self.directory / "flwr"),
+            "FEDSTATE_RUNS": str(self.runs_directory),
+        }
+
+    def start(self) -> None:
+        """Start everything and wait until every SuperNode is connected.
+
+        Raises
+        ------
+        FederationError
+            If a port is taken, a process does not start, or a SuperNode does not connect; the
+            message names it. What was started by then is stopped.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything, apps first, the SuperLink last."""
+        for node in self.nodes:
+            node.executor.stop()
+        for node in self.nodes:
+            node.supernode.stop()
+        self.serverapp_executor.stop()
+        self.superlink.stop()
+
+    def wait_until_connected(self, seconds: float = START_SECONDS) -> None:
+        """Wait until every SuperNode is connected to the SuperLink.
+
+        Raises
+        ------
+        FederationError
+            If one is not within ``seconds``; the message names it and shows its log.
+        """
+        deadline = time.monotonic() + seconds
+        with control(self.connection) as link:
+            while True:
+                online = {node.public_key for node in link.nodes() if node.online}
+                missing = [node for node in self.nodes if node.public_key not in online]
+                if not missing:
+                    return
+                lost = [node for node in missing if not node.supernode.running]
+                if lost or time.monotonic() > deadline:
+                    node = (lost or missing)[0]
+                    raise FederationError(
+                        f"{node.supernode.name} did not connect to the SuperLink within "
+                        f"{seconds:.0f} s. {node.supernode.log_end()}"
+                    )
+                time.sleep(POLL_SECONDS)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        self._progress("making certificates and keys")
+        check_port(self.port)
+        self._make_certificates()
+        write_connection(self.connection, default=True, home=self.directory / "flwr")
+        self._progress("starting the SuperLink")
+        self.superlink.start()
+        self.superlink.wait_until_healthy(self.port, self.root_certificates, START_SECONDS)
+        self.serverapp_executor.start()
+        self._progress(f"starting {len(self.nodes)} SuperNodes")
+        with control(self.connection) as link:
+            for node in self.nodes:
+                link.register(node.directory / "node.pub")
+        for node in self.nodes:
+            node.supernode.start()
+        for node in self.nodes:
+            node.supernode.wait_until_healthy(node.port, self.root_certificates, START_SECONDS)
+            node.executor.start()
+        self.wait_until_connected()
+
+    def _make_certificates(self) -> None:
+        authority = ensure_authority(self._authority)
+        directories = [self._link_directory, *(node.directory for node in self.nodes)]
+        for directory in directories:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            ensure_server_certificate(directory, authority, HOSTS)
+            ensure_secret(directory / "superexec.secret")
+        for node in self.nodes:
+            ensure_node_key(node.directory)
+
+    def _superlink(self) -> Process:
+        here = self._link_directory
+        command = [
+            *_program(self._programs.superlink),
+            *_tls(here, self.port),
+            *("--database", str(here / "superlink.db")),
+            "--enable-supernode-auth",
+            "--disable-runtime-dependency-installation",
+        ]
+        return Process("the SuperLink", command, _environment(here / "flwr"), here / "log")
+
+    def _node(self, number: int, count: int) -> LocalNode:
+        here, port = self.directory / f"node-{number}", free_port()
+        name = f"SuperNode {number}"
+        command = [
+            *_program(self._programs.supernode),
+            *("--superlink", self.connection.address),
+            *("--root-certificates", str(self.root_certificates)),
+            *("--auth-supernode-private-key", str(here / "node.key")),
+            *("--node-config", f"partition-id={number - 1} num-partitions={count}"),
+            *_tls(here, port),
+        ]
+        supernode = Process(name, command, _environment(here / "flwr"), here / "log")
+        executor = self._executor(
+            f"{name}'s executor", self._programs.clientapp_executor, here, port
+        )
+        return LocalNode(number, here, supernode, executor, port)
+
+    def _executor(self, name: str, program: Sequence[str], owner: Path, port: int) -> Process:
+        command = [
+            *_program(program),
+            *("--runtime-api-address", f"127.0.0.1:{port}"),
+            *("--root-certificates", str(self.root_certificates)),
+            *("--superexec-auth-secret-file", str(owner / "superexec.secret")),
+        ]
+        environment = {
+            **_environment(owner / "executor" / "flwr"),
+            "FEDSTATE_RUNS": str(self.runs_directory),
+            "FEDSTATE_ENGINE": "processes",
+        }
+        return Process(name, command, environment, owner / "executor" / "log")
+
+
+def _tls(directory: Path, port: int) -> list[str]:
+    """Return the options that a SuperLink and a SuperNode share for serving their API."""
+    return [
+        *("--host", "127.0.0.1", "--port", str(port), "--isolation", "process"),
+        *("--ssl-certfile", str(directory / "server.crt")),
+        *("--ssl-keyfile", str(directory / "server.key")),
+        *("--ssl-ca-certfile", str(directory / "ca.crt")),
+        *("--superexec-auth-secret-file", str(directory / "superexec.secret")),
+    ]
+
+
+def _program(command: Sequence[str]) -> list[str]:
+    """Find the program beside the running Python: nobody has to activate the environment."""
+    return [str(Path(sys.executable).parent / command[0]), *command[1:]]
+
+
+def _environment(flwr_home: Path) -> dict[str, str]:
+    programs = str(Path(sys.executable).parent)
+    return {
+        **os.environ,
+        "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "FLWR_HOME": str(flwr_home),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }

@@ -1,0 +1,92 @@
+"""Starting runs with ``flwr run`` and waiting for them."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from fedstate.errors import FederationError
+from fedstate.flower.control import control
+from fedstate.local.federation import Federation
+
+SUBMIT_SECONDS = 120.0
+POLL_SECONDS = 0.5
+
+
+def submit(
+    federation: Federation, app: Path, run_config: Mapping[str, int | float | str] | None = None
+) -> int:
+    """Start a run with the stock ``flwr run``.
+
+    Parameters
+    ----------
+    federation : Federation
+        Where it runs.
+    app : Path
+        The Flower App's directory.
+    run_config : mapping, optional
+        Overrides of the app's run config.
+
+    Returns
+    -------
+    int
+        The run's id.
+
+    Raises
+    ------
+    FederationError
+        If ``flwr run`` refuses it, with what it says.
+    """
+    pairs = " ".join(f"{key}={_toml(value)}" for key, value in (run_config or {}).items())
+    command = ["flwr", "run", str(app), federation.connection.name, "--format", "json"]
+    answer = subprocess.run(
+        [*command, *(["--run-config", pairs] if pairs else [])],
+        env=federation.environment,
+        capture_output=True,
+        text=True,
+        timeout=SUBMIT_SECONDS,
+        check=False,
+    )
+    try:
+        return int(json.loads(answer.stdout)["run-id"])
+    except (ValueError, KeyError):
+        said = (answer.stdout + answer.stderr).strip()
+        raise FederationError(f"`{' '.join(command)}` did not start a run: {said}") from None
+
+
+def wait_for_runs(
+    federation: Federation,
+    run_ids: Sequence[int],
+    seconds: float,
+    progress: Callable[[dict[int, str]], None] = lambda _: None,
+) -> dict[int, str]:
+    """Wait until runs have finished, however they ended.
+
+    Returns
+    -------
+    dict of int to str
+        The status of each, such as ``finished:completed``.
+
+    Raises
+    ------
+    FederationError
+        If they are not finished within ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    with control(federation.connection) as link:
+        while True:
+            statuses = {run_id: link.run_status(run_id) for run_id in run_ids}
+            progress(statuses)
+            if all(status.startswith("finished") for status in statuses.values()):
+                return statuses
+            if time.monotonic() > deadline:
+                raise FederationError(
+                    f"After {seconds:.0f} s the runs are still not finished: {statuses}; "
+                    f"the logs are in {federation.directory}."
+                )
+            time.sleep(POLL_SECONDS)
+
+
+def _toml(value: float | str) -> str:
+    return json.dumps(value)
