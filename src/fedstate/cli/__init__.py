@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fedstate.cli import certificates, connection, verify
+from fedstate.cli import certificates, connection, demo, local, verify
 from fedstate.errors import FedstateError
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ app = typer.Typer(
 
 
 app.add_typer(certificates.app, name="certificates")
+app.add_typer(local.app, name="local")
+app.command()(demo.demo)
 app.command()(connection.connection)
 app.command()(connection.enrol)
 app.command()(connection.health)

@@ -106,6 +106,12 @@ class Federation:
         return self.directory / "runs"
 
     @property
+    def processes(self) -> list[Process]:
+        """Everything that runs, in the order of starting."""
+        pairs = [process for node in self.nodes for process in (node.supernode, node.executor)]
+        return [self.superlink, self.serverapp_executor, *pairs]
+
+    @property
     def environment(self) -> dict[str, str]:
         """The environment in which ``flwr`` and ``fedstate`` find this federation."""
         return {
@@ -130,12 +136,8 @@ class Federation:
 
     def stop(self) -> None:
         """Stop everything, apps first, the SuperLink last."""
-        for node in self.nodes:
-            node.executor.stop()
-        for node in self.nodes:
-            node.supernode.stop()
-        self.serverapp_executor.stop()
-        self.superlink.stop()
+        for process in reversed(self.processes):
+            process.stop()
 
     def wait_until_connected(self, seconds: float = START_SECONDS) -> None:
         """Wait until every SuperNode is connected to the SuperLink.

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -88,6 +89,9 @@ class Report:
             title=f"run {run.run_id}, {self.statuses[run.run_id]}, on {run.engine}",
             title_justify="left",
             title_style="bold",
+            box=box.SIMPLE,
+            padding=(0, 1),
+            pad_edge=False,
         )
         table.add_column("Node", no_wrap=True)
         for column in ("Partition", "Rounds", "History", "Last loss"):

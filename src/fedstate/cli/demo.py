@@ -1,0 +1,33 @@
+"""``fedstate demo``: the main job in one command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fedstate.interrupts import terminate_as_interrupt
+
+
+def demo(
+    app: Annotated[Path, typer.Option(help="The Flower App.")] = Path("app"),
+    output: Annotated[Path, typer.Option(help="Where the results go.")] = Path("out/demo"),
+    nodes: Annotated[int, typer.Option(help="How many SuperNodes.")] = 3,
+    rounds: Annotated[int, typer.Option(help="How many rounds each run has.")] = 5,
+) -> None:
+    """Start a federation, two runs at once, verify them, and show the result."""
+    from fedstate.demo import run_demo
+
+    console = Console()
+    with terminate_as_interrupt():
+        try:
+            report = run_demo(
+                app, output, nodes=nodes, rounds=rounds, seeds=(1, 2), console=console
+            )
+        except KeyboardInterrupt:
+            console.print("Interrupted; everything is stopped.")
+            raise typer.Exit(130) from None
+    console.print(report.to_table())
+    console.print(f"{output}/report.json and {output}/loss.png are written.")
+    if not report.passed:
+        raise typer.Exit(1)

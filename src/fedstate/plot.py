@@ -1,0 +1,50 @@
+"""The loss plot: one line for each run and node."""
+
+from pathlib import Path
+
+from fedstate.errors import FedstateError
+from fedstate.verify.report import Report
+
+LINE_STYLES = ("-", "--", ":", "-.")
+
+
+def plot_losses(report: Report, file: Path) -> None:
+    """Draw each node's remembered loss history, run by run, into a PNG file.
+
+    Raises
+    ------
+    FedstateError
+        If matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise FedstateError(
+            "The loss plot needs matplotlib; install it with: pip install 'fedstate[plot]'."
+        ) from None
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for colour, run in enumerate(report.runs):
+        for style, holding in enumerate(sorted(run.holdings, key=lambda one: one.partition_id)):
+            rounds = [entry.round for entry in holding.entries]
+            axes.plot(
+                rounds,
+                holding.history[: len(rounds)],
+                marker="o",
+                color=f"C{colour}",
+                linestyle=LINE_STYLES[style % len(LINE_STYLES)],
+                label=f"run …{run.run_id[-4:]}, partition {holding.partition_id}",
+            )
+    axes.set(
+        title="What each client remembers: its training loss, round by round",
+        xlabel="round",
+        ylabel="training loss",
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(ncols=max(1, len(report.runs)))
+    figure.savefig(file, dpi=120)
+    plt.close(figure)
