@@ -52,6 +52,8 @@ def write_connection(
         "address": connection.address,
         "root-certificates": str(connection.root_certificates.resolve()),
     }
+    # `flwr run APP simulation` runs the same app in Flower's Simulation Engine on this machine.
+    superlinks.setdefault("simulation", {"address": ":local:"})
     if default:
         superlinks["default"] = connection.name
     write_new(file, tomli_w.dumps(config).encode(), PUBLIC)

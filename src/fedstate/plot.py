@@ -43,7 +43,9 @@ def plot_losses(report: Report, file: Path) -> None:
         xlabel="round",
         ylabel="training loss",
     )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    # Half a round more on both sides: a single round would otherwise be labelled in fractions.
+    axes.set_xlim(0.5, max(run.rounds for run in report.runs) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.legend(ncols=max(1, len(report.runs)))
     figure.savefig(file, dpi=120)

@@ -1,0 +1,58 @@
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedstate.certificates.authority import ensure_authority
+from fedstate.errors import FederationError
+from fedstate.local.process import Process, check_port, free_port
+from tests.waiting import wait_until
+
+
+def test_a_taken_port_is_said_with_its_number() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(FederationError, match=f"Port {port} .* cannot be used"):
+            check_port(port)
+
+
+def test_a_free_port_can_be_used() -> None:
+    check_port(free_port())
+
+
+def test_a_program_that_ends_while_starting_is_said_with_its_log(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "print('no room'); raise SystemExit(3)"]
+    process = Process("the SuperLink", command, dict(os.environ), tmp_path / "log")
+    process.start()
+    ensure_authority(tmp_path)
+    with pytest.raises(FederationError, match=r"(?s)the SuperLink ended while.*no room"):
+        process.wait_until_healthy(free_port(), tmp_path / "ca.crt", 30)
+
+
+def test_stopping_ends_what_the_program_started(tmp_path: Path) -> None:
+    code = (
+        "import subprocess, sys, time;"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+        "print(child.pid, flush=True); time.sleep(600)"
+    )
+    process = Process(
+        "a parent", [sys.executable, "-c", code], dict(os.environ), tmp_path / "log"
+    )
+    process.start()
+    log = tmp_path / "log"
+    wait_until(lambda: log.read_text().endswith("\n"))
+    child = int(log.read_text())
+    process.stop()
+    assert not process.running
+    wait_until(lambda: not _alive(child))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
