@@ -94,7 +94,7 @@ class Report:
             pad_edge=False,
         )
         table.add_column("Node", no_wrap=True)
-        for column in ("Partition", "Rounds", "History", "Last loss"):
+        for column in ("Part", "Rounds", "History", "Loss"):
             table.add_column(column, justify="right")
         table.add_column("State", no_wrap=True)
         table.add_column("Verdict")

@@ -1,0 +1,89 @@
+"""Starting and stopping a federation: what is started is stopped, and what fails is named."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fedstate.errors import FederationError
+from fedstate.local.federation import Federation, Programs
+from tests.stack.conftest import PROGRAMS, ROOT, command
+from tests.waiting import wait_until
+
+DEMO_SECONDS = 290.0
+
+
+def test_a_node_that_does_not_connect_is_named(tmp_path: Path) -> None:
+    with Federation(tmp_path, nodes=2) as federation:
+        federation.nodes[1].supernode.stop()
+        with pytest.raises(FederationError, match="SuperNode 2 did not connect"):
+            federation.wait_until_connected(seconds=1)
+
+
+def test_a_program_that_does_not_start_is_named_and_the_rest_stopped(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, nodes=1, programs=Programs(supernode=("flwr", "new")))
+    with pytest.raises(FederationError, match="SuperNode 1 ended while starting"):
+        federation.start()
+    assert not any(process.running for process in federation.processes)
+
+
+def test_keys_and_registrations_survive_a_restart(tmp_path: Path) -> None:
+    with Federation(tmp_path, nodes=1) as federation:
+        key = federation.nodes[0].public_key
+    with Federation(tmp_path, nodes=1) as federation:
+        assert federation.nodes[0].public_key == key
+
+
+def test_the_demo_passes_and_leaves_its_results(tmp_path: Path) -> None:
+    answer = command(
+        "fedstate",
+        "demo",
+        "--rounds",
+        "2",
+        "--output",
+        tmp_path,
+        environment={},
+        seconds=DEMO_SECONDS,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["passed"] is True
+    assert len(report["runs"]) == 2
+    for run in report["runs"]:
+        assert [len(node["entries"]) for node in run["nodes"]] == [2, 2, 2]
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert _of_directory(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_stops_everything(tmp_path: Path, number: signal.Signals) -> None:
+    with (tmp_path / "output").open("wb") as output:
+        demo = subprocess.Popen(
+            [PROGRAMS / "fedstate", "demo", "--output", tmp_path],
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    wait_until(lambda: (tmp_path / "federation" / "node-1" / "log").exists(), 60)
+    assert _of_directory(tmp_path), "the federation's processes are there"
+    demo.send_signal(number)
+    assert demo.wait(60) == 130
+    assert _of_directory(tmp_path) == []
+    assert "Traceback" not in (tmp_path / "output").read_text()
+
+
+def _of_directory(directory: Path) -> list[str]:
+    """Return the commands of running processes that name a directory."""
+    commands = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if str(directory) in line:
+                commands.append(line)
+    return commands
