@@ -1,14 +1,17 @@
-"""Ending in order: SIGTERM unwinds the program just as Ctrl-C does."""
+"""Ending in order: whatever was started is stopped, also when a signal comes in between."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextmanager
 def terminate_as_interrupt() -> Iterator[None]:
-    """Turn SIGTERM into ``KeyboardInterrupt``, so that whatever was started is stopped."""
+    """Turn SIGTERM into ``KeyboardInterrupt``, so that it unwinds the program as Ctrl-C does."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -18,3 +21,27 @@ def terminate_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the block is done.
+
+    An interrupt between starting a process and remembering it, or while stopping one of several,
+    would leave processes behind that nobody stops.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python runs signal handlers in the main thread alone
+        return
+    held: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda received, _: held.append(received))
+        for number in _SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])

@@ -54,6 +54,13 @@ class Broken(ClientApp):
         return reply
 """
 
+# No step succeeds.
+FAILING = """
+class Broken(ClientApp):
+    def __call__(self, message, context):
+        raise ValueError("no data today")
+"""
+
 
 def broken_app(directory: Path, kind: str) -> Path:
     """Write a copy of the app whose ClientApp is wrapped by ``kind``; return its directory."""

@@ -1,11 +1,13 @@
 """Runs of the real app on a real federation: state persists, and runs stay apart."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from fedstate.local.federation import Federation
 from fedstate.local.runs import submit, wait_for_runs
+from tests.stack.broken import FAILING, broken_app
 from tests.stack.conftest import APP, command
 
 NODES = 3
@@ -83,10 +85,12 @@ def test_too_few_nodes_end_a_run_after_a_bounded_wait(federation: Federation) ->
     assert "3 of the 4 nodes that 'min-nodes' asks for are connected after 1 s" in log
 
 
-def test_nodes_that_cannot_train_fail_the_run_with_their_reason(federation: Federation) -> None:
-    # With so small an alpha no draw gives every node enough images.
-    run_id = submit(federation, APP, {"dirichlet-alpha": 0.0001, "min-nodes": NODES})
+def test_nodes_that_cannot_train_fail_the_run_with_their_reason(
+    federation: Federation, tmp_path: Path
+) -> None:
+    app = broken_app(tmp_path, FAILING)
+    run_id = submit(federation, app, {"min-nodes": NODES})
     assert wait_for_runs(federation, [run_id], RUN_SECONDS) == {run_id: "finished:failed"}
     log = command("flwr", "log", "--show", str(run_id), environment=federation.environment).stdout
     assert "No node trained in round 1" in log
-    assert "raise dirichlet-alpha or use fewer nodes" in log
+    assert "no data today" in log

@@ -18,6 +18,7 @@ from fedstate.certificates.keys import ensure_node_key, ensure_secret
 from fedstate.connection import Connection, write_connection
 from fedstate.errors import FederationError, SettingError
 from fedstate.flower.control import control, load_public_key
+from fedstate.interrupts import uninterrupted
 from fedstate.local.process import Process, check_port, free_port
 
 HOSTS = ("127.0.0.1", "localhost")
@@ -136,8 +137,9 @@ class Federation:
 
     def stop(self) -> None:
         """Stop everything, apps first, the SuperLink last."""
-        for process in reversed(self.processes):
-            process.stop()
+        with uninterrupted():
+            for process in reversed(self.processes):
+                process.stop()
 
     def wait_until_connected(self, seconds: float = START_SECONDS) -> None:
         """Wait until every SuperNode is connected to the SuperLink.

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fedstate.errors import FederationError
+from fedstate.interrupts import uninterrupted
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 15.0
@@ -62,7 +63,7 @@ class Process:
     def start(self) -> None:
         """Start the program, in a process group of its own."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        with self.log_file.open("ab") as log:
+        with self.log_file.open("ab") as log, uninterrupted():
             self._popen = subprocess.Popen(
                 self._command,
                 env=self._environment,
