@@ -6,8 +6,9 @@ lock() {
     output=$1; shift
     .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-annotate --custom-compile-command 'make lock' \
-        --output-file "requirements/$output" pyproject.toml "$@"
+        --output-file "requirements/$output" "$@"
 }
-lock node.txt
-lock executor.txt --extra app --overrides requirements/overrides.txt
-lock dev.txt --extra dev
+lock build.txt --group build
+lock node.txt pyproject.toml
+lock executor.txt pyproject.toml --extra app --overrides requirements/overrides.txt
+lock dev.txt pyproject.toml --extra dev
