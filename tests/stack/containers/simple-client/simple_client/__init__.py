@@ -1,0 +1,1 @@
+"""The SimpleClient of Flower's guide to stateful ClientApps."""
