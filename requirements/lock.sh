@@ -11,4 +11,5 @@ lock() {
 lock build.txt --group build
 lock node.txt pyproject.toml
 lock executor.txt pyproject.toml --extra app --overrides requirements/overrides.txt
+lock executor-gpu.txt pyproject.toml --extra gpu --overrides requirements/overrides.txt
 lock dev.txt pyproject.toml --extra dev
