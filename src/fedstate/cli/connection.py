@@ -1,17 +1,12 @@
 """``fedstate connection``, ``enrol`` and ``health``: the small steps between the services."""
 
-import ssl
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fedstate.connection import Connection, read_connection, write_connection
-from fedstate.errors import FederationError
-
-HEALTH_SECONDS = 5.0
+from fedstate.health import check_health
 
 
 def connection(
@@ -47,11 +42,4 @@ def health(
     root_certificates: Annotated[Path, typer.Option(help="The authority's ca.crt.")],
 ) -> None:
     """Ask a SuperLink or SuperNode over TLS whether it is well; exit code 1 if it is not."""
-    if not url.startswith("https://"):
-        raise FederationError(f"'{url}' is not an https:// address.")
-    try:
-        context = ssl.create_default_context(cafile=str(root_certificates))
-        with urllib.request.urlopen(url, timeout=HEALTH_SECONDS, context=context) as reply:  # noqa: S310  (checked above)
-            typer.echo(f"{url}: {reply.status}")
-    except (OSError, urllib.error.URLError) as error:
-        raise FederationError(f"{url} is not well: {error}") from None
+    typer.echo(f"{url}: {check_health(url, root_certificates)}")

@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 
 from fedstate.errors import EvidenceError
-from fedstate.server.recording import runs_directory
 from fedstate.verify.evidence import RunEvidence, read_runs
 from fedstate.verify.report import verify as verify_runs
 
@@ -35,6 +34,9 @@ def verify(
     form: Annotated[Format, typer.Option("--format", help="A table, or JSON.")] = Format.TABLE,
 ) -> None:
     """Compare what the nodes hold with what the server was told; exit code 1 if they differ."""
+    # It pulls in flwr, for which a container's health check must not wait.
+    from fedstate.server.recording import runs_directory
+
     evidence = read_runs(runs or runs_directory(), run_ids)
     report = verify_runs(evidence, _statuses(evidence, superlink))
     if form is Format.JSON:

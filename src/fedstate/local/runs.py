@@ -5,23 +5,40 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
+from fedstate.connection import Connection
 from fedstate.errors import FederationError
 from fedstate.flower.control import control
-from fedstate.local.federation import Federation
 
 SUBMIT_SECONDS = 120.0
 POLL_SECONDS = 0.5
 
 
+class Reachable(Protocol):
+    """A federation that runs can be started on, in processes or in containers."""
+
+    @property
+    def directory(self) -> Path:
+        """Where to look when a run does not end."""
+
+    @property
+    def connection(self) -> Connection:
+        """The SuperLink's connection."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment in which ``flwr`` finds that connection."""
+
+
 def submit(
-    federation: Federation, app: Path, run_config: Mapping[str, int | float | str] | None = None
+    federation: Reachable, app: Path, run_config: Mapping[str, int | float | str] | None = None
 ) -> int:
     """Start a run with the stock ``flwr run``.
 
     Parameters
     ----------
-    federation : Federation
+    federation : Reachable
         Where it runs.
     app : Path
         The Flower App's directory.
@@ -56,7 +73,7 @@ def submit(
 
 
 def wait_for_runs(
-    federation: Federation,
+    federation: Reachable,
     run_ids: Sequence[int],
     seconds: float,
     progress: Callable[[dict[int, str]], None] = lambda _: None,

@@ -1,6 +1,7 @@
 """Ask every node once a round, and fail the run unless each list grew by exactly one number."""
 
 import time
+from typing import cast
 
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.serverapp import Grid, ServerApp
@@ -20,12 +21,12 @@ def main(grid: Grid, context: Context) -> None:
             for node in nodes
         ]
         for reply in grid.send_and_receive(messages):
-            node = reply.metadata.src_node_id
-            state = reply.content["state"]
-            print(f"round {server_round} node {node} n_val {state['n_val']}")  # noqa: T201
-            if state["n_val"][:-1] != held[node] or state["run"] != str(context.run_id):
-                raise RuntimeError(f"node {node} held {held[node]}, now {state}")
-            held[node] = list(state["n_val"])
+            node, report = reply.metadata.src_node_id, reply.content.config_records["report"]
+            n_val = cast("list[int]", report["n_val"])
+            print(f"round {server_round} node {node} n_val {n_val}")  # noqa: T201
+            if n_val[:-1] != held[node] or report["run"] != str(context.run_id):
+                raise RuntimeError(f"node {node} held {held[node]}, and now {report}")
+            held[node] = n_val
     if any(len(n_val) != server_round for n_val in held.values()):
         raise RuntimeError(f"after {server_round} rounds the nodes hold {held}")
 

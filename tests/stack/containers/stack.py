@@ -1,0 +1,145 @@
+"""The containers of one copy of this repository, in a Compose project of their own."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fedstate.connection import Connection
+from fedstate.flower.control import Node, control
+from tests.stack.conftest import PROGRAMS, ROOT
+from tests.waiting import wait_until
+
+NODES = (1, 2, 3)
+ONE_SHOTS = ("certs", "publish", *(f"enrol-{k}" for k in NODES))
+SERVICES = (
+    *("superlink", "serverapp"),
+    *(f"{kind}-{k}" for k in NODES for kind in ("supernode", "executor")),
+)
+# What a clone has and the images or the containers need.
+SOURCES = (
+    *("docker-compose.yml", "Dockerfile.superlink", "Dockerfile.supernode", ".dockerignore"),
+    *("compose", "certs", "requirements", "src", "app", "pyproject.toml", "README.md", "LICENSE"),
+)
+COMPOSE_SECONDS = 280.0
+
+
+class Stack:
+    """A federation in containers, started from a copy of this repository's sources.
+
+    Parameters
+    ----------
+    directory : Path
+        Where the copy goes.
+    project : str
+        The Compose project, which names its containers, volumes, networks and images.
+    port : int
+        The SuperLink's port on this machine.
+    settings : mapping of str to str
+        Further variables of ``.env.example``.
+    """
+
+    def __init__(
+        self, directory: Path, project: str, port: int, settings: Mapping[str, str]
+    ) -> None:
+        self.directory = directory
+        self.project = project
+        self.port = port
+        self.connection = Connection(
+            "fedstate", f"127.0.0.1:{port}", directory / "certs" / "generated" / "ca.crt"
+        )
+        self._settings = settings
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which ``flwr`` on this machine finds the SuperLink."""
+        return {
+            **os.environ,
+            "PATH": f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "FLWR_HOME": str(self.connection.root_certificates.parent),
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+        }
+
+    def copy_sources(self) -> None:
+        """Copy what a fresh clone has; what was generated in this one stays behind."""
+        ignore = shutil.ignore_patterns("generated", "__pycache__", "*.egg-info")
+        for name in SOURCES:
+            source, target = ROOT / name, self.directory / name
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=ignore)
+            else:
+                shutil.copy(source, target)
+
+    def compose(
+        self, *arguments: str, seconds: float = COMPOSE_SECONDS, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``docker compose`` in the copy; return what it printed."""
+        answer = subprocess.run(
+            ["docker", "compose", "--ansi=never", "--progress=plain", *arguments],
+            cwd=self.directory,
+            env={
+                **os.environ,
+                **self._settings,
+                "PWD": str(self.directory),
+                "COMPOSE_PROJECT_NAME": self.project,
+                "FEDSTATE_PORT": str(self.port),
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert not check or answer.returncode == 0, answer.stdout + answer.stderr
+        return answer
+
+    def up(self) -> None:
+        """Start everything, and wait until it is healthy and every node is connected."""
+        answer = self.compose("up", "--detach", "--wait", check=False)
+        assert answer.returncode == 0, answer.stderr + self.logs()
+        self.wait_until_connected()
+
+    def wait_until_healthy(self, service: str) -> None:
+        """Wait until a service that was restarted is healthy again."""
+        wait_until(lambda: self.inspect(service)["State"]["Health"]["Status"] == "healthy", 90)
+
+    def wait_until_connected(self) -> None:
+        """Wait until the SuperLink has every SuperNode online."""
+        wait_until(lambda: sum(node.online for node in self.nodes()) == len(NODES), 90)
+
+    def nodes(self) -> list[Node]:
+        """Return the SuperNodes that the SuperLink knows."""
+        with control(self.connection) as link:
+            return link.nodes()
+
+    def tool(self, service: str, *arguments: str, check: bool = True) -> str:
+        """Run one of the tools' services to its end; return what it printed."""
+        run = ("run", "--rm", "--no-TTY", service)
+        return self.compose(*run, *arguments, check=check).stdout
+
+    def run_inside(
+        self, service: str, *command: str, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in a service's container, as the service's user."""
+        return self.compose("exec", "--no-TTY", service, *command, check=check)
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        """Return what the engine knows of a service's container."""
+        identifier = self.compose("ps", "--all", "--quiet", service).stdout.strip()
+        answer = subprocess.run(
+            ["docker", "inspect", identifier], capture_output=True, text=True, check=True
+        )
+        (container,) = json.loads(answer.stdout)
+        return dict(container)
+
+    def logs(self) -> str:
+        """Return the end of every container's output."""
+        return self.compose("logs", "--no-color", "--tail=20", check=False).stdout
+
+    def remove(self) -> None:
+        """Remove containers, networks, volumes and images."""
+        self.compose("down", "--volumes", "--remove-orphans", "--rmi=all", "--timeout=5")

@@ -1,0 +1,186 @@
+"""The federation as it comes up: what runs, as whom, with which rights, who reaches whom."""
+
+import json
+import os
+import re
+
+import pytest
+
+from tests.stack.containers.stack import NODES, ONE_SHOTS, SERVICES, Stack
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(1500)]
+
+STATE = "/var/lib/fedstate"
+# Which private files each service's container holds; nobody else's are there to be read.
+PRIVATE = {
+    "superlink": {"identity/server.key", "runtime/superexec.secret", "state/superlink.db"},
+    "serverapp": {"runtime/superexec.secret"},
+    "supernode": {
+        *("identity/node.key", "identity/server.key", "identity/authority/ca.key"),
+        "runtime/superexec.secret",
+    },
+    "executor": {"runtime/superexec.secret"},
+}
+PUBLIC_ENDINGS = (".crt", ".pub", ".toml", ".json")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_are_healthy_and_come_back(stack: Stack, service: str) -> None:
+    container = stack.inspect(service)
+    assert container["State"]["Health"]["Status"] == "healthy"
+    assert container["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("service", ONE_SHOTS)
+def test_one_shots_have_ended_well(stack: Stack, service: str) -> None:
+    container = stack.inspect(service)
+    assert (container["State"]["Status"], container["State"]["ExitCode"]) == ("exited", 0)
+    assert container["HostConfig"]["RestartPolicy"]["Name"] == "no"
+
+
+@pytest.mark.parametrize("service", [*SERVICES, *ONE_SHOTS])
+def test_containers_are_hardened(stack: Stack, service: str) -> None:
+    container = stack.inspect(service)
+    host = container["HostConfig"]
+    root = service == "publish"
+    assert (container["Config"]["User"] in ("", "0", "0:0", "root")) == root
+    assert host["CapDrop"] == ["ALL"]
+    assert (host["CapAdd"] or []) == (["CHOWN", "DAC_OVERRIDE"] if root else [])
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["ReadonlyRootfs"] is True
+    assert host["Privileged"] is False
+    assert set(host["Tmpfs"]) == {"/tmp"}  # noqa: S108  the container's own
+    assert {"noexec", "nosuid", "nodev"} <= set(host["Tmpfs"]["/tmp"].split(","))  # noqa: S108
+    assert 0 < host["Memory"] <= 4 * 2**30
+    assert host["PidsLimit"] > 0
+    assert host["Init"] is True
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_processes_have_no_rights_left(stack: Stack, service: str) -> None:
+    status = stack.run_inside(service, "cat", "/proc/self/status").stdout
+    assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE)
+    assert re.search(r"^CapBnd:\t0+$", status, re.MULTILINE)
+    assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
+    assert "Uid:\t0" not in status
+    refused = stack.run_inside(service, "touch", "/opt/venv/new", check=False)
+    assert "Read-only file system" in refused.stderr
+
+
+def test_each_service_has_a_user_of_its_own(stack: Stack) -> None:
+    users = {
+        service: stack.run_inside(service, "id", "--user").stdout.strip()
+        for service in ("superlink", "serverapp", "supernode-1", "executor-1")
+    }
+    assert len(set(users.values())) == len(users)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_container_holds_its_own_secrets_alone(stack: Stack, service: str) -> None:
+    listing = stack.run_inside(service, "find", STATE, "-type", "f").stdout.split()
+    files = {file.removeprefix(f"{STATE}/") for file in listing}
+    private = {
+        file
+        for file in files
+        if not file.endswith(PUBLIC_ENDINGS) and not re.search(r"\.db-\w+$", file)
+    }
+    assert private == PRIVATE[service.split("-")[0]]
+
+
+def test_no_two_nodes_have_the_same_secrets(stack: Stack) -> None:
+    for secret in PRIVATE["supernode"]:
+        digests = {
+            stack.run_inside(f"supernode-{k}", "sha256sum", f"{STATE}/{secret}").stdout
+            for k in NODES
+        }
+        assert len(digests) == len(NODES), secret
+
+
+def test_nobody_has_the_authority_s_key(stack: Stack) -> None:
+    users = [
+        service
+        for service in (*SERVICES, *ONE_SHOTS)
+        for mount in stack.inspect(service)["Mounts"]
+        if mount.get("Name") == f"{stack.project}_authority"
+    ]
+    assert users == ["certs"]
+
+
+@pytest.mark.parametrize(
+    ("service", "address", "reachable"),
+    [
+        ("supernode-1", "superlink:8000", True),
+        ("executor-1", "runtime:9094", True),
+        ("serverapp", "superlink:8000", True),
+        ("executor-1", "superlink:8000", False),
+        ("executor-1", "supernode-2:9094", False),
+        ("serverapp", "supernode-1:9094", False),
+        # A SuperNode serves its executor, not the other SuperNodes that it shares a network with.
+        ("supernode-1", "supernode-2:9094", False),
+    ],
+)
+def test_a_container_reaches_whom_it_must_alone(
+    stack: Stack, service: str, address: str, reachable: bool
+) -> None:
+    name, port = address.split(":")
+    script = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"
+    connected = [
+        host
+        for host in _addresses(stack, name)
+        if not stack.run_inside(
+            service, "python3", "-c", script, host, port, check=False
+        ).returncode
+    ]
+    assert bool(connected) == reachable, connected
+
+
+@pytest.mark.parametrize("service", ["serverapp", "executor-1"])
+def test_apps_have_no_way_out(stack: Stack, service: str) -> None:
+    routes = stack.run_inside(service, "cat", "/proc/net/route").stdout.splitlines()[1:]
+    assert routes, "the service's own network"
+    assert "00000000" not in [route.split()[1] for route in routes], "no default route"
+
+
+def test_the_port_is_published_to_this_machine_alone(stack: Stack) -> None:
+    published = {
+        service: stack.inspect(service)["NetworkSettings"]["Ports"] or {} for service in SERVICES
+    }
+    assert published.pop("superlink") == {
+        "8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(stack.port)}]
+    }
+    assert not any(binding for ports in published.values() for binding in ports.values())
+
+
+def test_what_the_host_gets_is_its_own(stack: Stack) -> None:
+    generated = stack.directory / "certs" / "generated"
+    assert sorted(file.name for file in generated.iterdir()) == ["ca.crt", "config.toml"]
+    owner = (stack.directory / "certs").stat()
+    for file in (generated, *generated.iterdir()):
+        assert (file.stat().st_uid, file.stat().st_gid) == (owner.st_uid, owner.st_gid)
+    certificate = stack.run_inside("superlink", "cat", f"{STATE}/identity/ca.crt").stdout
+    assert (generated / "ca.crt").read_text() == certificate
+
+
+def test_another_owner_of_the_directory_gets_the_files(stack: Stack) -> None:
+    # Everything here may belong to root; certs/ of somebody else takes their files all the same.
+    if os.getuid() != 0:
+        pytest.skip("only root can give a directory away")
+    certs = stack.directory / "certs"
+    os.chown(certs, 12345, 23456)
+    stack.compose("up", "--force-recreate", "--no-deps", "publish")
+    for file in ("ca.crt", "config.toml"):
+        status = (certs / "generated" / file).stat()
+        assert (status.st_uid, status.st_gid) == (12345, 23456)
+
+
+def test_secrets_are_in_no_container_s_settings(stack: Stack) -> None:
+    secret = stack.run_inside("superlink", "cat", f"{STATE}/runtime/superexec.secret").stdout
+    assert len(secret) == 64
+    assert secret not in json.dumps([stack.inspect(service) for service in SERVICES])
+
+
+def _addresses(stack: Stack, name: str) -> list[str]:
+    """Return a name and every address of its container, since names work on shared networks."""
+    service = "supernode-1" if name == "runtime" else name
+    networks = stack.inspect(service)["NetworkSettings"]["Networks"]
+    return [name, *(network["IPAddress"] for network in networks.values())]

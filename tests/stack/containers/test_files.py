@@ -1,0 +1,72 @@
+"""The files that Compose and the builds read agree with each other; no engine is needed."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.stack.conftest import ROOT
+
+COMPOSE_FILES = [ROOT / "docker-compose.yml", *sorted((ROOT / "compose").glob("*.yml"))]
+DOCKERFILES = [ROOT / "Dockerfile.superlink", ROOT / "Dockerfile.supernode"]
+# Compose fills these in by itself.
+OF_COMPOSE = {"COMPOSE_PROJECT_NAME", "PWD"}
+
+
+def test_every_setting_is_in_the_example_with_its_default() -> None:
+    example = dict(
+        line.split("=", 1)
+        for line in (ROOT / ".env.example").read_text().splitlines()
+        if line and not line.startswith("#")
+    )
+    text = "".join(file.read_text() for file in COMPOSE_FILES)
+    read = re.findall(r"(?<!\$)\$\{?(\w+)(?::-([^}]*))?", text)
+    assert {name for name, _ in read} - OF_COMPOSE == set(example)
+    for name, default in read:
+        if name not in OF_COMPOSE:
+            assert default.replace("$PWD", "") == example[name], name
+
+
+def new_node(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    script = shutil.copy(ROOT / "compose" / "new-node.sh", directory)
+    return subprocess.run(["sh", script, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_every_node_is_as_the_script_writes_it(number: int, tmp_path: Path) -> None:
+    assert new_node(tmp_path, str(number)).returncode == 0
+    name = f"node-{number}.yml"
+    assert (tmp_path / name).read_text() == (ROOT / "compose" / name).read_text()
+
+
+@pytest.mark.parametrize("wrong", ["", "0", "-1", "two", "1.5", "07"])
+def test_a_wrong_node_number_is_said(wrong: str, tmp_path: Path) -> None:
+    answer = new_node(tmp_path, wrong)
+    assert answer.returncode == 1
+    assert answer.stderr == (
+        f"fedstate: '{wrong}' is no node number; give 1, 2, 3, ..., "
+        "as in: sh compose/new-node.sh 9\n"
+    )
+    assert not list(tmp_path.glob("*.yml"))
+
+
+def test_both_images_share_their_stages() -> None:
+    # The same text means the same layers: TensorFlow is installed and stored once.
+    one, other = (
+        re.split(r"^# -+$", file.read_text(), maxsplit=1, flags=re.MULTILINE)[0].split("\n", 1)[1]
+        for file in DOCKERFILES
+    )
+    assert "FROM ${PYTHON_IMAGE} AS base" in one
+    assert one == other
+
+
+@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
+def test_images_stand_on_the_official_python_alone(file: Path) -> None:
+    text = file.read_text()
+    assert "ARG PYTHON_IMAGE=python:3.13-slim-trixie\n" in text
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)$", text, flags=re.MULTILINE))
+    bases = set(re.findall(r"^FROM (\S+)", text, flags=re.MULTILINE))
+    assert bases - stages == {"${PYTHON_IMAGE}"}
+    assert "# syntax=" not in text, "it would be pulled from a registry"
