@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from fedstate.errors import FederationError
 from fedstate.local.federation import Federation, Programs
+from tests.readme import commands
 from tests.stack.conftest import PROGRAMS, ROOT, command
 from tests.waiting import wait_until
 
@@ -55,6 +57,22 @@ def test_the_demo_passes_and_leaves_its_results(tmp_path: Path) -> None:
     for run in report["runs"]:
         assert [len(node["entries"]) for node in run["nodes"]] == [2, 2, 2]
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert _of_directory(tmp_path) == []
+
+
+def test_a_federation_of_processes_stays_until_ctrl_c(tmp_path: Path) -> None:
+    (line,) = commands("Without Docker")
+    output = tmp_path / "output"
+    with output.open("wb") as file:
+        local = subprocess.Popen(
+            [*shlex.split(f"{PROGRAMS}/{line}"), "--directory", tmp_path],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    wait_until(lambda: "3 SuperNodes connected" in output.read_text(), 120)
+    local.send_signal(signal.SIGINT)
+    assert local.wait(60) == 0
+    assert "Everything is stopped." in output.read_text()
     assert _of_directory(tmp_path) == []
 
 

@@ -54,6 +54,15 @@ class Stack:
         self._settings = settings
 
     @property
+    def _compose_settings(self) -> dict[str, str]:
+        return {
+            **self._settings,
+            "PWD": str(self.directory),
+            "COMPOSE_PROJECT_NAME": self.project,
+            "FEDSTATE_PORT": str(self.port),
+        }
+
+    @property
     def environment(self) -> dict[str, str]:
         """The environment in which ``flwr`` on this machine finds the SuperLink."""
         return {
@@ -81,13 +90,7 @@ class Stack:
         answer = subprocess.run(
             ["docker", "compose", "--ansi=never", "--progress=plain", *arguments],
             cwd=self.directory,
-            env={
-                **os.environ,
-                **self._settings,
-                "PWD": str(self.directory),
-                "COMPOSE_PROJECT_NAME": self.project,
-                "FEDSTATE_PORT": str(self.port),
-            },
+            env={**os.environ, **self._compose_settings},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -96,6 +99,21 @@ class Stack:
         )
         assert not check or answer.returncode == 0, answer.stdout + answer.stderr
         return answer
+
+    def shell(self, script: str) -> str:
+        """Run a shell script in the copy, as a person would; return what it printed."""
+        answer = subprocess.run(
+            ["sh", "-c", script],
+            cwd=self.directory,
+            env={**self.environment, **self._compose_settings},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=2 * COMPOSE_SECONDS,
+            check=False,
+        )
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        return answer.stdout
 
     def up(self) -> None:
         """Start everything, and wait until it is healthy and every node is connected."""
