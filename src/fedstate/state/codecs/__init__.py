@@ -1,0 +1,1 @@
+"""How values become Flower records: one small module per codec."""

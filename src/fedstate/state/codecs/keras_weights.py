@@ -1,0 +1,174 @@
+"""Keras weights: of a whole model, or of the layers that are to stay with the client."""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fedstate.state.codecs.base import Codec, Encoded
+from fedstate.state.codecs.named import check_fit, decode_named, encode_named
+from fedstate.state.errors import StateDamagedError, StateFitError, StateTypeError
+
+Layers = Iterable[str] | Callable[[Any], bool]
+
+
+class Weights(dict[str, "NDArray[Any]"]):
+    """Weights as arrays by variable (``"conv2d/kernel"``), in the model's order.
+
+    Attributes
+    ----------
+    place : dict[str, Any]
+        Where they were in the model, if they are a part of one.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], place: dict[str, Any]) -> None:
+        super().__init__(arrays)
+        self.place = place
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some layers of a Keras model; made by `weights_of`."""
+
+    model: Any
+    layers: tuple[Any, ...]
+
+    def variables(self) -> dict[str, Any]:
+        """Return the layers' weights by name."""
+        return {
+            _name(self.model, variable): variable
+            for layer in self.layers
+            for variable in layer.weights
+        }
+
+    def place(self) -> dict[str, Any]:
+        """Return where the part's variables are among all of the model's."""
+        names = list(_variables(self.model))
+        return {"positions": [names.index(n) for n in self.variables()], "total": len(names)}
+
+
+def weights_of(model: Any, layers: Layers) -> Part:
+    """Return a part of a Keras model, to be stored or loaded in place of the whole.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The model.
+    layers : Iterable[str] | Callable[[keras.Layer], bool]
+        The names of layers, or a function that says of a layer whether it belongs to the part.
+
+    Raises
+    ------
+    StateTypeError
+        If a name is not one of the model's layers, or no layer with weights is left.
+    """
+    if callable(layers):
+        chosen = tuple(layer for layer in model.layers if layers(layer))
+    else:
+        names = [layers] if isinstance(layers, str) else list(layers)
+        by_name = {layer.name: layer for layer in model.layers}
+        unknown = [name for name in names if name not in by_name]
+        if unknown:
+            raise StateTypeError(
+                f"The model {model.name!r} has no layer {unknown[0]!r}; "
+                f"its layers are {', '.join(by_name)}."
+            )
+        chosen = tuple(layer for layer in model.layers if layer.name in names)
+    if not any(layer.weights for layer in chosen):
+        raise StateTypeError(
+            f"No layer with weights was chosen from the model {model.name!r}; "
+            f"its layers are {', '.join(layer.name for layer in model.layers)}."
+        )
+    return Part(model, chosen)
+
+
+class KerasWeightsCodec(Codec[Weights]):
+    """``state["weights"] = model``, and ``state.load("weights", into=model)``."""
+
+    tag = "keras.weights"
+
+    def accepts(self, value: object) -> bool:
+        """Return whether `value` is a Keras model, a part of one, or weights that were read."""
+        return isinstance(value, Weights | Part) or is_keras(value, "Model")
+
+    def encode(self, value: Any) -> Encoded:
+        """Return an ArrayRecord with an Array per variable, in the order of ``get_weights``."""
+        if isinstance(value, Weights):
+            return replace(encode_named(value), meta=value.place)
+        variables = _variables(value)
+        if not variables:
+            raise StateTypeError(f"the model {value.name!r} has no weights; build it first")
+        encoded = encode_named({name: v.numpy() for name, v in variables.items()})
+        return replace(encoded, meta=value.place()) if isinstance(value, Part) else encoded
+
+    def decode(self, encoded: Encoded) -> Weights:
+        """Return the weights, writable."""
+        arrays = {name: array.copy() for name, array in decode_named(encoded).items()}
+        return Weights(arrays, encoded.meta)
+
+    def load(self, encoded: Encoded, into: Any) -> None:
+        """Put the weights into a model or a part of one, after all of them were found to fit.
+
+        A part goes to where it was in the model. Names alone would not do: Keras numbers
+        layers without a name anew, so ``dense_1`` may be another layer the next time.
+        """
+        if not isinstance(into, Part) and not is_keras(into, "Model"):
+            super().load(encoded, into)
+        variables = _variables(into)
+        if encoded.meta and not isinstance(into, Part):
+            total, positions = _place(encoded.meta)
+            if len(variables) != total:
+                raise StateFitError(
+                    f"it is part of a model with {total} variables, {into.name!r} has "
+                    f"{len(variables)}; say which of its layers it belongs to, with "
+                    "into=weights_of(model, layers)"
+                )
+            names = list(variables)
+            variables = {names[i]: variables[names[i]] for i in positions}
+        assign(decode_named(encoded), variables)
+
+
+def assign(stored: dict[str, NDArray[Any]], variables: dict[str, Any]) -> None:
+    """Assign stored arrays to Keras variables, in order, after all were found to fit.
+
+    Raises
+    ------
+    StateFitError
+        If one does not; nothing is assigned then.
+    """
+    check_fit(stored, [(name, tuple(v.shape), str(v.dtype)) for name, v in variables.items()])
+    for array, variable in zip(stored.values(), variables.values(), strict=True):
+        variable.assign(array)
+
+
+def is_keras(value: object, kind: str) -> bool:
+    """Return whether `value` is a ``keras.<kind>``, without importing Keras."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(value, getattr(keras, kind))
+
+
+def _variables(source: Any) -> dict[str, Any]:
+    if isinstance(source, Part):
+        return source.variables()
+    variables = {_name(source, variable): variable for variable in source.weights}
+    if len(variables) != len(source.weights):
+        raise StateFitError(f"two variables of the model {source.name!r} have one path")
+    return variables
+
+
+def _place(meta: dict[str, Any]) -> tuple[int, list[int]]:
+    total, positions = meta.get("total"), meta.get("positions")
+    if (
+        type(total) is not int
+        or type(positions) is not list
+        or not all(type(i) is int and 0 <= i < total for i in positions)
+    ):
+        raise StateDamagedError(f"its place in the model cannot be read ({meta})")
+    return total, positions
+
+
+def _name(model: Any, variable: Any) -> str:
+    """Return a variable's path without the model's name, which Keras puts there sometimes."""
+    return str(variable.path).removeprefix(f"{model.name}/")

@@ -1,0 +1,264 @@
+"""One step of a client as a transaction on its Context: all of it is kept, or nothing."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from flwr.app import Context, Message, RecordDict
+
+from fedstate.state.client_state import ClientState
+from fedstate.state.content import check_content, check_state, record_digests
+from fedstate.state.digest import Digester, combine
+from fedstate.state.errors import StateOwnerError, StateTypeError, StateUsageError
+from fedstate.state.ledger import Ledger, LedgerEntry, server_round
+from fedstate.state.snapshot import Snapshot
+
+Scope = Literal["run", "series"]
+
+# Protobuf refuses 2 GiB; a MiB is left for everything that is not an array.
+_MAX_BYTES = 2**31 - 2**20
+
+# Below flwr's own logger, so that it is shown where Flower shows the app's log.
+logger = logging.getLogger("flwr.fedstate")
+
+# The states that are open now, by the identity of their Context, which cannot be hashed.
+_open: dict[int, "Transaction"] = {}
+
+
+class Transaction:
+    """The step under way on one Context."""
+
+    def __init__(self, message: Message, context: Context, scope: Scope) -> None:
+        self.message = message
+        self.context = context
+        self.digester = Digester()
+        self.snapshot = Snapshot(context)
+        self.ledger, self.parent = self._load(scope)
+        sequence = self.ledger.last.sequence if self.ledger.lines else 0
+        self.state = ClientState(context, server_round(message), sequence)
+
+    def commit(self, ledger_limit: int | None) -> None:
+        """Write back what changed, and account for it in the ledger."""
+        context, message, ledger = self.context, self.message, self.ledger
+        self.state.write_back()
+        _check_size(context.state)
+        digests = record_digests(context.state, self.digester, thorough=False)
+        entry = LedgerEntry(
+            sequence=self.state.sequence + 1,
+            run_id=context.run_id,
+            node_id=context.node_id,
+            action=message.metadata.message_type,
+            server_round=self.state.server_round,
+            message_id=message.metadata.message_id,
+            parent=self.parent,
+            digest=combine(digests),
+        )
+        ledger.lines.append(entry.to_json())
+        if ledger_limit is not None:
+            del ledger.lines[:-ledger_limit]
+        ledger.digests = digests
+        ledger.write(context.state)
+        self.state.entry = entry
+
+    def check_unchanged(self) -> None:
+        """Check that a step which may only read did so.
+
+        Raises
+        ------
+        StateUsageError
+            If it did not: what it changed would be lost.
+        """
+        digests = record_digests(self.context.state, self.digester, thorough=False)
+        changed = self.state.changed_in_place()
+        if changed or (combine(digests) if digests else "") != self.parent:
+            raise StateUsageError(
+                f"The client state was opened read-only, and {_listed(changed)} changed; "
+                "open it without read_only=True to keep that, or change a copy."
+            )
+
+    def _load(self, scope: Scope) -> tuple[Ledger, str]:
+        """Return the ledger to continue and the digest of what was loaded, both checked."""
+        context, run_id = self.context, self.message.metadata.run_id
+        if run_id != context.run_id:
+            raise StateOwnerError(
+                f"The message is of run {run_id} and the Context of run {context.run_id}; two "
+                "runs of one series use the same Context at the same time, which Flower cannot "
+                "keep apart. Run them one after the other, or in series of their own."
+            )
+        ledger = Ledger.read(context.state)
+        if ledger is None:
+            check_state(context.state)
+            digests = record_digests(context.state, self.digester, thorough=False)
+            return self._new_ledger(), combine(digests) if digests else ""
+        digests = check_content(context.state, ledger, self.digester, thorough=False)
+        last = ledger.last
+        if last.node_id != context.node_id:
+            raise StateOwnerError(
+                f"The state belongs to node {last.node_id} and the Context to node "
+                f"{context.node_id}: another node's state was put in its place."
+            )
+        if last.run_id == context.run_id:
+            return ledger, last.digest
+        return self._inherit(ledger, last, scope)
+
+    def _inherit(self, ledger: Ledger, last: LedgerEntry, scope: Scope) -> tuple[Ledger, str]:
+        """Return the ledger for a run that finds the state of another."""
+        context = self.context
+        if not context.series_id or ledger.series_id != context.series_id:
+            raise StateOwnerError(
+                f"The state belongs to run {last.run_id} and the Context to run "
+                f"{context.run_id}, which is not in its series: another run's state was put in "
+                "its place."
+            )
+        if context.run_id in ledger.replaced_runs:
+            raise StateOwnerError(
+                f"The state of run {context.run_id} was replaced by run {last.run_id} of the "
+                f"same series {context.series_id}, which started fresh; Flower keeps one "
+                "Context per series, so its runs must follow one another."
+            )
+        if scope == "series":
+            logger.info(
+                "Client state: run %d continues from run %d of series %d (commit %d).",
+                context.run_id,
+                last.run_id,
+                context.series_id,
+                last.sequence,
+            )
+            return ledger, last.digest
+        logger.warning(
+            "Client state: run %d starts fresh, without the state of run %d of the same series "
+            '%d. To continue from it, ask for it: scope="series".',
+            context.run_id,
+            last.run_id,
+            context.series_id,
+        )
+        context.state.clear()
+        replaced = [run for run in ledger.replaced_runs if run != last.run_id]
+        return self._new_ledger([*replaced, last.run_id]), ""
+
+    def _new_ledger(self, replaced: list[int] | None = None) -> Ledger:
+        return Ledger(self.context.series_id, replaced or [], {}, [])
+
+
+@contextmanager
+def open_state(
+    message: Message,
+    context: Context,
+    *,
+    scope: Scope = "run",
+    read_only: bool = False,
+    ledger_limit: int | None = None,
+) -> Iterator[ClientState]:
+    """Open a client's state for one step; the step commits when the block ends.
+
+    If the block raises, ``context.state`` is again what it was, to the byte.
+
+    Parameters
+    ----------
+    message : Message
+        The message that the step answers.
+    context : Context
+        The Context that Flower gave the handler.
+    scope : "run" | "series"
+        What a run does that finds the state of an earlier run of its series: start fresh, or
+        continue.
+    read_only : bool
+        Commit nothing; a step that changes something fails.
+    ledger_limit : int | None
+        How many ledger entries to keep, the newest; None keeps all.
+
+    Yields
+    ------
+    ClientState
+        The state, a dictionary of values.
+
+    Raises
+    ------
+    StateDamagedError
+        If the content does not match its digest, or cannot be read.
+    StateOwnerError
+        If it belongs to another run or node.
+    StateVersionError
+        If a newer fedstate wrote it.
+    StateTypeError
+        At the end of the block, if something was put into it that cannot be stored.
+    StateUsageError
+        If it is open already, or was changed though it is read-only.
+
+    Examples
+    --------
+    >>> with open_state(message, context) as state:  # doctest: +SKIP
+    ...     state.history("loss").append(0.25)
+    """
+    _check_arguments(message, context, scope, ledger_limit)
+    transaction = Transaction(message, context, scope)
+    _open[id(context)] = transaction
+    try:
+        yield transaction.state
+        if transaction.state.is_discarded:
+            transaction.snapshot.restore()
+        elif read_only:
+            transaction.check_unchanged()
+            transaction.snapshot.restore()
+        else:
+            transaction.commit(ledger_limit)
+    except BaseException:
+        transaction.state.entry = None
+        transaction.snapshot.restore()
+        raise
+    finally:
+        transaction.state.close()
+        del _open[id(context)]
+
+
+def state_of(context: Context) -> ClientState:
+    """Return the state that is open for a Context: by the mod `client_state`, or `open_state`.
+
+    Raises
+    ------
+    StateUsageError
+        If none is open.
+    """
+    transaction = _open.get(id(context))
+    if transaction is None:
+        raise StateUsageError(
+            "No client state is open for this Context; add client_state() to "
+            "ClientApp(mods=[...]), or use `with open_state(message, context) as state:`."
+        )
+    return transaction.state
+
+
+def _check_size(records: RecordDict) -> None:
+    size = sum(
+        len(a.data) for record in records.array_records.values() for a in record.values()
+    )
+    if size >= _MAX_BYTES:
+        raise StateTypeError(
+            f"The client state holds {size / 1e9:.2f} GB of arrays, and Flower sends a Context "
+            "as one protobuf message of less than 2 GiB; store less."
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names)) or "it was"
+
+
+def _check_arguments(
+    message: Message, context: Context, scope: Scope, ledger_limit: int | None
+) -> None:
+    if not isinstance(message, Message) or not isinstance(context, Context):
+        raise StateTypeError(
+            f"open_state takes a Message and a Context, in this order, and was given a "
+            f"{type(message).__name__} and a {type(context).__name__}."
+        )
+    if scope not in ("run", "series"):
+        raise StateTypeError(f"scope is {scope!r}; it must be 'run' or 'series'.")
+    if ledger_limit is not None and (type(ledger_limit) is not int or ledger_limit < 1):
+        raise StateTypeError(
+            f"ledger_limit is {ledger_limit!r}; it must be 1 or more, or None."
+        )
+    if id(context) in _open:
+        raise StateUsageError(
+            "The client state of this Context is open already; take it with state_of(context)."
+        )
