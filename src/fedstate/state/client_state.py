@@ -4,11 +4,18 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
-from flwr.app import ArrayRecord, ConfigRecord, Context, MetricRecord, RecordDict
+from flwr.app import (
+    ArrayRecord,
+    ConfigRecord,
+    ConfigRecordValues,
+    Context,
+    MetricRecord,
+    RecordDict,
+)
 
 from fedstate.state.codecs.registry import codecs, guarded
 from fedstate.state.content import RESERVED_PREFIX, Stored, read_manifest, write_manifest
-from fedstate.state.digest import Digester, Record
+from fedstate.state.digest import Record
 from fedstate.state.errors import (
     StateError,
     StateFitError,
@@ -35,7 +42,8 @@ class ClientState(MutableMapping[str, Any]):
     server_round : int | None
         The round of the message under way, if it names one.
     entry : LedgerEntry | None
-        What the commit wrote into the ledger; None before it.
+        What the commit wrote into the ledger; None before it, and if there was nothing to
+        commit.
     is_discarded : bool
         Whether the step was told to keep nothing.
     """
@@ -50,7 +58,6 @@ class ClientState(MutableMapping[str, Any]):
         # The records that the manifest speaks of; another under that name is the app's own.
         self._typed: dict[str, Record] = {name: context.state[name] for name in self._manifest}
         self._read: dict[str, Any] = {}
-        self._as_read: dict[str, Record] = {}
         self._is_open = True
 
     def __getitem__(self, name: str) -> Any:
@@ -76,8 +83,6 @@ class ClientState(MutableMapping[str, Any]):
             encoded = stored.encoded(records, name)
             codec, encoded = codecs.read(stored.tag, stored.version, encoded)
             value = guarded(codec, lambda: codec.decode(encoded))
-            is_old = stored.version != codec.version
-            self._as_read[name] = codec.encode(value).record if is_old else encoded.record
         if isinstance(value, History):
             value.current_round = self.server_round
         self._read[name] = value
@@ -197,47 +202,28 @@ class ClientState(MutableMapping[str, Any]):
         return history
 
     def report(self) -> ConfigRecord:
-        """Return what this step committed, for a reply to carry to the server.
+        """Return this step's ledger entry as a record, for a reply to carry to the server.
 
         Raises
         ------
         StateUsageError
-            If nothing was committed (yet).
+            If there is none: the step has not ended, or has changed nothing.
         """
         if self.entry is None:
             raise StateUsageError(
-                "There is no commit to report: call report() after the `with` block of "
-                "open_state, which commits when it ends."
+                "There is no commit to report; the step commits at the end of open_state's "
+                "`with` block, if it changed something (then `state.entry` is not None)."
             )
-        entry = self.entry
-        return ConfigRecord(
-            {
-                "sequence": entry.sequence,
-                "run_id": entry.run_id,
-                "node_id": entry.node_id,
-                "action": entry.action,
-                "server_round": -1 if entry.server_round is None else entry.server_round,
-                "message_id": entry.message_id,
-                "parent": entry.parent,
-                "digest": entry.digest,
-            }
-        )
+        # A ConfigRecord has no None: the round is left out where there is none.
+        fields: dict[str, ConfigRecordValues] = {
+            name: value for name, value in self.entry.to_dict().items() if value is not None
+        }
+        return ConfigRecord(fields)
 
     def discard(self) -> None:
         """Let the step keep nothing: its end puts everything back, as if it had raised."""
         self._records()
         self.is_discarded = True
-
-    def changed_in_place(self) -> list[str]:
-        """Return the names of the values that were read and then changed in place."""
-        digester = Digester()
-        return [
-            name
-            for name, value in self._read.items()
-            if self._is_current(name)
-            and digester.record(name, codecs.for_value(value).encode(value).record)
-            != digester.record(name, self._as_read[name])
-        ]
 
     def write_back(self) -> None:
         """Store what was read and then changed in place, and bring the manifest up to date."""

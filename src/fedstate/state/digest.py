@@ -84,7 +84,12 @@ class Digester:
 
 
 def combine(digests: Mapping[str, str]) -> str:
-    """Return the digest of a state from the digests of its records by name."""
+    """Return the digest of a state from the digests of its records by name.
+
+    That of a state without records is the empty string, so that the first commit has no parent.
+    """
+    if not digests:
+        return ""
     parts = [b"state"]
     for name in sorted(digests):
         parts += [name.encode(), bytes.fromhex(digests[name])]

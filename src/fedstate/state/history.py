@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fedstate.state.codecs.base import Codec, Encoded
 from fedstate.state.codecs.npy import decode_array, encode_array
 from fedstate.state.digest import Digester
-from fedstate.state.errors import StateDamagedError, StateTypeError
+from fedstate.state.errors import StateDamagedError, StateError, StateTypeError
 
 _CHUNK = 4096
 _NO_ROUND = -1
@@ -78,9 +78,7 @@ class History:
         if server_round is None:
             server_round = self.current_round
         elif type(server_round) is not int or not 0 <= server_round < 2**63:
-            raise StateTypeError(
-                f"A history's round is {server_round!r}; it must be 0 or more."
-            )
+            raise StateTypeError(f"A history's round is {server_round!r}; it must be 0 or more.")
         number = _NO_ROUND if server_round is None else server_round
         self._new.append((number, _float(value)))
 
@@ -222,21 +220,26 @@ class HistoryCodec(Codec[History]):
 
 
 def _decode_chunk(array: Array) -> NDArray[Any]:
-    chunk = decode_array(array)
+    try:
+        chunk = decode_array(array)
+    except StateError as error:
+        raise StateDamagedError(f"A history's entries cannot be read: {error}.") from error
     if chunk.dtype != _DTYPE or chunk.ndim != 1:
-        raise StateDamagedError(f"a history's chunk has dtype {array.dtype}")
+        raise StateDamagedError(f"A history's entries have dtype {array.dtype}.")
     return chunk
 
 
 def _float(value: Any) -> float:
     try:
-        if isinstance(value, bool | str | bytes):
-            raise TypeError
-        number = float(value)
+        plain = value.item() if hasattr(value, "item") else value
+        # A bool, or text that looks like a number, is a mistake in a series of metrics.
+        number = float(plain) if isinstance(plain, int | float) else None
     except (TypeError, ValueError, OverflowError, RuntimeError):
+        number = None
+    if number is None or isinstance(plain, bool):
         raise StateTypeError(
             f"A history's value is {value!r}; it must be one number (loss, accuracy, …)."
-        ) from None
-    if isinstance(value, int) and int(number) != value:
+        )
+    if isinstance(plain, int) and int(number) != plain:
         raise StateTypeError(f"A history's value is {value}, which has no exact float64.")
     return number

@@ -31,7 +31,7 @@ class LedgerEntry:
     action : str
         The type of the message that the step answered: ``train``, ``evaluate``, ``query``, or
         with a name, as in ``train.personalise``.
-    server_round : int | None
+    round : int | None
         The server's round, if the message names one.
     message_id : str
         The message that the step answered.
@@ -45,7 +45,7 @@ class LedgerEntry:
     run_id: int
     node_id: int
     action: str
-    server_round: int | None
+    round: int | None
     message_id: str
     parent: str
     digest: str
@@ -61,33 +61,39 @@ class LedgerEntry:
         """
         try:
             fields = json.loads(line)
-            types = {name: type(value).__name__ for name, value in fields.items()}
-            if types | {"server_round": "int"} != _TYPES or types["server_round"] not in (
-                "int",
-                "NoneType",
-            ):
-                raise ValueError(f"it holds {types}")
-            return cls(**fields)
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-            raise StateDamagedError(
-                f"The ledger has an entry that cannot be read: {line[:200]!r} ({error})."
-            ) from None
+            entry = cls(**fields | {key: int(fields[key]) for key in _IDENTITIES})
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise _damaged(line, repr(error)) from None
+        for field, kind in _TYPES.items():
+            value = getattr(entry, field)
+            if type(value) is not kind and not (field == "round" and value is None):
+                raise _damaged(line, f"{field} is {value!r}")
+        return entry
+
+    def to_dict(self) -> dict[str, int | str | None]:
+        """Return the entry as plain values.
+
+        Run and node are text, as in `fedstate verify`'s report: they have 64 bits, and many a
+        reader of JSON keeps 53.
+        """
+        return asdict(self) | {key: str(getattr(self, key)) for key in _IDENTITIES}
 
     def to_json(self) -> str:
         """Return the entry as a line of the ledger."""
-        return json.dumps(asdict(self))
+        return json.dumps(self.to_dict())
 
 
-_TYPES = {
-    "sequence": "int",
-    "run_id": "int",
-    "node_id": "int",
-    "action": "str",
-    "server_round": "int",
-    "message_id": "str",
-    "parent": "str",
-    "digest": "str",
+_IDENTITIES = ("run_id", "node_id")
+_TYPES: dict[str, type] = {
+    **dict.fromkeys(("sequence", "run_id", "node_id", "round"), int),
+    **dict.fromkeys(("action", "message_id", "parent", "digest"), str),
 }
+
+
+def _damaged(line: str, reason: str) -> StateDamagedError:
+    return StateDamagedError(
+        f"The ledger has an entry that cannot be read ({reason}): {line[:200]!r}."
+    )
 
 
 @dataclass

@@ -12,22 +12,20 @@ ClientAppCallable = Callable[[Message, Context], Message]
 Mod = Callable[[Message, Context, ClientAppCallable], Message]
 
 
-def client_state(
-    *, scope: Scope = "run", read_only: bool = False, ledger_limit: int | None = None
-) -> Mod:
+def client_state(*, scope: Scope = "run", ledger_limit: int | None = None) -> Mod:
     """Return a mod that opens the client's state around each message.
 
-    The handler takes its state with ``state_of(context)``. The step commits when the handler
-    returns, and its reply carries a ConfigRecord ``fedstate.commit`` with the sequence and the
-    digests before and after it, which strategies ignore and `fedstate verify` reads. A handler
-    that raises, or replies with an error, leaves no trace.
+    The handler takes its state with ``state_of(context)``. If it changed something, the step
+    commits when it returns, and its reply carries the ledger's entry in a ConfigRecord
+    ``fedstate.commit``, which strategies ignore and `fedstate verify` reads. A handler that
+    raises, or replies with an error, leaves no trace.
 
     Put it first in the list, so that the step includes the other mods: a mod before it that
     fails would fail after the commit.
 
     Parameters
     ----------
-    scope, read_only, ledger_limit
+    scope, ledger_limit
         As in `open_state`.
 
     Examples
@@ -36,9 +34,7 @@ def client_state(
     """
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-        with open_state(
-            message, context, scope=scope, read_only=read_only, ledger_limit=ledger_limit
-        ) as state:
+        with open_state(message, context, scope=scope, ledger_limit=ledger_limit) as state:
             reply = call_next(message, context)
             if reply.has_error():
                 state.discard()

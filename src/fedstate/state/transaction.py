@@ -39,20 +39,24 @@ class Transaction:
         self.state = ClientState(context, server_round(message), sequence)
 
     def commit(self, ledger_limit: int | None) -> None:
-        """Write back what changed, and account for it in the ledger."""
+        """Write back what changed, and account for it in the ledger; nothing if nothing did."""
         context, message, ledger = self.context, self.message, self.ledger
         self.state.write_back()
         _check_size(context.state)
         digests = record_digests(context.state, self.digester, thorough=False)
+        digest = combine(digests)
+        if digest == self.parent:
+            self.snapshot.restore()
+            return
         entry = LedgerEntry(
             sequence=self.state.sequence + 1,
             run_id=context.run_id,
             node_id=context.node_id,
             action=message.metadata.message_type,
-            server_round=self.state.server_round,
+            round=self.state.server_round,
             message_id=message.metadata.message_id,
             parent=self.parent,
-            digest=combine(digests),
+            digest=digest,
         )
         ledger.lines.append(entry.to_json())
         if ledger_limit is not None:
@@ -60,22 +64,6 @@ class Transaction:
         ledger.digests = digests
         ledger.write(context.state)
         self.state.entry = entry
-
-    def check_unchanged(self) -> None:
-        """Check that a step which may only read did so.
-
-        Raises
-        ------
-        StateUsageError
-            If it did not: what it changed would be lost.
-        """
-        digests = record_digests(self.context.state, self.digester, thorough=False)
-        changed = self.state.changed_in_place()
-        if changed or (combine(digests) if digests else "") != self.parent:
-            raise StateUsageError(
-                f"The client state was opened read-only, and {_listed(changed)} changed; "
-                "open it without read_only=True to keep that, or change a copy."
-            )
 
     def _load(self, scope: Scope) -> tuple[Ledger, str]:
         """Return the ledger to continue and the digest of what was loaded, both checked."""
@@ -90,7 +78,7 @@ class Transaction:
         if ledger is None:
             check_state(context.state)
             digests = record_digests(context.state, self.digester, thorough=False)
-            return self._new_ledger(), combine(digests) if digests else ""
+            return self._new_ledger(), combine(digests)
         digests = check_content(context.state, ledger, self.digester, thorough=False)
         last = ledger.last
         if last.node_id != context.node_id:
@@ -147,12 +135,12 @@ def open_state(
     context: Context,
     *,
     scope: Scope = "run",
-    read_only: bool = False,
     ledger_limit: int | None = None,
 ) -> Iterator[ClientState]:
-    """Open a client's state for one step; the step commits when the block ends.
+    """Open a client's state for one step, which commits when the block ends.
 
-    If the block raises, ``context.state`` is again what it was, to the byte.
+    A step that changed nothing commits nothing. If the block raises, ``context.state`` is again
+    what it was, to the byte.
 
     Parameters
     ----------
@@ -163,8 +151,6 @@ def open_state(
     scope : "run" | "series"
         What a run does that finds the state of an earlier run of its series: start fresh, or
         continue.
-    read_only : bool
-        Commit nothing; a step that changes something fails.
     ledger_limit : int | None
         How many ledger entries to keep, the newest; None keeps all.
 
@@ -184,7 +170,7 @@ def open_state(
     StateTypeError
         At the end of the block, if something was put into it that cannot be stored.
     StateUsageError
-        If it is open already, or was changed though it is read-only.
+        If it is open already.
 
     Examples
     --------
@@ -197,9 +183,6 @@ def open_state(
     try:
         yield transaction.state
         if transaction.state.is_discarded:
-            transaction.snapshot.restore()
-        elif read_only:
-            transaction.check_unchanged()
             transaction.snapshot.restore()
         else:
             transaction.commit(ledger_limit)
@@ -230,18 +213,12 @@ def state_of(context: Context) -> ClientState:
 
 
 def _check_size(records: RecordDict) -> None:
-    size = sum(
-        len(a.data) for record in records.array_records.values() for a in record.values()
-    )
+    size = sum(len(a.data) for record in records.array_records.values() for a in record.values())
     if size >= _MAX_BYTES:
         raise StateTypeError(
             f"The client state holds {size / 1e9:.2f} GB of arrays, and Flower sends a Context "
             "as one protobuf message of less than 2 GiB; store less."
         )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(map(repr, names)) or "it was"
 
 
 def _check_arguments(
@@ -255,9 +232,7 @@ def _check_arguments(
     if scope not in ("run", "series"):
         raise StateTypeError(f"scope is {scope!r}; it must be 'run' or 'series'.")
     if ledger_limit is not None and (type(ledger_limit) is not int or ledger_limit < 1):
-        raise StateTypeError(
-            f"ledger_limit is {ledger_limit!r}; it must be 1 or more, or None."
-        )
+        raise StateTypeError(f"ledger_limit is {ledger_limit!r}; it must be 1 or more, or None.")
     if id(context) in _open:
         raise StateUsageError(
             "The client state of this Context is open already; take it with state_of(context)."

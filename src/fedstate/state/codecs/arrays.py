@@ -30,7 +30,5 @@ class ArrayCodec(Codec[NDArray[Any]]):
         """Return the array, C-contiguous and writable."""
         record = encoded.record
         if not isinstance(record, ArrayRecord) or set(record) != {_KEY}:
-            raise StateDamagedError(
-                f"its record is not an ArrayRecord with the one key {_KEY!r}"
-            )
+            raise StateDamagedError(f"its record is not an ArrayRecord with the one key {_KEY!r}")
         return decode_array(record[_KEY]).copy()

@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fedstate.state.codecs.base import Codec, Encoded
-from fedstate.state.codecs.keras_weights import assign, is_keras
+from fedstate.state.codecs.keras_weights import assign, is_keras, named
 from fedstate.state.codecs.named import decode_named, encode_named
 from fedstate.state.errors import StateFitError
 
@@ -27,7 +27,7 @@ class KerasOptimizerCodec(Codec[OptimizerState]):
         """Return an ArrayRecord with one Array per variable of the optimizer."""
         if isinstance(value, OptimizerState):
             return encode_named(value)
-        return encode_named({variable.path: variable.numpy() for variable in value.variables})
+        return encode_named({name: v.numpy() for name, v in _variables(value).items()})
 
     def decode(self, encoded: Encoded) -> OptimizerState:
         """Return the optimizer's variables, writable."""
@@ -43,11 +43,9 @@ class KerasOptimizerCodec(Codec[OptimizerState]):
         stored = decode_named(encoded)
         optimizer = into
         if is_keras(into, "Model"):
-            optimizer = into.optimizer
+            optimizer = getattr(into, "optimizer", None)
             if optimizer is None:
-                raise StateFitError(
-                    f"the model {into.name!r} has no optimizer; compile it first"
-                )
+                raise StateFitError(f"the model {into.name!r} has no optimizer; compile it first")
             if not optimizer.built:
                 optimizer.build(into.trainable_variables)
         elif not is_keras(into, "Optimizer"):
@@ -57,4 +55,8 @@ class KerasOptimizerCodec(Codec[OptimizerState]):
                 f"the optimizer {optimizer.name!r} is not built; load into the model, or call "
                 "optimizer.build(model.trainable_variables) first"
             )
-        assign(stored, {variable.path: variable for variable in optimizer.variables})
+        assign(stored, _variables(optimizer))
+
+
+def _variables(optimizer: Any) -> dict[str, Any]:
+    return named((variable.path for variable in optimizer.variables), optimizer.variables)

@@ -1,6 +1,7 @@
 """Keras weights: of a whole model, or of the layers that are to stay with the client."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,15 +38,13 @@ class Part:
 
     def variables(self) -> dict[str, Any]:
         """Return the layers' weights by name."""
-        return {
-            _name(self.model, variable): variable
-            for layer in self.layers
-            for variable in layer.weights
-        }
+        own = {id(weight) for layer in self.layers for weight in layer.weights}
+        every = variables_of(self.model)
+        return {name: variable for name, variable in every.items() if id(variable) in own}
 
     def place(self) -> dict[str, Any]:
         """Return where the part's variables are among all of the model's."""
-        names = list(_variables(self.model))
+        names = list(variables_of(self.model))
         return {"positions": [names.index(n) for n in self.variables()], "total": len(names)}
 
 
@@ -97,7 +96,7 @@ class KerasWeightsCodec(Codec[Weights]):
         """Return an ArrayRecord with an Array per variable, in the order of ``get_weights``."""
         if isinstance(value, Weights):
             return replace(encode_named(value), meta=value.place)
-        variables = _variables(value)
+        variables = variables_of(value)
         if not variables:
             raise StateTypeError(f"the model {value.name!r} has no weights; build it first")
         encoded = encode_named({name: v.numpy() for name, v in variables.items()})
@@ -116,7 +115,7 @@ class KerasWeightsCodec(Codec[Weights]):
         """
         if not isinstance(into, Part) and not is_keras(into, "Model"):
             super().load(encoded, into)
-        variables = _variables(into)
+        variables = variables_of(into)
         if encoded.meta and not isinstance(into, Part):
             total, positions = _place(encoded.meta)
             if len(variables) != total:
@@ -149,13 +148,31 @@ def is_keras(value: object, kind: str) -> bool:
     return keras is not None and isinstance(value, getattr(keras, kind))
 
 
-def _variables(source: Any) -> dict[str, Any]:
+def variables_of(source: Any) -> dict[str, Any]:
+    """Return the weights of a model or a part of one by layer and name, in the model's order.
+
+    A variable's own path will not do: it begins with the name of the model that its layer was
+    built in, if it was built in one.
+    """
     if isinstance(source, Part):
         return source.variables()
-    variables = {_name(source, variable): variable for variable in source.weights}
-    if len(variables) != len(source.weights):
-        raise StateFitError(f"two variables of the model {source.name!r} have one path")
-    return variables
+    layers = {id(weight): layer.name for layer in source.layers for weight in layer.weights}
+    names = []
+    for variable in source.weights:
+        layer = layers.get(id(variable), source.name)
+        _, found, inner = f"/{variable.path}".partition(f"/{layer}/")
+        names.append(f"{layer}/{inner if found else variable.name}")
+    return named(names, source.weights)
+
+
+def named(names: Iterable[str], variables: Iterable[Any]) -> dict[str, Any]:
+    """Return variables by name; one whose name was there before gets a number to it."""
+    seen: Counter[str] = Counter()
+    result: dict[str, Any] = {}
+    for name, variable in zip(names, variables, strict=True):
+        result[f"{name}#{seen[name]}" if seen[name] else name] = variable
+        seen[name] += 1
+    return result
 
 
 def _place(meta: dict[str, Any]) -> tuple[int, list[int]]:
@@ -167,8 +184,3 @@ def _place(meta: dict[str, Any]) -> tuple[int, list[int]]:
     ):
         raise StateDamagedError(f"its place in the model cannot be read ({meta})")
     return total, positions
-
-
-def _name(model: Any, variable: Any) -> str:
-    """Return a variable's path without the model's name, which Keras puts there sometimes."""
-    return str(variable.path).removeprefix(f"{model.name}/")

@@ -68,13 +68,16 @@ def decode_array(array: Array) -> NDArray[Any]:
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
-    """Return the name that is stored for a dtype.
+    """Return the name that is stored for a dtype: flwr's own, with two exceptions.
 
-    It is flwr's, except that long doubles carry the bits of their mantissa, since the same name
-    means different types on different machines.
+    Long doubles carry the bits of their mantissa, since the same name means different types on
+    different machines. Structures are named as npy describes them, which does not tell whether
+    their padding was asked for by ``align`` or by offsets.
     """
     if dtype.char in "gG":
         return f"{dtype}/{np.finfo(dtype).nmant}"
+    if dtype.names is not None:
+        return str(npy_format.descr_to_dtype(npy_format.dtype_to_descr(dtype)))
     return str(dtype)
 
 
@@ -125,7 +128,8 @@ def _read_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
             (2, 0): npy_format.read_array_header_2_0,
         }[version]
         shape, fortran_order, dtype = read(buffer, max_header_size=_MAX_HEADER)
-    except (ValueError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError) as error:
+    except Exception as error:
+        # NumPy reads a header as Python source, and lets out whatever that may raise.
         raise StateDamagedError(f"an Array has a header that is not npy: {error}") from None
     if fortran_order or dtype.hasobject or any(size < 0 for size in shape):
         raise StateDamagedError(f"an Array has a header that fedstate never writes: {header!r}")

@@ -36,9 +36,7 @@ class Registry:
         """
         known = self._codecs.get(codec.tag)
         # The Simulation Engine loads an app again and again into one process.
-        is_reloaded = isinstance(known, TypeCodec) and known.name == getattr(
-            codec, "name", None
-        )
+        is_reloaded = isinstance(known, TypeCodec) and known.name == getattr(codec, "name", None)
         if known is not None and not is_reloaded:
             raise StateTypeError(f"The codec tag {codec.tag!r} is taken; choose another.")
         if type(codec.version) is not int or codec.version < 1:

@@ -34,9 +34,7 @@ class ScalarCodec(Codec[Any]):
         """Return the value."""
         record = encoded.record
         if not isinstance(record, ConfigRecord) or set(record) != {_KEY}:
-            raise StateDamagedError(
-                f"its record is not a ConfigRecord with the one key {_KEY!r}"
-            )
+            raise StateDamagedError(f"its record is not a ConfigRecord with the one key {_KEY!r}")
         value = record[_KEY]
         return list(value) if isinstance(value, list) else value
 

@@ -2,7 +2,7 @@
 
 JSON alone would turn tuples into lists, integer keys into strings, and refuse bytes. A value
 that JSON cannot hold unchanged becomes an object with the key ``@``, which names what it is.
-Keys are sorted: dictionaries that are equal are stored equally.
+Keys are sorted: dictionaries that are equal are stored equally, in whatever order they were made.
 """
 
 import base64
@@ -34,7 +34,8 @@ def to_tree(value: object) -> tuple[str, dict[str, Array]]:
     """
     arrays: dict[str, Array] = {}
     node = _node(value, (), arrays)
-    return json.dumps(node, sort_keys=True, separators=(",", ":")), arrays
+    text = json.dumps(node, sort_keys=True, separators=(",", ":"))
+    return text, {key: arrays[key] for key in sorted(arrays)}
 
 
 def from_tree(text: str, arrays: dict[str, Array]) -> Any:
@@ -57,18 +58,14 @@ def from_tree(text: str, arrays: dict[str, Array]) -> Any:
 
 def _node(value: object, path: tuple[str, ...], arrays: dict[str, Array]) -> Any:
     if len(path) > _MAX_DEPTH:
-        raise StateTypeError(
-            f"it is nested deeper than {_MAX_DEPTH} levels, or contains itself"
-        )
+        raise StateTypeError(f"it is nested deeper than {_MAX_DEPTH} levels, or contains itself")
     kind = type(value)
     if value is None or kind is bool:
         return value
     if isinstance(value, int) and kind is int:
         return value if -_JSON_INT <= value < _JSON_INT else _marked("int", f"{value:x}")
     if isinstance(value, float) and kind is float:
-        return (
-            value if math.isfinite(value) else _marked("float", struct.pack(">d", value).hex())
-        )
+        return value if math.isfinite(value) else _marked("float", struct.pack(">d", value).hex())
     if isinstance(value, str) and kind is str:
         return value if _is_unicode(value) else _marked("str", _utf8(value).hex())
     if isinstance(value, bytes) and kind is bytes:
@@ -97,9 +94,7 @@ def _dict_node(value: dict[Any, Any], path: tuple[str, ...], arrays: dict[str, A
     pairs = []
     for key, item in value.items():
         if type(key) not in (str, int, float, bool, bytes, type(None)):
-            raise StateTypeError(
-                f"a dictionary has the key {key!r}; keys are str, int or bytes"
-            )
+            raise StateTypeError(f"a dictionary has the key {key!r}; keys are str, int or bytes")
         pair_path = (*path, _escape(repr(key)))
         pairs.append([_node(key, pair_path, arrays), _node(item, pair_path, arrays)])
     return _marked("dict", sorted(pairs, key=lambda pair: json.dumps(pair[0], sort_keys=True)))
