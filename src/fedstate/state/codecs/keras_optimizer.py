@@ -1,5 +1,6 @@
 """The state of a Keras optimizer: iterations, learning rate, moments."""
 
+import re
 from typing import Any
 
 from numpy.typing import NDArray
@@ -55,8 +56,13 @@ class KerasOptimizerCodec(Codec[OptimizerState]):
                 f"the optimizer {optimizer.name!r} is not built; load into the model, or call "
                 "optimizer.build(model.trainable_variables) first"
             )
-        assign(stored, _variables(optimizer))
+        assign(stored, _variables(optimizer), lambda variable: str(variable.path))
 
 
 def _variables(optimizer: Any) -> dict[str, Any]:
-    return named((variable.path for variable in optimizer.variables), optimizer.variables)
+    """Return an optimizer's variables by path, without the numbers of the layers in it.
+
+    Keras counts them through a whole process, and a moment's path has its layer's in the middle.
+    """
+    paths = [re.sub(r"_\d+(?=[/_]|$)", "", v.path) for v in optimizer.variables]
+    return named(paths, optimizer.variables)

@@ -1,15 +1,17 @@
 """Keras weights: of a whole model, or of the layers that are to stay with the client."""
 
+import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from numpy.typing import NDArray
 
 from fedstate.state.codecs.base import Codec, Encoded
-from fedstate.state.codecs.named import check_fit, decode_named, encode_named
+from fedstate.state.codecs.named import Expected, check_fit, decode_named, encode_named
 from fedstate.state.errors import StateDamagedError, StateFitError, StateTypeError
 
 Layers = Iterable[str] | Callable[[Any], bool]
@@ -126,18 +128,31 @@ class KerasWeightsCodec(Codec[Weights]):
                 )
             names = list(variables)
             variables = {names[i]: variables[names[i]] for i in positions}
-        assign(decode_named(encoded), variables)
+        paths = shown_paths(into.model if isinstance(into, Part) else into)
+        assign(decode_named(encoded), variables, lambda variable: paths[id(variable)])
 
 
-def assign(stored: dict[str, NDArray[Any]], variables: dict[str, Any]) -> None:
+def assign(
+    stored: dict[str, NDArray[Any]], variables: dict[str, Any], shown: Callable[[Any], str]
+) -> None:
     """Assign stored arrays to Keras variables, in order, after all were found to fit.
+
+    Parameters
+    ----------
+    stored, variables : dict
+        By name.
+    shown : Callable
+        What to call a variable in an error.
 
     Raises
     ------
     StateFitError
         If one does not; nothing is assigned then.
     """
-    check_fit(stored, [(name, tuple(v.shape), str(v.dtype)) for name, v in variables.items()])
+    expected = [
+        Expected(name, shown(v), tuple(v.shape), str(v.dtype)) for name, v in variables.items()
+    ]
+    check_fit(stored, expected)
     for array, variable in zip(stored.values(), variables.values(), strict=True):
         variable.assign(array)
 
@@ -149,20 +164,25 @@ def is_keras(value: object, kind: str) -> bool:
 
 
 def variables_of(source: Any) -> dict[str, Any]:
-    """Return the weights of a model or a part of one by layer and name, in the model's order.
+    """Return the weights of a model or a part of one by layer and name, in the model's order."""
+    if isinstance(source, Part):
+        return source.variables()
+    return named(_renumbered(shown_paths(source).values(), source), source.weights)
+
+
+def shown_paths(model: Any) -> dict[int, str]:
+    """Return, by the identity of each weight, its layer and name as a summary shows them.
 
     A variable's own path will not do: it begins with the name of the model that its layer was
     built in, if it was built in one.
     """
-    if isinstance(source, Part):
-        return source.variables()
-    layers = {id(weight): layer.name for layer in source.layers for weight in layer.weights}
-    names = []
-    for variable in source.weights:
-        layer = layers.get(id(variable), source.name)
+    owners = {id(weight): layer.name for layer in model.layers for weight in layer.weights}
+    paths = {}
+    for variable in model.weights:
+        layer = owners.get(id(variable), model.name)
         _, found, inner = f"/{variable.path}".partition(f"/{layer}/")
-        names.append(f"{layer}/{inner if found else variable.name}")
-    return named(names, source.weights)
+        paths[id(variable)] = f"{layer}/{inner if found else variable.name}"
+    return paths
 
 
 def named(names: Iterable[str], variables: Iterable[Any]) -> dict[str, Any]:
@@ -173,6 +193,39 @@ def named(names: Iterable[str], variables: Iterable[Any]) -> dict[str, Any]:
         result[f"{name}#{seen[name]}" if seen[name] else name] = variable
         seen[name] += 1
     return result
+
+
+def _renumbered(paths: Iterable[str], model: Any) -> Iterator[str]:
+    """Yield paths as they are in a process that has made no other model.
+
+    Keras numbers the layers that were not given a name through a whole process (``dense_7``), and
+    the Simulation Engine makes model after model in one. Equal models must have equal digests.
+    """
+    kinds = {_snake_case(type(layer).__name__) for layer in model.layers} | _own_kinds()
+    numbers: dict[tuple[str, ...], dict[str, int]] = {}
+    for path in paths:
+        parts: tuple[str, ...] = ()
+        for part in path.split("/"):
+            kind = re.sub(r"_\d+$", "", part)
+            if kind in kinds:
+                known = numbers.setdefault((*parts, kind), {})
+                number = known.setdefault(part, len(known))
+                part = f"{kind}_{number}" if number else kind
+            parts = (*parts, part)
+        yield "/".join(parts)
+
+
+@cache
+def _own_kinds() -> frozenset[str]:
+    layers = sys.modules["keras"].layers
+    names = (name for name, value in vars(layers).items() if isinstance(value, type))
+    return frozenset(map(_snake_case, [*names, "Sequential", "Functional"]))
+
+
+def _snake_case(name: str) -> str:
+    """Return the name that Keras gives to a layer of a class."""
+    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def _place(meta: dict[str, Any]) -> tuple[int, list[int]]:

@@ -1,8 +1,7 @@
 """Named arrays in an order: what the weights of a model, or an optimizer's slots, come to."""
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from flwr.app import ArrayRecord
@@ -25,38 +24,45 @@ def decode_named(encoded: Encoded) -> dict[str, NDArray[Any]]:
     return {name: decode_array(array) for name, array in encoded.record.items()}
 
 
-def check_fit(
-    stored: Mapping[str, NDArray[Any]], expected: Sequence[tuple[str, tuple[int, ...], str]]
-) -> None:
-    """Check that stored arrays fit the variables of a model, one by one, in their order.
+class Expected(NamedTuple):
+    """A variable that is to take a stored array: its name, and what to call it in an error."""
 
-    Keras numbers the layers that were not given a name (``dense``, ``dense_1``, …) anew in
-    every process, so those numbers do not count; everything else of a name does.
+    name: str
+    shown: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def check_fit(stored: Mapping[str, NDArray[Any]], expected: Sequence[Expected]) -> None:
+    """Check that stored arrays fit the variables of a model, one by one, in their order.
 
     Parameters
     ----------
     stored : Mapping[str, NDArray]
         The arrays by name.
-    expected : Sequence[tuple[str, tuple[int, ...], str]]
-        Name, shape and dtype of the model's variables.
+    expected : Sequence[Expected]
+        The model's variables.
 
     Raises
     ------
     StateFitError
         At the first that does not fit; it names the layer and both shapes.
     """
-    for (name, array), (variable, shape, dtype) in zip(stored.items(), expected, strict=False):
-        if array.shape != shape:
+    for (name, array), variable in zip(stored.items(), expected, strict=False):
+        if array.shape != variable.shape:
             raise StateFitError(
-                f"{variable!r} has shape {shape} in the model, and {array.shape} as stored"
-                + ("" if name == variable else f" (as {name!r})")
+                f"{variable.shown!r} has shape {variable.shape} in the model, and {array.shape} "
+                + ("as stored" if name == variable.name else f"as stored ({name!r})")
             )
-        if array.dtype != np.dtype(dtype):
+        if array.dtype != np.dtype(variable.dtype):
             raise StateFitError(
-                f"{variable!r} has dtype {dtype} in the model, and {array.dtype} as stored"
+                f"{variable.shown!r} has dtype {variable.dtype} in the model, and {array.dtype} "
+                "as stored"
             )
-        if _without_numbers(name) != _without_numbers(variable):
-            raise StateFitError(f"{variable!r} in the model stands where {name!r} is stored")
+        if name != variable.name:
+            raise StateFitError(
+                f"{variable.shown!r} in the model stands where {name!r} is stored"
+            )
     if len(stored) > len(expected):
         surplus = list(stored)[len(expected)]
         raise StateFitError(
@@ -64,12 +70,8 @@ def check_fit(
             f"such variable (it has {len(expected)}, stored are {len(stored)})"
         )
     if len(expected) > len(stored):
-        variable, shape, _ = expected[len(stored)]
+        missing = expected[len(stored)]
         raise StateFitError(
-            f"{variable!r} of shape {shape} in the model is not stored (the model has "
-            f"{len(expected)} variables, stored are {len(stored)})"
+            f"{missing.shown!r} of shape {missing.shape} in the model is not stored (the model "
+            f"has {len(expected)} variables, stored are {len(stored)})"
         )
-
-
-def _without_numbers(name: str) -> str:
-    return re.sub(r"_\d+(?=/|_|$)", "", name)
