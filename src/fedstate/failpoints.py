@@ -1,0 +1,82 @@
+"""Named points at which a crash test stops or kills a process; off unless armed.
+
+The variable ``FEDSTATE_FAILPOINTS`` arms them, as ``name=action`` separated by commas:
+
+- ``name=kill`` sends SIGKILL to this process at the first pass, ``name=kill:3`` at the third;
+- ``name=pause:PATH`` creates ``PATH.reached`` and waits until ``PATH`` exists.
+
+The crash tests refer to the names in `NAMES`; a name that does not exist is refused, so that a
+test whose point was renamed fails instead of killing nothing.
+"""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+from fedstate.errors import SettingError
+
+VARIABLE = "FEDSTATE_FAILPOINTS"
+
+NAMES = frozenset(
+    {
+        "message-pulled",  # the SuperLink counts it as delivered, nothing is stored yet
+        "message-stored",  # the message is durable, its content not yet pulled
+        "task-created",  # an executor may take the task
+        "context-loaded",  # the state was handed to the ClientApp
+        "commit-started",  # the output arrived, the transaction is not open yet
+        "store-write",  # inside the transaction that stores a step
+        "step-committed",  # state and reply are durable, the reply has not left
+        "reply-sent",  # the SuperLink has the reply, the store does not know it yet
+        "migration",  # inside the transaction of a migration
+        "retention",  # inside the transaction that frees a finished run
+    }
+)
+
+
+class _Armed:
+    """The failpoints of this process and how often each was passed."""
+
+    def __init__(self, setting: str) -> None:
+        self.actions: dict[str, str] = {}
+        self.passes: dict[str, int] = {}
+        self.lock = threading.Lock()
+        for item in filter(None, setting.split(",")):
+            name, _, action = item.partition("=")
+            known = action.split(":")[0] in ("kill", "pause")
+            if name not in NAMES or not known:
+                raise SettingError(
+                    f"{VARIABLE} has the item '{item}', which is not a failpoint and an action."
+                    f" Use name=kill, name=kill:COUNT or name=pause:PATH with one of "
+                    f"{', '.join(sorted(NAMES))}."
+                )
+            self.actions[name] = action
+
+    def reach(self, name: str) -> None:
+        if (action := self.actions.get(name)) is None:
+            return
+        with self.lock:
+            self.passes[name] = self.passes.get(name, 0) + 1
+            passes = self.passes[name]
+        verb, _, argument = action.partition(":")
+        if verb == "kill" and passes == int(argument or 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif verb == "pause":
+            Path(argument + ".reached").touch()
+            while not Path(argument).exists():
+                time.sleep(0.02)
+
+
+_armed = _Armed(os.environ.get(VARIABLE, ""))
+
+
+def reach(name: str) -> None:
+    """Pass the failpoint `name`: nothing happens unless the environment armed it.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+    """
+    _armed.reach(name)

@@ -1,0 +1,224 @@
+"""Backups: one file with a checksum, taken while the SuperNode runs, restored anywhere.
+
+The file is one line of JSON, padded to a fixed length, and the bytes of a database. It holds
+what was committed when the backup began; an encrypted store's backup is encrypted with its key.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedstate.store.database import DATABASE, connect, translated
+from fedstate.store.errors import StoreDamagedError, StoreError
+from fedstate.store.guard import MARK, Guard
+from fedstate.store.schema import version
+
+_FORMAT = "fedstate node store backup 1"
+_HEADER_BYTES = 512
+_BLOCK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Backup:
+    """What a backup file holds.
+
+    Attributes
+    ----------
+    store_id : str
+        The name of the store that it was taken from.
+    generation : int
+        The number of the last state commit in it.
+    size : int
+        The bytes of the database.
+    sha256 : str
+        Its checksum.
+    """
+
+    store_id: str
+    generation: int
+    size: int
+    sha256: str
+
+
+def back_up(directory: Path, target: Path) -> Backup:
+    """Write the store in `directory` to the file `target`; a SuperNode may be running.
+
+    Raises
+    ------
+    StoreError
+        There is no store, the target exists, or it cannot be written.
+    StoreDamagedError
+        The database cannot be read.
+    """
+    source = directory / DATABASE
+    if not source.exists():
+        raise StoreError(
+            f"There is no node store in '{directory}'. Give the directory that "
+            "'fedstate supernode --state' uses."
+        )
+    if target.exists():
+        raise StoreError(f"The backup '{target}' exists already. Give the name of a new file.")
+    copy = target.with_name(target.name + ".database")
+    partial = target.with_name(target.name + ".partial")
+    try:
+        with (
+            translated(source),
+            closing(connect(source, write=False)) as reader,
+            closing(sqlite3.connect(copy)) as writer,
+        ):
+            copy.chmod(0o600)
+            reader.backup(writer)
+            # One file, without a log beside it.
+            writer.execute("PRAGMA journal_mode = DELETE")
+            version(writer)
+            store_id, generation = writer.execute(
+                "SELECT store_id, generation FROM store"
+            ).fetchone()
+        backup = Backup(store_id, generation, copy.stat().st_size, _checksum(copy, 0))
+        _write(partial, backup, copy)
+        partial.replace(target)
+        _sync_directory(target.parent)
+    except OSError as error:
+        raise StoreError(
+            f"The backup '{target}' cannot be written ({error.strerror}). "
+            "Give a file in a directory with enough free space."
+        ) from error
+    finally:
+        copy.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+    return backup
+
+
+def _write(partial: Path, backup: Backup, database: Path) -> None:
+    header = json.dumps({"format": _FORMAT, **vars(backup)}).ljust(_HEADER_BYTES - 1)
+    with partial.open("xb") as out, database.open("rb") as content:
+        os.fchmod(out.fileno(), 0o600)
+        out.write(header.encode() + b"\n")
+        shutil.copyfileobj(content, out, _BLOCK_BYTES)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def read_backup(source: Path) -> Backup:
+    """Read and check a backup file.
+
+    Raises
+    ------
+    StoreDamagedError
+        It is not a backup, or not what was written.
+    StoreError
+        It cannot be read.
+    """
+    try:
+        with source.open("rb") as file:
+            header = json.loads(file.read(_HEADER_BYTES))
+        if header.pop("format", None) != _FORMAT:
+            raise ValueError("another format")
+        backup = Backup(**header)
+        intact = _checksum(source, _HEADER_BYTES) == backup.sha256
+    except OSError as error:
+        raise StoreError(f"The backup '{source}' cannot be read ({error.strerror}).") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StoreDamagedError(
+            f"The file '{source}' is not a backup of a node store. "
+            "Give a file that 'fedstate state backup' wrote."
+        ) from error
+    if not intact:
+        raise StoreDamagedError(
+            f"The backup '{source}' does not have its checksum, it was damaged after it was "
+            "written. Use another backup."
+        )
+    return backup
+
+
+def restore(source: Path, directory: Path, *, replace: bool = False) -> Backup:
+    """Put the store in the file `source` into `directory`; no SuperNode may be running.
+
+    Parameters
+    ----------
+    source : Path
+        A backup file.
+    directory : Path
+        The state directory; made if it is missing.
+    replace : bool
+        Whether a store that is there is moved aside, into ``replaced-TIME`` beside the new one.
+
+    Raises
+    ------
+    StoreInUseError
+        A SuperNode uses the directory.
+    StoreDamagedError
+        The backup is damaged; nothing was changed.
+    StoreError
+        There is a store and `replace` is not set, or the disk failed.
+    """
+    backup = read_backup(source)
+    present = (directory / DATABASE).exists() or (directory / MARK).exists()
+    if present and not replace:
+        raise StoreError(
+            f"There is a node store in '{directory}'. Give --replace to move it aside, or "
+            "another directory."
+        )
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _free_mark(directory)
+    guard = Guard(directory)
+    try:
+        incoming = directory / (DATABASE + ".restoring")
+        with source.open("rb") as content, incoming.open("wb") as out:
+            os.fchmod(out.fileno(), 0o600)
+            content.seek(_HEADER_BYTES)
+            shutil.copyfileobj(content, out, _BLOCK_BYTES)
+            out.flush()
+            os.fsync(out.fileno())
+        if present:
+            _move_aside(directory)
+        incoming.replace(directory / DATABASE)
+        guard.advance(backup.store_id, backup.generation)
+        _sync_directory(directory)
+    except OSError as error:
+        raise StoreError(
+            f"The store could not be restored to '{directory}' ({error.strerror}). "
+            "Free space, then restore again."
+        ) from error
+    finally:
+        guard.close()
+    return backup
+
+
+def _free_mark(directory: Path) -> None:
+    """Empty a mark that cannot be read, unless a SuperNode holds it."""
+    try:
+        Guard(directory).close()
+    except StoreDamagedError:
+        (directory / MARK).write_bytes(b"")
+
+
+def _move_aside(directory: Path) -> None:
+    aside = directory / time.strftime("replaced-%Y%m%d-%H%M%S", time.gmtime())
+    aside.mkdir(mode=0o700)
+    for name in (DATABASE, DATABASE + "-wal", DATABASE + "-shm"):
+        if (directory / name).exists():
+            (directory / name).replace(aside / name)
+
+
+def _checksum(path: Path, start: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        file.seek(start)
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,297 @@
+"""The node store: runs, their Contexts, and the steps between a message and its reply.
+
+A step is one message of a run. It is *received* when its message is durable, *committed* when
+the state that it made and its reply are durable, in one transaction, and *answered* when the
+SuperLink has the reply. A step that fails is forgotten: it left no state.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fedstate.failpoints import reach
+from fedstate.store.rows import Column, Row
+from fedstate.store.store_file import StoreFile
+from fedstate.store.values import Value
+
+# A server asks again only for the step that it waits for; one more is kept to be safe.
+_REPLIES_KEPT = 2
+
+
+@dataclass(frozen=True)
+class Step:
+    """A message of a run, and how far it has come.
+
+    Attributes
+    ----------
+    message_id : str
+        The message's own ID.
+    step_id : str
+        The ID of the message that was sent first; differs for a message that was sent again.
+    run_id : int
+        The run.
+    status : str
+        ``received``, ``committed`` or ``answered``.
+    has_reply : bool
+        Whether the store still has the reply.
+    """
+
+    message_id: str
+    step_id: str
+    run_id: int
+    status: str
+    has_reply: bool
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """What the store knows of a run."""
+
+    run_id: int
+    series_id: int
+    fab_hash: str
+    finished_at: float | None
+
+
+class NodeStore(StoreFile):
+    """The durable state of one SuperNode; see `StoreFile` for opening it.
+
+    Every method that changes something is durable when it returns, and changes nothing when it
+    raises: `StoreFullError` if there is no room, `StoreDamagedError` if what it had to read is
+    damaged, `StoreError` if the disk failed.
+    """
+
+    def add_run(self, run: StoredRun, record: Value, fab: Value, first_context: Value) -> None:
+        """Store a run, its FAB, and a first Context if its series has none yet.
+
+        Parameters
+        ----------
+        run : StoredRun
+            The run; `finished_at` is None.
+        record : Value
+            The run as the SuperLink describes it.
+        fab : Value
+            The FAB, stored once for all runs of it.
+        first_context : Value
+            The Context of a series that starts.
+        """
+        run_id, series_id = str(run.run_id), str(run.series_id)
+        with self._transaction(commits_state=True) as generation:
+            if self._rows.one("fab", run.fab_hash) is None:
+                self._rows.put(
+                    "fab", {"fab_hash": run.fab_hash, "value_id": self._values.put(fab)}
+                )
+            row: Row = {"run_id": run_id, "series_id": series_id, "fab_hash": run.fab_hash}
+            row |= {"value_id": self._values.put(record), "finished_at": None}
+            self._rows.put("run", row)
+            if self._rows.one("context", series_id) is None:
+                self._put_context(series_id, run_id, first_context, generation)
+
+    def _put_context(self, series_id: str, run_id: str, context: Value, generation: int) -> None:
+        old = self._rows.one("context", series_id)
+        row: Row = {"series_id": series_id, "run_id": run_id, "generation": generation}
+        row |= {"committed_at": time.time(), "value_id": self._values.put(context)}
+        self._rows.put("context", row)
+        if old is not None:
+            self._values.release(_number(old["value_id"]))
+
+    def runs(self) -> list[StoredRun]:
+        """Return the runs that the store holds."""
+        with self._reading():
+            return [_run(row) for row in self._rows.find("run")]
+
+    def run_record(self, run_id: int) -> bytes | None:
+        """Return the run as the SuperLink described it, or None."""
+        with self._reading():
+            row = self._rows.one("run", str(run_id))
+            return self._values.header(_number(row["value_id"])) if row else None
+
+    def fab(self, fab_hash: str) -> Value | None:
+        """Return a FAB, or None."""
+        with self._reading():
+            row = self._rows.one("fab", fab_hash)
+            return self._values.get(_number(row["value_id"])) if row else None
+
+    def context(self, series_id: int) -> Value | None:
+        """Return the committed Context of a run series, or None."""
+        with self._reading():
+            row = self._rows.one("context", str(series_id))
+            return self._values.get(_number(row["value_id"])) if row else None
+
+    def receive(self, message_id: str, run_id: int, message: Value) -> None:
+        """Store a message that was pulled, as the last of its run; again is without effect."""
+        with self._transaction():
+            if self._rows.one("step", message_id) is not None:
+                return
+            last = self._db.execute("SELECT coalesce(max(sequence), 0) FROM step").fetchone()
+            row: Row = {"message_id": message_id, "step_id": message_id, "run_id": str(run_id)}
+            row |= {"sequence": last[0] + 1, "status": "received", "reply_value": None}
+            self._rows.put("step", row | {"message_value": self._values.put(message)})
+
+    def name_step(self, message_id: str, step_id: str) -> None:
+        """Note that a message was sent again: it is the step `step_id`."""
+        with self._transaction():
+            if row := self._rows.one("step", message_id):
+                self._rows.put("step", row | {"step_id": step_id})
+
+    def steps(self, status: str) -> list[Step]:
+        """Return the steps with a `status`, in the order of their messages."""
+        with self._reading():
+            return [_step(row) for row in self._rows.find("step", "sequence", status=status)]
+
+    def step(self, message_id: str) -> Step | None:
+        """Return the step of a message, or None."""
+        with self._reading():
+            row = self._rows.one("step", message_id)
+            return _step(row) if row else None
+
+    def committed(self, step_id: str) -> Step | None:
+        """Return the message whose reply stands for the step `step_id`, if it was committed."""
+        with self._reading():
+            rows = self._rows.find("step", "sequence", step_id=step_id)
+            done = [_step(row) for row in rows if row["status"] != "received"]
+            return max(done, key=lambda step: step.has_reply, default=None)
+
+    def message(self, message_id: str) -> bytes | None:
+        """Return the header of a message that is not answered yet, or None."""
+        with self._reading():
+            row = self._rows.one("step", message_id)
+            if row is None or row["message_value"] is None:
+                return None
+            return self._values.header(_number(row["message_value"]))
+
+    def reply(self, message_id: str) -> Value | None:
+        """Return the stored reply to a message, or None."""
+        with self._reading():
+            row = self._rows.one("step", message_id)
+            if row is None or row["reply_value"] is None:
+                return None
+            return self._values.get(_number(row["reply_value"]))
+
+    def commit(self, message_id: str, series_id: int, context: Value, reply: Value) -> int:
+        """Store the state that a step made and its reply, both or neither.
+
+        Returns
+        -------
+        int
+            The number of the commit.
+
+        Raises
+        ------
+        LookupError
+            The store has no such message.
+        StoreFullError
+            There is no room; the old state is still there.
+        """
+        with self._transaction(commits_state=True) as generation:
+            row = self._rows.one("step", message_id)
+            if row is None:
+                raise LookupError(f"The node store has no message '{message_id}'.")
+            run_id = str(row["run_id"])
+            self._put_context(str(series_id), run_id, context, generation)
+            done: Row = {"status": "committed", "reply_value": self._values.put(reply)}
+            self._rows.put("step", row | done)
+            self._drop_old_replies(run_id)
+        return generation
+
+    def _drop_old_replies(self, run_id: str) -> None:
+        answered = self._rows.find("step", "sequence DESC", run_id=run_id, status="answered")
+        with_reply = [row for row in answered if row["reply_value"] is not None]
+        for row in with_reply[_REPLIES_KEPT - 1 :]:
+            self._rows.put("step", row | {"reply_value": None})
+            self._values.release(_number(row["reply_value"]))
+
+    def answered(self, message_id: str) -> None:
+        """Note that the SuperLink has the reply to a message."""
+        with self._transaction():
+            if row := self._rows.one("step", message_id):
+                self._rows.put("step", row | {"status": "answered", "message_value": None})
+                if row["message_value"] is not None:
+                    self._values.release(_number(row["message_value"]))
+
+    def forget(self, message_id: str) -> None:
+        """Drop a message whose step failed or whose run ended."""
+        with self._transaction():
+            if row := self._rows.one("step", message_id):
+                self._delete_step(row)
+
+    def _delete_step(self, row: Row) -> None:
+        self._rows.delete("step", row["message_id"])
+        for value in (row["message_value"], row["reply_value"]):
+            if value is not None:
+                self._values.release(_number(value))
+
+    def finish_run(self, run_id: int) -> None:
+        """Note that a run has ended: its state may be freed when the retention says so."""
+        with self._transaction():
+            row = self._rows.one("run", str(run_id))
+            if row is not None and row["finished_at"] is None:
+                self._rows.put("run", row | {"finished_at": time.time()})
+
+    def finished_bytes(self) -> Iterator[tuple[StoredRun, int]]:
+        """Yield the finished runs, the first to finish first, with the bytes of their state."""
+        with self._reading():
+            sizes = self._db.execute(
+                "SELECT run.run_id, (SELECT coalesce(sum(size), 0) FROM value WHERE value_id IN"
+                " (SELECT value_id FROM context WHERE context.series_id = run.series_id UNION"
+                "  SELECT reply_value FROM step WHERE step.run_id = run.run_id UNION"
+                "  SELECT message_value FROM step WHERE step.run_id = run.run_id))"
+                " FROM run WHERE finished_at IS NOT NULL ORDER BY finished_at"
+            ).fetchall()
+            rows = [(self._rows.one("run", run_id), size) for run_id, size in sizes]
+        yield from ((_run(row), int(size)) for row, size in rows if row)
+
+    def free_run(self, run_id: int) -> None:
+        """Remove a finished run, and its Context unless another run of its series needs it.
+
+        Raises
+        ------
+        ValueError
+            The run is still going.
+        """
+        with self._transaction(commits_state=True):
+            row = self._rows.one("run", str(run_id))
+            if row is None:
+                return
+            if row["finished_at"] is None:
+                raise ValueError(f"Run {run_id} is still going; its state is not freed.")
+            for step in self._rows.find("step", run_id=str(run_id)):
+                self._delete_step(step)
+            self._rows.delete("run", str(run_id))
+            self._values.release(_number(row["value_id"]))
+            if not self._rows.find("run", series_id=row["series_id"]):
+                self._drop("context", row["series_id"])
+            if not self._rows.find("run", fab_hash=row["fab_hash"]):
+                self._drop("fab", row["fab_hash"])
+            reach("retention")
+
+    def _drop(self, table: str, key: Column) -> None:
+        if row := self._rows.one(table, key):
+            self._rows.delete(table, key)
+            self._values.release(_number(row["value_id"]))
+
+
+def _number(column: object) -> int:
+    if not isinstance(column, int):
+        raise TypeError(f"A number was expected in the node store, not {column!r}.")
+    return column
+
+
+def _step(row: Row) -> Step:
+    return Step(
+        message_id=str(row["message_id"]),
+        step_id=str(row["step_id"]),
+        run_id=int(str(row["run_id"])),
+        status=str(row["status"]),
+        has_reply=row["reply_value"] is not None,
+    )
+
+
+def _run(row: Row) -> StoredRun:
+    finished = row["finished_at"]
+    return StoredRun(
+        run_id=int(str(row["run_id"])),
+        series_id=int(str(row["series_id"])),
+        fab_hash=str(row["fab_hash"]),
+        finished_at=float(finished) if isinstance(finished, int | float) else None,
+    )

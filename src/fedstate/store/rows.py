@@ -1,0 +1,77 @@
+"""Rows with a seal: written with a digest over their columns, refused when it does not fit."""
+
+import sqlite3
+
+from fedstate.store.cipher import Cipher
+from fedstate.store.values import DamagedValueError, seal
+
+# The first column is the primary key.
+COLUMNS = {
+    "store": ("only", "store_id", "node", "generation", "wrapped_key"),
+    "fab": ("fab_hash", "value_id"),
+    "run": ("run_id", "series_id", "fab_hash", "value_id", "finished_at"),
+    "context": ("series_id", "run_id", "generation", "committed_at", "value_id"),
+    "step": (
+        "message_id",
+        "sequence",
+        "step_id",
+        "run_id",
+        "status",
+        "message_value",
+        "reply_value",
+    ),
+}
+
+Column = str | int | float | bytes | None
+Row = dict[str, Column]
+
+
+class SealedRows:
+    """The rows of the tables in `COLUMNS`; the caller opens and commits the transactions."""
+
+    def __init__(self, connection: sqlite3.Connection, cipher: Cipher) -> None:
+        self._db = connection
+        self._cipher = cipher
+
+    def put(self, table: str, row: Row) -> None:
+        """Insert a row, or replace the one with the same primary key."""
+        columns = COLUMNS[table]
+        values = [row[column] for column in columns]
+        updates = ", ".join(f"{column} = excluded.{column}" for column in (*columns, "seal"))
+        marks = ", ".join("?" * (len(columns) + 1))
+        self._db.execute(
+            f"INSERT INTO {table} ({', '.join(columns)}, seal) VALUES ({marks}) "  # noqa: S608
+            f"ON CONFLICT ({columns[0]}) DO UPDATE SET {updates}",
+            (*values, seal(self._cipher, table, *values)),
+        )
+
+    def find(self, table: str, order: str = "1", **equals: Column) -> list[Row]:
+        """Return the rows whose columns have the given values, each checked.
+
+        Raises
+        ------
+        DamagedValueError
+            A row does not have its checksum.
+        """
+        columns = COLUMNS[table]
+        where = " AND ".join(f"{column} IS ?" for column in equals) or "1"
+        found = self._db.execute(
+            f"SELECT {', '.join(columns)}, seal FROM {table} "  # noqa: S608
+            f"WHERE {where} ORDER BY {order}",
+            tuple(equals.values()),
+        ).fetchall()
+        for *values, checksum in found:
+            if checksum != seal(self._cipher, table, *values):
+                raise DamagedValueError(
+                    f"the row '{values[0]}' of table '{table}' does not have its checksum"
+                )
+        return [dict(zip(columns, values, strict=False)) for values in found]
+
+    def one(self, table: str, key: Column) -> Row | None:
+        """Return the row with the primary key `key`, checked, or None."""
+        rows = self.find(table, "1", **{COLUMNS[table][0]: key})
+        return rows[0] if rows else None
+
+    def delete(self, table: str, key: Column) -> None:
+        """Delete the row with the primary key `key`."""
+        self._db.execute(f"DELETE FROM {table} WHERE {COLUMNS[table][0]} = ?", (key,))  # noqa: S608

@@ -1,0 +1,229 @@
+"""Opening, checking, committing to and closing a node store, whatever it contains."""
+
+import logging
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedstate.failpoints import reach
+from fedstate.store.check import findings
+from fedstate.store.cipher import new_wrapped_key, open_cipher, rewrap
+from fedstate.store.database import DATABASE, connect, damaged, translated
+from fedstate.store.errors import StoreError, StoreForeignError, StoreKeyError
+from fedstate.store.guard import MARK, Guard
+from fedstate.store.rows import Row, SealedRows
+from fedstate.store.schema import migrate, version
+from fedstate.store.values import DamagedValueError, ValueTable
+
+_log = logging.getLogger("fedstate.store")
+
+
+class StoreFile:
+    """One open node store, locked against other processes and checked from end to end.
+
+    Parameters
+    ----------
+    directory : Path
+        The state directory.
+    key : bytes, optional
+        The encryption key, 32 bytes; None for a store that is not encrypted.
+    create : bool
+        Whether to make a new store in an empty or missing directory.
+
+    Raises
+    ------
+    StoreInUseError
+        Another process holds the store.
+    StoreDamagedError
+        A file is missing, a checksum is wrong, or the database is an older copy.
+    StoreForeignError
+        A newer fedstate or another program wrote the database.
+    StoreKeyError
+        The key is missing or wrong.
+    StoreError
+        There is no store and `create` is not set.
+    """
+
+    def __init__(self, directory: Path, *, key: bytes | None = None, create: bool = True) -> None:
+        self.directory = directory
+        self.path = directory / DATABASE
+        if not create and not (self.path.exists() or (directory / MARK).exists()):
+            raise StoreError(
+                f"There is no node store in '{directory}'. Give the directory that "
+                "'fedstate supernode --state' uses."
+            )
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        self.guard = Guard(directory)
+        try:
+            self._connect()
+            try:
+                self._open(key)
+            except BaseException:
+                self._db.close()
+                raise
+        except BaseException:
+            self.guard.close()
+            raise
+
+    def _connect(self) -> None:
+        if self.guard.store_id is not None and not self.path.exists():
+            raise damaged(self.directory, f"the file '{DATABASE}' is missing")
+        with translated(self.path):
+            self._db = connect(self.path, write=True)
+
+    def _open(self, key: bytes | None) -> None:
+        with self._reading():
+            if self.guard.store_id is not None and version(self._db) == 0:
+                raise damaged(self.directory, f"the file '{DATABASE}' is empty")
+            migrate(self._db)
+            found = self._db.execute("SELECT wrapped_key FROM store").fetchone()
+            wrapped = found[0] if found else key and new_wrapped_key(key)
+            cipher = open_cipher(wrapped, key)
+            self._rows = SealedRows(self._db, cipher)
+            self._values = ValueTable(self._db, cipher)
+            if found is None:
+                row: Row = {"only": 1, "store_id": uuid.uuid4().hex, "node": None}
+                self._rows.put("store", row | {"generation": 0, "wrapped_key": wrapped})
+            if problem := next(findings(self._db, cipher), None):
+                raise DamagedValueError(problem)
+            self._compare_with_mark()
+
+    def _compare_with_mark(self) -> None:
+        store = self._store_row()
+        store_id, generation = str(store["store_id"]), int(str(store["generation"]))
+        if self.guard.store_id is None and generation > 0:
+            raise damaged(self.directory, f"the file '{MARK}' is missing")
+        if self.guard.store_id not in (None, store_id):
+            raise damaged(self.directory, f"'{DATABASE}' and '{MARK}' are of different stores")
+        if generation < self.guard.generation:
+            raise damaged(
+                self.directory,
+                f"'{DATABASE}' is an older copy, it ends at commit {generation} and this "
+                f"directory has seen commit {self.guard.generation}",
+            )
+        self.guard.advance(store_id, generation)
+
+    def _store_row(self) -> Row:
+        row = self._rows.one("store", 1)
+        if row is None:
+            raise DamagedValueError("the row of table 'store' is missing")
+        return row
+
+    @property
+    def store_id(self) -> str:
+        """The random name that the store got when it was created."""
+        return str(self.guard.store_id)
+
+    @property
+    def generation(self) -> int:
+        """The number of state commits so far."""
+        return self.guard.generation
+
+    def bind(self, node: str) -> None:
+        """Tie the store to a node's key; a store stays with its node.
+
+        Parameters
+        ----------
+        node : str
+            The fingerprint of the node's public key.
+
+        Raises
+        ------
+        StoreForeignError
+            The store belongs to another node.
+        """
+        with self._reading():
+            row = self._store_row()
+        if row["node"] is None:
+            with self._transaction():
+                self._rows.put("store", row | {"node": node})
+        elif row["node"] != node:
+            raise StoreForeignError(
+                f"The node store in '{self.directory}' belongs to the node with key "
+                f"{row['node']!s}, and this SuperNode has key {node}. Start it with its own "
+                "private key, or give it a state directory of its own."
+            )
+
+    def rotate_key(self, old: bytes, new: bytes) -> None:
+        """Encrypt the store's data key under `new` instead of `old`; raise StoreKeyError."""
+        with self._transaction():
+            row = self._store_row()
+            wrapped = row["wrapped_key"]
+            if not isinstance(wrapped, bytes):
+                raise StoreKeyError(
+                    "The node store is not encrypted, so it has no key to rotate."
+                )
+            wrapped = rewrap(wrapped, old, new)
+            self._rows.put("store", row | {"wrapped_key": wrapped})
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            with self._lock, translated(self.path):
+                yield
+        except DamagedValueError as error:
+            raise damaged(self.directory, str(error)) from error
+
+    @contextmanager
+    def _transaction(self, *, commits_state: bool = False) -> Iterator[int]:
+        """Run a block in one durable transaction; yield the number of the commit."""
+        with self._reading():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                generation = self.generation + commits_state
+                yield generation
+                if commits_state:
+                    self._rows.put("store", self._store_row() | {"generation": generation})
+                reach("store-write")
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            if commits_state:
+                self._mark(generation)
+
+    def _mark(self, generation: int) -> None:
+        try:
+            self.guard.advance(self.store_id, generation)
+        except OSError as error:
+            # The commit itself is durable; only an older copy might go unnoticed once more.
+            _log.warning("The file '%s' could not be written: %s", self.guard.path, error)
+            self.guard.generation = generation
+
+    def maintain(self) -> None:
+        """Remove what is no longer needed and move the log into the database.
+
+        Runs between steps: short transactions, so that a step never waits long.
+        """
+        while True:
+            with self._transaction():
+                if not self._values.collect():
+                    break
+        with translated(self.path):
+            checkpointer = sqlite3.connect(self.path, isolation_level=None)
+            try:
+                checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            finally:
+                checkpointer.close()
+
+    def compact(self) -> None:
+        """Give the space of removed values back to the file system."""
+        self.maintain()
+        with self._reading():
+            # `execute` would run it for a single page.
+            self._db.executescript("PRAGMA incremental_vacuum")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def close(self) -> None:
+        """Move the log into the database and release the directory."""
+        with self._lock:
+            try:
+                with translated(self.path):
+                    self._db.close()
+            finally:
+                self.guard.close()
