@@ -25,9 +25,7 @@ class Step:
     Attributes
     ----------
     message_id : str
-        The message's own ID.
-    step_id : str
-        The ID of the message that was sent first; differs for a message that was sent again.
+        The message's ID; a message that is sent again has the same.
     run_id : int
         The run.
     status : str
@@ -37,7 +35,6 @@ class Step:
     """
 
     message_id: str
-    step_id: str
     run_id: int
     status: str
     has_reply: bool
@@ -118,21 +115,20 @@ class NodeStore(StoreFile):
             row = self._rows.one("context", str(series_id))
             return self._values.get(_number(row["value_id"])) if row else None
 
+    def set_context(self, series_id: int, run_id: int, context: Value) -> None:
+        """Store a Context outside of any step."""
+        with self._transaction(commits_state=True) as generation:
+            self._put_context(str(series_id), str(run_id), context, generation)
+
     def receive(self, message_id: str, run_id: int, message: Value) -> None:
         """Store a message that was pulled, as the last of its run; again is without effect."""
         with self._transaction():
             if self._rows.one("step", message_id) is not None:
                 return
             last = self._db.execute("SELECT coalesce(max(sequence), 0) FROM step").fetchone()
-            row: Row = {"message_id": message_id, "step_id": message_id, "run_id": str(run_id)}
+            row: Row = {"message_id": message_id, "run_id": str(run_id)}
             row |= {"sequence": last[0] + 1, "status": "received", "reply_value": None}
             self._rows.put("step", row | {"message_value": self._values.put(message)})
-
-    def name_step(self, message_id: str, step_id: str) -> None:
-        """Note that a message was sent again: it is the step `step_id`."""
-        with self._transaction():
-            if row := self._rows.one("step", message_id):
-                self._rows.put("step", row | {"step_id": step_id})
 
     def steps(self, status: str) -> list[Step]:
         """Return the steps with a `status`, in the order of their messages."""
@@ -144,13 +140,6 @@ class NodeStore(StoreFile):
         with self._reading():
             row = self._rows.one("step", message_id)
             return _step(row) if row else None
-
-    def committed(self, step_id: str) -> Step | None:
-        """Return the message whose reply stands for the step `step_id`, if it was committed."""
-        with self._reading():
-            rows = self._rows.find("step", "sequence", step_id=step_id)
-            done = [_step(row) for row in rows if row["status"] != "received"]
-            return max(done, key=lambda step: step.has_reply, default=None)
 
     def message(self, message_id: str) -> bytes | None:
         """Return the header of a message that is not answered yet, or None."""
@@ -280,7 +269,6 @@ def _number(column: object) -> int:
 def _step(row: Row) -> Step:
     return Step(
         message_id=str(row["message_id"]),
-        step_id=str(row["step_id"]),
         run_id=int(str(row["run_id"])),
         status=str(row["status"]),
         has_reply=row["reply_value"] is not None,

@@ -14,7 +14,6 @@ COLUMNS = {
     "step": (
         "message_id",
         "sequence",
-        "step_id",
         "run_id",
         "status",
         "message_value",

@@ -82,14 +82,12 @@ MIGRATIONS = (
             """CREATE TABLE step (
                 message_id TEXT PRIMARY KEY,
                 sequence INTEGER NOT NULL UNIQUE,
-                step_id TEXT NOT NULL,
                 run_id TEXT NOT NULL REFERENCES run,
                 status TEXT NOT NULL CHECK (status IN ('received', 'committed', 'answered')),
                 message_value INTEGER REFERENCES value,
                 reply_value INTEGER REFERENCES value,
                 seal BLOB NOT NULL)""",
             "CREATE INDEX step_by_run ON step (run_id, status)",
-            "CREATE INDEX step_by_step ON step (step_id)",
         ),
     ),
 )

@@ -1,0 +1,17 @@
+"""``fedstate supernode``: flower-supernode's options and a few of our own."""
+
+import typer
+
+# flwr's parser reads the options: it knows them all, and what they mean when it is updated.
+PASSED_ON = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
+
+
+def supernode(context: typer.Context) -> None:
+    """Run a SuperNode whose client state survives; --help lists its options."""
+    from fedstate.flower.supernode.command import main
+
+    main(context.args)

@@ -1,0 +1,142 @@
+"""Contexts, messages and replies as values of the node store.
+
+The bytes of every larger array become a part of the value, so that the store keeps them by
+content: the same weights in the state and in the reply are stored once.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
+
+# Flower's wire format: flwr.app has no public way to turn a Context or a Message into bytes.
+from flwr.common.serde import (
+    context_from_proto,
+    context_to_proto,
+    message_from_proto,
+    message_to_proto,
+)
+from flwr.proto.fleet_pb2 import PullMessagesResponse
+from flwr.proto.message_pb2 import Context as ContextProto
+from flwr.proto.message_pb2 import ObjectTree
+from flwr.supercore.constant import HEAD_BODY_DIVIDER
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+
+from fedstate.store.values import Value
+
+# Below this size an array costs more as a row of its own than inside the header.
+_PART_BYTES = 4096
+
+
+def pack(pieces: Iterable[bytes]) -> bytes:
+    """Return byte strings as one, each with its length before it."""
+    return b"".join(struct.pack("<I", len(piece)) + piece for piece in pieces)
+
+
+def unpack(packed: bytes) -> Iterator[bytes]:
+    """Yield the byte strings that were packed."""
+    start = 0
+    while start < len(packed):
+        (length,) = struct.unpack_from("<I", packed, start)
+        yield packed[start + 4 : start + 4 + length]
+        start += 4 + length
+
+
+def encode_context(context: Context) -> Value:
+    """Return a Context as a value; its arrays are not copied."""
+    parts: list[bytes] = []
+    state = RecordDict()
+    for name, record in context.state.items():
+        if not isinstance(record, ArrayRecord):
+            state[name] = record
+            continue
+        arrays = {}
+        for key, array in record.items():
+            large = len(array.data) >= _PART_BYTES
+            data = b"" if large else array.data
+            arrays[key] = Array(array.dtype, array.shape, array.stype, data)
+            if large:
+                parts.append(array.data)
+        state[name] = ArrayRecord(arrays)
+    bare = Context(
+        context.run_id,
+        context.node_id,
+        context.node_config,
+        state,
+        context.run_config,
+        context.series_id,
+    )
+    large_ones = bytes(len(array.data) >= _PART_BYTES for array in _arrays(context))
+    return Value(pack([context_to_proto(bare).SerializeToString(), large_ones]), parts)
+
+
+def decode_context(value: Value) -> Context:
+    """Return the Context that `encode_context` was given."""
+    proto, large_ones = unpack(value.header)
+    context = context_from_proto(ContextProto.FromString(proto))
+    parts = iter(value.parts)
+    for array, large in zip(_arrays(context), large_ones, strict=True):
+        if large:
+            array.data = bytes(next(parts))
+    return context
+
+
+def _arrays(context: Context) -> Iterator[Array]:
+    for record in context.state.values():
+        if isinstance(record, ArrayRecord):
+            yield from record.values()
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A message without its content, and the tree of the objects that its content is made of."""
+
+    message: Message
+    tree: ObjectTree
+
+    def to_bytes(self) -> bytes:
+        """Return the envelope as bytes."""
+        proto = PullMessagesResponse(
+            messages_list=[message_to_proto(self.message)], message_object_trees=[self.tree]
+        )
+        return bytes(proto.SerializeToString())
+
+    @staticmethod
+    def from_bytes(content: bytes) -> "Envelope":
+        """Return the envelope that `to_bytes` made."""
+        proto = PullMessagesResponse.FromString(content)
+        return Envelope(message_from_proto(proto.messages_list[0]), proto.message_object_trees[0])
+
+    @property
+    def object_ids(self) -> list[str]:
+        """The IDs of the objects, each once, children before parents."""
+        return list(dict.fromkeys(node.object_id for node in iterate_object_tree(self.tree)))
+
+
+def encode_reply(envelope: Envelope, objects: Mapping[str, bytes]) -> Value:
+    """Return a reply and its objects as a value."""
+    pieces = [envelope.to_bytes()]
+    parts: list[memoryview] = []
+    for object_id in envelope.object_ids:
+        content = objects[object_id]
+        if len(content) < _PART_BYTES:
+            pieces.append(b"i" + content)
+            continue
+        # Without its head a chunk of an array is the same bytes as in a Context.
+        body = content.index(HEAD_BODY_DIVIDER) + len(HEAD_BODY_DIVIDER)
+        pieces.append(b"p" + content[:body])
+        parts.append(memoryview(content)[body:])
+    return Value(pack(pieces), parts)
+
+
+def decode_reply(value: Value) -> tuple[Envelope, dict[str, bytes]]:
+    """Return the reply and the objects that `encode_reply` was given."""
+    first, *pieces = unpack(value.header)
+    envelope = Envelope.from_bytes(first)
+    parts = iter(value.parts)
+    objects = {
+        object_id: piece[1:] + (bytes(next(parts)) if piece[:1] == b"p" else b"")
+        for object_id, piece in zip(envelope.object_ids, pieces, strict=True)
+    }
+    return envelope, objects

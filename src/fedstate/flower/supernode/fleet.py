@@ -1,0 +1,335 @@
+"""The SuperNode's side of the SuperLink's Fleet API.
+
+flwr's `http_request_response` does the same in one closure, with a heartbeat of 30 seconds that
+cannot be set, and it ends the process when the SuperLink refuses the node. Here the node comes
+back within seconds after a crash, and never gives up unless told to.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from logging import INFO, WARNING
+
+import httpx
+
+# The Fleet API's client, its messages and flwr's retry policy: flwr exports none of them.
+from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
+from flwr.common.serde import fab_from_proto, message_from_proto, message_to_proto, run_from_proto
+from flwr.proto.fab_pb2 import GetFabRequest
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    DeactivateNodeRequest,
+    PullMessagesRequest,
+    PushMessagesRequest,
+    RegisterNodeFleetRequest,
+)
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    PullObjectRequest,
+    PullObjectResponse,
+    PushObjectRequest,
+    PushObjectResponse,
+)
+from flwr.proto.node_pb2 import Node
+from flwr.proto.run_pb2 import GetRunRequest
+from flwr.supercore import log
+from flwr.supercore.error import ApiErrorCode, FlowerError
+from flwr.supercore.fab import Fab
+from flwr.supercore.inflatable.inflatable_protobuf_utils import (
+    make_pull_object_fn_protobuf,
+    make_push_object_fn_protobuf,
+)
+from flwr.supercore.inflatable.inflatable_utils import (
+    pull_objects,
+    push_object_contents_from_iterable,
+)
+from flwr.supercore.retry import RetryInvoker, exponential, make_simple_http_retry_invoker
+from flwr.supercore.run import Run
+from flwr.supernode.fleet_http_client import FleetHttpClient
+
+from fedstate.errors import FederationError
+from fedstate.failpoints import reach
+from fedstate.flower.supernode.codec import Envelope
+from fedstate.flower.supernode.session import SessionFile
+
+# The shortest that a SuperLink takes, and how long it then waits for the next heartbeat.
+HEARTBEAT_SECONDS = float(HEARTBEAT_MIN_INTERVAL)
+PATIENCE_SECONDS = HEARTBEAT_PATIENCE * HEARTBEAT_SECONDS
+# Four heartbeats within the patience: three may be lost.
+_HEARTBEAT_PAUSE = PATIENCE_SECONDS / 4
+
+# Longer than the 3 s between two looks of Flower's Grid: every ServerApp that waits for this
+# node sees that it was away, and that the message it waits for may be lost.
+_AWAY_SECONDS = 5.0
+_RETRY_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to try to connect; flwr's `--max-retries` and `--max-wait-time`."""
+
+    max_retries: int | None = None
+    max_seconds: float | None = None
+
+
+class Fleet:
+    """One node's session at a SuperLink.
+
+    Parameters
+    ----------
+    client : FleetHttpClient
+        The client, which signs with the node's key.
+    public_key : bytes
+        The node's public key as the SuperLink keeps it.
+    session : SessionFile
+        Where the session is noted.
+    register : bool
+        Whether the node registers itself: a SuperLink without node authentication wants that.
+    patience : Patience
+        How long to try to connect.
+    """
+
+    def __init__(
+        self,
+        client: FleetHttpClient,
+        public_key: bytes,
+        session: SessionFile,
+        *,
+        register: bool,
+        patience: Patience,
+    ) -> None:
+        self._client = client
+        self._public_key = public_key
+        self._session = session
+        self._register = register
+        self._patience = patience
+        self._retry = _retry_invoker()
+        self._node = Node()
+        self._left = threading.Event()
+        self._away = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    @property
+    def node_id(self) -> int:
+        """The node's ID at the SuperLink."""
+        return int(self._node.node_id)
+
+    def join(self) -> None:
+        """Connect: go on with the session that was left, or begin one.
+
+        Raises
+        ------
+        FederationError
+            The SuperLink could not be reached or refused the node for longer than the patience.
+        """
+        left = self._session.previous()
+        if left is not None:
+            self._node = Node(node_id=left.node_id)
+            if left.pulling:
+                log(INFO, "The last SuperNode ended while it pulled a message.")
+                self._stay_away()
+            elif self._heartbeat():
+                log(INFO, "Going on with the session of the last SuperNode.")
+                self._heart.start()
+                return
+        self._activate()
+        self._heart.start()
+
+    def _activate(self) -> None:
+        tries, started = 0, time.monotonic()
+        pauses = exponential(base_delay=0.5, max_delay=int(_RETRY_SECONDS))
+        while True:
+            since = time.time()
+            try:
+                self._node = Node(node_id=self._try_to_activate())
+            except httpx.HTTPError as error:
+                reason = reason_of(error)
+            else:
+                self._session.alive(self.node_id, since)
+                return
+            tries += 1
+            waited = time.monotonic() - started
+            out_of_tries = (
+                self._patience.max_retries is not None and tries > self._patience.max_retries
+            )
+            out_of_time = (
+                self._patience.max_seconds is not None and waited > self._patience.max_seconds
+            )
+            if out_of_tries or out_of_time:
+                raise FederationError(
+                    f"The SuperNode could not connect to the SuperLink, tried {tries} times in "
+                    f"{waited:.0f} s. {reason}"
+                )
+            log(WARNING, "%s Trying again.", reason)
+            if self._left.wait(next(pauses)):
+                raise FederationError("The SuperNode was stopped before it was connected.")
+
+    def _try_to_activate(self) -> int:
+        if self._register:
+            try:
+                self._client.RegisterNode(RegisterNodeFleetRequest(public_key=self._public_key))
+            except httpx.HTTPStatusError as error:
+                known = FlowerError.from_json(error.response.text)
+                if not known or known.code != ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:
+                    raise
+        request = ActivateNodeRequest(
+            public_key=self._public_key, heartbeat_interval=HEARTBEAT_SECONDS
+        )
+        return int(self._client.ActivateNode(request).node_id)
+
+    def _beat(self) -> None:
+        while not self._left.wait(_HEARTBEAT_PAUSE * random.uniform(0.8, 1.0)):  # noqa: S311
+            if not self._away.is_set():
+                self._heartbeat()
+
+    def _heartbeat(self) -> bool:
+        since = time.time()
+        request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_SECONDS)
+        try:
+            known = bool(self._client.SendNodeHeartbeat(request).success)
+        except httpx.HTTPError as error:
+            log(WARNING, "The heartbeat was not answered. %s", reason_of(error))
+            return False
+        if known:
+            self._session.alive(self.node_id, since)
+        else:
+            log(WARNING, "The SuperLink does not know this node any more.")
+        return known
+
+    def _stay_away(self) -> None:
+        """Be offline for as long as every ServerApp needs to see it."""
+        self._away.set()
+        try:
+            lapse = time.monotonic() + PATIENCE_SECONDS
+            while not self._leave() and time.monotonic() < lapse:
+                if self._left.wait(1):
+                    return
+            self._left.wait(_AWAY_SECONDS)
+        finally:
+            self._away.clear()
+
+    def receive(self, store: Callable[[Envelope], None]) -> bool:
+        """Pull one message and store it; return whether there was one.
+
+        A message that the SuperLink counts as delivered and that did not arrive, because the
+        connection broke on its way, would never be answered: the node then goes offline for a
+        moment, and the ServerApp is told.
+        """
+        self._session.pulling(active=True)
+        try:
+            response = self._client.PullMessages(PullMessagesRequest(node=self._node))
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.HTTPStatusError):
+            self._session.pulling(active=False)
+            raise
+        except httpx.TransportError as error:
+            log(WARNING, "A message may be lost: %s", error)
+            self._stay_away()
+            self._session.pulling(active=False)
+            self._activate()
+            return False
+        if response.messages_list:
+            reach("message-pulled")
+            message = message_from_proto(response.messages_list[0])
+            store(Envelope(message, response.message_object_trees[0]))
+        self._session.pulling(active=False)
+        return bool(response.messages_list)
+
+    def run(self, run_id: int) -> Run:
+        """Return what the SuperLink knows of a run; raise RunNotRunningException if it ended."""
+        request = GetRunRequest(node=self._node, run_id=run_id)
+        return run_from_proto(self._retry.invoke(self._client.GetRun, request).run)
+
+    def fab(self, fab_hash: str, run_id: int) -> Fab:
+        """Return a run's FAB."""
+        request = GetFabRequest(node=self._node, hash_str=fab_hash, run_id=run_id)
+        return fab_from_proto(self._retry.invoke(self._client.GetFab, request).fab)
+
+    def pull_objects(self, run_id: int, object_ids: list[str]) -> dict[str, bytes]:
+        """Return the contents of a message's objects; raise ObjectPullError if one is gone."""
+
+        def call(request: PullObjectRequest) -> PullObjectResponse:
+            response: PullObjectResponse = self._retry.invoke(self._client.PullObject, request)
+            return response
+
+        pull = make_pull_object_fn_protobuf(call, self._node, run_id)
+        return pull_objects(object_ids, pull_object_fn=pull)
+
+    def send(self, envelope: Envelope, objects: dict[str, bytes], seconds: float) -> None:
+        """Push a reply and its objects; `seconds` is how long the ClientApp took."""
+        metadata = envelope.message.metadata
+        request = PushMessagesRequest(
+            node=self._node,
+            messages_list=[message_to_proto(envelope.message)],
+            message_object_trees=[envelope.tree],
+            clientapp_runtime_list=[seconds],
+        )
+        response = self._retry.invoke(self._client.PushMessages, request)
+
+        def call(request: PushObjectRequest) -> PushObjectResponse:
+            response: PushObjectResponse = self._retry.invoke(self._client.PushObject, request)
+            return response
+
+        wanted = set(response.objects_to_push)
+        push = make_push_object_fn_protobuf(
+            call, self._node, metadata.run_id, response.session_id
+        )
+        push_object_contents_from_iterable(
+            ((key, objects[key]) for key in envelope.object_ids if key in wanted),
+            push_object_fn=push,
+        )
+
+    def confirm(self, run_id: int, message_id: str) -> None:
+        """Tell the SuperLink that it need not keep a message's objects any longer."""
+        request = ConfirmMessageReceivedRequest(
+            node=self._node, run_id=run_id, message_object_id=message_id
+        )
+        self._retry.invoke(self._client.ConfirmMessageReceived, request)
+
+    def leave(self) -> None:
+        """End the session, so that a next SuperNode is admitted at once."""
+        self._left.set()
+        if self._heart.is_alive():
+            self._heart.join()
+        if self.node_id:
+            self._leave()
+        self._client.close()
+
+    def _leave(self) -> bool:
+        try:
+            self._client.DeactivateNode(DeactivateNodeRequest(node_id=self.node_id))
+        except httpx.HTTPStatusError:
+            # It counts as offline already.
+            pass
+        except httpx.TransportError as error:
+            log(WARNING, "%s", reason_of(error))
+            return False
+        self._session.end()
+        return True
+
+
+def _retry_invoker() -> RetryInvoker:
+    invoker = make_simple_http_retry_invoker()
+    # flwr waits up to 20 s between tries, and a SuperLink that was restarted is back sooner.
+    invoker.wait_gen_factory = lambda: exponential(max_delay=int(_RETRY_SECONDS))
+    return invoker
+
+
+def reason_of(error: httpx.HTTPError) -> str:
+    """Return one sentence on why the SuperLink did not do what it was asked."""
+    if not isinstance(error, httpx.HTTPStatusError):
+        return f"The SuperLink cannot be reached ({error or type(error).__name__})."
+    known = FlowerError.from_json(error.response.text)
+    if known and known.code == ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
+        return (
+            "The SuperLink did not admit this node: its key is not registered there, or another "
+            "SuperNode with the same key is online or was until moments ago."
+        )
+    if error.response.status_code == httpx.codes.UNAUTHORIZED:
+        return (
+            "The SuperLink does not accept this node's key; register it with 'flwr supernode "
+            "register'."
+        )
+    return f"The SuperLink refused ({known.message if known else error})."

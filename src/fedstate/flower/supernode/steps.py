@@ -1,0 +1,401 @@
+"""The steps of a SuperNode: from a message that was pulled to a reply that was sent.
+
+The order is the product: a message is durable before its step starts, and the state that a step
+made is durable, together with its reply, before the reply leaves the node. Steps that share a
+Context, those of one run series, follow each other in the order of their messages; those of
+different series do not wait for each other.
+"""
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from logging import ERROR, INFO, WARNING
+
+import httpx
+from flwr.app import Context, Error, Message, RecordDict
+
+# Tasks, error codes, and what flwr raises when a run has ended or an object is gone.
+from flwr.app.user_config import UserConfig
+from flwr.common.config import get_fused_config_from_fab
+from flwr.common.constant import ErrorCode, SubStatus
+from flwr.proto.task_pb2 import Task
+from flwr.supercore import log
+from flwr.supercore.constant import TaskType
+from flwr.supercore.fab import Fab
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    no_object_id_recompute,
+)
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
+from flwr.supercore.run import Run, RunNotRunningException
+
+from fedstate.failpoints import reach
+from fedstate.flower.supernode.codec import Envelope, decode_reply, encode_reply
+from fedstate.flower.supernode.fleet import Fleet, reason_of
+from fedstate.flower.supernode.nodestate import DurableNodeState
+from fedstate.store.errors import StoreFullError
+from fedstate.store.values import Value
+
+FabCheck = Callable[[Fab], str | None]
+
+_Objects = dict[str, bytes]
+
+
+@dataclass
+class _Step:
+    """A step under way."""
+
+    envelope: Envelope
+    series_id: int = 0
+    task_id: int | None = None
+    over: bool = False
+    pulled_again: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def message_id(self) -> str:
+        return self.envelope.message.metadata.message_id
+
+    @property
+    def run_id(self) -> int:
+        return self.envelope.message.metadata.run_id
+
+
+class Steps:
+    """Start steps, commit what they made, and send their replies.
+
+    Parameters
+    ----------
+    state : DurableNodeState
+        The node state, which the Runtime API serves to executors.
+    fleet : Fleet
+        The session at the SuperLink.
+    node_config : UserConfig
+        The node's config, for the Context of a run that starts.
+    fab_problem : callable
+        Says why a FAB must not run on this node, or None if it may.
+    concurrency : int
+        How many steps may be under way at once.
+    on_change : callable
+        Is called when a step has ended.
+    """
+
+    def __init__(
+        self,
+        state: DurableNodeState,
+        fleet: Fleet,
+        *,
+        node_config: UserConfig,
+        fab_problem: FabCheck,
+        concurrency: int,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._state = state
+        self._fleet = fleet
+        self._node_config = node_config
+        self._fab_problem = fab_problem
+        self._concurrency = concurrency
+        self._on_change = on_change
+        self._lock = threading.RLock()
+        self._waiting: OrderedDict[int, deque[Envelope]] = OrderedDict()
+        self._active: dict[int, _Step] = {}
+        self._pool = ThreadPoolExecutor(concurrency + 1, "step")
+        self.failure: BaseException | None = None
+        state.on_tasks_expired = self._on_tasks_expired
+
+    @property
+    def under_way(self) -> bool:
+        """Whether any step is running or waiting."""
+        with self._lock:
+            return bool(self._active or self._waiting)
+
+    def running(self, run_id: int) -> bool:
+        """Whether a step of this run is running or waiting."""
+        with self._lock:
+            queued = (each for queue in self._waiting.values() for each in queue)
+            active = (step.envelope for step in self._active.values())
+            return any(e.message.metadata.run_id == run_id for e in (*queued, *active))
+
+    def resume(self) -> None:
+        """Take up the steps that the last SuperNode left: replies to send, steps to run."""
+        store = self._state.store
+        for step in [*store.steps("committed"), *store.steps("received")]:
+            header = store.message(step.message_id)
+            if header is not None:
+                log(INFO, "Resuming %s step %s.", step.status, step.message_id)
+                self._offer(Envelope.from_bytes(header))
+
+    def receive(self, envelope: Envelope) -> None:
+        """Make a pulled message durable and queue its step."""
+        metadata = envelope.message.metadata
+        log(INFO, "[RUN %s, ROUND %s]", metadata.run_id, metadata.group_id)
+        log(INFO, "Receiving: %s message (ID: %s)", metadata.message_type, metadata.message_id)
+        try:
+            problem = self._ensure_run(metadata.run_id)
+            if problem is None:
+                self._state.store.receive(metadata.message_id, metadata.run_id, _header(envelope))
+        except RunNotRunningException:
+            log(INFO, "Run %s has ended; its message is ignored.", metadata.run_id)
+            return
+        except StoreFullError as error:
+            problem = Error(ErrorCode.UNKNOWN, str(error))
+        except httpx.HTTPError as error:
+            problem = Error(ErrorCode.UNKNOWN, reason_of(error))
+        if problem is not None:
+            log(ERROR, "Message %s is refused: %s", metadata.message_id, problem.reason)
+            self._pool.submit(self._guarded, self._send_error, _Step(envelope), problem)
+            return
+        reach("message-stored")
+        self._offer(envelope)
+
+    def _ensure_run(self, run_id: int) -> Error | None:
+        """Make sure that the store has the run, its FAB and a Context."""
+        if self._state.get_run(run_id) is not None:
+            return None
+        run = self._fleet.run(run_id)
+        fab = self._fleet.fab(run.fab_hash, run_id)
+        if (problem := self._fab_problem(fab)) is not None:
+            return Error(ErrorCode.INVALID_FAB, problem)
+        self._state.add_run(run, fab, self._first_context(run, fab))
+        return None
+
+    def _first_context(self, run: Run, fab: Fab) -> Context:
+        return Context(
+            run_id=run.run_id,
+            node_id=self._state.get_node_id(),
+            node_config=self._node_config,
+            state=RecordDict(),
+            run_config=get_fused_config_from_fab(fab.content, run),
+            series_id=run.series_id,
+        )
+
+    def _offer(self, envelope: Envelope) -> None:
+        metadata = envelope.message.metadata
+        series_id = self._run(metadata.run_id).series_id
+        with self._lock:
+            active = self._active.get(series_id)
+            if active is not None and active.message_id == metadata.message_id:
+                active.pulled_again = True
+                return
+            queue = self._waiting.setdefault(series_id, deque())
+            if all(e.message.metadata.message_id != metadata.message_id for e in queue):
+                queue.append(envelope)
+        self._start_next()
+
+    def _start_next(self) -> None:
+        with self._lock:
+            for series_id in list(self._waiting):
+                if len(self._active) >= self._concurrency:
+                    return
+                if series_id in self._active:
+                    continue
+                step = _Step(self._waiting[series_id].popleft(), series_id)
+                if not self._waiting[series_id]:
+                    del self._waiting[series_id]
+                self._active[series_id] = step
+                self._pool.submit(self._guarded, self._start, step)
+
+    @contextmanager
+    def critical(self) -> Iterator[None]:
+        """Run a block whose failure, for example of the disk, ends the SuperNode."""
+        try:
+            yield
+        except BaseException as error:
+            self.failure = error
+            self._on_change()
+            raise
+
+    def _guarded(self, action: Callable[..., None], step: _Step, *arguments: object) -> None:
+        """Run a part of a step; a run that ended ends the step, anything else the SuperNode."""
+        try:
+            action(step, *arguments)
+        except RunNotRunningException:
+            log(INFO, "Run %s has ended; step %s is dropped.", step.run_id, step.message_id)
+            self._state.store.finish_run(step.run_id)
+            self._state.store.forget(step.message_id)
+            self._end(step)
+        except BaseException as error:
+            self.failure = error
+            self._on_change()
+
+    def _start(self, step: _Step) -> None:
+        known = self._state.store.step(step.message_id)
+        if known is not None and known.status != "received":
+            self._answer_again(step)
+            return
+        if known is None:  # it failed while the ServerApp sent it again
+            self._state.store.receive(step.message_id, step.run_id, _header(step.envelope))
+        state, message = self._state, step.envelope.message
+        missing = state.object_store.preregister(step.run_id, step.envelope.tree)
+        try:
+            objects = self._fleet.pull_objects(step.run_id, missing)
+        except ObjectPullError as error:
+            # The ServerApp has given the message up, or the SuperLink lost it: nobody waits.
+            log(WARNING, "Message %s is gone: %s", step.message_id, error)
+            state.store.forget(step.message_id)
+            self._end(step)
+            return
+        for object_id, content in objects.items():
+            state.object_store.put(object_id, content)
+        state.store_message(message)
+        run = self._run(step.run_id)
+        agent = run.primary_task_type == TaskType.AGENT_APP
+        with self._lock:
+            step.task_id = state.create_task(
+                task_type=TaskType.AGENT_APP if agent else TaskType.CLIENT_APP,
+                run_id=step.run_id,
+                fab_hash=run.fab_hash,
+            )
+        reach("task-created")
+
+    def _run(self, run_id: int) -> Run:
+        run = self._state.get_run(run_id)
+        if run is None:
+            raise LookupError(f"The node store has a message of the unknown run {run_id}.")
+        return run
+
+    def _answer_again(self, step: _Step) -> None:
+        """Answer a message whose step was committed: with the stored reply, not by training."""
+        stored = self._state.store.reply(step.message_id)
+        if stored is None:
+            reason = "The step was committed, and its reply is not kept any longer."
+            self._send_error(step, Error(ErrorCode.REPLY_MESSAGE_UNAVAILABLE, reason))
+            return
+        log(INFO, "Step %s is committed: its stored reply is sent.", step.message_id)
+        self._send(step, *decode_reply(stored), committed=True)
+
+    def of_task(self, task_id: int) -> _Step | None:
+        """Return the step that a task belongs to, or None."""
+        with self._lock:
+            return next((s for s in self._active.values() if s.task_id == task_id), None)
+
+    def complete(self, step: _Step, context: Context) -> None:
+        """Commit what a step made and send its reply; a step without a reply has failed."""
+        with step.lock:
+            if step.over:
+                return
+            reply = self._state.reply_to(step.message_id)
+            if reply is None:
+                reason = "The ClientApp ended without a reply. The state before this step stays."
+                self._fail(step, Error(ErrorCode.CLIENT_APP_CRASHED, reason))
+                return
+            if reply.has_error():
+                self._fail(step, reply.error)
+                return
+            try:
+                envelope, objects = self._pushed(reply)
+                reach("commit-started")
+                self._state.commit_step(
+                    step.message_id,
+                    context.series_id,
+                    context,
+                    encode_reply(envelope, objects),
+                )
+            except (StoreFullError, LookupError) as error:
+                log(ERROR, "%s", error)
+                self._fail(step, Error(ErrorCode.UNKNOWN, str(error)))
+                return
+            reach("step-committed")
+            step.over = True
+            self._finish_task(step, SubStatus.COMPLETED, "")
+            self._pool.submit(self._guarded, self._send_committed, step, envelope, objects)
+
+    def _pushed(self, reply: Message) -> tuple[Envelope, _Objects]:
+        """Return a reply that a ClientApp pushed; raise LookupError if a part is missing."""
+        reply_id = reply.metadata.message_id
+        envelope = Envelope(reply, self._state.object_store.get_object_tree(reply_id))
+        objects = {}
+        for object_id in envelope.object_ids:
+            content = self._state.object_store.get(object_id)
+            if not content:
+                raise LookupError("The ClientApp's reply did not arrive as a whole.")
+            objects[object_id] = content
+        return envelope, objects
+
+    def fail(self, step: _Step, details: str) -> None:
+        """End a step that failed: nothing of it is stored, and its reply is an error."""
+        with step.lock:
+            if step.over:
+                return
+            pushed = self._state.reply_to(step.message_id)
+            if pushed is not None and pushed.has_error():
+                self._fail(step, pushed.error)
+            else:
+                self._fail(step, Error(ErrorCode.CLIENT_APP_CRASHED, details))
+
+    def _fail(self, step: _Step, error: Error) -> None:
+        step.over = True
+        self._finish_task(step, SubStatus.FAILED, error.reason or "")
+        self._pool.submit(self._guarded, self._send_error, step, error)
+
+    def _finish_task(self, step: _Step, sub_status: str, details: str) -> None:
+        if step.task_id is not None:
+            self._state.finish_task(step.task_id, sub_status, details)
+
+    def _on_tasks_expired(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            if step := self.of_task(task.task_id):
+                # Not here: the caller holds the lock of the tasks.
+                self._pool.submit(self._guarded, self.fail, step, "ClientApp stopped responding.")
+
+    def _send_committed(self, step: _Step, envelope: Envelope, objects: _Objects) -> None:
+        self._send(step, envelope, objects, committed=True)
+
+    def _send_error(self, step: _Step, error: Error) -> None:
+        reply = Message(error, reply_to=step.envelope.message)
+        reply.metadata.__dict__["_message_id"] = reply.object_id
+        with no_object_id_recompute():
+            envelope = Envelope(reply, get_object_tree(reply))
+            objects = {key: obj.deflate() for key, obj in get_all_nested_objects(reply).items()}
+        self._send(step, envelope, objects, committed=False)
+
+    def _send(
+        self, step: _Step, envelope: Envelope, objects: _Objects, *, committed: bool
+    ) -> None:
+        metadata = envelope.message.metadata
+        log(INFO, "Sending: %s message (ID: %s)", metadata.message_type, metadata.message_id)
+        seconds = self._state.seconds_taken(step.message_id)
+        while True:
+            with self._lock:
+                step.pulled_again = False
+            try:
+                self._fleet.send(envelope, objects, seconds)
+            except httpx.HTTPStatusError as error:
+                log(ERROR, "The reply to %s was refused. %s", step.message_id, reason_of(error))
+            reach("reply-sent")
+            with self._lock:
+                # The ServerApp sent the message again while the reply was under way, which may
+                # have come too early to be taken as the reply to it.
+                if not step.pulled_again:
+                    break
+        if committed:
+            self._state.store.answered(step.message_id)
+        else:
+            self._state.store.forget(step.message_id)
+        self._fleet.confirm(step.run_id, step.message_id)
+        log(INFO, "Sent successfully")
+        self._end(step, metadata.message_id)
+
+    def _end(self, step: _Step, *reply_ids: str) -> None:
+        pushed = self._state.reply_to(step.message_id)
+        ids = [step.message_id, *reply_ids, *([pushed.metadata.message_id] if pushed else [])]
+        self._state.forget_step(step.task_id, ids)
+        with self._lock:
+            if self._active.get(step.series_id) is step:
+                del self._active[step.series_id]
+        self._start_next()
+        self._on_change()
+
+    def close(self) -> None:
+        """Start nothing more; what is under way is taken up by the next SuperNode."""
+        with self._lock:
+            self._waiting.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _header(envelope: Envelope) -> Value:
+    return Value(envelope.to_bytes())

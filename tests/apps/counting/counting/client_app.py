@@ -1,0 +1,56 @@
+"""The ClientApp: mixes the server's values into its own and keeps a history."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+app = ClientApp()
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Make one step; a step that is lost or made twice changes every later one."""
+    config, partition = context.run_config, int(context.node_config["partition-id"])
+    server_round = int(message.content.config_records["config"]["server-round"])
+    history = _history(context)
+    own = _own(context)
+    noise = np.random.default_rng([int(config["seed"]), partition, len(history)])
+    (given,) = message.content.array_records["arrays"].to_numpy_ndarrays()
+    values = 0.5 * own + 0.3 * given + noise.standard_normal(given.shape)
+    if server_round == config["pause-round"] and partition == 0 and config["pause"]:
+        _pause(Path(str(config["pause"])))
+    time.sleep(float(config["seconds"]))
+    context.state["own"] = ArrayRecord([values])
+    context.state["history"] = MetricRecord({"mean": [*history, float(values.mean())]})
+    reply = RecordDict({"arrays": ArrayRecord([values])})
+    reply["metrics"] = MetricRecord({"steps": len(history) + 1})
+    return Message(reply, reply_to=message)
+
+
+@app.query("state")
+def state(message: Message, context: Context) -> Message:
+    """Return the whole state."""
+    reply = RecordDict({"history": MetricRecord({"mean": _history(context)})})
+    reply["own"] = ArrayRecord([_own(context)])
+    return Message(reply, reply_to=message)
+
+
+def _history(context: Context) -> list[float]:
+    record = context.state.metric_records.get("history")
+    return list(record["mean"]) if record else []  # type: ignore[arg-type]
+
+
+def _own(context: Context) -> np.ndarray:
+    record = context.state.array_records.get("own")
+    if record is None:
+        return np.zeros(int(context.run_config["values"]))
+    return record.to_numpy_ndarrays()[0]
+
+
+def _pause(go: Path) -> None:
+    go.with_suffix(".reached").touch()
+    while not go.exists():
+        time.sleep(0.02)
