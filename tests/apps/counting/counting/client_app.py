@@ -14,7 +14,7 @@ app = ClientApp()
 def train(message: Message, context: Context) -> Message:
     """Make one step; a step that is lost or made twice changes every later one."""
     config, partition = context.run_config, int(context.node_config["partition-id"])
-    server_round = int(message.content.config_records["config"]["server-round"])
+    server_round = message.content.config_records["config"]["server-round"]
     history = _history(context)
     own = _own(context)
     noise = np.random.default_rng([int(config["seed"]), partition, len(history)])

@@ -29,7 +29,7 @@ def main(grid: Grid, context: Context) -> None:
         content = RecordDict({"arrays": ArrayRecord([values])})
         content["config"] = ConfigRecord({"server-round": server_round})
         replies = _exchange(grid, nodes, content, "train", str(server_round))
-        errors += [reply.error.reason for reply in replies if reply.has_error()]
+        errors += [str(reply.error.reason) for reply in replies if reply.has_error()]
         trained = [reply for reply in replies if reply.has_content()]
         if trained:
             arrays = [

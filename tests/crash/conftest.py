@@ -1,0 +1,130 @@
+"""A federation whose processes are killed, and what its runs must come to all the same."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedstate.failpoints import VARIABLE
+from fedstate.local.federation import Federation, LocalNode, Programs
+from fedstate.local.runs import submit, wait_for_runs
+
+APP = Path(__file__).parents[1] / "apps" / "counting"
+VALUES = 1000
+RUN_SECONDS = 180.0
+
+DURABLE = Programs(supernode=("fedstate", "supernode"))
+
+
+def wait_until(what: str, condition: Callable[[], bool], seconds: float = 90.0) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true within {seconds:.0f} s"
+        time.sleep(0.05)
+
+
+def expected(rounds: int, seed: int, nodes: int = 2) -> dict[str, Any]:
+    """Compute what an undisturbed run comes to, as the app does, step by step."""
+    given = np.zeros(VALUES)
+    own = [np.zeros(VALUES) for _ in range(nodes)]
+    histories: list[list[float]] = [[] for _ in range(nodes)]
+    for step in range(rounds):
+        for partition in range(nodes):
+            noise = np.random.default_rng([seed, partition, step]).standard_normal(VALUES)
+            own[partition] = 0.5 * own[partition] + 0.3 * given + noise
+            histories[partition].append(float(own[partition].mean()))
+        given = np.mean(own, axis=0)
+    return {
+        "values": digest(given),
+        "errors": [],
+        "histories": sorted(histories),
+        "own": sorted(digest(values) for values in own),
+    }
+
+
+def digest(values: Any) -> str:
+    """Return a digest of an array's bytes."""
+    return hashlib.sha256(values.tobytes()).hexdigest()
+
+
+@dataclass
+class Run:
+    """A run that was started."""
+
+    run_id: int
+    rounds: int
+    seed: int
+    result: Path
+
+    def outcome(self) -> dict[str, Any]:
+        """Return what the ServerApp wrote, in an order that does not depend on node IDs."""
+        outcome: dict[str, Any] = json.loads(self.result.read_text())
+        # A history is a list, or the text of an error.
+        histories = sorted(outcome["histories"], key=str)
+        if all(isinstance(history, list) for history in histories):
+            histories = sorted(histories)
+        return outcome | {"histories": histories, "own": sorted(outcome["own"])}
+
+
+class Killable:
+    """A federation of two nodes; tests kill and start what they like."""
+
+    def __init__(self, federation: Federation) -> None:
+        self.federation = federation
+        self._runs = 0
+
+    def submit(self, rounds: int = 3, **config: int | float | str) -> Run:
+        """Start a run of the counting app, each with a seed of its own."""
+        self._runs += 1
+        result = self.federation.directory / f"result-{self._runs}.json"
+        settings = {"rounds": rounds, "seed": self._runs, "result": str(result), **config}
+        run_id = submit(self.federation, APP, settings)
+        return Run(run_id, rounds, self._runs, result)
+
+    def wait(self, *runs: Run) -> None:
+        """Wait for runs and check that each came to what an undisturbed run comes to."""
+        statuses = wait_for_runs(self.federation, [run.run_id for run in runs], RUN_SECONDS)
+        assert set(statuses.values()) == {"finished:completed"}
+        for run in runs:
+            assert run.outcome() == expected(run.rounds, run.seed)
+
+    @contextmanager
+    def armed(self, node: LocalNode, failpoints: str) -> Iterator[None]:
+        """Start a node's SuperNode again with failpoints; without them from the next start."""
+        node.supernode.stop()
+        node.supernode._environment[VARIABLE] = failpoints
+        node.supernode.start()
+        del node.supernode._environment[VARIABLE]
+        self.federation.wait_until_connected()
+        yield
+
+    def restart(self, node: LocalNode) -> None:
+        """Wait until a SuperNode has been killed by its failpoint, and start it again."""
+        wait_until("the kill", lambda: not node.supernode.running)
+        assert node.supernode._popen is not None
+        assert node.supernode._popen.returncode == -9, node.supernode.log_end()
+        node.supernode.start()
+
+
+def programs() -> Programs:
+    """Return the programs under test; CI can put the executor of its choice in their place."""
+    executor = os.environ.get("FEDSTATE_TEST_EXECUTOR", "flower-superexec").split()
+    return Programs(
+        supernode=DURABLE.supernode, clientapp_executor=executor, serverapp_executor=executor
+    )
+
+
+@pytest.fixture(scope="session")
+def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killable]:
+    directory = tmp_path_factory.mktemp("killable")
+    with Federation(directory, nodes=2, programs=programs()) as federation:
+        yield Killable(federation)
