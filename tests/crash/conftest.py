@@ -3,9 +3,9 @@
 import hashlib
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,22 +97,16 @@ class Killable:
         for run in runs:
             assert run.outcome() == expected(run.rounds, run.seed)
 
-    @contextmanager
-    def armed(self, node: LocalNode, failpoints: str) -> Iterator[None]:
-        """Start a node's SuperNode again with failpoints; without them from the next start."""
-        node.supernode.stop()
+    def start(self, node: LocalNode, failpoints: str = "") -> None:
+        """Start a node's SuperNode, with failpoints armed."""
         node.supernode._environment[VARIABLE] = failpoints
         node.supernode.start()
-        del node.supernode._environment[VARIABLE]
-        self.federation.wait_until_connected()
-        yield
 
-    def restart(self, node: LocalNode) -> None:
-        """Wait until a SuperNode has been killed by its failpoint, and start it again."""
+    def wait_for_kill(self, node: LocalNode) -> None:
+        """Wait until a SuperNode was killed by its failpoint, and not by anything else."""
         wait_until("the kill", lambda: not node.supernode.running)
         assert node.supernode._popen is not None
-        assert node.supernode._popen.returncode == -9, node.supernode.log_end()
-        node.supernode.start()
+        assert node.supernode._popen.returncode == -signal.SIGKILL, node.supernode.log_end()
 
 
 def programs() -> Programs:
