@@ -82,7 +82,7 @@ class Killable:
         self.federation = federation
         self._runs = 0
 
-    def submit(self, rounds: int = 3, **config: int | float | str) -> Run:
+    def submit(self, rounds: int = 3, **config: float | str) -> Run:
         """Start a run of the counting app, each with a seed of its own."""
         self._runs += 1
         result = self.federation.directory / f"result-{self._runs}.json"

@@ -1,4 +1,4 @@
-"""SIGKILL to the SuperNode at every named point: the runs come to exactly what they would have."""
+"""SIGKILL to the SuperNode at every named point: the runs come to what undisturbed ones do."""
 
 from .conftest import Killable
 

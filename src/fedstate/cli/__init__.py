@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fedstate.cli import certificates, connection, demo, local, supernode, verify
+from fedstate.cli import certificates, connection, demo, local, state, supernode, verify
 from fedstate.errors import FedstateError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 
 app.add_typer(certificates.app, name="certificates")
 app.add_typer(local.app, name="local")
+app.add_typer(state.app, name="state")
 app.command()(demo.demo)
 app.command()(connection.connection)
 app.command()(connection.enrol)

@@ -2,9 +2,16 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 
-from fedstate.store.cipher import Cipher
+from fedstate.store.cipher import Cipher, open_cipher
+from fedstate.store.database import DATABASE, connect, translated
+from fedstate.store.errors import StoreError
+from fedstate.store.guard import read_mark
 from fedstate.store.rows import COLUMNS, SealedRows
+from fedstate.store.schema import MIGRATIONS, version
 from fedstate.store.values import DamagedValueError, ValueTable
 
 
@@ -37,3 +44,71 @@ def findings(connection: sqlite3.Connection, cipher: Cipher) -> Iterator[str]:
             values.check(value_id)
         except DamagedValueError as error:
             yield str(error)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found.
+
+    Attributes
+    ----------
+    schema : int
+        The version of the schema.
+    node : str or None
+        The fingerprint of the node's key.
+    generation : int
+        The number of state commits.
+    runs, contexts, chunks : int
+        How many there are.
+    size : int
+        The bytes of the database.
+    problems : list of str
+        What is wrong; empty for an intact store.
+    """
+
+    schema: int
+    node: str | None
+    generation: int
+    runs: int
+    contexts: int
+    chunks: int
+    size: int
+    problems: list[str]
+
+
+def check(directory: Path, key: bytes | None = None) -> Report:
+    """Check the store in a state directory; a SuperNode may be using it.
+
+    Raises
+    ------
+    StoreError
+        There is no store, or it is so damaged that it cannot be opened.
+    StoreKeyError
+        The key is missing or wrong.
+    """
+    path = directory / DATABASE
+    if not path.exists():
+        raise StoreError(
+            f"There is no node store in '{directory}'. Give the directory that "
+            "'fedstate supernode --state' uses."
+        )
+    # Before the database, which goes on while it is read.
+    marked = read_mark(directory)
+    with translated(path), closing(connect(path, write=False)) as connection:
+        connection.execute("BEGIN")
+        schema = version(connection)
+        if schema != len(MIGRATIONS):
+            raise StoreError(
+                f"The node store in '{directory}' has schema {schema}, and this command checks "
+                f"schema {len(MIGRATIONS)}. Start the SuperNode once, or use its fedstate."
+            )
+        store = connection.execute("SELECT node, generation, wrapped_key FROM store").fetchone()
+        problems = list(findings(connection, open_cipher(store[2], key)))
+        if store[1] < marked:
+            problems.append(f"the store is an older copy: commit {store[1]} of {marked}")
+        runs, contexts, chunks = (
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
+            for table in ("run", "context", "chunk")
+        )
+    size = path.stat().st_size
+    return Report(schema, store[0], store[1], runs, contexts, chunks, size, problems)

@@ -38,7 +38,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
         Whether to open it for writing, durably: write-ahead log, one fsync for each commit.
     """
     if not write:
-        uri = f"{path.absolute().as_uri()}?mode=ro"
+        # Not mode=ro: SQLite could not read a log that a killed SuperNode left.
+        uri = f"{path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
         connection.execute("PRAGMA query_only = ON")
         return connection

@@ -45,24 +45,11 @@ class Guard:
                 "Give each SuperNode a state directory of its own."
             ) from error
         try:
-            self.store_id, self.generation = self._read()
+            self.store_id, self.generation = _parse(self.path)
         except StoreDamagedError:
             self.close()
             raise
         self.inode = os.fstat(self._file).st_ino
-
-    def _read(self) -> tuple[str | None, int]:
-        written = os.pread(self._file, _LENGTH, 0)
-        if not written:
-            return None, 0
-        try:
-            mark = json.loads(written)
-            return str(mark["store"]), int(mark["generation"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreDamagedError(
-                f"The file '{self.path}' is damaged. Restore the node's state with: "
-                f"fedstate state restore BACKUP {self.path.parent} --replace"
-            ) from error
 
     def advance(self, store_id: str, generation: int) -> None:
         """Note that the commit `generation` of the store `store_id` is durable."""
@@ -76,3 +63,29 @@ class Guard:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def read_mark(directory: Path) -> int:
+    """Return the number of the last commit that a directory has seen, 0 without a mark.
+
+    Raises
+    ------
+    StoreDamagedError
+        The file does not hold what `Guard` wrote.
+    """
+    path = directory / MARK
+    return _parse(path)[1] if path.exists() else 0
+
+
+def _parse(path: Path) -> tuple[str | None, int]:
+    written = path.read_bytes()
+    if not written:
+        return None, 0
+    try:
+        mark = json.loads(written)
+        return str(mark["store"]), int(mark["generation"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreDamagedError(
+            f"The file '{path}' is damaged. Restore the node's state with: "
+            f"fedstate state restore BACKUP {path.parent} --replace"
+        ) from error

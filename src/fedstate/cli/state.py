@@ -1,0 +1,107 @@
+"""``fedstate state``: look after the state of a node."""
+
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(help="Check, back up and restore the state of a node.", no_args_is_help=True)
+
+
+class Format(StrEnum):
+    """How a command shows its result."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Directory = Annotated[Path, typer.Argument(help="The state directory of a node.")]
+Shown = Annotated[Format, typer.Option("--format", help="How to show the result.")]
+Key = Annotated[
+    Path | None, typer.Option("--state-key", help="The file with the encryption key.")
+]
+
+
+@app.command()
+def check(directory: Directory, key: Key = None, shown: Shown = Format.TABLE) -> None:
+    """Check every checksum in a store; its SuperNode may run. Exit code 1 if one fails."""
+    from fedstate.store.check import check as check_store
+
+    report = check_store(directory, _key(key))
+    result = {
+        "directory": str(directory),
+        "state": "damaged" if report.problems else "intact",
+        **asdict(report),
+    }
+    _show(result, shown)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def backup(
+    directory: Directory,
+    file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
+    shown: Shown = Format.TABLE,
+) -> None:
+    """Write a store to one file with a checksum, while its SuperNode runs or not."""
+    from fedstate.store.backup import back_up
+
+    _show({"backup": str(file), **asdict(back_up(directory, file))}, shown)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `fedstate state backup` wrote.")],
+    directory: Directory,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Move a store that is there aside.")
+    ] = False,
+    shown: Shown = Format.TABLE,
+) -> None:
+    """Put a backup into a state directory; its SuperNode must not run."""
+    from fedstate.store.backup import restore as restore_store
+
+    restored = restore_store(file, directory, replace=replace)
+    _show({"directory": str(directory), **asdict(restored)}, shown)
+
+
+@app.command("rotate-key")
+def rotate_key(
+    directory: Directory,
+    old: Annotated[Path, typer.Option("--old-key", help="The file with the present key.")],
+    new: Annotated[Path, typer.Option("--new-key", help="The file with the next key.")],
+    shown: Shown = Format.TABLE,
+) -> None:
+    """Change the key of an encrypted store; its SuperNode must not run."""
+    from contextlib import closing
+
+    from fedstate.store.cipher import read_key
+    from fedstate.store.store_file import StoreFile
+
+    old_key, new_key = read_key(old), read_key(new)
+    with closing(StoreFile(directory, key=old_key, create=False)) as store:
+        store.rotate_key(old_key, new_key)
+    _show({"directory": str(directory), "key": str(new)}, shown)
+
+
+def _key(path: Path | None) -> bytes | None:
+    from fedstate.store.cipher import read_key
+
+    return read_key(path) if path else None
+
+
+def _show(result: dict[str, Any], shown: Format) -> None:
+    if shown is Format.JSON:
+        typer.echo(json.dumps(result))
+        return
+    table = Table(show_header=False)
+    for name, value in result.items():
+        lines = value if isinstance(value, list) else [value]
+        table.add_row(name, "\n".join(str(line) for line in lines) or "none")
+    Console().print(table)

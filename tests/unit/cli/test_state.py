@@ -1,0 +1,109 @@
+"""The commands that look after a node's state, as an operator uses them."""
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedstate.store.node_store import NodeStore, StoredRun
+from fedstate.store.values import Value
+
+FEDSTATE = Path(sys.executable).parent / "fedstate"
+LAYER = b"layer" * 10_000
+
+
+def fedstate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [FEDSTATE, "state", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def result(*arguments: str | Path) -> dict[str, Any]:
+    done = fedstate(*arguments, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    parsed: dict[str, Any] = json.loads(done.stdout)
+    return parsed
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    with closing(NodeStore(tmp_path / "state")) as store:
+        store.bind("SHA256:node")
+        run = StoredRun(run_id=1, series_id=1, fab_hash="fab", finished_at=None)
+        store.add_run(run, Value(b"record"), Value(b"fab"), Value(b"context", [LAYER]))
+    return tmp_path / "state"
+
+
+def test_an_intact_store_is_checked_while_it_is_in_use(directory: Path) -> None:
+    with closing(NodeStore(directory)):
+        report = result("check", directory)
+    assert report["state"] == "intact"
+    assert (report["node"], report["runs"], report["generation"]) == ("SHA256:node", 1, 1)
+
+
+def test_a_damaged_store_is_reported_and_restored_from_a_backup(
+    directory: Path, tmp_path: Path
+) -> None:
+    backup = tmp_path / "backup"
+    assert result("backup", directory, backup)["generation"] == 1
+
+    database = directory / "node.db"
+    content = database.read_bytes()
+    place = content.index(LAYER[:1000])
+    database.write_bytes(content[:place] + b"x" + content[place + 1 :])
+    damaged = fedstate("check", directory, "--format", "json")
+    assert damaged.returncode == 1
+    (problem,) = json.loads(damaged.stdout)["problems"]
+    assert "does not have its checksum" in problem
+
+    result("restore", backup, directory, "--replace")
+    assert result("check", directory)["state"] == "intact"
+    with closing(NodeStore(directory)) as store:
+        assert store.context(1) == Value(b"context", [LAYER])
+
+
+def test_an_older_copy_is_reported(directory: Path) -> None:
+    database = directory / "node.db"
+    older = database.read_bytes()
+    with closing(NodeStore(directory)) as store:
+        store.set_context(1, 1, Value(b"newer"))
+    database.write_bytes(older)
+    damaged = fedstate("check", directory)
+    assert damaged.returncode == 1
+    assert "older copy: commit 1 of 2" in damaged.stdout
+
+
+def test_the_key_of_an_encrypted_store_is_rotated(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("01" * 32)
+    new.write_text("02" * 32)
+    NodeStore(tmp_path / "state", key=b"\x01" * 32).close()
+    result("rotate-key", tmp_path / "state", "--old-key", old, "--new-key", new)
+    assert result("check", tmp_path / "state", "--state-key", new)["state"] == "intact"
+    refused = fedstate("check", tmp_path / "state", "--state-key", old)
+    assert refused.returncode == 1
+    assert "is not the key of this node store" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "nowhere"], "There is no node store in 'nowhere'."),
+        (["backup", "nowhere", "file"], "There is no node store in 'nowhere'."),
+        (["restore", "nowhere", "state"], "The backup 'nowhere' cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_sentence(arguments: list[str], message: str) -> None:
+    done = fedstate(*arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_table_shows_what_json_does(directory: Path) -> None:
+    shown = fedstate("check", directory).stdout
+    assert all(name in shown for name in result("check", directory))
