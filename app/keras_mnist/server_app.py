@@ -11,6 +11,7 @@ from flwr.serverapp.strategy import FedAvg
 
 from fedstate.errors import FederationError, FedstateError
 from fedstate.server.recording import RecordingGrid
+from fedstate.server.resend import ResendingGrid
 from fedstate.server.waiting import wait_for_nodes
 from keras_mnist.model import make_model
 from keras_mnist.settings import Settings
@@ -23,7 +24,10 @@ def main(grid: Grid, context: Context) -> None:
     """Run all rounds, then ask every node what it holds."""
     try:
         settings = Settings.from_run_config(context.run_config)
-        recording = RecordingGrid(grid, context)
+        resending = ResendingGrid(
+            grid, seconds=settings.resend_seconds, on_lost=settings.on_lost_node
+        )
+        recording = RecordingGrid(resending, context)
         wait_for_nodes(recording, settings.min_nodes, settings.node_timeout)
         # FedAvg samples nodes with the random module.
         random.seed(settings.seed)

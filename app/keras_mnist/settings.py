@@ -1,8 +1,8 @@
 """The run config, checked: every value that cannot be used ends in one sentence."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, TypeGuard
+from dataclasses import dataclass
+from typing import Any, Literal, TypeGuard
 
 from fedstate.errors import SettingError
 
@@ -31,6 +31,10 @@ class Settings:
         How many connected nodes a run waits for, at least 1.
     node_timeout : float
         Seconds that a run waits for them, above 0.
+    resend_seconds : float
+        Seconds, in each round, that a run waits for a node that was lost, from 0.
+    on_lost_node : str
+        What happens to the run if it stays away longer: ``continue`` or ``fail``.
     """
 
     num_rounds: int
@@ -42,6 +46,8 @@ class Settings:
     seed: int
     min_nodes: int
     node_timeout: float
+    resend_seconds: float
+    on_lost_node: Literal["continue", "fail"]
 
     @classmethod
     def from_run_config(cls, run_config: Mapping[str, object]) -> "Settings":
@@ -53,17 +59,28 @@ class Settings:
             For the first value that is missing, of the wrong type or out of range.
         """
         values: dict[str, Any] = {}
-        for field in fields(cls):
-            key = field.name.replace("_", "-")
-            kind, low, high, bound = _RANGES[field.name]
-            value = run_config.get(key)
+        for name, (kind, low, high, bound) in _RANGES.items():
+            value = run_config.get(_key(name))
             if not _is_number(value, kind) or not low <= value <= high:
-                raise SettingError(
-                    f"Run config '{key}' is {value!r}, but has to be {bound}; "
-                    f"set it with: flwr run -c '{key}=…'."
-                )
-            values[field.name] = kind(value)
+                raise _refusal(name, value, bound)
+            values[name] = kind(value)
+        for name, choices in _CHOICES.items():
+            value = run_config.get(_key(name))
+            if value not in choices:
+                raise _refusal(name, value, " or ".join(map(repr, choices)))
+            values[name] = value
         return cls(**values)
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _refusal(name: str, value: object, bound: str) -> SettingError:
+    return SettingError(
+        f"Run config '{_key(name)}' is {value!r}, but has to be {bound}; "
+        f"set it with: flwr run -c '{_key(name)}=…'."
+    )
 
 
 def _is_number(value: object, kind: type[int] | type[float]) -> TypeGuard[int | float]:
@@ -83,4 +100,6 @@ _RANGES: dict[str, tuple[type[int] | type[float], float, float, str]] = {
     "seed": (int, 0, 2**31 - 1, "a whole number from 0 to 2147483647"),
     "min_nodes": (int, 1, _MANY, "a whole number from 1 to 1000000"),
     "node_timeout": (float, _LEAST, 1e6, "a number of seconds above 0"),
+    "resend_seconds": (float, 0, 1e6, "a number of seconds from 0"),
 }
+_CHOICES: dict[str, tuple[str, ...]] = {"on_lost_node": ("continue", "fail")}

@@ -29,12 +29,15 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Programs:
-    """The commands that a federation is made of; the default is stock Flower."""
+    """The commands that a federation is made of."""
 
     superlink: Sequence[str] = ("flower-superlink",)
-    supernode: Sequence[str] = ("flower-supernode",)
+    supernode: Sequence[str] = ("fedstate", "supernode")
     serverapp_executor: Sequence[str] = ("flower-superexec",)
     clientapp_executor: Sequence[str] = ("flower-superexec",)
+
+
+STOCK = Programs(supernode=("flower-supernode",))
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class RecordingGrid(GridWrapper):
         self._record: dict[str, Any] = {
             "schema": SCHEMA,
             "flwr": flwr.__version__,
-            "engine": engine_of(inner),
+            "engine": engine_of(self.innermost),
             "run_id": str(context.run_id),
             "config": dict(context.run_config),
             "replies": [],

@@ -19,6 +19,11 @@ class GridWrapper(Grid):
     def __init__(self, inner: Grid) -> None:
         self.inner = inner
 
+    @property
+    def innermost(self) -> Grid:
+        """The Grid below all wrappers, which is the one that Flower gave to the ServerApp."""
+        return self.inner.innermost if isinstance(self.inner, GridWrapper) else self.inner
+
     def set_run(self, run: Any) -> None:
         """Set the run."""
         self.inner.set_run(run)

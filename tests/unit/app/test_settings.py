@@ -33,6 +33,8 @@ def test_the_defaults_of_the_app_are_valid() -> None:
         ("seed", 2**31),
         ("min-nodes", 0),
         ("node-timeout", -1.0),
+        ("resend-seconds", -0.5),
+        ("on-lost-node", "panic"),
     ],
 )
 def test_a_bad_value_is_said_with_its_key_and_the_way_out(key: str, value: object) -> None:
