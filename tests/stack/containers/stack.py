@@ -147,12 +147,11 @@ class Stack:
 
     def inspect(self, service: str) -> dict[str, Any]:
         """Return what the engine knows of a service's container."""
-        identifier = self.compose("ps", "--all", "--quiet", service).stdout.strip()
-        answer = subprocess.run(
-            ["docker", "inspect", identifier], capture_output=True, text=True, check=True
-        )
-        (container,) = json.loads(answer.stdout)
-        return dict(container)
+        return _inspect(self.compose("ps", "--all", "--quiet", service).stdout.strip())
+
+    def network(self, name: str) -> dict[str, Any]:
+        """Return what the engine knows of a network."""
+        return _inspect(name)
 
     def logs(self) -> str:
         """Return the end of every container's output."""
@@ -161,3 +160,11 @@ class Stack:
     def remove(self) -> None:
         """Remove containers, networks, volumes and images."""
         self.compose("down", "--volumes", "--remove-orphans", "--rmi=all", "--timeout=5")
+
+
+def _inspect(name: str) -> dict[str, Any]:
+    answer = subprocess.run(
+        ["docker", "inspect", name], capture_output=True, text=True, check=True
+    )
+    (found,) = json.loads(answer.stdout)
+    return dict(found)
