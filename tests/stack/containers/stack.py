@@ -143,11 +143,11 @@ class Stack:
         self, service: str, *command: str, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in a service's container, as the service's user."""
-        return self.compose("exec", "--no-TTY", service, *command, check=check)
+        return _docker("exec", f"{self.project}-{service}-1", *command, check=check)
 
     def inspect(self, service: str) -> dict[str, Any]:
         """Return what the engine knows of a service's container."""
-        return _inspect(self.compose("ps", "--all", "--quiet", service).stdout.strip())
+        return _inspect(f"{self.project}-{service}-1")
 
     def network(self, name: str) -> dict[str, Any]:
         """Return what the engine knows of a network."""
@@ -162,9 +162,19 @@ class Stack:
         self.compose("down", "--volumes", "--remove-orphans", "--rmi=all", "--timeout=5")
 
 
-def _inspect(name: str) -> dict[str, Any]:
+def _docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     answer = subprocess.run(
-        ["docker", "inspect", name], capture_output=True, text=True, check=True
+        ["docker", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=COMPOSE_SECONDS,
+        check=False,
     )
-    (found,) = json.loads(answer.stdout)
+    assert not check or answer.returncode == 0, answer.stdout + answer.stderr
+    return answer
+
+
+def _inspect(name: str) -> dict[str, Any]:
+    (found,) = json.loads(_docker("inspect", name).stdout)
     return dict(found)
