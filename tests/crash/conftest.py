@@ -82,11 +82,12 @@ class Killable:
         self.federation = federation
         self._runs = 0
 
-    def submit(self, rounds: int = 3, **config: float | str) -> Run:
+    def submit(self, *, rounds: int = 3, **config: Any) -> Run:
         """Start a run of the counting app, each with a seed of its own."""
         self._runs += 1
         result = self.federation.directory / f"result-{self._runs}.json"
-        settings = {"rounds": rounds, "seed": self._runs, "result": str(result), **config}
+        settings: dict[str, Any] = {"rounds": rounds, "seed": self._runs, "result": str(result)}
+        settings |= {name.replace("_", "-"): value for name, value in config.items()}
         run_id = submit(self.federation, APP, settings)
         return Run(run_id, rounds, self._runs, result)
 
@@ -107,6 +108,17 @@ class Killable:
         wait_until("the kill", lambda: not node.supernode.running)
         assert node.supernode._popen is not None
         assert node.supernode._popen.returncode == -signal.SIGKILL, node.supernode.log_end()
+
+    def submit_pausing(self, pause_round: int, **config: Any) -> tuple[Run, Path]:
+        """Start a run whose first node waits in a round; return it and the file it waits for."""
+        go = self.federation.directory / f"go-{self._runs + 1}"
+        return self.submit(pause=str(go), pause_round=pause_round, **config), go
+
+    def wait_for_pause(self, go: Path) -> int:
+        """Wait until a ClientApp waits for `go`; return its process ID."""
+        reached = go.with_suffix(".reached")
+        wait_until("the pause", reached.exists)
+        return int(reached.read_text())
 
 
 def programs() -> Programs:

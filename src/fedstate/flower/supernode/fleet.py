@@ -288,12 +288,16 @@ class Fleet:
         )
         self._retry.invoke(self._client.ConfirmMessageReceived, request)
 
-    def leave(self) -> None:
-        """End the session, so that a next SuperNode is admitted at once."""
+    def leave(self, *, for_good: bool) -> None:
+        """Stop. For good: end the session, so that any SuperNode is admitted at once.
+
+        Otherwise the session is left for the next SuperNode to go on with: one that comes within
+        the patience finds its steps, and no ServerApp has seen it away.
+        """
         self._left.set()
         if self._heart.is_alive():
             self._heart.join()
-        if self.node_id:
+        if self.node_id and for_good:
             self._leave()
         self._client.close()
 

@@ -116,7 +116,6 @@ def run_supernode(config: SuperNodeLifespanConfig, settings: DurableSettings) ->
             grpc_servers=health,
         )
         fleet = _fleet(config, settings.state, keys)
-        stack.callback(fleet.leave)
         pacing = Pacing(_SHORTEST_POLL_SECONDS, settings.poll_seconds)
         steps = Steps(
             state,
@@ -126,7 +125,7 @@ def run_supernode(config: SuperNodeLifespanConfig, settings: DurableSettings) ->
             concurrency=settings.concurrency,
             on_change=pacing.hurry,
         )
-        stack.callback(steps.close)
+        stack.callback(_leave, fleet, steps)
         stack.enter_context(_runtime_api(config, state, steps))
         fleet.join()
         state.set_node_id(fleet.node_id)
@@ -134,6 +133,14 @@ def run_supernode(config: SuperNodeLifespanConfig, settings: DurableSettings) ->
         stack.enter_context(_maintenance(state, fleet, steps, settings.retention, pacing))
         steps.resume()
         _pull_messages(fleet, steps, pacing)
+
+
+def _leave(fleet: Fleet, steps: Steps) -> None:
+    under_way = steps.under_way
+    steps.close()
+    if under_way:
+        log(INFO, "Steps are under way: the next SuperNode goes on with them.")
+    fleet.leave(for_good=not under_way)
 
 
 @contextmanager

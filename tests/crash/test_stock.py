@@ -1,0 +1,44 @@
+"""The same disturbance with flower-supernode in the place of ours: proof that the tests bite."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fedstate.local.federation import Federation, Programs
+from fedstate.local.runs import wait_for_runs
+
+from .conftest import RUN_SECONDS, Killable, expected, programs
+
+
+def outcome_of_a_restart_while_training(directory: Path, supernode: Sequence[str]) -> Any:
+    executor = programs().clientapp_executor
+    with Federation(
+        directory,
+        nodes=2,
+        programs=Programs(
+            supernode=supernode, clientapp_executor=executor, serverapp_executor=executor
+        ),
+    ) as federation:
+        killable = Killable(federation)
+        run, go = killable.submit_pausing(3, rounds=4)
+        killable.wait_for_pause(go)
+        # In good order, not killed: flower-supernode would not be admitted again for a minute.
+        federation.nodes[0].supernode.stop()
+        federation.nodes[0].supernode.start()
+        go.touch()
+        statuses = wait_for_runs(federation, [run.run_id], RUN_SECONDS)
+        assert statuses == {run.run_id: "finished:completed"}
+        return run.outcome(), expected(run.rounds, run.seed)
+
+
+def test_flower_supernode_forgets_and_reports_success(tmp_path: Path) -> None:
+    outcome, undisturbed = outcome_of_a_restart_while_training(tmp_path, ["flower-supernode"])
+    assert outcome["values"] != undisturbed["values"]
+    assert min(len(history) for history in outcome["histories"]) < 3
+
+
+def test_fedstate_supernode_remembers(tmp_path: Path) -> None:
+    outcome, undisturbed = outcome_of_a_restart_while_training(
+        tmp_path, ["fedstate", "supernode"]
+    )
+    assert outcome == undisturbed
