@@ -32,17 +32,19 @@ def wait_until(what: str, condition: Callable[[], bool], seconds: float = 90.0) 
         time.sleep(0.05)
 
 
-def expected(rounds: int, seed: int, nodes: int = 2) -> dict[str, Any]:
+def expected(rounds: int, seed: int, fail_round: int = 0, values: int = VALUES) -> dict[str, Any]:
     """Compute what an undisturbed run comes to, as the app does, step by step."""
-    given = np.zeros(VALUES)
-    own = [np.zeros(VALUES) for _ in range(nodes)]
-    histories: list[list[float]] = [[] for _ in range(nodes)]
-    for step in range(rounds):
-        for partition in range(nodes):
-            noise = np.random.default_rng([seed, partition, step]).standard_normal(VALUES)
-            own[partition] = 0.5 * own[partition] + 0.3 * given + noise
-            histories[partition].append(float(own[partition].mean()))
-        given = np.mean(own, axis=0)
+    given = np.zeros(values)
+    own = [np.zeros(values) for _ in range(2)]
+    histories: list[list[float]] = [[] for _ in range(2)]
+    for server_round in range(1, rounds + 1):
+        trained = [0, 1] if server_round != fail_round else [1]
+        for partition in trained:
+            history = histories[partition]
+            noise = np.random.default_rng([seed, partition, len(history)])
+            own[partition] = 0.5 * own[partition] + 0.3 * given + noise.standard_normal(values)
+            history.append(float(own[partition].mean()))
+        given = np.mean([own[partition] for partition in trained], axis=0)
     return {
         "values": digest(given),
         "errors": [],

@@ -14,6 +14,7 @@ from flwr.supercore.run import RunNotRunningException
 from fedstate.flower.supernode.fleet import Fleet, reason_of
 from fedstate.flower.supernode.nodestate import DurableNodeState
 from fedstate.flower.supernode.steps import Steps
+from fedstate.store.errors import StoreFullError
 from fedstate.store.retention import Retention
 
 _STORE_SECONDS = 2.0
@@ -53,6 +54,7 @@ class Maintenance:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
         self._maintained = -1
+        self._next_runs = 0.0
 
     def start(self) -> None:
         """Start the thread."""
@@ -65,20 +67,26 @@ class Maintenance:
             self._thread.join()
 
     def _run(self) -> None:
-        next_runs = 0.0
         try:
             while not self._stopped.wait(_STORE_SECONDS):
-                # Looking at tasks is what makes flwr notice those whose process is gone.
-                self._state.get_tasks(task_ids=[0])
-                if self._state.store.generation != self._maintained:
-                    self._maintained = self._state.store.generation
-                    self._state.store.maintain()
-                if time.monotonic() >= next_runs:
-                    next_runs = time.monotonic() + _RUNS_SECONDS
-                    self._notice_ended_runs()
-                    self._free()
+                try:
+                    self._once()
+                except StoreFullError as error:
+                    log(WARNING, "%s", error)
         except BaseException as error:
             self._on_failure(error)
+
+    def _once(self) -> None:
+        # Looking at tasks is what makes flwr notice those whose process is gone.
+        self._state.get_tasks(task_ids=[0])
+        generation = self._state.store.generation
+        if generation != self._maintained:
+            self._state.store.maintain()
+            self._maintained = generation
+        if time.monotonic() >= self._next_runs:
+            self._next_runs = time.monotonic() + _RUNS_SECONDS
+            self._notice_ended_runs()
+            self._free()
 
     def _notice_ended_runs(self) -> None:
         for run in self._state.store.runs():

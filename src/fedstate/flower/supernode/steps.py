@@ -7,6 +7,7 @@ different series do not wait for each other.
 """
 
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,8 @@ from fedstate.store.errors import StoreFullError
 from fedstate.store.values import Value
 
 FabCheck = Callable[[Fab], str | None]
+
+_FULL_SECONDS = 2.0
 
 _Objects = dict[str, bytes]
 
@@ -372,10 +375,15 @@ class Steps:
                 # have come too early to be taken as the reply to it.
                 if not step.pulled_again:
                     break
-        if committed:
-            self._state.store.answered(step.message_id)
-        else:
-            self._state.store.forget(step.message_id)
+        note = self._state.store.answered if committed else self._state.store.forget
+        while True:
+            try:
+                note(step.message_id)
+                break
+            except StoreFullError as error:
+                # Not to be skipped: the next SuperNode would make a failed step again.
+                log(WARNING, "%s", error)
+                time.sleep(_FULL_SECONDS)
         self._fleet.confirm(step.run_id, step.message_id)
         log(INFO, "Sent successfully")
         self._end(step, metadata.message_id)

@@ -26,6 +26,8 @@ def train(message: Message, context: Context) -> Message:
     time.sleep(float(config["seconds"]))
     context.state["own"] = ArrayRecord([values])
     context.state["history"] = MetricRecord({"mean": [*history, float(values.mean())]})
+    if server_round == config["fail-round"] and partition == 0:
+        raise RuntimeError("failed as configured")
     reply = RecordDict({"arrays": ArrayRecord([values])})
     reply["metrics"] = MetricRecord({"steps": len(history) + 1})
     return Message(reply, reply_to=message)

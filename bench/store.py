@@ -1,0 +1,158 @@
+"""The node store against the plainest thing that could do its work."""
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from bench.row import Row
+from fedstate.store.node_store import NodeStore, StoredRun
+from fedstate.store.values import CHUNK_BYTES, Value
+
+_STATE_CHUNKS = 100
+_REPEATS = 5
+_RUNS = 100
+_RUN_BYTES = 20_000_000
+
+# One process for each, since memory that was freed stays with a process.
+_MEMORY = """
+import sys
+from bench.store import memory_after_runs
+print(memory_after_runs(sys.argv[1]))
+"""
+
+
+def rows() -> Iterator[Row]:
+    """Measure commits and memory, and yield one row for each."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as directory:
+        yield from _commits(Path(directory))
+    yield _memory()
+
+
+def _commits(directory: Path) -> Iterator[Row]:
+    random = np.random.default_rng(0)
+    run = StoredRun(run_id=1, series_id=1, fab_hash="fab", finished_at=None)
+    with closing(NodeStore(directory / "state")) as store:
+        store.add_run(run, Value(b""), Value(b""), Value(b""))
+        durable, plain, changed, written = [], [], [], []
+        for number in range(_REPEATS):
+            layers = [random.bytes(CHUNK_BYTES) for _ in range(_STATE_CHUNKS)]
+            # Each after the other, so that both meet the same disk.
+            plain.append(_seconds(lambda: _write(directory / f"plain-{number}", layers)))  # noqa: B023
+            durable.append(_seconds(lambda: _commit(store, layers)))  # noqa: B023
+            store.maintain()
+            layers[number] = random.bytes(CHUNK_BYTES)
+            before = _bytes_written()
+            changed.append(_seconds(lambda: _commit(store, layers)))  # noqa: B023
+            written.append(_bytes_written() - before)
+            store.maintain()
+    yield Row(
+        "durable commit of 100 MB, against writing and fsyncing the same bytes",
+        statistics.median(durable),
+        statistics.median(plain),
+        1.3,
+        "s",
+    )
+    yield Row(
+        "bytes written for a commit in which 1% of 100 MB changed, against all of them",
+        statistics.median(written),
+        _STATE_CHUNKS * CHUNK_BYTES,
+        0.05,
+        "bytes",
+    )
+    yield Row(
+        "time of a commit in which 1% of 100 MB changed, against one in which all did",
+        statistics.median(changed),
+        statistics.median(durable),
+        None,
+        "s",
+    )
+
+
+def _commit(store: NodeStore, layers: list[bytes]) -> None:
+    message = f"m{store.generation}"
+    store.receive(message, 1, Value(b"message"))
+    store.commit(message, 1, Value(b"context", layers), Value(b"reply"))
+
+
+def _write(path: Path, layers: list[bytes]) -> None:
+    with path.open("wb") as file:
+        for layer in layers:
+            file.write(layer)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _seconds(action: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def _bytes_written() -> int:
+    """Return how many bytes this process has handed to the operating system so far."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["wchar"])
+
+
+def _memory() -> Row:
+    ours, stock = (
+        float(
+            subprocess.run(
+                [sys.executable, "-c", _MEMORY, which],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for which in ("fedstate", "flwr")
+    )
+    return Row(
+        f"memory of a node's state after {_RUNS} runs of 20 MB, against flwr's",
+        ours,
+        stock,
+        None,
+        "MB",
+    )
+
+
+def memory_after_runs(which: str) -> float:
+    """Return the megabytes by which this process grew through the Contexts of 100 runs."""
+    from flwr.app import ArrayRecord, Context, RecordDict
+
+    # The two classes that are compared: what a SuperNode keeps its state in.
+    from flwr.supercore.object_store import ObjectStoreFactory
+    from flwr.supernode.nodestate import InMemoryNodeState, NodeState
+
+    from fedstate.flower.supernode.nodestate import DurableNodeState
+
+    before = _resident()
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as directory:
+        objects = ObjectStoreFactory().store()
+        store = NodeStore(Path(directory))
+        state: NodeState = (
+            DurableNodeState(objects, store)
+            if which == "fedstate"
+            else InMemoryNodeState(objects)
+        )
+        for number in range(1, _RUNS + 1):
+            weights = np.random.default_rng(number).random(_RUN_BYTES // 8)
+            record = RecordDict({"weights": ArrayRecord([weights])})
+            state.set_run_series_context(number, Context(number, 1, {}, record, {}, number))
+            store.maintain()
+        grown = _resident() - before
+        store.close()
+    return grown
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
