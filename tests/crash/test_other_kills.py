@@ -16,8 +16,7 @@ def test_a_killed_clientapp_makes_its_step_again(killable: Killable) -> None:
 
 def test_a_node_that_lost_every_process_goes_on(killable: Killable) -> None:
     node = killable.federation.nodes[0]
-    # Without resending: the node is back before anyone has seen it away.
-    runs = [killable.submit_pausing(2), killable.submit_pausing(2)]
+    runs = [killable.submit_pausing(2, resend=True), killable.submit_pausing(2, resend=True)]
     for _, go in runs:
         killable.wait_for_pause(go)
     node.supernode.kill()

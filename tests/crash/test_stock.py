@@ -20,7 +20,7 @@ def outcome_of_a_restart_while_training(directory: Path, supernode: Sequence[str
         ),
     ) as federation:
         killable = Killable(federation)
-        run, go = killable.submit_pausing(3, rounds=4)
+        run, go = killable.submit_pausing(3, rounds=4, resend=True)
         killable.wait_for_pause(go)
         # In good order, not killed: flower-supernode would not be admitted again for a minute.
         federation.nodes[0].supernode.stop()
