@@ -36,3 +36,14 @@ def test_a_node_without_its_executor_waits_for_the_next_one(killable: Killable) 
     go.touch()
     node.executor.start()
     killable.wait(run)
+
+
+def test_a_superlink_that_was_killed_goes_on_with_its_runs(killable: Killable) -> None:
+    run, go = killable.submit_pausing(2, resend=True)
+    killable.wait_for_pause(go)
+    killable.federation.superlink.kill()
+    killable.federation.superlink.start()
+    go.touch()
+    killable.wait(run)
+    # Nothing was lost between runs either.
+    killable.wait(killable.submit())

@@ -58,8 +58,8 @@ class NodeStore(StoreFile):
     damaged, `StoreError` if the disk failed.
     """
 
-    def add_run(self, run: StoredRun, record: Value, fab: Value, first_context: Value) -> None:
-        """Store a run, its FAB, and a first Context if its series has none yet.
+    def add_run(self, run: StoredRun, record: Value, fab: Value, context: Value) -> None:
+        """Store a run, its FAB, and the Context that it starts with.
 
         Parameters
         ----------
@@ -69,8 +69,8 @@ class NodeStore(StoreFile):
             The run as the SuperLink describes it.
         fab : Value
             The FAB, stored once for all runs of it.
-        first_context : Value
-            The Context of a series that starts.
+        context : Value
+            The Context, which replaces that of an earlier run of the series.
         """
         run_id, series_id = str(run.run_id), str(run.series_id)
         with self._transaction(commits_state=True) as generation:
@@ -81,8 +81,7 @@ class NodeStore(StoreFile):
             row: Row = {"run_id": run_id, "series_id": series_id, "fab_hash": run.fab_hash}
             row |= {"value_id": self._values.put(record), "finished_at": None}
             self._rows.put("run", row)
-            if self._rows.one("context", series_id) is None:
-                self._put_context(series_id, run_id, first_context, generation)
+            self._put_context(series_id, run_id, context, generation)
 
     def _put_context(self, series_id: str, run_id: str, context: Value, generation: int) -> None:
         old = self._rows.one("context", series_id)

@@ -76,13 +76,12 @@ def test_a_committed_context_and_its_reply_are_there_after_reopening(
         assert again.generation == 2
 
 
-def test_a_run_of_a_known_series_keeps_the_series_context(store: NodeStore) -> None:
+def test_a_run_of_a_known_series_goes_on_with_what_it_is_given(store: NodeStore) -> None:
     add_run(store)
     commit(store, "m1", Value(b"trained"))
-    add_run(store, StoredRun(run_id=9, series_id=RUN.series_id, fab_hash="fab", finished_at=None))
-    context = store.context(RUN.series_id)
-    assert context is not None
-    assert context.header == b"trained"
+    later = StoredRun(run_id=9, series_id=RUN.series_id, fab_hash="fab", finished_at=None)
+    store.add_run(later, Value(b"record"), Value(b"fab"), Value(b"trained, for run 9"))
+    assert store.context(RUN.series_id) == Value(b"trained, for run 9", [])
 
 
 def test_runs_do_not_see_each_other(store: NodeStore) -> None:

@@ -321,6 +321,12 @@ def _retry_invoker() -> RetryInvoker:
     return invoker
 
 
+def is_unauthorized(error: httpx.HTTPError) -> bool:
+    """Return whether the SuperLink did not accept the node's key or its ID."""
+    unauthorized = httpx.codes.UNAUTHORIZED
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code == unauthorized
+
+
 def reason_of(error: httpx.HTTPError) -> str:
     """Return one sentence on why the SuperLink did not do what it was asked."""
     if not isinstance(error, httpx.HTTPStatusError):
@@ -331,7 +337,7 @@ def reason_of(error: httpx.HTTPError) -> str:
             "The SuperLink did not admit this node: its key is not registered there, or another "
             "SuperNode with the same key is online or was until moments ago."
         )
-    if error.response.status_code == httpx.codes.UNAUTHORIZED:
+    if is_unauthorized(error):
         return (
             "The SuperLink does not accept this node's key; register it with 'flwr supernode "
             "register'."

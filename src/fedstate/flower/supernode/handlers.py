@@ -31,7 +31,8 @@ class DurableHandlers:
 
     def pull_task_input(self, request: Any, state: NodeState, task: Task) -> Any:
         """Hand out what a task works on."""
-        response = runtime_handlers.pull_task_input(request, state, task)
+        with self._steps.critical():
+            response = runtime_handlers.pull_task_input(request, state, task)
         reach("context-loaded")
         return response
 

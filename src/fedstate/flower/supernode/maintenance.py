@@ -64,7 +64,8 @@ class Maintenance:
         """Stop the thread after what it is doing."""
         self._stopped.set()
         if self._thread.is_alive():
-            self._thread.join()
+            # Not for ever: it may be waiting for a SuperLink that is away.
+            self._thread.join(_STORE_SECONDS)
 
     def _run(self) -> None:
         try:
@@ -97,12 +98,11 @@ class Maintenance:
             except RunNotRunningException:
                 log(INFO, "Run %s has ended.", run.run_id)
                 self._state.store.finish_run(run.run_id)
+                self._state.forget_run(run.run_id, run.series_id)
             except httpx.HTTPError as error:
                 # A run that the SuperLink does not know might still be known to its backup.
                 log(WARNING, "Run %s cannot be looked up. %s", run.run_id, reason_of(error))
 
     def _free(self) -> None:
-        series = {run.run_id: run.series_id for run in self._state.store.runs()}
         for run_id in self._retention.apply(self._state.store):
             log(INFO, "The state of run %s is freed.", run_id)
-            self._state.forget_run(run_id, series[run_id])

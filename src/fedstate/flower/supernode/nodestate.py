@@ -51,13 +51,13 @@ class DurableNodeState(InMemoryNodeState):
         self._cache: OrderedDict[int, tuple[Context, int]] = OrderedDict()
         self._cache_lock = RLock()
 
-    def add_run(self, run: Run, fab: Fab, first_context: Context) -> None:
-        """Store a run, its FAB, and the first Context of its series, in one commit."""
+    def add_run(self, run: Run, fab: Fab, context: Context) -> None:
+        """Store a run, its FAB, and the Context that it starts with, in one commit."""
         self.store.add_run(
             StoredRun(run.run_id, run.series_id, run.fab_hash, None),
             Value(run_to_proto(run).SerializeToString()),
             Value(b"", [fab_to_proto(fab).SerializeToString()]),
-            encode_context(first_context),
+            encode_context(context),
         )
 
     def get_run(self, run_id: int) -> Run | None:
@@ -138,7 +138,7 @@ class DurableNodeState(InMemoryNodeState):
                 self.time_store.pop(message_id, None)
 
     def forget_run(self, run_id: int, series_id: int) -> None:
-        """Drop what memory holds of a run whose state was freed."""
+        """Drop what memory holds of a run that has ended."""
         with self.lock_run_store:
             self.run_store.pop(run_id, None)
         with self._cache_lock:

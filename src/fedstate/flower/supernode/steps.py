@@ -16,11 +16,9 @@ from dataclasses import dataclass, field
 from logging import ERROR, INFO, WARNING
 
 import httpx
-from flwr.app import Context, Error, Message, RecordDict
+from flwr.app import Context, Error, Message
 
 # Tasks, error codes, and what flwr raises when a run has ended or an object is gone.
-from flwr.app.user_config import UserConfig
-from flwr.common.config import get_fused_config_from_fab
 from flwr.common.constant import ErrorCode, SubStatus
 from flwr.proto.task_pb2 import Task
 from flwr.supercore import log
@@ -35,10 +33,11 @@ from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
 from flwr.supercore.run import Run, RunNotRunningException
 
 from fedstate.failpoints import reach
+from fedstate.flower.supernode.admission import Admission
 from fedstate.flower.supernode.codec import Envelope, decode_reply, encode_reply
 from fedstate.flower.supernode.fleet import Fleet, reason_of
 from fedstate.flower.supernode.nodestate import DurableNodeState
-from fedstate.store.errors import StoreFullError
+from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.values import Value
 
 FabCheck = Callable[[Fab], str | None]
@@ -77,10 +76,8 @@ class Steps:
         The node state, which the Runtime API serves to executors.
     fleet : Fleet
         The session at the SuperLink.
-    node_config : UserConfig
-        The node's config, for the Context of a run that starts.
-    fab_problem : callable
-        Says why a FAB must not run on this node, or None if it may.
+    admission : Admission
+        What takes in new runs.
     concurrency : int
         How many steps may be under way at once.
     on_change : callable
@@ -92,15 +89,13 @@ class Steps:
         state: DurableNodeState,
         fleet: Fleet,
         *,
-        node_config: UserConfig,
-        fab_problem: FabCheck,
+        admission: Admission,
         concurrency: int,
         on_change: Callable[[], None],
     ) -> None:
         self._state = state
         self._fleet = fleet
-        self._node_config = node_config
-        self._fab_problem = fab_problem
+        self._admission = admission
         self._concurrency = concurrency
         self._on_change = on_change
         self._lock = threading.RLock()
@@ -138,43 +133,20 @@ class Steps:
         log(INFO, "[RUN %s, ROUND %s]", metadata.run_id, metadata.group_id)
         log(INFO, "Receiving: %s message (ID: %s)", metadata.message_type, metadata.message_id)
         try:
-            problem = self._ensure_run(metadata.run_id)
+            problem = self._admission.problem_with(metadata.run_id)
             if problem is None:
-                self._state.store.receive(metadata.message_id, metadata.run_id, _header(envelope))
+                self._state.store.receive(metadata.message_id, metadata.run_id, _value(envelope))
         except RunNotRunningException:
             log(INFO, "Run %s has ended; its message is ignored.", metadata.run_id)
             return
         except StoreFullError as error:
             problem = Error(ErrorCode.UNKNOWN, str(error))
-        except httpx.HTTPError as error:
-            problem = Error(ErrorCode.UNKNOWN, reason_of(error))
         if problem is not None:
             log(ERROR, "Message %s is refused: %s", metadata.message_id, problem.reason)
             self._pool.submit(self._guarded, self._send_error, _Step(envelope), problem)
             return
         reach("message-stored")
         self._offer(envelope)
-
-    def _ensure_run(self, run_id: int) -> Error | None:
-        """Make sure that the store has the run, its FAB and a Context."""
-        if self._state.get_run(run_id) is not None:
-            return None
-        run = self._fleet.run(run_id)
-        fab = self._fleet.fab(run.fab_hash, run_id)
-        if (problem := self._fab_problem(fab)) is not None:
-            return Error(ErrorCode.INVALID_FAB, problem)
-        self._state.add_run(run, fab, self._first_context(run, fab))
-        return None
-
-    def _first_context(self, run: Run, fab: Fab) -> Context:
-        return Context(
-            run_id=run.run_id,
-            node_id=self._state.get_node_id(),
-            node_config=self._node_config,
-            state=RecordDict(),
-            run_config=get_fused_config_from_fab(fab.content, run),
-            series_id=run.series_id,
-        )
 
     def _offer(self, envelope: Envelope) -> None:
         metadata = envelope.message.metadata
@@ -204,10 +176,10 @@ class Steps:
 
     @contextmanager
     def critical(self) -> Iterator[None]:
-        """Run a block whose failure, for example of the disk, ends the SuperNode."""
+        """Run a block in which a failure of the store ends the SuperNode."""
         try:
             yield
-        except BaseException as error:
+        except StoreError as error:
             self.failure = error
             self._on_change()
             raise
@@ -215,15 +187,27 @@ class Steps:
     def _guarded(self, action: Callable[..., None], step: _Step, *arguments: object) -> None:
         """Run a part of a step; a run that ended ends the step, anything else the SuperNode."""
         try:
-            action(step, *arguments)
-        except RunNotRunningException:
-            log(INFO, "Run %s has ended; step %s is dropped.", step.run_id, step.message_id)
-            self._state.store.finish_run(step.run_id)
-            self._state.store.forget(step.message_id)
-            self._end(step)
+            try:
+                action(step, *arguments)
+            except RunNotRunningException:
+                log(INFO, "Run %s has ended; its step is dropped.", step.run_id)
+                self._note(self._state.store.forget, step)
+                self._end(step)
         except BaseException as error:
             self.failure = error
             self._on_change()
+
+    def _note(self, note: Callable[[str], None], step: _Step) -> None:
+        """Note in the store how a step ended, however long the disk is full.
+
+        Were it not noted, the next SuperNode would make a failed step again.
+        """
+        while True:
+            try:
+                return note(step.message_id)
+            except StoreFullError as error:
+                log(WARNING, "%s", error)
+                time.sleep(_FULL_SECONDS)
 
     def _start(self, step: _Step) -> None:
         known = self._state.store.step(step.message_id)
@@ -231,19 +215,22 @@ class Steps:
             self._answer_again(step)
             return
         if known is None:  # it failed while the ServerApp sent it again
-            self._state.store.receive(step.message_id, step.run_id, _header(step.envelope))
+            self._state.store.receive(step.message_id, step.run_id, _value(step.envelope))
         state, message = self._state, step.envelope.message
         missing = state.object_store.preregister(step.run_id, step.envelope.tree)
         try:
             objects = self._fleet.pull_objects(step.run_id, missing)
+            for object_id, content in objects.items():
+                state.object_store.put(object_id, content)
         except ObjectPullError as error:
             # The ServerApp has given the message up, or the SuperLink lost it: nobody waits.
             log(WARNING, "Message %s is gone: %s", step.message_id, error)
             state.store.forget(step.message_id)
             self._end(step)
             return
-        for object_id, content in objects.items():
-            state.object_store.put(object_id, content)
+        except ValueError as error:  # its content is not what its ID says
+            self._send_error(step, Error(ErrorCode.MESSAGE_UNAVAILABLE, str(error)))
+            return
         state.store_message(message)
         run = self._run(step.run_id)
         agent = run.primary_task_type == TaskType.AGENT_APP
@@ -375,15 +362,8 @@ class Steps:
                 # have come too early to be taken as the reply to it.
                 if not step.pulled_again:
                     break
-        note = self._state.store.answered if committed else self._state.store.forget
-        while True:
-            try:
-                note(step.message_id)
-                break
-            except StoreFullError as error:
-                # Not to be skipped: the next SuperNode would make a failed step again.
-                log(WARNING, "%s", error)
-                time.sleep(_FULL_SECONDS)
+        store = self._state.store
+        self._note(store.answered if committed else store.forget, step)
         self._fleet.confirm(step.run_id, step.message_id)
         log(INFO, "Sent successfully")
         self._end(step, metadata.message_id)
@@ -405,5 +385,5 @@ class Steps:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _header(envelope: Envelope) -> Value:
+def _value(envelope: Envelope) -> Value:
     return Value(envelope.to_bytes())

@@ -39,8 +39,15 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from flwr.supernode.start_client_internal import _verify_fab
 
 from fedstate.certificates.keys import ensure_node_key
-from fedstate.errors import SettingError
-from fedstate.flower.supernode.fleet import PATIENCE_SECONDS, Fleet, Patience, reason_of
+from fedstate.errors import FederationError, SettingError
+from fedstate.flower.supernode.admission import Admission
+from fedstate.flower.supernode.fleet import (
+    PATIENCE_SECONDS,
+    Fleet,
+    Patience,
+    is_unauthorized,
+    reason_of,
+)
 from fedstate.flower.supernode.handlers import DurableHandlers
 from fedstate.flower.supernode.maintenance import Maintenance
 from fedstate.flower.supernode.nodestate import DurableNodeState, DurableNodeStateFactory
@@ -120,8 +127,9 @@ def run_supernode(config: SuperNodeLifespanConfig, settings: DurableSettings) ->
         steps = Steps(
             state,
             fleet,
-            node_config=config.node_config,
-            fab_problem=_fab_check(config.trusted_entities),
+            admission=Admission(
+                state, fleet, config.node_config, _fab_check(config.trusted_entities)
+            ),
             concurrency=settings.concurrency,
             on_change=pacing.hurry,
         )
@@ -164,6 +172,8 @@ def _pull_messages(fleet: Fleet, steps: Steps, pacing: Pacing) -> None:
             if fleet.receive(steps.receive):
                 pacing.hurry()
         except httpx.HTTPError as error:
+            if is_unauthorized(error):
+                raise FederationError(reason_of(error)) from None
             log(WARNING, "%s Trying again.", reason_of(error))
             pause.wait(_RETRY_SECONDS)
         pacing.wait()
