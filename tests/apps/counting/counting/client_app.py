@@ -24,6 +24,8 @@ def train(message: Message, context: Context) -> Message:
     if server_round == config["pause-round"] and partition == 0 and config["pause"]:
         _pause(Path(str(config["pause"])))
     time.sleep(float(config["seconds"]))
+    if megabytes := int(config["ballast"]):
+        _carry(context, megabytes, len(history))
     context.state["own"] = ArrayRecord([values])
     context.state["history"] = MetricRecord({"mean": [*history, float(values.mean())]})
     if server_round == config["fail-round"] and partition == 0:
@@ -51,6 +53,15 @@ def _own(context: Context) -> np.ndarray:
     if record is None:
         return np.zeros(int(context.run_config["values"]))
     return record.to_numpy_ndarrays()[0]
+
+
+def _carry(context: Context, megabytes: int, step: int) -> None:
+    """Keep a large array that says which step made it; the step before must have kept its own."""
+    record = context.state.array_records.get("ballast")
+    kept = record.to_numpy_ndarrays()[0] if record else np.zeros(0)
+    if step and not (len(kept) == megabytes * 125_000 and (kept == step).all()):
+        raise RuntimeError(f"the ballast of step {step} was not kept")
+    context.state["ballast"] = ArrayRecord([np.full(megabytes * 125_000, step + 1.0)])
 
 
 def _pause(go: Path) -> None:

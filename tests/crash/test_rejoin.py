@@ -1,0 +1,67 @@
+"""Who is admitted with a node's key: the SuperNode that comes back, and nobody beside it."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from fedstate.local.federation import LocalNode
+from fedstate.local.process import free_port
+
+from .conftest import Killable
+
+
+def state_directory(node: LocalNode) -> Path:
+    (database,) = node.directory.glob("flwr/fedstate/nodes/*/node.db")
+    return database.parent
+
+
+def rival(killable: Killable, node: LocalNode, state: Path) -> subprocess.CompletedProcess[str]:
+    """Start a second SuperNode with a node's key, which gives up after a few tries."""
+    command = [*node.supernode._command, "--state", str(state), "--max-retries", "2"]
+    command[command.index("--port") + 1] = str(free_port())
+    return subprocess.run(
+        command,
+        env={**os.environ, **node.supernode._environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_second_supernode_with_the_same_key_is_not_admitted(
+    killable: Killable, tmp_path: Path
+) -> None:
+    refused = rival(killable, killable.federation.nodes[0], tmp_path)
+    assert refused.returncode == 1
+    assert "another SuperNode with the same key is online" in refused.stderr
+
+
+def test_a_copy_of_the_state_does_not_admit_one_either(
+    killable: Killable, tmp_path: Path
+) -> None:
+    node = killable.federation.nodes[0]
+    copy = tmp_path / "copy"
+    shutil.copytree(state_directory(node), copy)
+    refused = rival(killable, node, copy)
+    assert refused.returncode == 1
+    assert "another SuperNode with the same key is online" in refused.stderr
+
+
+def test_the_state_directory_itself_is_not_shared(killable: Killable) -> None:
+    node = killable.federation.nodes[0]
+    refused = rival(killable, node, state_directory(node))
+    assert refused.returncode == 1
+    assert "is in use by another process" in refused.stderr
+
+
+def test_a_killed_supernode_goes_on_with_its_session(killable: Killable) -> None:
+    node = killable.federation.nodes[0]
+    before = len(node.supernode.log_file.read_text())
+    node.supernode.kill()
+    node.supernode.start()
+    killable.federation.wait_until_connected()
+    killable.wait(killable.submit(resend=True))
+    log = node.supernode.log_file.read_text()[before:]
+    assert "did not admit" not in log
