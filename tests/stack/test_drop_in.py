@@ -1,0 +1,120 @@
+"""flower-supernode's command line with our program: no TLS, no key, `subprocess` isolation."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedstate.local.process import Process, free_port
+
+PROGRAMS = Path(sys.executable).parent
+APP = Path(__file__).parents[1] / "apps" / "counting"
+SECONDS = 120.0
+
+
+class PlainFederation:
+    """A SuperLink and one SuperNode as Flower's quickstart has them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.environment = {
+            **os.environ,
+            "FLWR_HOME": str(directory / "flwr"),
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
+        }
+        self.port = free_port()
+        self.superlink = self._process(
+            "superlink",
+            "flower-superlink --insecure",
+            *("--port", str(self.port), "--database", str(directory / "superlink.db")),
+        )
+        # What one types for flower-supernode, word for word.
+        self.supernode = self._process(
+            "supernode",
+            "fedstate supernode --insecure",
+            *("--superlink", f"127.0.0.1:{self.port}", "--port", str(free_port())),
+            *("--node-config", "partition-id=0 num-partitions=1"),
+        )
+        config = directory / "flwr" / "config.toml"
+        config.parent.mkdir()
+        config.write_text(
+            f'[superlink.plain]\naddress = "127.0.0.1:{self.port}"\ninsecure = true\n'
+        )
+
+    def _process(self, name: str, program: str, *options: str) -> Process:
+        command = [str(PROGRAMS / program.split()[0]), *program.split()[1:], *options]
+        return Process(name, command, self.environment, self.directory / f"{name}.log")
+
+    def start(self) -> None:
+        self.superlink.start()
+        wait_until(self._listens, "the SuperLink")
+        self.supernode.start()
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def flwr(self, *arguments: str | Path) -> Any:
+        done = subprocess.run(
+            [PROGRAMS / "flwr", *arguments, "--format", "json"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=True,
+        )
+        return json.loads(done.stdout)
+
+    def run(self, name: str) -> list[float]:
+        """Run the app to its end and return the node's history."""
+        result = self.directory / name
+        config = f"rounds=2 nodes=1 resend=true result={json.dumps(str(result))}"
+        self.flwr("run", APP, "plain", "--run-config", config)
+        wait_until(result.exists, f"the result {name}")
+        (history,) = json.loads(result.read_text())["histories"]
+        found: list[float] = history
+        return found
+
+    def node_ids(self) -> set[str]:
+        nodes = self.flwr("supernode", "list", "plain")["nodes"]
+        return {node["node-id"] for node in nodes}
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} is not there after {SECONDS:.0f} s"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> Iterator[PlainFederation]:
+    federation = PlainFederation(tmp_path)
+    try:
+        federation.start()
+        yield federation
+    finally:
+        federation.supernode.stop()
+        federation.superlink.stop()
+
+
+def test_flower_supernodes_command_line_works_and_the_node_stays_the_same(
+    federation: PlainFederation,
+) -> None:
+    assert len(federation.run("first")) == 2
+    before = federation.node_ids()
+    os.kill(federation.supernode.pid, signal.SIGKILL)
+    wait_until(lambda: not federation.supernode.running, "the kill")
+    federation.supernode.start()
+    assert len(federation.run("second")) == 2
+    assert federation.node_ids() == before
