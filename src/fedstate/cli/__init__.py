@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fedstate.cli import certificates, connection, demo, local, state, supernode, verify
+from fedstate.cli import certificates, connection, demo, executor, local, state, supernode, verify
 from fedstate.errors import FedstateError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command()(demo.demo)
 app.command()(connection.connection)
 app.command()(connection.enrol)
 app.command()(connection.health)
+app.command()(executor.executor)
 app.command()(verify.verify)
 app.command(context_settings=supernode.PASSED_ON)(supernode.supernode)
 

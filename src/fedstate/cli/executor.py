@@ -1,0 +1,126 @@
+"""``fedstate executor``: run tasks, in place of ``flower-superexec``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedstate.errors import SettingError
+
+
+def executor(
+    runtime_api_address: Annotated[
+        str,
+        typer.Option(
+            "--runtime-api-address",
+            "--appio-api-address",
+            help="host:port of the Runtime API of the SuperNode, or of the SuperLink.",
+        ),
+    ],
+    insecure: Annotated[bool, typer.Option("--insecure", help="Connect without TLS.")] = False,
+    root_certificates: Annotated[
+        Path | None,
+        typer.Option(help="File with the CA certificate (PEM) of the server's certificate."),
+    ] = None,
+    superexec_auth_secret_file: Annotated[
+        Path | None, typer.Option(help="File with the secret that the server was given.")
+    ] = None,
+    preload: Annotated[
+        str,
+        typer.Option(
+            help="Modules that every task finds imported: 'auto' (TensorFlow and Keras where "
+            "they are installed), 'none' (a new process for each task), or names with commas.",
+        ),
+    ] = "auto",
+    max_concurrent_tasks: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tasks at once. By default as many ClientApps as there are cores, and any "
+            "number of ServerApps, which mostly wait.",
+        ),
+    ] = None,
+    task_time_limit: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Seconds that a task may take; by default no limit."),
+    ] = None,
+    allow_runtime_dependency_installation: Annotated[
+        bool,
+        typer.Option(
+            "--allow-runtime-dependency-installation",
+            help="Let apps have their dependencies installed with `uv sync`.",
+        ),
+    ] = False,
+    health_server_address: Annotated[
+        str | None, typer.Option(help="host:port of a gRPC health server without TLS.")
+    ] = None,
+    parent_pid: Annotated[
+        int | None, typer.Option(help="End when the process with this id does.")
+    ] = None,
+    executor_type: Annotated[
+        str, typer.Option("--executor", hidden=True, help="Only 'subprocess', as in flwr.")
+    ] = "subprocess",
+    plugin_type: Annotated[  # noqa: ARG001
+        str | None, typer.Option(hidden=True, help="Ignored, as in flwr.")
+    ] = None,
+) -> None:
+    """Run the tasks of a SuperNode or a SuperLink, each in a fresh process that starts warm.
+
+    Takes the options of ``flower-superexec``, and a few of its own.
+    """
+    # flwr takes 2 s to import: not before the options are known to be good.
+    from fedstate.flower.executor import preload as preloading
+    from fedstate.flower.executor.loop import RuntimeApi, run_executor
+    from fedstate.flower.executor.warm import Limits
+
+    if executor_type != "subprocess":
+        raise SettingError(
+            f"--executor is '{executor_type}', and this executor starts processes only: "
+            "use flower-superexec for it."
+        )
+    run_executor(
+        RuntimeApi(
+            runtime_api_address,
+            insecure,
+            _certificates(root_certificates, insecure=insecure),
+            _secret(superexec_auth_secret_file),
+        ),
+        preloading.modules_of(preload),
+        Limits(max_concurrent_tasks, task_time_limit),
+        dependency_install=allow_runtime_dependency_installation,
+        parent_pid=parent_pid,
+        health_server_address=health_server_address,
+    )
+
+
+def _certificates(path: Path | None, *, insecure: bool) -> str | None:
+    if path is None:
+        return None
+    if insecure:
+        raise SettingError(
+            f"--insecure is given together with --root-certificates {path}: leave one out."
+        )
+    if not path.expanduser().is_file():
+        raise SettingError(
+            f"--root-certificates names {path}, where there is no file: give the path of the "
+            "CA certificate."
+        )
+    return str(path)
+
+
+def _secret(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        secret = path.expanduser().read_bytes()
+    except OSError as error:
+        raise SettingError(
+            f"--superexec-auth-secret-file names {path}, which cannot be read "
+            f"({error.strerror}): give the file that the server was given."
+        ) from error
+    if not secret:
+        raise SettingError(
+            f"--superexec-auth-secret-file names {path}, which is empty: write a secret "
+            "into it, the same for the server."
+        )
+    return secret

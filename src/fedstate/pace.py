@@ -1,0 +1,38 @@
+"""How long to wait between two looks at something that tells nobody when it changes."""
+
+import random
+import time
+
+QUICKEST = 0.02
+SLOWEST = 1.0
+_SHARE = 0.1
+_JITTER = 0.2
+
+
+class Pace:
+    """Waits that grow with the time since something last happened.
+
+    A wait is a tenth of the time that has passed since the last activity, so whatever comes is
+    noticed late by at most a tenth of the time that it took to come; a long silence costs few
+    looks. Jitter keeps the processes of one federation from looking all at once.
+
+    Parameters
+    ----------
+    quickest, slowest
+        Bounds of a wait, in seconds.
+    """
+
+    def __init__(self, quickest: float = QUICKEST, slowest: float = SLOWEST) -> None:
+        self._quickest = quickest
+        self._slowest = slowest
+        self._last_activity = time.monotonic()
+
+    def activity(self) -> None:
+        """Note that something has happened, so that the next waits are short."""
+        self._last_activity = time.monotonic()
+
+    def wait(self) -> float:
+        """Return how long to wait before the next look, in seconds."""
+        passed = time.monotonic() - self._last_activity
+        even = min(max(self._quickest, _SHARE * passed), self._slowest)
+        return even * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
