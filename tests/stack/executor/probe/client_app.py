@@ -1,0 +1,113 @@
+"""An app that does what a test asks of it, and counts its steps in its Context."""
+
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+app = ClientApp()
+calls = 0
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    global calls
+    calls += 1
+    asked = message.content.config_records["asked"]
+    steps = context.state.metric_records.get("steps", MetricRecord({"count": 0}))
+    context.state["steps"] = MetricRecord({"count": int(steps["count"]) + 1})
+    answer = ACTIONS[str(asked["do"])](asked, context)
+    return Message(
+        RecordDict({"answer": ConfigRecord({"json": json.dumps(answer)})}), reply_to=message
+    )
+
+
+def tell(asked: ConfigRecord, context: Context) -> dict[str, Any]:
+    return {
+        "calls": calls,
+        "pid": os.getpid(),
+        "modules": sorted(sys.modules),
+        "command": Path("/proc/self/cmdline").read_text(),
+        "environment": Path("/proc/self/environ").read_text() + json.dumps(dict(os.environ)),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "random": [random.random(), float(np.random.rand())],
+        "file": __file__,
+        "signals": [
+            signal.getsignal(each) == signal.SIG_IGN for each in (signal.SIGCHLD, signal.SIGPIPE)
+        ],
+    }
+
+
+def wait(asked: ConfigRecord, context: Context) -> dict[str, Any]:
+    Path(str(asked["started"])).write_text(str(os.getpid()))
+    until = Path(str(asked["until"]))
+    while not until.exists():
+        time.sleep(0.02)
+    return {"pid": os.getpid()}
+
+
+def wait_deaf(asked: ConfigRecord, context: Context) -> dict[str, Any]:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
+    return wait(asked, context)
+
+
+def fail(asked: ConfigRecord, context: Context) -> dict[str, Any]:
+    raise ZeroDivisionError("as asked")
+
+
+def die(asked: ConfigRecord, context: Context) -> dict[str, Any]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def leave(asked: ConfigRecord, context: Context) -> dict[str, Any]:
+    os._exit(3)
+
+
+def keep(asked: ConfigRecord, context: Context) -> dict[str, Any]:
+    context.state["kept"] = ArrayRecord([np.zeros(int(asked["bytes"]), dtype=np.uint8)])
+    return {}
+
+
+def say(asked: ConfigRecord, context: Context) -> dict[str, Any]:
+    print(asked["text"])
+    threading.Thread(target=time.sleep, args=(0,)).start()
+    return {}
+
+
+def fit(asked: ConfigRecord, context: Context) -> dict[str, Any]:
+    import keras
+
+    began = time.monotonic()
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    images = np.random.default_rng(0).normal(size=(256, 8))
+    losses = model.fit(images, images.sum(axis=1), epochs=3, verbose=0).history["loss"]
+    return {
+        "losses": losses,
+        "first": float(model.get_weights()[0][0, 0]),
+        "seconds": time.monotonic() - began,
+    }
+
+
+ACTIONS: dict[str, Callable[[ConfigRecord, Context], dict[str, Any]]] = {
+    "tell": tell,
+    "wait": wait,
+    "wait-deaf": wait_deaf,
+    "fail": fail,
+    "die": die,
+    "leave": leave,
+    "keep": keep,
+    "say": say,
+    "fit": fit,
+}

@@ -1,0 +1,141 @@
+"""A step either has a reply and a stored Context, or an error reply and the Context as it was."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from flwr.common.constant import ErrorCode
+
+from tests.stack.executor.conftest import Executor, Node, lives, wait_until
+
+# A token is given up after 30 to 60 s; whatever is reported sooner was not left to that.
+AT_ONCE = 20.0
+
+
+def test_an_exception_leaves_no_trace_in_the_state(node: Node, executor: Executor) -> None:
+    before = node.steps(1)
+    error = node.error(1, "fail")
+    assert error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+    assert "as asked" in error.reason
+    assert node.steps(1) == before
+
+
+def test_a_killed_child_is_reported_at_once(node: Node, executor: Executor) -> None:
+    before = node.steps(1)
+    reply = node.reply(node.ask(1, "die"), AT_ONCE)
+    assert reply.error.code == ErrorCode.CLIENT_APP_CRASHED
+    assert "SIGKILL" in reply.error.reason
+    assert node.steps(1) == before
+    assert node.answer(1, "tell")["calls"] == 1
+
+
+def test_a_child_that_leaves_is_reported_at_once(node: Node, executor: Executor) -> None:
+    reply = node.reply(node.ask(1, "leave"), AT_ONCE)
+    assert "exit code 3" in reply.error.reason
+
+
+def test_a_large_context_is_stored(node: Node, executor: Executor) -> None:
+    node.answer(1, "keep", bytes=200_000_000)
+    # flwr's SuperNode marks the task as finished first, and then unpacks the Context.
+    state = wait_until(lambda: node.state_of(1) if "kept" in node.state_of(1) else None)
+    assert len(next(iter(state.array_records["kept"].values())).data) > 200_000_000
+
+
+def test_a_task_past_its_time_limit_is_stopped(
+    fresh_node: Node, start: Callable[..., Executor], tmp_path: Path
+) -> None:
+    start("--preload", "numpy", "--task-time-limit", "3")
+    started, until = tmp_path / "started", tmp_path / "until"
+    error = fresh_node.error(1, "wait", started=str(started), until=str(until))
+    assert "time limit of 3 s" in error.reason
+    assert fresh_node.steps(1) == 0
+    wait_until(lambda: not lives(int(started.read_text())))
+
+
+def test_a_task_that_does_not_heed_is_killed(
+    fresh_node: Node, start: Callable[..., Executor], tmp_path: Path
+) -> None:
+    start("--preload", "numpy", "--task-time-limit", "3")
+    started, until = tmp_path / "started", tmp_path / "until"
+    error = fresh_node.error(1, "wait-deaf", started=str(started), until=str(until))
+    assert "time limit of 3 s" in error.reason
+    assert not lives(int(started.read_text()))
+
+
+def test_a_killed_fork_server_comes_back_and_its_child_goes_on(
+    fresh_node: Node, start: Callable[..., Executor], tmp_path: Path
+) -> None:
+    executor = start("--preload", "numpy")
+    started, until = tmp_path / "started", tmp_path / "until"
+    under_way = fresh_node.ask(1, "wait", started=str(started), until=str(until))
+    wait_until(started.exists)
+    before = executor.fork_server()
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: "another takes its place" in executor.log)
+    until.touch()
+    assert fresh_node.read(fresh_node.reply(under_way))["pid"] == int(started.read_text())
+    assert executor.fork_server() != before
+    assert fresh_node.answer(1, "tell")["calls"] == 1
+    wait_until(lambda: fresh_node.steps(1) == 2)
+
+
+def test_an_orphan_that_dies_is_reported(
+    fresh_node: Node, start: Callable[..., Executor], tmp_path: Path
+) -> None:
+    executor = start("--preload", "numpy")
+    started, until = tmp_path / "started", tmp_path / "until"
+    under_way = fresh_node.ask(1, "wait", started=str(started), until=str(until))
+    wait_until(started.exists)
+    os.kill(executor.fork_server(), signal.SIGKILL)
+    wait_until(lambda: "another takes its place" in executor.log)
+    os.kill(int(started.read_text()), signal.SIGKILL)
+    assert fresh_node.reply(under_way, AT_ONCE).has_error()
+    assert fresh_node.answer(1, "tell")["calls"] == 1
+
+
+def test_tasks_asked_of_a_dying_fork_server_are_asked_again(
+    fresh_node: Node, start: Callable[..., Executor]
+) -> None:
+    executor = start("--preload", "numpy")
+    server = executor.fork_server()
+    # Stopped, it takes no request; killed then, it has forked for none.
+    os.kill(server, signal.SIGSTOP)
+    message = fresh_node.ask(1, "tell")
+    wait_until(lambda: fresh_node.tasks("starting"))
+    os.kill(server, signal.SIGKILL)
+    assert fresh_node.read(fresh_node.reply(message, AT_ONCE))["calls"] == 1
+
+
+def test_a_killed_executor_takes_its_children_with_it(
+    fresh_node: Node, start: Callable[..., Executor], tmp_path: Path
+) -> None:
+    executor = start("--preload", "numpy")
+    started, until = tmp_path / "started", tmp_path / "until"
+    under_way = fresh_node.ask(1, "wait", started=str(started), until=str(until))
+    wait_until(started.exists)
+    server = executor.fork_server()
+    os.kill(executor.process.pid, signal.SIGKILL)
+    reply = fresh_node.reply(under_way, AT_ONCE)
+    assert "executor of the task has ended" in reply.error.reason
+    wait_until(lambda: not lives(server) and not lives(int(started.read_text())))
+    start("--preload", "numpy")
+    assert fresh_node.answer(1, "tell")["calls"] == 1
+    wait_until(lambda: fresh_node.steps(1) == 1)
+
+
+def test_a_stopped_executor_ends_its_tasks_in_order(
+    fresh_node: Node, start: Callable[..., Executor], tmp_path: Path
+) -> None:
+    executor = start("--preload", "numpy")
+    started, until = tmp_path / "started", tmp_path / "until"
+    under_way = fresh_node.ask(1, "wait", started=str(started), until=str(until))
+    wait_until(started.exists)
+    server = executor.fork_server()
+    began = time.monotonic()
+    assert executor.stop() == 0
+    assert time.monotonic() - began < AT_ONCE
+    assert "was stopped" in fresh_node.reply(under_way, AT_ONCE).error.reason
+    assert not lives(server)
+    assert not lives(int(started.read_text()))
