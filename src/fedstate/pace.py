@@ -3,17 +3,17 @@
 import random
 import time
 
-QUICKEST = 0.02
+QUICKEST = 0.05
 SLOWEST = 1.0
-_SHARE = 0.1
+_SHARE = 0.15
 _JITTER = 0.2
 
 
 class Pace:
     """Waits that grow with the time since something last happened.
 
-    A wait is a tenth of the time that has passed since the last activity, so whatever comes is
-    noticed late by at most a tenth of the time that it took to come; a long silence costs few
+    A wait is a sixth of the time that has passed since the last activity, so whatever comes is
+    noticed late by at most a sixth of the time that it took to come; a long silence costs few
     looks. Jitter keeps the processes of one federation from looking all at once.
 
     Parameters

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flwr.common.constant import ErrorCode
-
 from tests.stack.executor.conftest import Executor, Node, lives, wait_until
 
 # A token is given up after 30 to 60 s; whatever is reported sooner was not left to that.

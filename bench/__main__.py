@@ -1,0 +1,84 @@
+"""``python -m bench``: measure everything, show one table, write ``out/bench/``."""
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import cast
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.row import Row
+from fedstate.errors import FedstateError
+
+OUTPUT = Path("out/bench")
+MODULES = ("bench.state", "bench.store", "bench.rounds")
+
+
+def main() -> int:
+    """Run every module's rows; return 1 if a measurement failed or a goal is missed."""
+    console = Console()
+    names = [f"bench.{name}" for name in sys.argv[1:]] or MODULES
+    rows: list[Row] = []
+    failed = False
+    for name in names:
+        if find_spec(name) is None:
+            continue
+        measure = cast("Callable[[], Iterator[Row]]", importlib.import_module(name).rows)
+        try:
+            with console.status(f"{name}: measuring"):
+                for row in measure():
+                    rows.append(row)
+                    console.print(f"{row.name}: {row.ours:.3g} against {row.peer:.3g} {row.unit}")
+        except FedstateError as error:
+            failed = True
+            console.print(f"[red]{name}: {error}[/red]")
+    _write(rows)
+    console.print(_table(rows))
+    console.print(f"{OUTPUT / 'report.json'} and {OUTPUT / 'ratios.png'} have the same.")
+    return 1 if failed or not all(row.met for row in rows) else 0
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table("what", "ours", "peer", "unit", "ratio", "goal", title="fedstate bench")
+    for row in rows:
+        goal = "" if row.goal is None else f"≤ {row.goal:g}× {'✓' if row.met else '✗'}"
+        table.add_row(
+            row.name, f"{row.ours:.3g}", f"{row.peer:.3g}", row.unit, f"{row.ratio:.3g}×", goal
+        )
+    return table
+
+
+def _write(rows: list[Row]) -> None:
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    report = [row.to_json() for row in rows]
+    (OUTPUT / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    _plot(rows, OUTPUT / "ratios.png")
+
+
+def _plot(rows: list[Row], file: Path) -> None:
+    """Draw each ratio as a bar, and its goal as a line across the bar."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(10, 1 + 0.4 * len(rows)), layout="constrained")
+    shown = rows[::-1]
+    colours = ["tab:green" if row.met else "tab:red" for row in shown]
+    axes.barh([row.name for row in shown], [row.ratio for row in shown], color=colours)
+    for place, row in enumerate(shown):
+        if row.goal is not None:
+            axes.plot([row.goal, row.goal], [place - 0.4, place + 0.4], color="black")
+    axes.axvline(1, color="grey", linestyle=":")
+    axes.set_xscale("log")
+    axes.set_xlabel("ours / peer (black line: goal)")
+    figure.savefig(file, dpi=120)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Rounds of a stateful Keras app, as small or as large as asked."""

@@ -1,0 +1,163 @@
+"""Rounds: how long they take on stock Flower, on fedstate, and without any federation."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from bench import limit
+from bench.federations import (
+    OURS,
+    STOCK,
+    cpu_seconds,
+    federation,
+    memory_megabytes,
+    run,
+    run_at_once,
+)
+from bench.row import Row
+from fedstate.local.federation import Federation
+
+NODES = 3
+IDLE_SECONDS = 20.0
+IDLE_CPU_PERCENT = 2.0
+OVERHEAD_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured."""
+
+    alternations: int
+    starts: int
+    node_counts: tuple[int, ...]
+    megabytes: tuple[float, ...]
+
+
+FULL = Extent(3, 3, (1, 3, 6, 12), (0.1, 1.0, 10.0, 100.0))
+QUICK = Extent(1, 1, (), ())
+
+
+def rows() -> Iterator[Row]:
+    """Measure, and yield each row as soon as it stands; environment `QUICK=1` measures less."""
+    extent = QUICK if os.environ.get("QUICK") else FULL
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
+        directory = Path(temporary)
+        yield _first_round(extent.starts, directory)
+        with (
+            federation(STOCK, NODES, directory) as stock,
+            federation(OURS, NODES, directory) as ours,
+        ):
+            yield from _rounds(stock, ours, extent.alternations)
+            yield _concurrent(stock, ours)
+            yield from _idle(stock, ours)
+            for megabytes in extent.megabytes:
+                yield _by_size(stock, ours, megabytes)
+        for nodes in extent.node_counts:
+            yield _by_nodes(nodes, directory)
+
+
+def _first_round(starts: int, directory: Path) -> Row:
+    """Measure from the start of the federation to the end of the first round of a run."""
+    seconds: dict[str, list[float]] = {STOCK.name: [], OURS.name: []}
+    for _ in range(starts):
+        for contestant in (STOCK, OURS):
+            began = time.time()
+            with federation(contestant, NODES, directory) as here:
+                first = run(here, contestant, rounds=1)
+            seconds[contestant.name].append(first.ended[-1] - began)
+    return _compare("first round after the start", seconds, None)
+
+
+def _rounds(stock: Federation, ours: Federation, alternations: int) -> Iterator[Row]:
+    """Measure the seconds per round, and what of ours is overhead."""
+    seconds: dict[str, list[float]] = {STOCK.name: [], OURS.name: [], "limit": []}
+    work: dict[str, list[float]] = {STOCK.name: [], OURS.name: []}
+    for _ in range(alternations):
+        for contestant, here, rounds in ((STOCK, stock, 2), (OURS, ours, 5)):
+            before = sum(cpu_seconds(process) for process in here.processes)
+            done = run(here, contestant, rounds=rounds)
+            after = sum(cpu_seconds(process) for process in here.processes)
+            seconds[contestant.name] += done.rounds
+            work[contestant.name].append((after - before) / rounds)
+        seconds["limit"] += limit.rounds(NODES, 5, 0.1)
+    yield _compare(f"seconds per round, {NODES} nodes", seconds, 0.1)
+    overhead = median(seconds[OURS.name]) - median(seconds["limit"])
+    yield Row(
+        f"overhead per round over the limit ({median(seconds['limit']):.2f} s), against 0.5 s",
+        overhead,
+        OVERHEAD_SECONDS,
+        1.0,
+        "s",
+    )
+    yield _compare(f"CPU seconds per round of the whole federation, {NODES} nodes", work, None)
+
+
+def _concurrent(stock: Federation, ours: Federation) -> Row:
+    """Measure four runs of two rounds at once, from the first submission to the last end."""
+    seconds: dict[str, list[float]] = {}
+    for contestant, here in ((STOCK, stock), (OURS, ours)):
+        done = run_at_once(here, contestant, 4, rounds=2)
+        seconds[contestant.name] = [max(each.ended[-1] for each in done) - done[0].submitted]
+    return _compare("4 runs at once, total time", seconds, 0.2)
+
+
+def _idle(stock: Federation, ours: Federation) -> Iterator[Row]:
+    """Measure what federations without a run use."""
+    before = {id(here): _cpu_by_process(here) for here in (stock, ours)}
+    time.sleep(IDLE_SECONDS)
+    percent = {
+        id(here): [
+            100 * (now - then) / IDLE_SECONDS
+            for now, then in zip(_cpu_by_process(here), before[id(here)], strict=True)
+        ]
+        for here in (stock, ours)
+    }
+    # The SuperLink, first of the processes, is Flower's own.
+    busiest = max(percent[id(ours)][1:])
+    yield Row(
+        "idle CPU of the busiest SuperNode or executor, against 2%",
+        busiest,
+        IDLE_CPU_PERCENT,
+        1.0,
+        "% of a core",
+    )
+    idle = {STOCK.name: [sum(percent[id(stock)])], OURS.name: [sum(percent[id(ours)])]}
+    yield _compare("idle CPU of the whole federation", idle, None, "% of a core")
+    memory = {
+        contestant.name: [
+            memory_megabytes(node.supernode) + memory_megabytes(node.executor)
+            for node in here.nodes
+        ]
+        for contestant, here in ((STOCK, stock), (OURS, ours))
+    }
+    yield _compare("memory of an idle node, with its executor", memory, None, "MB")
+
+
+def _cpu_by_process(here: Federation) -> list[float]:
+    return [cpu_seconds(process) for process in here.processes]
+
+
+def _by_size(stock: Federation, ours: Federation, megabytes: float) -> Row:
+    seconds = {
+        STOCK.name: run(stock, STOCK, rounds=2, megabytes=megabytes).rounds,
+        OURS.name: run(ours, OURS, rounds=5, megabytes=megabytes).rounds,
+    }
+    return _compare(f"seconds per round, model of {megabytes:g} MB", seconds, None)
+
+
+def _by_nodes(nodes: int, directory: Path) -> Row:
+    seconds: dict[str, list[float]] = {}
+    for contestant, rounds in ((STOCK, 2), (OURS, 5)):
+        with federation(contestant, nodes, directory) as here:
+            seconds[contestant.name] = run(here, contestant, rounds=rounds).rounds
+    return _compare(f"seconds per round, {nodes} nodes", seconds, None)
+
+
+def _compare(
+    name: str, figures: dict[str, list[float]], goal: float | None, unit: str = "s"
+) -> Row:
+    return Row(name, median(figures[OURS.name]), median(figures[STOCK.name]), goal, unit)
