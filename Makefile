@@ -11,6 +11,8 @@ lint: .venv/ok   ## format, lint and strict types
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 format: .venv/ok ## put the code into its format
 	.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+bench: .venv/ok  ## ours against stock Flower, as ratios; QUICK=1 for a few minutes of it
+	QUICK=$(QUICK) .venv/bin/python -m bench
 up:              ## the federation in containers
 	docker compose up --detach --wait
 down:            ## stop the containers; runs, keys and state stay

@@ -29,11 +29,19 @@ class Contestant:
     polling: bool
 
 
-STOCK = Contestant("stock", Programs(), polling=False)
+STOCK = Contestant(
+    "stock",
+    Programs(
+        supernode=("flower-supernode",),
+        serverapp_executor=("flower-superexec",),
+        clientapp_executor=("flower-superexec",),
+    ),
+    polling=False,
+)
 OURS = Contestant(
     "ours",
     Programs(
-        supernode=("flower-supernode",),
+        supernode=("fedstate", "supernode"),
         serverapp_executor=_EXECUTOR,
         clientapp_executor=_EXECUTOR,
     ),

@@ -1,5 +1,7 @@
 """The ClientApp: trains, and keeps its weights and losses in its Context."""
 
+from typing import cast
+
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
@@ -17,8 +19,9 @@ def train(message: Message, context: Context) -> Message:
         int(context.node_config["partition-id"]),
         int(context.node_config["num-partitions"]),
     )
-    losses = context.state.metric_records.get("losses", MetricRecord({"loss": []}))
-    context.state["losses"] = MetricRecord({"loss": [*losses["loss"], loss]})
+    before = context.state.metric_records.get("losses", MetricRecord({"loss": []}))
+    losses = cast("list[float]", before["loss"])
+    context.state["losses"] = MetricRecord({"loss": [*losses, loss]})
     arrays = ArrayRecord(weights)
     context.state["weights"] = arrays
     return Message(RecordDict({"arrays": arrays}), reply_to=message)

@@ -3,13 +3,14 @@
 from typing import cast
 
 import keras
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 PIXELS, CLASSES, EPOCHS = 64, 10, 2
 _BYTES_PER_UNIT = 4 * (PIXELS + CLASSES + 1)
 
-Weights = list[NDArray]
+Weights = list[NDArray[np.float32]]
 
 
 def make_model(megabytes: float) -> keras.Model:
@@ -33,4 +34,4 @@ def train(weights: Weights, megabytes: float, part: int, parts: int) -> tuple[We
 
 def average(results: list[Weights]) -> Weights:
     """Average weights, each node counting alike."""
-    return [sum(layer) / len(layer) for layer in zip(*results, strict=True)]
+    return [np.mean(layer, axis=0) for layer in zip(*results, strict=True)]

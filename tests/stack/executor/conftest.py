@@ -144,11 +144,10 @@ class Node:
         assert not reply.has_error(), reply.error.reason
         return json.loads(str(reply.content.config_records["answer"]["json"]))
 
-    def error(self, run_id: int, do: str, **config: Any) -> Any:
-        """Ask, and return the error of the reply."""
-        reply = self.reply(self.ask(run_id, do, **config))
-        assert reply.has_error()
-        return reply.error
+    def error(self, message_id: str, seconds: float = WAIT_SECONDS) -> tuple[int, str]:
+        """Wait for the reply to a message; return the code and the reason of its error."""
+        error = self.reply(message_id, seconds).error
+        return error.code, str(error.reason)
 
     def tasks(self, *statuses: str) -> list[Any]:
         return list(self.state.get_tasks(statuses=list(statuses)))
@@ -161,16 +160,20 @@ class Node:
     def steps(self, run_id: int) -> int:
         """Return how many steps the stored Context of the run has seen."""
         records = self.state_of(run_id).metric_records
-        return int(records["steps"]["count"]) if "steps" in records else 0
+        return int(str(records["steps"]["count"])) if "steps" in records else 0
+
+    def _object(self, object_id: str) -> bytes:
+        content: bytes = wait_until(lambda: self.store.get(object_id))
+        return content
 
     def _arrived(self, message_id: str) -> bool:
         for message in self.state.get_messages_legacy(is_reply=True):
             reply_id = message.metadata.message_id
             tree = self.store.get_object_tree(reply_id)
             ids = [each.object_id for each in iterate_object_tree(tree)]
-            wait_until(lambda ids=ids: all(self.store.get(each) for each in ids))
-            contents = {each: self.store.get(each) for each in ids}
+            contents = {each: self._object(each) for each in ids}
             reply = inflate_object_from_contents(reply_id, contents)
+            assert isinstance(reply, Message)
             self._replies[message.metadata.reply_to_message_id] = reply
         return message_id in self._replies
 

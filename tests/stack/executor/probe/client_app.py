@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ def train(message: Message, context: Context) -> Message:
     calls += 1
     asked = message.content.config_records["asked"]
     steps = context.state.metric_records.get("steps", MetricRecord({"count": 0}))
-    context.state["steps"] = MetricRecord({"count": int(steps["count"]) + 1})
+    context.state["steps"] = MetricRecord({"count": int(str(steps["count"])) + 1})
     answer = ACTIONS[str(asked["do"])](asked, context)
     return Message(
         RecordDict({"answer": ConfigRecord({"json": json.dumps(answer)})}), reply_to=message
@@ -39,12 +38,10 @@ def tell(asked: ConfigRecord, context: Context) -> dict[str, Any]:
         "modules": sorted(sys.modules),
         "command": Path("/proc/self/cmdline").read_text(),
         "environment": Path("/proc/self/environ").read_text() + json.dumps(dict(os.environ)),
-        "descriptors": len(os.listdir("/proc/self/fd")),
-        "random": [random.random(), float(np.random.rand())],
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "random": [random.random(), float(np.random.rand())],  # noqa: S311
         "file": __file__,
-        "signals": [
-            signal.getsignal(each) == signal.SIG_IGN for each in (signal.SIGCHLD, signal.SIGPIPE)
-        ],
+        "ignores children": signal.getsignal(signal.SIGCHLD) != signal.SIG_DFL,
     }
 
 
@@ -75,13 +72,12 @@ def leave(asked: ConfigRecord, context: Context) -> dict[str, Any]:
 
 
 def keep(asked: ConfigRecord, context: Context) -> dict[str, Any]:
-    context.state["kept"] = ArrayRecord([np.zeros(int(asked["bytes"]), dtype=np.uint8)])
+    context.state["kept"] = ArrayRecord([np.zeros(int(str(asked["bytes"])), dtype=np.uint8)])
     return {}
 
 
 def say(asked: ConfigRecord, context: Context) -> dict[str, Any]:
-    print(asked["text"])
-    threading.Thread(target=time.sleep, args=(0,)).start()
+    print(asked["text"])  # noqa: T201
     return {}
 
 

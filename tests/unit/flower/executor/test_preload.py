@@ -1,0 +1,57 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedstate.errors import SettingError
+from fedstate.flower.executor import preload
+
+
+def test_none_means_no_fork_server() -> None:
+    assert preload.modules_of("none") is None
+
+
+def test_auto_takes_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert preload.modules_of("auto") == ("tensorflow", "keras")
+    monkeypatch.setattr(preload, "find_spec", lambda _: None)
+    assert preload.modules_of("auto") == ()
+
+
+def test_names_are_split_at_commas() -> None:
+    assert preload.modules_of("numpy, json ,") == ("numpy", "json")
+
+
+def test_elsewhere_than_on_linux_there_is_no_fork_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert preload.modules_of("auto") is None
+
+
+def test_a_module_that_is_not_installed_is_named() -> None:
+    with pytest.raises(SettingError, match=r"'no_such_module', which is not installed"):
+        preload.modules_of("numpy,no_such_module.part")
+
+
+def test_a_module_that_cannot_be_imported_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_module.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SettingError, match=r"'broken_module' .* \(division by zero\)"):
+        preload.load(["broken_module"])
+
+
+def test_a_module_that_starts_tensorflow_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "eager_module.py").write_text("import tensorflow\ntensorflow.zeros(1)\n")
+    script = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from fedstate.flower.executor import preload\n"
+        "preload.load(['tensorflow', 'keras'])\n"
+        "assert not preload.tensorflow_started()\n"
+        "preload.load(['eager_module'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert "'eager_module' of --preload starts TensorFlow's runtime" in done.stderr
