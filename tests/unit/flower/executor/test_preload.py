@@ -28,7 +28,7 @@ def test_elsewhere_than_on_linux_there_is_no_fork_server(monkeypatch: pytest.Mon
 
 
 def test_a_module_that_is_not_installed_is_named() -> None:
-    with pytest.raises(SettingError, match=r"'no_such_module', which is not installed"):
+    with pytest.raises(SettingError, match=r"'no_such_module.part', which is not installed"):
         preload.modules_of("numpy,no_such_module.part")
 
 
