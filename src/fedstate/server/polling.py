@@ -4,7 +4,9 @@ import time
 from collections.abc import Iterable
 
 from flwr.app import Message
+from flwr.serverapp import Grid
 
+from fedstate.flower.objects import look_again_soon
 from fedstate.pace import Pace
 from fedstate.server.wrapper import GridWrapper
 
@@ -25,6 +27,10 @@ class PollingGrid(GridWrapper):
         and `pull_messages` are used to send and receive: a wrapper that changes
         `send_and_receive` goes around this one, not inside.
     """
+
+    def __init__(self, inner: Grid) -> None:
+        super().__init__(inner)
+        look_again_soon()
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None

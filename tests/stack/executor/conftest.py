@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,19 +34,11 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.main import create_app
 from flwr.supernode.nodestate import NodeStateFactory
+from tests.waiting import wait_until
 
 PROBE = Path(__file__).parent / "probe"
 NODE_ID = 7
 WAIT_SECONDS = 60.0
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
-    """Return the first true value of a condition."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
-    return value
 
 
 def children_of(pid: int) -> list[int]:
@@ -163,8 +154,7 @@ class Node:
         return int(str(records["steps"]["count"])) if "steps" in records else 0
 
     def _object(self, object_id: str) -> bytes:
-        content: bytes = wait_until(lambda: self.store.get(object_id))
-        return content
+        return wait_until(lambda: self.store.get(object_id)) or b""
 
     def _arrived(self, message_id: str) -> bool:
         for message in self.state.get_messages_legacy(is_reply=True):

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flwr.common.constant import ErrorCode
-from tests.stack.executor.conftest import Executor, Node, lives, wait_until
+from tests.stack.executor.conftest import Executor, Node, lives
+from tests.waiting import wait_until
 
 # A token is given up after 30 to 60 s; whatever is reported sooner was not left to that.
 AT_ONCE = 20.0
@@ -38,8 +39,9 @@ def test_a_child_that_leaves_is_reported_at_once(node: Node, executor: Executor)
 def test_a_large_context_is_stored(node: Node, executor: Executor) -> None:
     node.answer(1, "keep", bytes=200_000_000)
     # flwr's SuperNode marks the task as finished first, and then unpacks the Context.
-    state = wait_until(lambda: node.state_of(1) if "kept" in node.state_of(1) else None)
-    assert len(next(iter(state.array_records["kept"].values())).data) > 200_000_000
+    wait_until(lambda: "kept" in node.state_of(1))
+    kept = node.state_of(1).array_records["kept"]
+    assert len(next(iter(kept.values())).data) > 200_000_000
 
 
 def test_a_task_past_its_time_limit_is_stopped(

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.stack.executor.conftest import PROBE, Executor, Node, probe_fab, wait_until
+from tests.stack.executor.conftest import PROBE, Executor, Node, probe_fab
+from tests.waiting import wait_until
 
 
 def test_a_module_global_does_not_survive(node: Node, executor: Executor) -> None:

@@ -16,6 +16,7 @@ class Replies(GridWrapper):
     """Answers message `n` after `delays[n]` seconds; a delay of None refuses the message."""
 
     def __init__(self, *delays: float | None) -> None:
+        self.inner = self  # nothing is passed on
         self.delays = delays
         self.looks = 0
         self.began = time.monotonic()

@@ -1,0 +1,63 @@
+"""The executor in a federation with TLS and secrets, under the SuperLink and under SuperNodes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.stack.conftest import APP, command
+
+from fedstate.local.federation import Federation, Programs
+from fedstate.local.runs import submit, wait_for_runs
+
+EXECUTOR = ("fedstate", "executor")
+
+
+@pytest.fixture(scope="module", params=["fedstate", "flower"])
+def federation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Federation]:
+    """A federation whose SuperNodes are ours, and one whose SuperNodes are Flower's own."""
+    supernode = (
+        ("fedstate", "supernode") if request.param == "fedstate" else ("flower-supernode",)
+    )
+    programs = Programs(
+        supernode=supernode, serverapp_executor=EXECUTOR, clientapp_executor=EXECUTOR
+    )
+    directory = tmp_path_factory.mktemp(request.param)
+    with Federation(directory, nodes=2, programs=programs) as running:
+        yield running
+
+
+def test_a_run_completes_in_forked_processes(federation: Federation) -> None:
+    run_id = submit(federation, APP, {"num-rounds": 2})
+    statuses = wait_for_runs(federation, [run_id], 250)
+    assert statuses == {run_id: "finished:completed"}
+    shown = command("flwr", "log", str(run_id), "--show", environment=federation.environment)
+    assert "round 2/2  nodes 2/2" in shown.stdout
+
+
+def test_an_executor_with_another_secret_is_told_so(
+    federation: Federation, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_bytes(b"another")
+    refused = command(
+        *("fedstate", "executor", "--preload", "none"),
+        *("--runtime-api-address", f"127.0.0.1:{federation.nodes[0].port}"),
+        *("--root-certificates", federation.root_certificates),
+        *("--superexec-auth-secret-file", tmp_path / "secret"),
+        environment=federation.environment,
+    )
+    assert refused.returncode == 1
+    assert "refuses this executor (status 401): give both the same" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_an_executor_that_distrusts_the_server_says_so(federation: Federation) -> None:
+    refused = command(
+        *("fedstate", "executor", "--preload", "none"),
+        *("--runtime-api-address", f"127.0.0.1:{federation.nodes[0].port}"),
+        environment=federation.environment,
+    )
+    assert refused.returncode == 1
+    assert "check --root-certificates" in refused.stderr
+    assert "Traceback" not in refused.stderr
