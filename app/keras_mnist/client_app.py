@@ -3,12 +3,14 @@
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from keras_mnist import ledger
+from fedstate.state import audit, client_state, state_of
 from keras_mnist.data import Partition, load_partition
 from keras_mnist.model import make_model
 from keras_mnist.settings import Settings
 
-app = ClientApp()
+app = ClientApp(mods=[client_state()])
+# What this node holds, for `fedstate verify`.
+app.query("audit")(audit)
 
 
 @app.train()
@@ -16,8 +18,8 @@ def train(message: Message, context: Context) -> Message:
     """Train the global model on local images; store the result in the node's Context."""
     settings = Settings.from_run_config(context.run_config)
     data = _partition(context, settings)
-    server_round = int(message.metadata.group_id)
-    model = make_model(settings.learning_rate, settings.seed + server_round)
+    state = state_of(context)
+    model = make_model(settings.learning_rate, settings.seed + (state.server_round or 0))
     model.set_weights(message.content.array_records["arrays"].to_numpy_ndarrays())
     fit = model.fit(
         data.train_images,
@@ -27,11 +29,11 @@ def train(message: Message, context: Context) -> Message:
         verbose=0,
     )
     loss = float(fit.history["loss"][-1])
+    state["weights"] = model
+    state.history("loss").append(loss)
     weights = ArrayRecord(model.get_weights())
-    entry = ledger.commit(context, message, weights, loss)
     metrics = MetricRecord({"loss": loss, "num-examples": len(data.train_labels)})
-    content = RecordDict({"arrays": weights, "metrics": metrics, ledger.COMMIT: entry})
-    return Message(content, reply_to=message)
+    return Message(RecordDict({"arrays": weights, "metrics": metrics}), reply_to=message)
 
 
 @app.evaluate()
@@ -43,8 +45,9 @@ def evaluate(message: Message, context: Context) -> Message:
     model.set_weights(message.content.array_records["arrays"].to_numpy_ndarrays())
     loss, accuracy = model.evaluate(data.test_images, data.test_labels, verbose=0)
     # A node that was never sampled for training remembers nothing yet.
-    if remembered := context.state.array_records.get(ledger.WEIGHTS):
-        model.set_weights(remembered.to_numpy_ndarrays())
+    state = state_of(context)
+    if "weights" in state:
+        state.load("weights", into=model)
     _, own_accuracy = model.evaluate(data.test_images, data.test_labels, verbose=0)
     metrics = MetricRecord(
         {
@@ -55,12 +58,6 @@ def evaluate(message: Message, context: Context) -> Message:
         }
     )
     return Message(RecordDict({"metrics": metrics}), reply_to=message)
-
-
-@app.query("audit")
-def audit(message: Message, context: Context) -> Message:
-    """Tell what this node holds for the run; nothing of the weights but their digest."""
-    return Message(RecordDict({ledger.AUDIT: ledger.audit(context)}), reply_to=message)
 
 
 def _partition(context: Context, settings: Settings) -> Partition:

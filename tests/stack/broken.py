@@ -20,7 +20,8 @@ class Broken(ClientApp):
             context.state = kept
 """
 
-# One file on the machine instead of the Context: all runs and nodes share it.
+# One file on the machine instead of the Context: all runs and nodes share it. The library refuses
+# another node's state, so that no step of a second node succeeds.
 SHARED_FILE = """
 import pickle
 from pathlib import Path

@@ -18,7 +18,7 @@ RUN_SECONDS = 280.0
     ("kind", "rounds", "expected"),
     [
         (broken.GLOBAL_VARIABLE, 1, {"completeness", "agreement"}),
-        (broken.SHARED_FILE, 1, {"isolation"}),
+        (broken.SHARED_FILE, 1, {"completeness"}),
         (broken.SKIPPED_ENTRY, 2, {"completeness", "agreement"}),
     ],
     ids=["global-variable", "shared-file", "skipped-entry"],

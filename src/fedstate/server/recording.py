@@ -18,10 +18,9 @@ from fedstate.certificates.files import PUBLIC, write_new
 from fedstate.connection import flwr_home
 from fedstate.flower.engine import engine_of
 from fedstate.server.wrapper import GridWrapper
+from fedstate.state import AUDIT_RECORD, COMMIT_RECORD
 
 SCHEMA = "fedstate.run/1"
-COMMIT_RECORD = "fedstate.commit"
-AUDIT_RECORD = "fedstate.audit"
 AUDIT_QUERY = "query.audit"
 AUDIT_SECONDS = 600.0
 

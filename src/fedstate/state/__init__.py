@@ -16,6 +16,7 @@ fedstate's and in the Simulation Engine. Only flwr's public API is used.
 ...     return reply
 """
 
+from fedstate.state.audit import AUDIT_RECORD, audit
 from fedstate.state.client_state import ClientState
 from fedstate.state.codecs.keras_weights import weights_of
 from fedstate.state.codecs.registry import register
@@ -36,6 +37,7 @@ from fedstate.state.mod import COMMIT_RECORD, client_state
 from fedstate.state.transaction import open_state, state_of
 
 __all__ = [
+    "AUDIT_RECORD",
     "COMMIT_RECORD",
     "ClientState",
     "History",
@@ -49,6 +51,7 @@ __all__ = [
     "StateTypeError",
     "StateUsageError",
     "StateVersionError",
+    "audit",
     "check_state",
     "client_state",
     "content_digest",

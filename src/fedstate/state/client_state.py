@@ -78,11 +78,7 @@ class ClientState(MutableMapping[str, Any]):
             raise StateNameError(f"The client state has no value {name!r}; it has {known}.")
         if not self._is_current(name):
             return records[name]
-        with _naming(name):
-            stored = self._manifest[name]
-            encoded = stored.encoded(records, name)
-            codec, encoded = codecs.read(stored.tag, stored.version, encoded)
-            value = guarded(codec, lambda: codec.decode(encoded))
+        value = _decode(records, name, self._manifest[name])
         if isinstance(value, History):
             value.current_round = self.server_round
         self._read[name] = value
@@ -270,6 +266,25 @@ class ClientState(MutableMapping[str, Any]):
                 "change what you want, before the handler returns or the `with` block ends."
             )
         return self._context.state
+
+
+def read_value(records: RecordDict, name: str) -> Any:
+    """Return a value from a Context's state outside a step, unchecked against the ledger.
+
+    Raises
+    ------
+    StateDamagedError, StateVersionError
+        If it cannot be read.
+    """
+    stored = read_manifest(records).get(name)
+    return records[name] if stored is None else _decode(records, name, stored)
+
+
+def _decode(records: RecordDict, name: str, stored: Stored) -> Any:
+    with _naming(name):
+        encoded = stored.encoded(records, name)
+        codec, encoded = codecs.read(stored.tag, stored.version, encoded)
+        return guarded(codec, lambda: codec.decode(encoded))
 
 
 def _replace(records: RecordDict, name: str, record: Record) -> None:

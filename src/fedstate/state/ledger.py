@@ -172,6 +172,10 @@ class Ledger:
         """The newest entry."""
         return LedgerEntry.from_json(self.lines[-1])
 
+    def parsed(self) -> list[LedgerEntry]:
+        """Return all entries, oldest first, each checked by itself alone."""
+        return [LedgerEntry.from_json(line) for line in self.lines]
+
     def entries(self) -> list[LedgerEntry]:
         """Return all entries, oldest first, after checking that they follow on one another.
 
@@ -180,7 +184,7 @@ class Ledger:
         StateDamagedError
             If an entry is missing or does not continue the one before it.
         """
-        entries = [LedgerEntry.from_json(line) for line in self.lines]
+        entries = self.parsed()
         for before, entry in pairwise(entries):
             if entry.sequence != before.sequence + 1 or entry.parent != before.digest:
                 raise StateDamagedError(

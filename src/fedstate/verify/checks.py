@@ -31,11 +31,9 @@ def persistence(runs: Sequence[RunEvidence]) -> Iterator[str]:
                 f"{place}: the node holds state {_short(holding.digest)}, "
                 f"but its last step saved {_short(previous)}."
             )
-        if len(holding.history) != len(holding.entries):
-            yield (
-                f"{place}: the history has {len(holding.history)} values "
-                f"after {len(holding.entries)} steps."
-            )
+        steps = sum(entry.is_training for entry in holding.entries)
+        if len(holding.history) != steps:
+            yield f"{place}: the history has {len(holding.history)} values after {steps} steps."
 
 
 def isolation(runs: Sequence[RunEvidence]) -> Iterator[str]:
@@ -72,7 +70,7 @@ def completeness(runs: Sequence[RunEvidence]) -> Iterator[str]:
                 reason = run.unanswered.get(node_id, "the run ended before it was asked")
                 yield f"{place}: what it holds is not known: {reason}."
                 continue
-            rounds = [entry.round for entry in held[node_id].entries]
+            rounds = [entry.round for entry in held[node_id].entries if entry.is_training]
             sampled = [step.round for step in steps]
             if rounds != sampled:
                 yield f"{place}: sampled in rounds {sampled}, but has entries of {rounds}."

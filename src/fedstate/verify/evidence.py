@@ -22,6 +22,12 @@ class Entry:
     message_id: str
     parent: str
     digest: str
+    action: str = "train"
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the step was one of training."""
+        return self.action.startswith("train")
 
 
 @dataclass(frozen=True)
@@ -136,13 +142,18 @@ def _read(file: Path) -> RunEvidence:
         raise EvidenceError(f"The record {file} is damaged: {error!r} is missing.") from None
 
 
+def _entry(fields: Mapping[str, Any]) -> Entry:
+    # A step may belong to no round: the record then has none, the ledger null.
+    return Entry(**{**fields, "round": fields.get("round") or 0})
+
+
 def _reply(reply: Mapping[str, Any]) -> Reply:
     return Reply(
         node_id=reply["node_id"],
         round=reply["round"],
         action=reply["action"],
         message_id=reply["message_id"],
-        commit=Entry(**reply["commit"]) if "commit" in reply else None,
+        commit=_entry(reply["commit"]) if "commit" in reply else None,
         error=reply.get("error"),
     )
 
@@ -153,5 +164,5 @@ def _holding(node: Mapping[str, Any]) -> Holding:
         partition_id=node["partition_id"],
         digest=node["digest"],
         history=tuple(node["history"]),
-        entries=tuple(Entry(**entry) for entry in node["entries"]),
+        entries=tuple(_entry(entry) for entry in node["entries"]),
     )

@@ -1,0 +1,68 @@
+"""The ClientApp remembers its weights and losses, and says truthfully what it holds."""
+
+import json
+from typing import Any
+
+import pytest
+from flwr.app import ArrayRecord, Context
+
+from fedstate.state import COMMIT_RECORD, check_state, read_ledger
+from keras_mnist.client_app import app
+from keras_mnist.model import make_model
+from tests.unit.state.steps import make_context, make_message, sent
+
+CONFIG: dict[str, Any] = {
+    "num-rounds": 2,
+    "local-epochs": 1,
+    "batch-size": 64,
+    "learning-rate": 0.001,
+    "fraction-train": 1.0,
+    "dirichlet-alpha": 0.5,
+    "seed": 0,
+    "min-nodes": 2,
+    "node-timeout": 120,
+}
+
+
+@pytest.fixture(scope="module")
+def steps() -> tuple[Context, list[Any]]:
+    """One node's run: two rounds of training, one evaluation, and the audit."""
+    context = make_context()
+    context.run_config, context.node_config = CONFIG, {"partition-id": 0, "num-partitions": 2}
+    arrays = ArrayRecord(make_model(0.001, 0).get_weights())
+    replies = []
+    for server_round, kind in [(1, "train"), (2, "train"), (2, "evaluate"), (3, "query.audit")]:
+        message = make_message(server_round, message_type=kind)
+        message.content["arrays"] = arrays
+        context = sent(context)
+        replies.append(app(message, context))
+    return context, replies
+
+
+def test_each_training_step_is_committed_and_reported(steps: tuple[Context, list[Any]]) -> None:
+    context, replies = steps
+    entries = read_ledger(context.state)
+    assert [(entry.sequence, entry.round, entry.action) for entry in entries] == [
+        (1, 1, "train"),
+        (2, 2, "train"),
+    ]
+    reported = [reply.content[COMMIT_RECORD]["digest"] for reply in replies[:2]]
+    assert reported == [entry.digest for entry in entries]
+
+
+def test_evaluating_remembers_the_nodes_own_weights(steps: tuple[Context, list[Any]]) -> None:
+    _, replies = steps
+    metrics = replies[2].content["metrics"]
+    assert metrics["own-accuracy"] > metrics["accuracy"], "trained against untrained"
+    assert COMMIT_RECORD not in replies[2].content
+
+
+def test_the_audit_says_what_is_held(steps: tuple[Context, list[Any]]) -> None:
+    context, replies = steps
+    audit = replies[3].content["fedstate.audit"]
+    newest = check_state(context.state)
+    assert newest is not None
+    assert audit["digest"] == newest.digest
+    assert [entry["digest"] for entry in json.loads(audit["entries"])][-1] == newest.digest
+    assert audit["history"] == [reply.content["metrics"]["loss"] for reply in replies[:2]]
+    assert audit["partition-id"] == 0
