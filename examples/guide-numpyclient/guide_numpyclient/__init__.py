@@ -1,0 +1,1 @@
+"""The examples of Flower's guide that are written as a NumPyClient."""

@@ -1,0 +1,1 @@
+"""The examples of Flower's guide to stateful ClientApps, one module each."""
