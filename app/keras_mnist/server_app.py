@@ -10,6 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
 from fedstate.errors import FederationError, FedstateError
+from fedstate.server.polling import PollingGrid
 from fedstate.server.recording import RecordingGrid
 from fedstate.server.resend import ResendingGrid
 from fedstate.server.waiting import wait_for_nodes
@@ -25,7 +26,7 @@ def main(grid: Grid, context: Context) -> None:
     try:
         settings = Settings.from_run_config(context.run_config)
         resending = ResendingGrid(
-            grid, seconds=settings.resend_seconds, on_lost=settings.on_lost_node
+            PollingGrid(grid), seconds=settings.resend_seconds, on_lost=settings.on_lost_node
         )
         recording = RecordingGrid(resending, context)
         wait_for_nodes(recording, settings.min_nodes, settings.node_timeout)

@@ -33,11 +33,15 @@ class Programs:
 
     superlink: Sequence[str] = ("flower-superlink",)
     supernode: Sequence[str] = ("fedstate", "supernode")
-    serverapp_executor: Sequence[str] = ("flower-superexec",)
-    clientapp_executor: Sequence[str] = ("flower-superexec",)
+    serverapp_executor: Sequence[str] = ("fedstate", "executor")
+    clientapp_executor: Sequence[str] = ("fedstate", "executor")
 
 
-STOCK = Programs(supernode=("flower-supernode",))
+STOCK = Programs(
+    supernode=("flower-supernode",),
+    serverapp_executor=("flower-superexec",),
+    clientapp_executor=("flower-superexec",),
+)
 
 
 @dataclass(frozen=True)
