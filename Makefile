@@ -14,6 +14,7 @@ format: .venv/ok ## put the code into its format
 bench: .venv/ok  ## ours against stock Flower, as ratios; QUICK=1 for a few minutes of it
 	QUICK=$(QUICK) .venv/bin/python -m bench
 up:              ## the federation in containers
+	@docker info >/dev/null 2>&1 || { echo "fedstate: no Docker engine answers; start one (on Debian, as root: sh .ci/engine.sh), or use make demo, which needs none." >&2; exit 1; }
 	docker compose up --detach --wait
 down:            ## stop the containers; runs, keys and state stay
 	docker compose down

@@ -93,6 +93,20 @@ def test_an_interrupted_demo_stops_everything(tmp_path: Path, number: signal.Sig
     assert "Traceback" not in (tmp_path / "output").read_text()
 
 
+def test_no_docker_engine_is_said() -> None:
+    answer = subprocess.run(
+        ["make", "up"],
+        cwd=ROOT,
+        env={**os.environ, "DOCKER_HOST": "unix:///nowhere/docker.sock"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert answer.returncode != 0
+    assert "fedstate: no Docker engine answers; start one" in answer.stderr
+
+
 def _of_directory(directory: Path) -> list[str]:
     """Return the commands of running processes that name a directory."""
     commands = []
