@@ -1,18 +1,17 @@
 """Runs on the containers: state persists, runs stay apart, and a restart loses neither."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fedstate.local.runs import submit, wait_for_runs
-from tests.stack.conftest import APP, command
+from tests.stack.conftest import APP, ROOT, command
 from tests.stack.containers.stack import NODES, Stack
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1500)]
 
-GUIDE = Path(__file__).parent / "guide"
+GUEST = ROOT / "tests" / "apps" / "guest"
 RUN_SECONDS = 600.0
 COMPLETED = "finished:completed"
 
@@ -21,8 +20,8 @@ def keras(stack: Stack, seed: int, rounds: int) -> int:
     return submit(stack, APP, {"num-rounds": rounds, "seed": seed, "min-nodes": len(NODES)})
 
 
-def guide(stack: Stack) -> int:
-    return submit(stack, GUIDE, {"num-rounds": 3, "num-nodes": len(NODES)})
+def guest(stack: Stack) -> int:
+    return submit(stack, GUEST, {"num-rounds": 3, "num-nodes": len(NODES)})
 
 
 def verify(stack: Stack, *run_ids: int) -> dict[str, Any]:
@@ -54,7 +53,7 @@ def test_two_runs_at_once_keep_their_state_and_stay_apart(
 
 
 def test_four_runs_of_two_apps_at_once_stay_apart(stack: Stack) -> None:
-    run_ids = [keras(stack, 3, rounds=1), guide(stack), keras(stack, 4, rounds=1), guide(stack)]
+    run_ids = [keras(stack, 3, rounds=1), guest(stack), keras(stack, 4, rounds=1), guest(stack)]
     statuses = wait_for_runs(stack, run_ids, RUN_SECONDS)
     # The guide's app fails its run itself if a list is not its own, or did not grow by one.
     assert set(statuses.values()) == {COMPLETED}, stack.logs()
@@ -63,7 +62,7 @@ def test_four_runs_of_two_apps_at_once_stay_apart(stack: Stack) -> None:
 
 
 def test_the_list_of_somebody_else_s_app_grows_round_by_round(stack: Stack) -> None:
-    run_id = guide(stack)
+    run_id = guest(stack)
     assert wait_for_runs(stack, [run_id], RUN_SECONDS) == {run_id: COMPLETED}
     log = command("flwr", "log", "--show", str(run_id), environment=stack.environment).stdout
     lengths = [
@@ -89,7 +88,7 @@ def test_a_restart_of_the_superlink_loses_nothing(stack: Stack, two_runs: list[i
     stack.wait_until_connected()
     assert {node.node_id for node in stack.nodes()} == nodes
     assert verify(stack, *two_runs)["passed"]
-    run_id = guide(stack)
+    run_id = guest(stack)
     assert wait_for_runs(stack, [run_id], RUN_SECONDS) == {run_id: COMPLETED}
 
 
@@ -99,5 +98,5 @@ def test_down_and_up_keep_runs_and_registrations(stack: Stack, two_runs: list[in
     stack.up()
     assert {node.node_id for node in stack.nodes()} == nodes
     assert verify(stack, *two_runs)["passed"]
-    run_id = guide(stack)
+    run_id = guest(stack)
     assert wait_for_runs(stack, [run_id], RUN_SECONDS) == {run_id: COMPLETED}
