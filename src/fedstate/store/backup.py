@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedstate.store.database import DATABASE, connect, translated
+from fedstate.store.database import DATABASE, connect, sync_directory, translated
 from fedstate.store.errors import StoreDamagedError, StoreError
 from fedstate.store.guard import MARK, Guard
 from fedstate.store.schema import version
@@ -83,7 +83,7 @@ def back_up(directory: Path, target: Path) -> Backup:
         backup = Backup(store_id, generation, copy.stat().st_size, _checksum(copy, 0))
         _write(partial, backup, copy)
         partial.replace(target)
-        _sync_directory(target.parent)
+        sync_directory(target.parent)
     except OSError as error:
         raise StoreError(
             f"The backup '{target}' cannot be written ({error.strerror}). "
@@ -180,7 +180,7 @@ def restore(source: Path, directory: Path, *, replace: bool = False) -> Backup:
             _move_aside(directory)
         incoming.replace(directory / DATABASE)
         guard.advance(backup.store_id, backup.generation)
-        _sync_directory(directory)
+        sync_directory(directory)
     except OSError as error:
         raise StoreError(
             f"The store could not be restored to '{directory}' ({error.strerror}). "
@@ -214,11 +214,3 @@ def _checksum(path: Path, start: int) -> str:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,5 +1,6 @@
 """Connections to the node store's database, and SQLite's errors as the store's own."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,6 +83,15 @@ def translated(path: Path) -> Iterator[None]:
             f"The node store '{path}' failed ({name or type(error).__name__}: {error}). "
             "Look at the disk, then start the SuperNode again."
         ) from error
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names of the files in a directory durable."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def damaged(directory: Path, finding: str) -> StoreDamagedError:

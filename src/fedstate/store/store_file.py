@@ -11,7 +11,7 @@ from pathlib import Path
 from fedstate.failpoints import reach
 from fedstate.store.check import findings
 from fedstate.store.cipher import new_wrapped_key, open_cipher, rewrap
-from fedstate.store.database import DATABASE, connect, damaged, translated
+from fedstate.store.database import DATABASE, connect, damaged, sync_directory, translated
 from fedstate.store.errors import StoreError, StoreForeignError, StoreKeyError
 from fedstate.store.guard import MARK, Guard
 from fedstate.store.rows import Row, SealedRows
@@ -91,6 +91,8 @@ class StoreFile:
             if problem := next(findings(self._db, cipher), None):
                 raise DamagedValueError(problem)
             self._compare_with_mark()
+        for each in (self.directory, self.directory.parent):
+            sync_directory(each)
 
     def _compare_with_mark(self) -> None:
         store = self._store_row()

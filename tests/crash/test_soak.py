@@ -1,0 +1,60 @@
+"""Many short rounds over many runs: neither memory nor the store grows with the runs behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from fedstate.local.federation import LocalNode
+
+from .conftest import Killable, wait_until
+
+# The whole soak is 30 runs of 10 rounds: FEDSTATE_SOAK_RUNS=30.
+RUNS = int(os.environ.get("FEDSTATE_SOAK_RUNS", "4"))
+ROUNDS = 10
+AT_ONCE = 2
+MEGABYTES = 2
+
+# Two Contexts at once, their replies, and what Python keeps of them.
+GROWN_MEGABYTES = 150
+STORE_MEGABYTES = 8
+
+
+def memory(node: LocalNode) -> float:
+    """Return the resident memory of a node's SuperNode in megabytes."""
+    for line in Path(f"/proc/{node.supernode.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError("no VmRSS")
+
+
+def store(node: LocalNode) -> dict[str, int]:
+    (database,) = node.directory.glob("flwr/fedstate/nodes/*/node.db")
+    fedstate = Path(sys.executable).parent / "fedstate"
+    checked = subprocess.run(
+        [fedstate, "state", "check", database.parent, "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    report: dict[str, int] = json.loads(checked.stdout)
+    return report
+
+
+def test_memory_and_store_stay_within_their_bounds(killable: Killable) -> None:
+    node = killable.federation.nodes[0]
+    node.supernode.stop()
+    node.supernode._command += ["--retain", "1s"]
+    killable.start(node)
+    killable.federation.wait_until_connected()
+    killable.wait(killable.submit(ballast=MEGABYTES))
+    before = memory(node)
+    for _ in range(RUNS // AT_ONCE):
+        runs = [killable.submit(rounds=ROUNDS, ballast=MEGABYTES) for _ in range(AT_ONCE)]
+        killable.wait(*runs)
+    assert memory(node) - before < GROWN_MEGABYTES
+    # Ended runs are noticed within half a minute, and their space is given back.
+    wait_until("the retention", lambda: store(node)["runs"] == 0)
+    wait_until("the space", lambda: store(node)["size"] < STORE_MEGABYTES * 2**20)
+    del node.supernode._command[-2:]
