@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from logging import INFO, WARNING
+from typing import Any
 
 import httpx
 
@@ -65,6 +66,25 @@ _HEARTBEAT_PAUSE = PATIENCE_SECONDS / 4
 # node sees that it was away, and that the message it waits for may be lost.
 _AWAY_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
+_IDLE_SECONDS = 2.0
+
+
+class FleetClient(FleetHttpClient):
+    """flwr's client, which does not use a connection that the SuperLink is about to close.
+
+    Both sides close an idle connection after 5 s. A pull that meets this moment breaks, and
+    nobody knows whether a message was on its way.
+    """
+
+    def __init__(self, base_url: str, **options: Any) -> None:
+        super().__init__(base_url, **options)
+        self._client.close()
+        self._client = httpx.Client(
+            verify=options.get("verify", True),
+            timeout=self._client.timeout,
+            follow_redirects=True,
+            limits=httpx.Limits(keepalive_expiry=_IDLE_SECONDS),
+        )
 
 
 @dataclass(frozen=True)
@@ -80,7 +100,7 @@ class Fleet:
 
     Parameters
     ----------
-    client : FleetHttpClient
+    client : FleetClient
         The client, which signs with the node's key.
     public_key : bytes
         The node's public key as the SuperLink keeps it.
@@ -94,7 +114,7 @@ class Fleet:
 
     def __init__(
         self,
-        client: FleetHttpClient,
+        client: FleetClient,
         public_key: bytes,
         session: SessionFile,
         *,
@@ -109,7 +129,9 @@ class Fleet:
         self._retry = _retry_invoker()
         self._node = Node()
         self._left = threading.Event()
-        self._away = threading.Event()
+        # Held for each heartbeat, and while the node is meant to be offline: a heartbeat would
+        # bring it back, and the SuperLink would then refuse to admit it.
+        self._beating = threading.Lock()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     @property
@@ -130,12 +152,13 @@ class Fleet:
             self._node = Node(node_id=left.node_id)
             if left.pulling:
                 log(INFO, "The last SuperNode ended while it pulled a message.")
-                self._stay_away()
+                self._rejoin()
             elif self._heartbeat():
                 log(INFO, "Going on with the session of the last SuperNode.")
-                self._heart.start()
-                return
-        self._activate()
+            else:
+                self._activate()
+        else:
+            self._activate()
         self._heart.start()
 
     def _activate(self) -> None:
@@ -182,7 +205,7 @@ class Fleet:
 
     def _beat(self) -> None:
         while not self._left.wait(_HEARTBEAT_PAUSE * random.uniform(0.8, 1.0)):  # noqa: S311
-            if not self._away.is_set():
+            with self._beating:
                 self._heartbeat()
 
     def _heartbeat(self) -> bool:
@@ -199,17 +222,14 @@ class Fleet:
             log(WARNING, "The SuperLink does not know this node any more.")
         return known
 
-    def _stay_away(self) -> None:
-        """Be offline for as long as every ServerApp needs to see it."""
-        self._away.set()
-        try:
+    def _rejoin(self) -> None:
+        """Be offline for as long as every ServerApp needs to see it, then connect again."""
+        with self._beating:
             lapse = time.monotonic() + PATIENCE_SECONDS
             while not self._leave() and time.monotonic() < lapse:
-                if self._left.wait(1):
-                    return
+                self._left.wait(1)
             self._left.wait(_AWAY_SECONDS)
-        finally:
-            self._away.clear()
+            self._activate()
 
     def receive(self, store: Callable[[Envelope], None]) -> bool:
         """Pull one message and store it; return whether there was one.
@@ -226,9 +246,8 @@ class Fleet:
             raise
         except httpx.TransportError as error:
             log(WARNING, "A message may be lost: %s", error)
-            self._stay_away()
+            self._rejoin()
             self._session.pulling(active=False)
-            self._activate()
             return False
         if response.messages_list:
             reach("message-pulled")
@@ -296,7 +315,7 @@ class Fleet:
         """
         self._left.set()
         if self._heart.is_alive():
-            self._heart.join()
+            self._heart.join(timeout=1)
         if self.node_id and for_good:
             self._leave()
         self._client.close()

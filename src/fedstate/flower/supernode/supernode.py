@@ -34,7 +34,6 @@ from flwr.supernode.cli.flower_supernode import (
     SuperNodeLifespanConfig,
     _start_supernode_http_api,
 )
-from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from flwr.supernode.start_client_internal import _verify_fab
 
@@ -44,6 +43,7 @@ from fedstate.flower.supernode.admission import Admission
 from fedstate.flower.supernode.fleet import (
     PATIENCE_SECONDS,
     Fleet,
+    FleetClient,
     Patience,
     is_unauthorized,
     reason_of,
@@ -205,7 +205,7 @@ def _fleet(config: SuperNodeLifespanConfig, state: Path, keys: KeyPair) -> Fleet
         )
     host, port, is_v6 = parsed
     certificates = config.root_certificates
-    client = FleetHttpClient.from_server_address(
+    client = FleetClient.from_server_address(
         f"[{host}]:{port}" if is_v6 else f"{host}:{port}",
         config.insecure,
         str(Path(certificates).expanduser()) if isinstance(certificates, str) else certificates,
