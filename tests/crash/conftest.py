@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,9 @@ APP = Path(__file__).parents[1] / "apps" / "counting"
 VALUES = 1000
 RUN_SECONDS = 180.0
 
-DURABLE = Programs(supernode=("fedstate", "supernode"))
+# TensorFlow, which the executor preloads by default, takes longer than these runs.
+EXECUTOR = ("fedstate", "executor", "--preload", "numpy")
+PROGRAMS = Programs(serverapp_executor=EXECUTOR, clientapp_executor=EXECUTOR)
 
 
 def wait_until(what: str, condition: Callable[[], bool], seconds: float = 90.0) -> None:
@@ -123,16 +124,8 @@ class Killable:
         return int(reached.read_text())
 
 
-def programs() -> Programs:
-    """Return the programs under test; CI can put the executor of its choice in their place."""
-    executor = os.environ.get("FEDSTATE_TEST_EXECUTOR", "flower-superexec").split()
-    return Programs(
-        supernode=DURABLE.supernode, clientapp_executor=executor, serverapp_executor=executor
-    )
-
-
 @pytest.fixture(scope="session")
 def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killable]:
     directory = tmp_path_factory.mktemp("killable")
-    with Federation(directory, nodes=2, programs=programs()) as federation:
+    with Federation(directory, nodes=2, programs=PROGRAMS) as federation:
         yield Killable(federation)

@@ -1,24 +1,19 @@
 """The same disturbance with flower-supernode in the place of ours: proof that the tests bite."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fedstate.local.federation import Federation, Programs
+from fedstate.local.federation import Federation
 from fedstate.local.runs import wait_for_runs
 
-from .conftest import RUN_SECONDS, Killable, expected, programs
+from .conftest import PROGRAMS, RUN_SECONDS, Killable, expected
 
 
 def outcome_of_a_restart_while_training(directory: Path, supernode: Sequence[str]) -> Any:
-    executor = programs().clientapp_executor
-    with Federation(
-        directory,
-        nodes=2,
-        programs=Programs(
-            supernode=supernode, clientapp_executor=executor, serverapp_executor=executor
-        ),
-    ) as federation:
+    programs = replace(PROGRAMS, supernode=supernode)
+    with Federation(directory, nodes=2, programs=programs) as federation:
         killable = Killable(federation)
         run, go = killable.submit_pausing(3, rounds=4, resend=True)
         killable.wait_for_pause(go)

@@ -1,36 +1,29 @@
 """How often to ask the SuperLink for messages: quickly while work is under way, else seldom."""
 
-import random
 import threading
 
-_GROWTH = 1.5
-_JITTER = 0.2
+from fedstate.pace import QUICKEST, Pace
 
 
 class Pacing:
-    """The pauses between two polls, growing from the shortest to the longest.
+    """The pauses between two polls, which end at once when something happens.
 
     Parameters
     ----------
-    shortest, longest : float
-        Seconds. The pauses are jittered, so that the nodes of a federation do not poll in step.
+    longest : float
+        Bound on a pause, in seconds.
     """
 
-    def __init__(self, shortest: float, longest: float) -> None:
-        self._shortest = min(shortest, longest)
-        self._longest = longest
-        self._pause = self._shortest
+    def __init__(self, longest: float) -> None:
+        self._pace = Pace(min(QUICKEST, longest), longest)
         self._woken = threading.Event()
 
     def hurry(self) -> None:
         """Poll again at once, and quickly from then on: something has happened."""
-        self._pause = self._shortest
+        self._pace.activity()
         self._woken.set()
 
     def wait(self) -> None:
         """Wait before the next poll."""
-        jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
-        if self._woken.wait(self._pause * jitter):
+        if self._woken.wait(self._pace.wait()):
             self._woken.clear()
-        else:
-            self._pause = min(self._pause * _GROWTH, self._longest)

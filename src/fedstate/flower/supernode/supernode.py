@@ -88,7 +88,6 @@ class DurableSettings:
     poll_seconds: float = 1.0
 
 
-_SHORTEST_POLL_SECONDS = 0.05
 _RETRY_SECONDS = 1.0
 _END_SECONDS = 5.0
 
@@ -123,7 +122,7 @@ def run_supernode(config: SuperNodeLifespanConfig, settings: DurableSettings) ->
             grpc_servers=health,
         )
         fleet = _fleet(config, settings.state, keys)
-        pacing = Pacing(_SHORTEST_POLL_SECONDS, settings.poll_seconds)
+        pacing = Pacing(settings.poll_seconds)
         steps = Steps(
             state,
             fleet,

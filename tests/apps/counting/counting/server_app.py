@@ -10,6 +10,9 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
+from fedstate.server.polling import PollingGrid
+from fedstate.server.resend import ResendingGrid
+
 app = ServerApp()
 
 
@@ -17,9 +20,8 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Run all rounds with every node, then ask each for its state."""
     config = context.run_config
+    grid = PollingGrid(grid)
     if config["resend"]:
-        from fedstate.server.resend import ResendingGrid
-
         grid = ResendingGrid(grid, seconds=float(config["resend-seconds"]))
     while len(nodes := sorted(grid.get_node_ids())) < int(config["nodes"]):
         time.sleep(0.1)
@@ -50,22 +52,7 @@ def _exchange(
     grid: Grid, nodes: Iterable[int], content: RecordDict, kind: str, group: str
 ) -> list[Message]:
     messages = [Message(content, node, kind, group_id=group) for node in nodes]
-    replies = _until_answered(grid, messages)
-    return sorted(replies, key=lambda reply: reply.metadata.src_node_id)
-
-
-def _until_answered(grid: Grid, messages: list[Message]) -> list[Message]:
-    """Poll more often than `send_and_receive`, which waits 3 s between two looks."""
-    if type(grid).__name__ == "ResendingGrid":
-        return list(grid.send_and_receive(messages))
-    missing = set(grid.push_messages(messages))
-    replies: list[Message] = []
-    while missing:
-        arrived = list(grid.pull_messages(missing))
-        replies += arrived
-        missing -= {reply.metadata.reply_to_message_id for reply in arrived}
-        time.sleep(0.1)
-    return replies
+    return sorted(grid.send_and_receive(messages), key=lambda reply: reply.metadata.src_node_id)
 
 
 def _history(reply: Message) -> list[float] | str:
