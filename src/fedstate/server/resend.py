@@ -106,6 +106,8 @@ class ResendingGrid(GridWrapper):
 
     def _wait_for(self, messages: list[Message], until: float) -> list[Message]:
         """Return the messages whose nodes are back; wait until there is one, or the bound."""
+        # Also when all are online: a node that lost a message at once might lose the next.
+        time.sleep(min(_POLL_SECONDS, max(until - time.monotonic(), 0)))
         away = sorted({message.metadata.dst_node_id for message in messages})
         _log.warning("Waiting for nodes %s, to send their messages again.", away)
         while time.monotonic() < until:

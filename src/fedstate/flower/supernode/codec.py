@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
+from flwr.app import Array, ArrayRecord, Context, Error, Message, RecordDict
 
 # Flower's wire format: flwr.app has no public way to turn a Context or a Message into bytes.
 from flwr.common.serde import (
@@ -21,7 +21,12 @@ from flwr.proto.fleet_pb2 import PullMessagesResponse
 from flwr.proto.message_pb2 import Context as ContextProto
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.constant import HEAD_BODY_DIVIDER
-from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    iterate_object_tree,
+    no_object_id_recompute,
+)
 
 from fedstate.store.values import Value
 
@@ -140,3 +145,12 @@ def decode_reply(value: Value) -> tuple[Envelope, dict[str, bytes]]:
         for object_id, piece in zip(envelope.object_ids, pieces, strict=True)
     }
     return envelope, objects
+
+
+def error_reply(message: Message, error: Error) -> tuple[Envelope, dict[str, bytes]]:
+    """Return the error as a reply to a message, and its objects."""
+    reply = Message(error, reply_to=message)
+    reply.metadata.__dict__["_message_id"] = reply.object_id
+    with no_object_id_recompute():
+        objects = {key: each.deflate() for key, each in get_all_nested_objects(reply).items()}
+        return Envelope(reply, get_object_tree(reply)), objects

@@ -6,6 +6,7 @@ Context, those of one run series, follow each other in the order of their messag
 different series do not wait for each other.
 """
 
+import copy
 import threading
 import time
 from collections import OrderedDict, deque
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from logging import ERROR, INFO, WARNING
 
 import httpx
-from flwr.app import Context, Error, Message
+from flwr.app import Context, Error, Message, RecordDict
 
 # Tasks, error codes, and what flwr raises when a run has ended or an object is gone.
 from flwr.common.constant import ErrorCode, SubStatus
@@ -24,17 +25,13 @@ from flwr.proto.task_pb2 import Task
 from flwr.supercore import log
 from flwr.supercore.constant import TaskType
 from flwr.supercore.fab import Fab
-from flwr.supercore.inflatable.inflatable_object import (
-    get_all_nested_objects,
-    get_object_tree,
-    no_object_id_recompute,
-)
 from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
+from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.supercore.run import Run, RunNotRunningException
 
 from fedstate.failpoints import reach
 from fedstate.flower.supernode.admission import Admission
-from fedstate.flower.supernode.codec import Envelope, decode_reply, encode_reply
+from fedstate.flower.supernode.codec import Envelope, decode_reply, encode_reply, error_reply
 from fedstate.flower.supernode.fleet import Fleet, reason_of
 from fedstate.flower.supernode.nodestate import DurableNodeState
 from fedstate.store.errors import StoreError, StoreFullError
@@ -135,7 +132,9 @@ class Steps:
         try:
             problem = self._admission.problem_with(metadata.run_id)
             if problem is None:
-                self._state.store.receive(metadata.message_id, metadata.run_id, _value(envelope))
+                self._state.store.receive(
+                    metadata.message_id, metadata.run_id, Value(envelope.to_bytes())
+                )
         except RunNotRunningException:
             log(INFO, "Run %s has ended; its message is ignored.", metadata.run_id)
             return
@@ -215,7 +214,9 @@ class Steps:
             self._answer_again(step)
             return
         if known is None:  # it failed while the ServerApp sent it again
-            self._state.store.receive(step.message_id, step.run_id, _value(step.envelope))
+            self._state.store.receive(
+                step.message_id, step.run_id, Value(step.envelope.to_bytes())
+            )
         state, message = self._state, step.envelope.message
         missing = state.object_store.preregister(step.run_id, step.envelope.tree)
         try:
@@ -253,7 +254,8 @@ class Steps:
         stored = self._state.store.reply(step.message_id)
         if stored is None:
             reason = "The step was committed, and its reply is not kept any longer."
-            self._send_error(step, Error(ErrorCode.REPLY_MESSAGE_UNAVAILABLE, reason))
+            gone = error_reply(step.envelope.message, Error(ErrorCode.UNKNOWN, reason))
+            self._send(step, *gone, committed=True)
             return
         log(INFO, "Step %s is committed: its stored reply is sent.", step.message_id)
         self._send(step, *decode_reply(stored), committed=True)
@@ -263,8 +265,12 @@ class Steps:
         with self._lock:
             return next((s for s in self._active.values() if s.task_id == task_id), None)
 
-    def complete(self, step: _Step, context: Context) -> None:
-        """Commit what a step made and send its reply; a step without a reply has failed."""
+    def complete(self, step: _Step, left: Context) -> None:
+        """Commit what a step made and send its reply; a step without a reply has failed.
+
+        Of the Context that the ClientApp has left, only its state is taken: an app has no say
+        in which run, or whose, a Context is.
+        """
         with step.lock:
             if step.over:
                 return
@@ -279,13 +285,11 @@ class Steps:
             try:
                 envelope, objects = self._pushed(reply)
                 reach("commit-started")
+                context = self._context(step.series_id, left.state)
                 self._state.commit_step(
-                    step.message_id,
-                    context.series_id,
-                    context,
-                    encode_reply(envelope, objects),
+                    step.message_id, step.series_id, context, encode_reply(envelope, objects)
                 )
-            except (StoreFullError, LookupError) as error:
+            except (StoreFullError, LookupError, NoObjectInStoreError) as error:
                 log(ERROR, "%s", error)
                 self._fail(step, Error(ErrorCode.UNKNOWN, str(error)))
                 return
@@ -293,6 +297,14 @@ class Steps:
             step.over = True
             self._finish_task(step, SubStatus.COMPLETED, "")
             self._pool.submit(self._guarded, self._send_committed, step, envelope, objects)
+
+    def _context(self, series_id: int, state: RecordDict) -> Context:
+        committed = self._state.get_run_series_context(series_id)
+        if committed is None:
+            raise LookupError(f"The node store has no Context of run series {series_id}.")
+        context = copy.copy(committed)
+        context.state = state
+        return context
 
     def _pushed(self, reply: Message) -> tuple[Envelope, _Objects]:
         """Return a reply that a ClientApp pushed; raise LookupError if a part is missing."""
@@ -336,12 +348,7 @@ class Steps:
         self._send(step, envelope, objects, committed=True)
 
     def _send_error(self, step: _Step, error: Error) -> None:
-        reply = Message(error, reply_to=step.envelope.message)
-        reply.metadata.__dict__["_message_id"] = reply.object_id
-        with no_object_id_recompute():
-            envelope = Envelope(reply, get_object_tree(reply))
-            objects = {key: obj.deflate() for key, obj in get_all_nested_objects(reply).items()}
-        self._send(step, envelope, objects, committed=False)
+        self._send(step, *error_reply(step.envelope.message, error), committed=False)
 
     def _send(
         self, step: _Step, envelope: Envelope, objects: _Objects, *, committed: bool
@@ -383,7 +390,3 @@ class Steps:
         with self._lock:
             self._waiting.clear()
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _value(envelope: Envelope) -> Value:
-    return Value(envelope.to_bytes())
