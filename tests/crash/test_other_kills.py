@@ -3,6 +3,8 @@
 import os
 import signal
 
+from fedstate.local.federation import START_SECONDS
+
 from .conftest import Killable
 
 
@@ -41,8 +43,12 @@ def test_a_node_without_its_executor_waits_for_the_next_one(killable: Killable) 
 def test_a_superlink_that_was_killed_goes_on_with_its_runs(killable: Killable) -> None:
     run, go = killable.submit_pausing(2, resend=True)
     killable.wait_for_pause(go)
-    killable.federation.superlink.kill()
-    killable.federation.superlink.start()
+    federation = killable.federation
+    federation.superlink.kill()
+    federation.superlink.start()
+    federation.superlink.wait_until_healthy(
+        federation.port, federation.root_certificates, START_SECONDS
+    )
     go.touch()
     killable.wait(run)
     # Nothing was lost between runs either.
