@@ -216,6 +216,9 @@ class Fleet:
         except httpx.HTTPError as error:
             log(WARNING, "The heartbeat was not answered. %s", reason_of(error))
             return False
+        except ValueError as error:  # an answer that is none must not end the heartbeats
+            log(WARNING, "The heartbeat's answer cannot be read: %s", error)
+            return False
         if known:
             self._session.alive(self.node_id, since)
         else:

@@ -39,7 +39,7 @@ from fedstate.store.values import Value
 
 FabCheck = Callable[[Fab], str | None]
 
-_FULL_SECONDS = 2.0
+_RETRY_SECONDS = 2.0
 
 _Objects = dict[str, bytes]
 
@@ -184,14 +184,21 @@ class Steps:
             raise
 
     def _guarded(self, action: Callable[..., None], step: _Step, *arguments: object) -> None:
-        """Run a part of a step; a run that ended ends the step, anything else the SuperNode."""
+        """Run a part of a step, again if the connection breaks.
+
+        A run that has ended ends its step; any other error ends the SuperNode.
+        """
         try:
-            try:
-                action(step, *arguments)
-            except RunNotRunningException:
-                log(INFO, "Run %s has ended; its step is dropped.", step.run_id)
-                self._note(self._state.store.forget, step)
-                self._end(step)
+            while True:
+                try:
+                    return action(step, *arguments)
+                except httpx.TransportError as error:
+                    log(WARNING, "%s Trying again.", reason_of(error))
+                    time.sleep(_RETRY_SECONDS)
+                except RunNotRunningException:
+                    log(INFO, "Run %s has ended; its step is dropped.", step.run_id)
+                    self._note(self._state.store.forget, step)
+                    return self._end(step)
         except BaseException as error:
             self.failure = error
             self._on_change()
@@ -206,7 +213,7 @@ class Steps:
                 return note(step.message_id)
             except StoreFullError as error:
                 log(WARNING, "%s", error)
-                time.sleep(_FULL_SECONDS)
+                time.sleep(_RETRY_SECONDS)
 
     def _start(self, step: _Step) -> None:
         known = self._state.store.step(step.message_id)
@@ -223,13 +230,9 @@ class Steps:
             objects = self._fleet.pull_objects(step.run_id, missing)
             for object_id, content in objects.items():
                 state.object_store.put(object_id, content)
-        except ObjectPullError as error:
-            # The ServerApp has given the message up, or the SuperLink lost it: nobody waits.
-            log(WARNING, "Message %s is gone: %s", step.message_id, error)
-            state.store.forget(step.message_id)
-            self._end(step)
-            return
-        except ValueError as error:  # its content is not what its ID says
+        except (ObjectPullError, httpx.HTTPStatusError, ValueError) as error:
+            # Gone at the SuperLink, not uploaded in time, or not what its ID says.
+            log(WARNING, "Message %s cannot be pulled: %s", step.message_id, error)
             self._send_error(step, Error(ErrorCode.MESSAGE_UNAVAILABLE, str(error)))
             return
         state.store_message(message)
@@ -371,7 +374,10 @@ class Steps:
                     break
         store = self._state.store
         self._note(store.answered if committed else store.forget, step)
-        self._fleet.confirm(step.run_id, step.message_id)
+        try:
+            self._fleet.confirm(step.run_id, step.message_id)
+        except httpx.HTTPStatusError as error:
+            log(WARNING, "Message %s is kept longer. %s", step.message_id, reason_of(error))
         log(INFO, "Sent successfully")
         self._end(step, metadata.message_id)
 
