@@ -12,8 +12,8 @@ _JITTER = 0.2
 class Pace:
     """Waits that grow with the time since something last happened.
 
-    A wait is a sixth of the time that has passed since the last activity, so whatever comes is
-    noticed late by at most a sixth of the time that it took to come; a long silence costs few
+    A wait is 15% of the time that has passed since the last activity, so whatever comes is
+    noticed late by less than a fifth of the time that it took to come; a long silence costs few
     looks. Jitter keeps the processes of one federation from looking all at once.
 
     Parameters

@@ -255,7 +255,7 @@ def start(fresh_node: Node, tmp_path: Path) -> Iterator[Callable[..., Executor]]
 @pytest.fixture(scope="module")
 def executor(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     """A warm executor that preloads as little as it can, for tests that leave it unharmed."""
-    executor = Executor(node, tmp_path_factory.mktemp("executor"), "--preload", "numpy")
+    executor = Executor(node, tmp_path_factory.mktemp("executor"), "--preload", "numpy.random")
     executor.fork_server()
     yield executor
     executor.kill_all()

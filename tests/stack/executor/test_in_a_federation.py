@@ -1,10 +1,14 @@
 """The executor in a federation with TLS and secrets, under the SuperLink and under SuperNodes."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.stack.conftest import APP, command
+from tests.stack.executor.conftest import children_of
+from tests.waiting import wait_until
 
 from fedstate.local.federation import Federation, Programs
 from fedstate.local.runs import submit, wait_for_runs
@@ -61,3 +65,13 @@ def test_an_executor_that_distrusts_the_server_says_so(federation: Federation) -
     assert refused.returncode == 1
     assert "check --root-certificates" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_killed_serverapp_is_reported_at_once(federation: Federation) -> None:
+    run_id = submit(federation, APP, {"num-rounds": 1000})
+    (fork_server,) = children_of(federation.serverapp_executor.pid)
+    (serverapp,) = wait_until(lambda: children_of(fork_server))
+    os.kill(serverapp, signal.SIGKILL)
+    # Sooner than the 60 s after which the SuperLink misses its heartbeat.
+    assert wait_for_runs(federation, [run_id], 40) == {run_id: "finished:failed"}
+    assert "was ended by SIGKILL" in federation.serverapp_executor.log_file.read_text()
