@@ -35,7 +35,7 @@ class Channel:
         return self.socket.fileno()
 
     def send(self, message: Mapping[str, Any], descriptor: int | None = None) -> bool:
-        """Send one message; return False when nobody is left at the other end."""
+        """Send one message; return False when nobody takes it at the other end."""
         line = json.dumps(message).encode() + b"\n"
         try:
             if descriptor is None:
@@ -43,7 +43,7 @@ class Channel:
             else:
                 # A short line goes out whole, so that one read gives it and the descriptor.
                 socket.send_fds(self.socket, [line], [descriptor])
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, BlockingIOError):
             return False
         return True
 

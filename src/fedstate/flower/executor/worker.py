@@ -133,7 +133,7 @@ def _seed_again() -> None:
 
     Python's own generator sees to it by itself, and Keras takes its seeds from that one.
     """
-    if "numpy" in sys.modules:
+    if "numpy.random" in sys.modules:
         import numpy as np
 
         np.random.seed()
