@@ -3,7 +3,6 @@
 import ast
 import importlib.util
 import re
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,67 +15,88 @@ from fedstate.local.runs import submit, wait_for_runs
 from tests.stack.conftest import ROOT
 
 ROUNDS = 3
-RUN_SECONDS = 280.0
+RUN_SECONDS = 800.0
 GUIDE, NUMPYCLIENT = ROOT / "examples" / "guide", ROOT / "examples" / "guide-numpyclient"
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+
+# What each example's lines begin with: they all run at once and share a node's log.
+EXAMPLES: dict[str, tuple[Path, dict[str, Any]]] = {
+    "n_val=": (GUIDE, {"example": "stateless"}),
+    "self.n_val=": (NUMPYCLIENT, {"stateful": False}),
+    "config_records=": (GUIDE, {"example": "n_val"}),
+    "configs_records=": (NUMPYCLIENT, {"stateful": True}),
+    "my_array=": (GUIDE, {"example": "numpy_arrays"}),
+    "fc.bias=": (GUIDE, {"example": "torch_model"}),
+    "weights=": (GUIDE, {"example": "keras_model"}),
+    "body=": (GUIDE, {"example": "part_of_model"}),
+    "Progress(": (GUIDE, {"example": "objects"}),
+}
+Printed = dict[str, list[list[str]]]
+
+pytestmark = pytest.mark.timeout(RUN_SECONDS + 60)
 
 
-def printed(federation: Federation, app: Path, **config: Any) -> list[list[str]]:
-    """Run an example; return for each node the lines that it printed, one per round."""
+@pytest.fixture(scope="module")
+def printed(federation: Federation) -> Printed:
+    """Run all examples; return what each printed: a list for each node, a line for each round."""
     logs = [node.executor.log_file for node in federation.nodes]
     before = [log.stat().st_size for log in logs]
-    run = submit(federation, app, {"num-rounds": ROUNDS, **config})
-    statuses = wait_for_runs(federation, [run], RUN_SECONDS)
-    assert statuses == {run: "finished:completed"}
+    runs = [
+        submit(federation, app, {"num-rounds": ROUNDS, **config})
+        for app, config in EXAMPLES.values()
+        if HAS_TORCH or config.get("example") != "torch_model"
+    ]
+    statuses = wait_for_runs(federation, runs, RUN_SECONDS)
+    assert set(statuses.values()) == {"finished:completed"}
     texts = [log.read_bytes()[at:].decode() for log, at in zip(logs, before, strict=True)]
-    lines = [re.findall(r"^(?:\w+=|Progress).*$", text, re.MULTILINE) for text in texts]
-    assert [len(of_node) for of_node in lines] == [ROUNDS] * len(logs), texts
-    return lines
+    return {
+        start: [re.findall(rf"^{re.escape(start)}.*$", text, re.MULTILINE) for text in texts]
+        for start in EXAMPLES
+    }
 
 
-def test_by_design_a_client_app_is_stateless(federation: Federation) -> None:
-    for lines in printed(federation, GUIDE, example="stateless"):
-        assert all(re.fullmatch(r"n_val=\[\d+\]", line) for line in lines), lines
+def of_each_node(printed: Printed, start: str) -> list[list[str]]:
+    assert [len(lines) for lines in printed[start]] == [ROUNDS] * 3, "a line in every round"
+    return printed[start]
 
 
-def test_a_numpy_client_is_stateless_too(federation: Federation) -> None:
-    for lines in printed(federation, NUMPYCLIENT, stateful=False):
-        assert all(re.fullmatch(r"n_val=\[\d+\]", line) for line in lines), lines
+@pytest.mark.parametrize("start", ["n_val=", "self.n_val="], ids=["message", "numpyclient"])
+def test_by_design_a_client_app_is_stateless(printed: Printed, start: str) -> None:
+    for lines in of_each_node(printed, start):
+        assert all(re.fullmatch(rf"{start}\[\d+\]", line) for line in lines), lines
 
 
 @pytest.mark.parametrize(
-    ("app", "config"),
-    [(GUIDE, {"example": "n_val"}), (NUMPYCLIENT, {"stateful": True})],
-    ids=["message", "numpyclient"],
+    "start", ["config_records=", "configs_records="], ids=["message", "numpyclient"]
 )
-def test_n_val_gets_one_more_number_with_each_round(
-    federation: Federation, app: Path, config: dict[str, Any]
-) -> None:
-    for lines in printed(federation, app, **config):
-        assert lines[0] == "configs_records={'eval_metrics': {}}"
-        numbers = [_literal(line)["eval_metrics"].get("n_val", []) for line in lines]
+def test_n_val_gets_one_more_number_with_each_round(printed: Printed, start: str) -> None:
+    for lines in of_each_node(printed, start):
+        assert lines[0] == f"{start}{{'eval_metrics': {{}}}}"
+        records = [ast.literal_eval(line.removeprefix(start)) for line in lines]
+        numbers = [record["eval_metrics"].get("n_val", []) for record in records]
         assert [len(of_round) for of_round in numbers] == [0, 1, 2]
         assert numbers[2][:1] == numbers[1]
 
 
-@pytest.mark.parametrize("example", ["numpy_arrays", "torch_model", "keras_model"])
-def test_what_is_loaded_is_what_was_saved(federation: Federation, example: str) -> None:
-    if example == "torch_model" and importlib.util.find_spec("torch") is None:
+@pytest.mark.parametrize("start", ["my_array=", "fc.bias=", "weights="])
+def test_what_is_loaded_is_what_was_saved(printed: Printed, start: str) -> None:
+    if start == "fc.bias=" and not HAS_TORCH:
         pytest.skip("PyTorch is optional: pip install torch")
-    first = [_one_line_of_each(lines) for lines in printed(federation, GUIDE, example=example)]
-    assert len(set(first)) == len(first), "each client keeps its own"
+    of_nodes = of_each_node(printed, start)
+    assert all(len(set(lines)) == 1 for lines in of_nodes), "the same values in every round"
+    assert len({lines[0] for lines in of_nodes}) == len(of_nodes), "each client keeps its own"
 
 
-def test_a_part_of_the_model_stays_with_the_client(federation: Federation) -> None:
-    for lines in printed(federation, GUIDE, example="part_of_model"):
-        bodies, heads = zip(*(re.split(r" head=", line) for line in lines), strict=True)
+def test_a_part_of_the_model_stays_with_the_client(printed: Printed) -> None:
+    for lines in of_each_node(printed, "body="):
+        bodies, heads = zip(*(line.split(" head=") for line in lines), strict=True)
         assert len(set(bodies)) == ROUNDS, "the body is another each time"
-        values = [np.array(ast.literal_eval(head)) for head in heads]
-        for before, after in pairwise(values):
+        for before, after in pairwise(np.array(ast.literal_eval(head)) for head in heads):
             np.testing.assert_allclose(after, before + 1, rtol=1e-6)
 
 
-def test_arbitrary_objects_persist(federation: Federation) -> None:
-    for lines in printed(federation, GUIDE, example="objects"):
+def test_arbitrary_objects_persist(printed: Printed) -> None:
+    for lines in of_each_node(printed, "Progress("):
         assert [line.split(" {'moments'")[0] for line in lines] == [
             "Progress(best_loss=1.0, labels_seen=set())",
             "Progress(best_loss=0.5, labels_seen={0})",
@@ -85,12 +105,3 @@ def test_arbitrary_objects_persist(federation: Federation) -> None:
         assert lines[2].endswith(
             "{'moments': (array([2., 2.]), b''), 'steps': [{'round': 1}, {'round': 2}]}"
         )
-
-
-def _literal(line: str) -> Any:
-    return ast.literal_eval(line.partition("=")[2])
-
-
-def _one_line_of_each(lines: Sequence[str]) -> str:
-    assert len(set(lines)) == 1, "every round prints the same values"
-    return lines[0]

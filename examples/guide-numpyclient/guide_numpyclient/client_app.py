@@ -18,7 +18,7 @@ class ForgetfulClient(NumPyClient):
     def evaluate(self, parameters, config):
         """Add a number to a list that will be empty again the next time."""
         self.n_val.append(random.randint(0, 10))
-        print(f"n_val={self.n_val}")
+        print(f"{self.n_val=}")
         return 0.0, 1, {}
 
 

@@ -12,5 +12,5 @@ def run(context: Context) -> None:
     state = state_of(context)
     eval_metrics = state.setdefault("eval_metrics", ConfigRecord())
     # It has the numbers of all executions before.
-    print(f"configs_records={dict(state)}")
+    print(f"config_records={dict(state)}")
     eval_metrics.setdefault("n_val", []).append(random.randint(0, 10))

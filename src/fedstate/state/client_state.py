@@ -1,6 +1,6 @@
 """The state of a client as an author sees it: a dictionary of values, inside one step."""
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,12 +48,19 @@ class ClientState(MutableMapping[str, Any]):
         Whether the step was told to keep nothing.
     """
 
-    def __init__(self, context: Context, server_round: int | None, sequence: int) -> None:
+    def __init__(
+        self,
+        context: Context,
+        server_round: int | None,
+        sequence: int,
+        check: Callable[[str], None],
+    ) -> None:
         self.sequence = sequence
         self.server_round = server_round
         self.entry: LedgerEntry | None = None
         self.is_discarded = False
         self._context = context
+        self._check = check
         self._manifest = read_manifest(context.state)
         # The records that the manifest speaks of; another under that name is the app's own.
         self._typed: dict[str, Record] = {name: context.state[name] for name in self._manifest}
@@ -78,6 +85,7 @@ class ClientState(MutableMapping[str, Any]):
             raise StateNameError(f"The client state has no value {name!r}; it has {known}.")
         if not self._is_current(name):
             return records[name]
+        self._check(name)
         value = _decode(records, name, self._manifest[name])
         if isinstance(value, History):
             value.current_round = self.server_round
@@ -166,6 +174,7 @@ class ClientState(MutableMapping[str, Any]):
                 codec = codecs.for_value(value)
                 codec.load(codec.encode(value), into)
             return
+        self._check(name)
         with _naming(name):
             stored = self._manifest[name]
             encoded = stored.encoded(self._records(), name)

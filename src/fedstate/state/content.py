@@ -93,7 +93,11 @@ def write_manifest(records: RecordDict, manifest: Mapping[str, Stored]) -> None:
 
 
 def record_digests(
-    records: RecordDict, digester: Digester | None = None, *, thorough: bool = True
+    records: RecordDict,
+    digester: Digester | None = None,
+    *,
+    thorough: bool = True,
+    known: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the digest of every record but the ledger, by name.
 
@@ -105,14 +109,17 @@ def record_digests(
         One that remembers arrays hashed before.
     thorough : bool
         Hash also arrays that were sealed, instead of taking their stored digests.
+    known : Mapping[str, str] | None
+        Digests of records that are not to be hashed (yet).
     """
-    digester = digester or Digester()
+    digester, known = digester or Digester(), known or {}
     manifest = {} if thorough else read_manifest(records)
-    return {
-        name: digester.record(name, record, manifest[name].sealed if name in manifest else None)
-        for name, record in records.items()
-        if name != LEDGER_RECORD
-    }
+
+    def digest(name: str) -> str:
+        sealed = manifest[name].sealed if name in manifest else None
+        return known.get(name) or digester.record(name, records[name], sealed)
+
+    return {name: digest(name) for name in records if name != LEDGER_RECORD}
 
 
 def content_digest(records: RecordDict) -> str:
@@ -132,29 +139,44 @@ def content_digest(records: RecordDict) -> str:
 
 
 def check_content(
-    records: RecordDict, ledger: Ledger, digester: Digester | None = None, *, thorough: bool
-) -> dict[str, str]:
-    """Check a state's content against its ledger, and return the digests of its records.
+    records: RecordDict,
+    ledger: Ledger,
+    digester: Digester | None = None,
+    *,
+    thorough: bool,
+    known: Mapping[str, str] | None = None,
+) -> None:
+    """Check a state's content against its ledger.
+
+    Parameters
+    ----------
+    records, digester, thorough, known
+        As in `record_digests`.
+    ledger : Ledger
+        The ledger.
 
     Raises
     ------
     StateDamagedError
         If they differ; it names the records.
     """
-    last = ledger.last
     try:
-        digests = record_digests(records, digester, thorough=thorough)
+        digests = record_digests(records, digester, thorough=thorough, known=known)
     except StateTypeError as error:
         raise StateDamagedError(str(error)) from error
-    found = combine(digests)
-    if found != last.digest:
-        raise StateDamagedError(
-            f"The state of run {last.run_id} on node {last.node_id} is not as commit "
-            f"{last.sequence} left it: {_difference(digests, ledger.digests)} It was changed "
-            f"outside a commit or is damaged (digest {found[:12]}…, committed "
-            f"{last.digest[:12]}…). Restore it from a backup, or start a new run."
-        )
-    return digests
+    if combine(digests) != ledger.last.digest:
+        raise damage(ledger, digests)
+
+
+def damage(ledger: Ledger, found: Mapping[str, str]) -> StateDamagedError:
+    """Return the error that says how the digests found differ from the ledger's."""
+    last = ledger.last
+    return StateDamagedError(
+        f"The state of run {last.run_id} on node {last.node_id} is not as commit {last.sequence} "
+        f"left it: {_difference(found, ledger.digests)} It was changed outside a commit or is "
+        f"damaged (digest {combine(found)[:12]}…, committed {last.digest[:12]}…). Restore it "
+        "from a backup, or start a new run."
+    )
 
 
 def check_state(records: RecordDict) -> LedgerEntry | None:

@@ -5,10 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import ArrayRecord, Context, Message, RecordDict
 
 from fedstate.state.client_state import ClientState
-from fedstate.state.content import check_content, check_state, record_digests
+from fedstate.state.content import (
+    check_content,
+    check_state,
+    damage,
+    read_manifest,
+    record_digests,
+)
 from fedstate.state.digest import Digester, combine
 from fedstate.state.errors import StateOwnerError, StateTypeError, StateUsageError
 from fedstate.state.ledger import Ledger, LedgerEntry, server_round
@@ -16,6 +22,7 @@ from fedstate.state.snapshot import Snapshot
 
 Scope = Literal["run", "series"]
 
+_LARGE_BYTES = 2**20
 # Protobuf refuses 2 GiB; a MiB is left for everything that is not an array.
 _MAX_BYTES = 2**31 - 2**20
 
@@ -34,14 +41,33 @@ class Transaction:
         self.context = context
         self.digester = Digester()
         self.snapshot = Snapshot(context)
+        self._unchecked: dict[str, tuple[ArrayRecord, ArrayRecord]] = {}
         self.ledger, self.parent = self._load(scope)
         sequence = self.ledger.last.sequence if self.ledger.lines else 0
-        self.state = ClientState(context, server_round(message), sequence)
+        self.state = ClientState(context, server_round(message), sequence, self.check)
+
+    def check(self, name: str) -> None:
+        """Check a large record that was not checked on opening, unless it was replaced.
+
+        Raises
+        ------
+        StateDamagedError
+            If it is not as the last commit left it.
+        """
+        if name not in self._unchecked:
+            return
+        record, as_opened = self._unchecked.pop(name)
+        if self.context.state.get(name) is record:
+            digest = self.digester.record(name, as_opened, self._manifest[name].sealed)
+            if digest != self.ledger.digests[name]:
+                raise damage(self.ledger, {**self.ledger.digests, name: digest})
 
     def commit(self, ledger_limit: int | None) -> None:
         """Write back what changed, and account for it in the ledger; nothing if nothing did."""
         context, message, ledger = self.context, self.message, self.ledger
         self.state.write_back()
+        for name in list(self._unchecked):
+            self.check(name)
         _check_size(context.state)
         digests = record_digests(context.state, self.digester, thorough=False)
         digest = combine(digests)
@@ -79,7 +105,10 @@ class Transaction:
             check_state(context.state)
             digests = record_digests(context.state, self.digester, thorough=False)
             return self._new_ledger(), combine(digests)
-        digests = check_content(context.state, ledger, self.digester, thorough=False)
+        self._manifest = read_manifest(context.state)
+        self._put_off(ledger)
+        known = {name: ledger.digests[name] for name in self._unchecked}
+        check_content(context.state, ledger, self.digester, thorough=False, known=known)
         last = ledger.last
         if last.node_id != context.node_id:
             raise StateOwnerError(
@@ -89,6 +118,18 @@ class Transaction:
         if last.run_id == context.run_id:
             return ledger, last.digest
         return self._inherit(ledger, last, scope)
+
+    def _put_off(self, ledger: Ledger) -> None:
+        """Put off checking large values until they are read, or else until the commit.
+
+        Most steps replace most of a large state without reading it, and hashing is the most of
+        what a step costs. A copy of the record's arrays, not of their bytes, is kept to check:
+        the record itself is open to the app.
+        """
+        for name, record in self.context.state.array_records.items():
+            size = sum(len(array.data) for array in record.values())
+            if size >= _LARGE_BYTES and name in self._manifest and name in ledger.digests:
+                self._unchecked[name] = (record, ArrayRecord(dict(record)))
 
     def _inherit(self, ledger: Ledger, last: LedgerEntry, scope: Scope) -> tuple[Ledger, str]:
         """Return the ledger for a run that finds the state of another."""

@@ -146,6 +146,46 @@ def test_a_state_that_does_not_match_its_digest_is_refused(
     assert before is None or to_bytes(context) == before, "what is damaged must not be touched"
 
 
+class TestLargeValues:
+    """They are hashed when they are read, or else at the commit; never, if they are replaced."""
+
+    @pytest.fixture
+    def damaged(self) -> Context:
+        context = make_context()
+        with step(context) as state:
+            state["large"] = np.ones(2**18, np.float64)
+            state["small"] = 1
+        context = sent(context)
+        records: Any = context.state
+        array = records["large"]["array"]
+        array.data = array.data[:-1] + b"\x00"
+        return context
+
+    def test_damage_is_found_when_it_is_read(self, damaged: Context) -> None:
+        with step(damaged) as state:
+            assert state["small"] == 1
+            with pytest.raises(StateDamagedError, match="changed: 'large'"):
+                state["large"]
+
+    def test_no_step_commits_over_damage(self, damaged: Context) -> None:
+        before = to_bytes(damaged)
+        with pytest.raises(StateDamagedError, match="changed: 'large'"), step(damaged) as state:
+            state["small"] = 2
+        assert to_bytes(damaged) == before
+
+    def test_not_even_one_that_hides_it(self, damaged: Context) -> None:
+        records: Any = damaged.state
+        with pytest.raises(StateDamagedError, match="changed: 'large'"), step(damaged):
+            records["large"]["array"] = Array(np.ones(2**18))
+
+    def test_what_is_replaced_is_damaged_no_more(self, damaged: Context) -> None:
+        with step(damaged) as state:
+            state["large"] = np.zeros(2**18)
+            assert state["large"].sum() == 0
+        with step(sent(damaged)) as state:
+            assert state["large"].sum() == 0
+
+
 def test_a_removed_record_of_the_apps_own_is_missed(context: Context) -> None:
     with step(context) as state:
         state["mine"] = ConfigRecord({"a": 1})

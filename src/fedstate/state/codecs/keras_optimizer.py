@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fedstate.state.codecs.base import Codec, Encoded
-from fedstate.state.codecs.keras_weights import assign, is_keras, named
+from fedstate.state.codecs.keras_weights import array_of, assign, is_keras, named
 from fedstate.state.codecs.named import decode_named, encode_named
 from fedstate.state.errors import StateFitError
 
@@ -28,7 +28,7 @@ class KerasOptimizerCodec(Codec[OptimizerState]):
         """Return an ArrayRecord with one Array per variable of the optimizer."""
         if isinstance(value, OptimizerState):
             return encode_named(value)
-        return encode_named({name: v.numpy() for name, v in _variables(value).items()})
+        return encode_named({name: array_of(v) for name, v in _variables(value).items()})
 
     def decode(self, encoded: Encoded) -> OptimizerState:
         """Return the optimizer's variables, writable."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fedstate.state.codecs.base import Codec, Encoded
@@ -101,7 +102,7 @@ class KerasWeightsCodec(Codec[Weights]):
         variables = variables_of(value)
         if not variables:
             raise StateTypeError(f"the model {value.name!r} has no weights; build it first")
-        encoded = encode_named({name: v.numpy() for name, v in variables.items()})
+        encoded = encode_named({name: array_of(v) for name, v in variables.items()})
         return replace(encoded, meta=value.place()) if isinstance(value, Part) else encoded
 
     def decode(self, encoded: Encoded) -> Weights:
@@ -155,6 +156,19 @@ def assign(
     check_fit(stored, expected)
     for array, variable in zip(stored.values(), variables.values(), strict=True):
         variable.assign(array)
+
+
+def array_of(variable: Any) -> NDArray[Any]:
+    """Return a variable's value, where possible as a view: copying it takes as long as hashing.
+
+    It must be used at once: the next step of training may write into the same memory.
+    """
+    try:
+        return np.from_dlpack(variable.value.read_value())
+    except (AttributeError, TypeError, ValueError, BufferError, RuntimeError):
+        # Another backend than TensorFlow, another device than the CPU, or bfloat16.
+        array: NDArray[Any] = variable.numpy()
+        return array
 
 
 def is_keras(value: object, kind: str) -> bool:

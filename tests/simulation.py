@@ -1,0 +1,67 @@
+"""Flower's Simulation Engine, on a port of our own."""
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fedstate.local.process import Process, free_port
+from tests.stack.conftest import PROGRAMS, command
+
+
+class Simulation:
+    """A local SuperLink that simulates; ``flwr run APP local`` finds it by its environment."""
+
+    def __init__(self, directory: Path) -> None:
+        port = str(free_port())
+        self.environment = {
+            "FLWR_HOME": str(directory / "flwr"),
+            "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": port,
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            "FEDSTATE_RUNS": str(directory / "runs"),
+            "PATH": f"{PROGRAMS}:/usr/bin:/bin",
+            "HOME": str(directory),
+        }
+        program = [
+            str(PROGRAMS / "flower-superlink"), "--insecure", "--simulation",
+            *("--host", "127.0.0.1", "--port", port, "--isolation", "subprocess"),
+            "--disable-runtime-dependency-installation",
+        ]  # fmt: skip
+        self._superlink = Process("the simulation", program, self.environment, directory / "log")
+
+    def submit(self, app: Path, config: str) -> str:
+        """Start a run; return its id."""
+        started = command(
+            *("flwr", "run", app, "local", "--format", "json", "-c", config),
+            environment=self.environment,
+        )
+        run_id: str = json.loads(started.stdout)["run-id"]
+        return run_id
+
+    def wait(self, run_id: str, seconds: float) -> None:
+        """Wait until a run has completed."""
+        deadline = time.monotonic() + seconds
+        while True:
+            listing = command(
+                *("flwr", "list", "local", "--run-id", run_id, "--format", "json"),
+                environment=self.environment,
+            )
+            status = json.loads(listing.stdout)["runs"][0]["status"]
+            if status.startswith("finished"):
+                assert status == "finished:completed"
+                return
+            assert time.monotonic() < deadline, status
+
+    def __enter__(self) -> Self:
+        self._superlink.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._superlink.stop()
