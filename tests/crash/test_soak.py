@@ -11,7 +11,7 @@ from fedstate.local.federation import LocalNode
 from .conftest import Killable, wait_until
 
 # The whole soak is 30 runs of 10 rounds: FEDSTATE_SOAK_RUNS=30.
-RUNS = int(os.environ.get("FEDSTATE_SOAK_RUNS", "4"))
+RUNS = int(os.environ.get("FEDSTATE_SOAK_RUNS", "2"))
 ROUNDS = 10
 AT_ONCE = 2
 MEGABYTES = 2
