@@ -5,6 +5,7 @@ only after its commit has returned. After the kill the store must hold the state
 printed number, or of the one after it with its reply: never less, never a mixture.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def run_child(directory: Path, failpoints: str = "", seconds: float | None = Non
     """Run the child until it is killed; return the last number that it printed, or 0."""
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(directory)],
-        env={VARIABLE: failpoints},
+        env={**os.environ, VARIABLE: failpoints},
         stdout=subprocess.PIPE,
         text=True,
     )

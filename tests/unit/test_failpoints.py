@@ -1,5 +1,6 @@
 """Failpoints do nothing unless armed, and refuse a name that does not exist."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ for number in (1, 2, 3):
 def passes(setting: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", PASSES],
-        env={VARIABLE: setting},
+        env={**os.environ, VARIABLE: setting},
         capture_output=True,
         text=True,
         check=False,

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -80,6 +81,30 @@ def test_a_flipped_bit_in_a_layer_is_noticed_at_start(directory: Path) -> None:
     database.write_bytes(content[:place] + b"\0" + content[place + 1 :])
     with pytest.raises(StoreDamagedError, match=r"checksum.*fedstate state restore BACKUP"):
         NodeStore(directory)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE context SET series_id = '2'",
+        "UPDATE context SET value_id = (SELECT reply_value FROM step WHERE reply_value)",
+        "UPDATE run SET finished_at = 1.0",
+        "UPDATE step SET status = 'answered' WHERE status = 'received'",
+        "UPDATE step SET status = 'received' WHERE status = 'committed'",
+        "UPDATE step SET sequence = 99 WHERE status = 'received'",
+        "UPDATE fab SET value_id = (SELECT value_id FROM run)",
+        "UPDATE store SET generation = generation + 1",
+        "UPDATE store SET node = NULL",
+        "UPDATE value SET size = size + 1",
+        "UPDATE value_chunk SET part = part + 1 WHERE part = 1",
+        "DELETE FROM value_chunk WHERE position = 0",
+    ],
+)
+def test_a_changed_row_is_noticed(directory: Path, change: str) -> None:
+    with closing(sqlite3.connect(directory / "node.db")) as connection, connection:
+        assert connection.execute(change).rowcount > 0
+    with pytest.raises(StoreDamagedError, match="does not have its checksum"):
+        everything(directory)
 
 
 @pytest.mark.parametrize("kept", [0, 100, 65536, 200_000, -65536])
