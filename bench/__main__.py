@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bench.row import Row
 from fedstate.errors import FedstateError
+from fedstate.interrupts import terminate_as_interrupt
 
 OUTPUT = Path("out/bench")
 MODULES = ("bench.state", "bench.store", "bench.rounds")
@@ -29,14 +30,14 @@ def main() -> int:
             continue
         measure = cast("Callable[[], Iterator[Row]]", importlib.import_module(name).rows)
         try:
-            with console.status(f"{name}: measuring"):
+            with terminate_as_interrupt(), console.status(f"{name}: measuring"):
                 for row in measure():
                     rows.append(row)
                     console.print(f"{row.name}: {row.ours:.3g} against {row.peer:.3g} {row.unit}")
         except FedstateError as error:
             failed = True
             console.print(f"[red]{name}: {error}[/red]")
-    _write(rows)
+        _write(rows)
     console.print(_table(rows))
     console.print(f"{OUTPUT / 'report.json'} and {OUTPUT / 'ratios.png'} have the same.")
     return 1 if failed else 0
@@ -81,4 +82,7 @@ def _plot(rows: list[Row], file: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("Interrupted; out/bench/report.json has the rows of the modules that were done.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedstate.errors import FederationError
+from fedstate.local import federation as federations
 from fedstate.local.federation import Federation, Programs
 from fedstate.local.process import Process
 from fedstate.local.runs import submit, wait_for_runs
@@ -29,19 +30,10 @@ class Contestant:
     polling: bool
 
 
-STOCK = Contestant(
-    "stock",
-    Programs(
-        supernode=("flower-supernode",),
-        serverapp_executor=("flower-superexec",),
-        clientapp_executor=("flower-superexec",),
-    ),
-    polling=False,
-)
+STOCK = Contestant("stock", federations.STOCK, polling=False)
 OURS = Contestant(
     "ours",
     Programs(
-        supernode=("fedstate", "supernode"),
         serverapp_executor=_EXECUTOR,
         clientapp_executor=_EXECUTOR,
     ),
