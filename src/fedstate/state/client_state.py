@@ -1,6 +1,6 @@
 """The state of a client as an author sees it: a dictionary of values, inside one step."""
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,6 +51,7 @@ class ClientState(MutableMapping[str, Any]):
     def __init__(
         self,
         context: Context,
+        manifest: Mapping[str, Stored],
         server_round: int | None,
         sequence: int,
         check: Callable[[str], None],
@@ -61,7 +62,7 @@ class ClientState(MutableMapping[str, Any]):
         self.is_discarded = False
         self._context = context
         self._check = check
-        self._manifest = read_manifest(context.state)
+        self._manifest = {name: manifest[name] for name in manifest if name in context.state}
         # The records that the manifest speaks of; another under that name is the app's own.
         self._typed: dict[str, Record] = {name: context.state[name] for name in self._manifest}
         self._read: dict[str, Any] = {}
@@ -230,14 +231,15 @@ class ClientState(MutableMapping[str, Any]):
         self._records()
         self.is_discarded = True
 
-    def write_back(self) -> None:
-        """Store what was read and then changed in place, and bring the manifest up to date."""
+    def write_back(self) -> Mapping[str, Stored]:
+        """Store what was read and then changed in place; return the manifest, up to date."""
         for name, value in self._read.items():
             if self._is_current(name):
                 self._store(name, value)
         for name in [name for name in self._manifest if not self._is_current(name)]:
             self._forget(name)
         write_manifest(self._records(), self._manifest)
+        return self._manifest
 
     def close(self) -> None:
         """End the step: from now on the state can be neither read nor changed."""

@@ -1,6 +1,7 @@
 """A state's content as a whole: which codec stored what, and whether it is as committed."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -14,6 +15,7 @@ from fedstate.state.ledger import LEDGER_RECORD, Ledger, LedgerEntry
 
 MANIFEST_RECORD = "fedstate.codecs"
 RESERVED_PREFIX = "fedstate."
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,7 @@ def write_manifest(records: RecordDict, manifest: Mapping[str, Stored]) -> None:
 def record_digests(
     records: RecordDict,
     digester: Digester | None = None,
-    *,
-    thorough: bool = True,
+    manifest: Mapping[str, Stored] | None = None,
     known: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the digest of every record but the ledger, by name.
@@ -107,13 +108,13 @@ def record_digests(
         A Context's ``state``.
     digester : Digester | None
         One that remembers arrays hashed before.
-    thorough : bool
-        Hash also arrays that were sealed, instead of taking their stored digests.
+    manifest : Mapping[str, Stored] | None
+        What is known of the values: arrays that are sealed there are not hashed. Without it,
+        everything is.
     known : Mapping[str, str] | None
         Digests of records that are not to be hashed (yet).
     """
-    digester, known = digester or Digester(), known or {}
-    manifest = {} if thorough else read_manifest(records)
+    digester, manifest, known = digester or Digester(), manifest or {}, known or {}
 
     def digest(name: str) -> str:
         sealed = manifest[name].sealed if name in manifest else None
@@ -142,15 +143,14 @@ def check_content(
     records: RecordDict,
     ledger: Ledger,
     digester: Digester | None = None,
-    *,
-    thorough: bool,
+    manifest: Mapping[str, Stored] | None = None,
     known: Mapping[str, str] | None = None,
 ) -> None:
     """Check a state's content against its ledger.
 
     Parameters
     ----------
-    records, digester, thorough, known
+    records, digester, manifest, known
         As in `record_digests`.
     ledger : Ledger
         The ledger.
@@ -161,7 +161,7 @@ def check_content(
         If they differ; it names the records.
     """
     try:
-        digests = record_digests(records, digester, thorough=thorough, known=known)
+        digests = record_digests(records, digester, manifest, known)
     except StateTypeError as error:
         raise StateDamagedError(str(error)) from error
     if combine(digests) != ledger.last.digest:
@@ -207,7 +207,7 @@ def check_state(records: RecordDict) -> LedgerEntry | None:
                 "and no ledger: it is damaged. Restore it from a backup, or start a new run."
             )
         return None
-    check_content(records, ledger, thorough=True)
+    check_content(records, ledger)
     return ledger.entries()[-1]
 
 
@@ -226,4 +226,4 @@ def _difference(found: Mapping[str, str], committed: Mapping[str, str]) -> str:
 
 
 def _is_digest(text: object) -> bool:
-    return isinstance(text, str) and len(text) == 64 and set(text) <= set("0123456789abcdef")
+    return isinstance(text, str) and _DIGEST.fullmatch(text) is not None

@@ -130,7 +130,7 @@ class History:
     def encoded(self) -> Encoded:
         """Return the stored chunks as they are, with new and dropped entries worked in."""
         total, dropped = self._stored_total + len(self._new), self.dropped
-        chunks: dict[str, Array] = {}
+        chunks = ArrayRecord()
         sealed: dict[str, str] = {}
         digester = Digester()
         for first in range(dropped - dropped % _CHUNK, total, _CHUNK):
@@ -143,7 +143,7 @@ class History:
             if stop - start == _CHUNK:
                 sealed[key] = digester.array(chunks[key]).hex()
         meta = {"limit": self.limit, "dropped": dropped, "total": total}
-        return Encoded(ArrayRecord(chunks), meta, sealed)
+        return Encoded(chunks, meta, sealed)
 
     @classmethod
     def from_encoded(cls, encoded: Encoded) -> Self:

@@ -41,10 +41,13 @@ class Transaction:
         self.context = context
         self.digester = Digester()
         self.snapshot = Snapshot(context)
+        self._manifest = read_manifest(context.state)
         self._unchecked: dict[str, tuple[ArrayRecord, ArrayRecord]] = {}
         self.ledger, self.parent = self._load(scope)
         sequence = self.ledger.last.sequence if self.ledger.lines else 0
-        self.state = ClientState(context, server_round(message), sequence, self.check)
+        self.state = ClientState(
+            context, self._manifest, server_round(message), sequence, self.check
+        )
 
     def check(self, name: str) -> None:
         """Check a large record that was not checked on opening, unless it was replaced.
@@ -65,11 +68,11 @@ class Transaction:
     def commit(self, ledger_limit: int | None) -> None:
         """Write back what changed, and account for it in the ledger; nothing if nothing did."""
         context, message, ledger = self.context, self.message, self.ledger
-        self.state.write_back()
+        manifest = self.state.write_back()
         for name in list(self._unchecked):
             self.check(name)
         _check_size(context.state)
-        digests = record_digests(context.state, self.digester, thorough=False)
+        digests = record_digests(context.state, self.digester, manifest)
         digest = combine(digests)
         if digest == self.parent:
             self.snapshot.restore()
@@ -103,12 +106,11 @@ class Transaction:
         ledger = Ledger.read(context.state)
         if ledger is None:
             check_state(context.state)
-            digests = record_digests(context.state, self.digester, thorough=False)
+            digests = record_digests(context.state, self.digester, self._manifest)
             return self._new_ledger(), combine(digests)
-        self._manifest = read_manifest(context.state)
         self._put_off(ledger)
         known = {name: ledger.digests[name] for name in self._unchecked}
-        check_content(context.state, ledger, self.digester, thorough=False, known=known)
+        check_content(context.state, ledger, self.digester, self._manifest, known)
         last = ledger.last
         if last.node_id != context.node_id:
             raise StateOwnerError(
@@ -126,10 +128,12 @@ class Transaction:
         what a step costs. A copy of the record's arrays, not of their bytes, is kept to check:
         the record itself is open to the app.
         """
-        for name, record in self.context.state.array_records.items():
-            size = sum(len(array.data) for array in record.values())
-            if size >= _LARGE_BYTES and name in self._manifest and name in ledger.digests:
-                self._unchecked[name] = (record, ArrayRecord(dict(record)))
+        for name, stored in self._manifest.items():
+            record = self.context.state[name]
+            if isinstance(record, ArrayRecord) and name in ledger.digests:
+                unsealed = (a for key, a in record.items() if key not in stored.sealed)
+                if sum(len(array.data) for array in unsealed) >= _LARGE_BYTES:
+                    self._unchecked[name] = (record, ArrayRecord(dict(record)))
 
     def _inherit(self, ledger: Ledger, last: LedgerEntry, scope: Scope) -> tuple[Ledger, str]:
         """Return the ledger for a run that finds the state of another."""
