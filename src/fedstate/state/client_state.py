@@ -255,8 +255,9 @@ class ClientState(MutableMapping[str, Any]):
         if isinstance(old, ArrayRecord) and isinstance(encoded.record, ArrayRecord):
             # An array that did not change stays the same object, and need not be hashed again.
             for key, array in encoded.record.items():
-                if old.get(key) == array:
-                    encoded.record[key] = old[key]
+                before = old.get(key)
+                if before is not array and before == array:
+                    encoded.record[key] = before
         _replace(records, name, encoded.record)
         self._manifest[name] = Stored(codec.tag, codec.version, encoded.meta, encoded.sealed)
         self._typed[name] = encoded.record

@@ -130,14 +130,17 @@ class History:
     def encoded(self) -> Encoded:
         """Return the stored chunks as they are, with new and dropped entries worked in."""
         total, dropped = self._stored_total + len(self._new), self.dropped
-        chunks = ArrayRecord()
+        # Setting an item of a record costs far more than copying it whole.
+        chunks = self._stored.copy() if dropped == self._dropped else ArrayRecord()
         sealed: dict[str, str] = {}
         digester = Digester()
         for first in range(dropped - dropped % _CHUNK, total, _CHUNK):
             start, stop = max(first, dropped), min(first + _CHUNK, total)
             key = str(start)
             if key in self._sealed:
-                chunks[key], sealed[key] = self._stored[key], self._sealed[key]
+                sealed[key] = self._sealed[key]
+                if key not in chunks:
+                    chunks[key] = self._stored[key]
                 continue
             chunks[key] = encode_array(self._part(first, start, stop))
             if stop - start == _CHUNK:
