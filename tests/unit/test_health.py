@@ -1,0 +1,98 @@
+"""Asking for health over real TLS, and what it costs to ask."""
+
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from fedstate.certificates.authority import ensure_authority, ensure_server_certificate
+from fedstate.errors import FederationError
+from fedstate.health import check_health
+
+NEW_MODULES = """
+import sys
+before = set(sys.modules)
+import {module}
+print(*sorted({{name.split('.')[0] for name in set(sys.modules) - before}}))
+"""
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/health" else 503)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    ensure_server_certificate(tmp_path, ensure_authority(tmp_path / "authority"), ["127.0.0.1"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_well_service_answers(address: str, tmp_path: Path) -> None:
+    assert check_health(f"{address}/health", tmp_path / "ca.crt") == 200
+
+
+def test_an_unwell_service_is_said(address: str, tmp_path: Path) -> None:
+    with pytest.raises(FederationError, match="/broken is not well: Service Unavailable"):
+        check_health(f"{address}/broken", tmp_path / "ca.crt")
+
+
+def test_another_authority_is_not_trusted(address: str, tmp_path: Path) -> None:
+    ensure_authority(tmp_path / "other")
+    with pytest.raises(FederationError, match="CERTIFICATE_VERIFY_FAILED"):
+        check_health(f"{address}/health", tmp_path / "other" / "ca.crt")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost/health", "localhost:8000", "file:///etc/passwd"]
+)
+def test_nothing_but_tls_is_asked(url: str, tmp_path: Path) -> None:
+    with pytest.raises(FederationError, match=f"'{url}' is not an https:// address."):
+        check_health(url, tmp_path / "ca.crt")
+
+
+@pytest.mark.parametrize(("path", "code"), [("/health", 0), ("/broken", 1)])
+def test_a_container_asks_by_exit_code(
+    address: str, tmp_path: Path, path: str, code: int
+) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "fedstate.health", address + path, tmp_path / "ca.crt"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == code
+    assert "Traceback" not in answer.stderr
+
+
+def test_asking_takes_the_standard_library_alone() -> None:
+    assert new_modules("fedstate.health") <= {"fedstate", *sys.stdlib_module_names}
+
+
+def test_the_command_line_starts_without_flwr() -> None:
+    # Every step of a container's start is a command, and flwr takes 2 s to import.
+    assert not new_modules("fedstate.cli") & {"flwr", "numpy", "tensorflow"}
+
+
+def new_modules(module: str) -> set[str]:
+    script = NEW_MODULES.format(module=module)
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    return set(answer.stdout.split())
