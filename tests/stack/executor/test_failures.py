@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -143,3 +145,28 @@ def test_a_stopped_executor_ends_its_tasks_in_order(
     assert "was stopped" in reason
     assert not lives(server)
     assert not lives(int(started.read_text()))
+
+
+def test_a_context_beyond_the_limit_fails_the_step_and_keeps_the_state(
+    fresh_node: Node, tmp_path: Path
+) -> None:
+    """The limit is lowered: 2 GiB of state do not fit into the time of a test."""
+    message = fresh_node.ask(1, "keep", bytes=5000)
+    (task,) = fresh_node.tasks("pending")
+    token = fresh_node.state.claim_task(task.task_id)
+    script = f"""
+from flwr.supercore.constant import TaskType
+from flwr.supercore.superexec.executor.types import ExecutionSpec
+from fedstate.flower import clientapp
+clientapp.CONTEXT_LIMIT_BYTES = 1000
+spec = ExecutionSpec(TaskType.CLIENT_APP, {fresh_node.address!r}, {token!r}, True, None, False,
+                     None, False, {task.task_id})
+raise SystemExit(clientapp.run_clientapp(spec, lambda event: True, lambda: ""))
+"""
+    environment = {**os.environ, "FLWR_HOME": str(tmp_path), "FLWR_TELEMETRY_ENABLED": "0"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
+    assert done.returncode == 1
+    _, reason = fresh_node.error(message)
+    assert "bytes, and at most 1000 can be sent" in reason
+    assert fresh_node.steps(1) == 0
+    assert "kept" not in fresh_node.state_of(1)
