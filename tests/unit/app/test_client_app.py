@@ -1,6 +1,8 @@
 """The ClientApp remembers its weights and losses, and says truthfully what it holds."""
 
 import json
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,17 +13,9 @@ from keras_mnist.client_app import app
 from keras_mnist.model import make_model
 from tests.unit.state.steps import make_context, make_message, sent
 
-CONFIG: dict[str, Any] = {
-    "num-rounds": 2,
-    "local-epochs": 1,
-    "batch-size": 64,
-    "learning-rate": 0.001,
-    "fraction-train": 1.0,
-    "dirichlet-alpha": 0.5,
-    "seed": 0,
-    "min-nodes": 2,
-    "node-timeout": 120,
-}
+APP = Path(__file__).parents[3] / "app"
+PROJECT = tomllib.loads((APP / "pyproject.toml").read_text())
+CONFIG: dict[str, Any] = PROJECT["tool"]["flwr"]["app"]["config"]
 
 
 @pytest.fixture(scope="module")
