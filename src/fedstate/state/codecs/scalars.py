@@ -24,7 +24,7 @@ class ScalarCodec(Codec[Any]):
             return False
         if kind is int:
             return all(-(2**63) <= item < 2**63 for item in items)
-        return kind is not str or all(map(_is_utf8, items))
+        return kind is not str or all(map(is_unicode, items))
 
     def encode(self, value: Any) -> Encoded:
         """Return a ConfigRecord with the value."""
@@ -39,5 +39,6 @@ class ScalarCodec(Codec[Any]):
         return list(value) if isinstance(value, list) else value
 
 
-def _is_utf8(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Return whether `text` has no lone surrogates, which no encoding for exchange can carry."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)

@@ -16,6 +16,7 @@ from flwr.app import Array
 
 from fedstate.state.codecs import tensors
 from fedstate.state.codecs.npy import decode_array, encode_array
+from fedstate.state.codecs.scalars import is_unicode
 from fedstate.state.errors import StateDamagedError, StateTypeError
 
 _MARK = "@"
@@ -67,7 +68,7 @@ def _node(value: object, path: tuple[str, ...], arrays: dict[str, Array]) -> Any
     if isinstance(value, float) and kind is float:
         return value if math.isfinite(value) else _marked("float", struct.pack(">d", value).hex())
     if isinstance(value, str) and kind is str:
-        return value if _is_unicode(value) else _marked("str", _utf8(value).hex())
+        return value if is_unicode(value) else _marked("str", _utf8(value).hex())
     if isinstance(value, bytes) and kind is bytes:
         return _marked("bytes", base64.b64encode(value).decode())
     if isinstance(value, list | tuple) and kind in (list, tuple):
@@ -89,7 +90,7 @@ def _node(value: object, path: tuple[str, ...], arrays: dict[str, Array]) -> Any
 
 
 def _dict_node(value: dict[Any, Any], path: tuple[str, ...], arrays: dict[str, Array]) -> Any:
-    if all(type(key) is str and _is_unicode(key) for key in value) and _MARK not in value:
+    if all(type(key) is str and is_unicode(key) for key in value) and _MARK not in value:
         return {key: _node(item, (*path, _escape(key)), arrays) for key, item in value.items()}
     pairs = []
     for key, item in value.items():
@@ -142,7 +143,3 @@ def _escape(key: str) -> str:
 
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
