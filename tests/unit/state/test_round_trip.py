@@ -14,9 +14,6 @@ from fedstate.state import StateTypeError
 from tests.unit.state.steps import digest_of, make_context, sent, step, stored_and_read
 from tests.unit.state.values import arrays, canonical, values
 
-settings.register_profile("fedstate", deadline=None, derandomize=True)
-settings.load_profile("fedstate")
-
 
 @settings(max_examples=400)
 @given(values)
