@@ -8,8 +8,8 @@ from typing import Any
 
 import tomli_w
 
-from fedstate.certificates.files import PUBLIC, write_new
 from fedstate.errors import SettingError
+from fedstate.files import PUBLIC, write_new
 
 
 @dataclass(frozen=True)

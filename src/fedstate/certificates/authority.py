@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from fedstate.certificates.files import PRIVATE, PUBLIC, write_new
 from fedstate.errors import CertificateError
+from fedstate.files import PRIVATE, PUBLIC, write_new
 
 AUTHORITY_LIFETIME = timedelta(days=3650)
 # The longest life that every TLS client still accepts for a server certificate.

@@ -6,8 +6,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fedstate.certificates.files import PRIVATE, PUBLIC, write_new
 from fedstate.errors import CertificateError
+from fedstate.files import PRIVATE, PUBLIC, write_new
 
 SECRET_BYTES = 32
 

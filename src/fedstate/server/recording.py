@@ -14,8 +14,8 @@ import flwr
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedstate.certificates.files import PUBLIC, write_new
 from fedstate.connection import flwr_home
+from fedstate.files import PUBLIC, write_new
 from fedstate.flower.engine import engine_of
 from fedstate.server.wrapper import GridWrapper
 from fedstate.state import AUDIT_RECORD, COMMIT_RECORD

@@ -1,4 +1,4 @@
-"""Writing key material: complete or not at all, and private from the first byte."""
+"""Writing files that matter: complete or not at all, and private from the first byte."""
 
 import os
 from pathlib import Path
