@@ -124,7 +124,7 @@ class Killable:
         return int(reached.read_text())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killable]:
     directory = tmp_path_factory.mktemp("killable")
     with Federation(directory, nodes=2, programs=PROGRAMS) as federation:

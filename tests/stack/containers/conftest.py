@@ -14,7 +14,7 @@ from tests.stack.containers.stack import Stack
 WAY_OUT = "no Docker engine with Compose answers; on Debian, as root: sh .ci/engine.sh"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def engine() -> None:
     """Skip where there is no engine; fail in CI, which is to have one."""
     for question in (["docker", "info"], ["docker", "compose", "version"]):
@@ -22,7 +22,7 @@ def engine() -> None:
             pytest.fail(WAY_OUT) if os.environ.get("CI") == "true" else pytest.skip(WAY_OUT)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(
         tmp_path_factory.mktemp("clone"), f"fedstate-test-{os.getpid()}", free_port(), _settings()
