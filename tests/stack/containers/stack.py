@@ -121,6 +121,10 @@ class Stack:
         assert answer.returncode == 0, answer.stderr + self.logs()
         self.wait_until_connected()
 
+    def down_by_name(self) -> None:
+        """Stop everything as Docker's own tools do, which have no Compose file at hand."""
+        _docker("compose", "--project-name", self.project, "down", directory=Path("/"))
+
     def wait_until_healthy(self, service: str) -> None:
         """Wait until a service that was restarted is healthy again."""
         wait_until(lambda: self.inspect(service)["State"]["Health"]["Status"] == "healthy", 90)
@@ -162,9 +166,12 @@ class Stack:
         self.compose("down", "--volumes", "--remove-orphans", "--rmi=all", "--timeout=5")
 
 
-def _docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def _docker(
+    *arguments: str, check: bool = True, directory: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     answer = subprocess.run(
         ["docker", *arguments],
+        cwd=directory,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

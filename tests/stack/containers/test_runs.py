@@ -94,7 +94,7 @@ def test_a_restart_of_the_superlink_loses_nothing(stack: Stack, two_runs: list[i
 
 def test_down_and_up_keep_runs_and_registrations(stack: Stack, two_runs: list[int]) -> None:
     nodes = {node.node_id for node in stack.nodes()}
-    stack.compose("down")
+    stack.down_by_name()
     stack.up()
     assert {node.node_id for node in stack.nodes()} == nodes
     assert verify(stack, *two_runs)["passed"]
