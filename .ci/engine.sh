@@ -62,6 +62,9 @@ start_engine() {
     if [ -d /run/systemd/system ]; then
         quietly "starting the docker service" systemctl start docker
     else
+        # An engine that was killed leaves its process id behind, and the next refuses to start.
+        left=$(cat /var/run/docker.pid 2>/dev/null || true)
+        [ "$(cat "/proc/${left:-none}/comm" 2>/dev/null)" = dockerd ] || rm -f /var/run/docker.pid
         say "starting dockerd; to stop it: kill \$(cat /var/run/docker.pid)"
         setsid dockerd >>"$log" 2>&1 </dev/null &
     fi
