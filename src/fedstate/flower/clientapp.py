@@ -105,7 +105,7 @@ def _step(
     spec: ExecutionSpec, message: Message, context: Context, run: Run, fab: Fab
 ) -> tuple[Message, PushTaskOutputRequest]:
     """Load the app, call it, and return its reply and the output that stores its Context."""
-    directory = install(fab, run)
+    directory = install(fab.content)
     if spec.runtime_dependency_install:
         install_app_dependencies(directory, launch_id=spec.token, run_id=run.run_id)
     load = get_load_client_app_fn(default_app_ref="", app_path=None, multi_app=True)

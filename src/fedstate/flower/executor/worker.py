@@ -98,7 +98,8 @@ def _run(spec: ExecutionSpec, channel: Channel, orders: Orders) -> int:
             os.dup2(nowhere.fileno(), 2)
     _seed_again()
     if spec.task_type == TaskType.CLIENT_APP:
-        # Imported here so that a task of another kind, where nothing is preloaded, does not.
+        # Imported here, as below, so that a task of another kind does not where nothing is
+        # preloaded.
         from fedstate.flower.clientapp import run_clientapp
 
         return run_clientapp(spec, channel.send, orders.why_stopped)
@@ -108,6 +109,10 @@ def _run(spec: ExecutionSpec, channel: Channel, orders: Orders) -> int:
 def _run_program_of_flwr(spec: ExecutionSpec) -> int:
     """Call flwr's own program for the task; its arguments stay inside this process."""
     name = TASK_TYPE_TO_COMMAND[spec.task_type]
+    if spec.task_type == TaskType.SERVER_APP:
+        from fedstate.flower.serverapp import install_apps_whole
+
+        install_apps_whole()
     sys.argv = [
         name,
         TASK_TYPE_TO_APPIO_API_ADDRESS_ARG[spec.task_type],
