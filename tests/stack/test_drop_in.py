@@ -1,4 +1,4 @@
-"""flower-supernode's command line with our program: no TLS, no key, `subprocess` isolation."""
+"""Flower's command lines with our programs beside Flower's: no TLS, no key, `subprocess`."""
 
 import json
 import os
@@ -8,10 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from fedstate.local.process import Process, free_port
 
@@ -23,7 +22,7 @@ SECONDS = 120.0
 class PlainFederation:
     """A SuperLink and one SuperNode as Flower's quickstart has them."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, superlink: str, supernode: str) -> None:
         self.directory = directory
         self.environment = {
             **os.environ,
@@ -35,13 +34,13 @@ class PlainFederation:
         self.port = free_port()
         self.superlink = self._process(
             "superlink",
-            "flower-superlink --insecure",
+            f"{superlink} --insecure",
             *("--port", str(self.port), "--database", str(directory / "superlink.db")),
         )
-        # What one types for flower-supernode, word for word.
+        # What one types for Flower's own, word for word.
         self.supernode = self._process(
             "supernode",
-            "fedstate supernode --insecure",
+            f"{supernode} --insecure",
             *("--superlink", f"127.0.0.1:{self.port}", "--port", str(free_port())),
             *("--node-config", "partition-id=0 num-partitions=1"),
         )
@@ -97,9 +96,9 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-@pytest.fixture
-def federation(tmp_path: Path) -> Iterator[PlainFederation]:
-    federation = PlainFederation(tmp_path)
+@contextmanager
+def running(directory: Path, superlink: str, supernode: str) -> Iterator[PlainFederation]:
+    federation = PlainFederation(directory, superlink, supernode)
     try:
         federation.start()
         yield federation
@@ -108,13 +107,17 @@ def federation(tmp_path: Path) -> Iterator[PlainFederation]:
         federation.superlink.stop()
 
 
-def test_flower_supernodes_command_line_works_and_the_node_stays_the_same(
-    federation: PlainFederation,
-) -> None:
-    assert len(federation.run("first")) == 2
-    before = federation.node_ids()
-    os.kill(federation.supernode.pid, signal.SIGKILL)
-    wait_until(lambda: not federation.supernode.running, "the kill")
-    federation.supernode.start()
-    assert len(federation.run("second")) == 2
-    assert federation.node_ids() == before
+def test_flower_supernodes_command_line_works_and_the_node_stays_the_same(tmp_path: Path) -> None:
+    with running(tmp_path, "flower-superlink", "fedstate supernode") as federation:
+        assert len(federation.run("first")) == 2
+        before = federation.node_ids()
+        os.kill(federation.supernode.pid, signal.SIGKILL)
+        wait_until(lambda: not federation.supernode.running, "the kill")
+        federation.supernode.start()
+        assert len(federation.run("second")) == 2
+        assert federation.node_ids() == before
+
+
+def test_flowers_own_supernode_works_with_our_superlink(tmp_path: Path) -> None:
+    with running(tmp_path, "fedstate superlink", "flower-supernode") as federation:
+        assert len(federation.run("first")) == 2

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from fedstate.cli import certificates, connection, demo, executor, local, state, supernode, verify
+from fedstate.cli import (
+    certificates,
+    connection,
+    demo,
+    executor,
+    local,
+    state,
+    superlink,
+    supernode,
+    verify,
+)
 from fedstate.errors import FedstateError
 
 app = typer.Typer(
@@ -28,6 +38,7 @@ app.command()(connection.enrol)
 app.command()(connection.health)
 app.command()(executor.executor)
 app.command()(verify.verify)
+app.command(context_settings=supernode.PASSED_ON)(superlink.superlink)
 app.command(context_settings=supernode.PASSED_ON)(supernode.supernode)
 
 

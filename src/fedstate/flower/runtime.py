@@ -22,17 +22,18 @@ from flwr.supercore.interceptors import (
     RuntimeVersionHttpInterceptor,
 )
 from flwr.supercore.retry import RetryInvoker
-from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.runtime.tracing import RuntimeTracingInterceptor
 from flwr.supercore.superexec.executor.types import ExecutionSpec
 from flwr.supernode.runtime.run_clientapp import push_message
+
+from fedstate.flower.exchange.client import BatchingRuntimeClient
 
 # flwr waits 30 s for any answer; a Context of 1 GB takes longer to be made durable.
 _PATIENCE_SECONDS = 600.0
 
 
-class TaskClient(RuntimeHttpClient):
-    """A `RuntimeHttpClient` that remembers which message its task has taken."""
+class TaskClient(BatchingRuntimeClient):
+    """A client that remembers which message its task has taken."""
 
     pulled: MessageProto | None = None
     on_pulled: Callable[[MessageProto], None] | None = None

@@ -31,13 +31,14 @@ POLL_SECONDS = 0.2
 class Programs:
     """The commands that a federation is made of."""
 
-    superlink: Sequence[str] = ("flower-superlink",)
+    superlink: Sequence[str] = ("fedstate", "superlink")
     supernode: Sequence[str] = ("fedstate", "supernode")
     serverapp_executor: Sequence[str] = ("fedstate", "executor")
     clientapp_executor: Sequence[str] = ("fedstate", "executor")
 
 
 STOCK = Programs(
+    superlink=("flower-superlink",),
     supernode=("flower-supernode",),
     serverapp_executor=("flower-superexec",),
     clientapp_executor=("flower-superexec",),

@@ -1,4 +1,4 @@
-"""A Grid that takes in replies soon after they have come."""
+"""A Grid that takes in replies as soon as they have come."""
 
 import time
 from collections.abc import Iterable
@@ -6,15 +6,21 @@ from collections.abc import Iterable
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from fedstate.flower.grid import wait_for_replies
 from fedstate.flower.objects import look_again_soon
 from fedstate.pace import Pace
 from fedstate.server.wrapper import GridWrapper
 
+# An error reply in a lost node's place comes by the SuperLink's clock, and nothing tells of it.
+_WAIT_SECONDS = 2.0
+
 
 class PollingGrid(GridWrapper):
-    """Look for replies at a pace that follows the work; Flower's Grid sleeps 3 s between looks.
+    """Wait for replies themselves; Flower's Grid sleeps 3 s between two looks for them.
 
-    It works with every app and every strategy::
+    Where the SuperLink cannot tell when a reply comes, looks follow each other at a pace that
+    follows the work. `fedstate executor` gives every ServerApp a Grid that does this by itself;
+    the wrapper is for ServerApps that run elsewhere. It works with every app and every strategy::
 
         @app.main()
         def main(grid: Grid, context: Context) -> None:
@@ -30,6 +36,7 @@ class PollingGrid(GridWrapper):
 
     def __init__(self, inner: Grid) -> None:
         super().__init__(inner)
+        self._seen = 0
         look_again_soon()
 
     def send_and_receive(
@@ -51,14 +58,18 @@ class PollingGrid(GridWrapper):
         replies: list[Message] = []
         pace = Pace()
         while awaited:
-            arrived = list(self.pull_messages(awaited))
-            if arrived:
-                pace.activity()
-                replies += arrived
-                awaited -= {reply.metadata.reply_to_message_id for reply in arrived}
-                continue
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 break
-            time.sleep(pace.wait() if left is None else min(pace.wait(), left))
+            longest = _WAIT_SECONDS if left is None else min(_WAIT_SECONDS, left)
+            # Whatever has come since the count was last seen ends the wait at once.
+            count = wait_for_replies(self.innermost, self._seen, longest)
+            if count is None:
+                time.sleep(min(pace.wait(), longest))
+            self._seen = count or 0
+            arrived = list(self.pull_messages(awaited))
+            if arrived:
+                pace.activity()
+            replies += arrived
+            awaited -= {reply.metadata.reply_to_message_id for reply in arrived}
         return replies

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from flwr.cli.install import install_from_fab
+from flwr.superlink.grid import HttpGrid
 from tests.stack.executor.conftest import probe_fab
 
-from fedstate.flower.serverapp import install_apps_whole, program
+from fedstate.flower.serverapp import WaitingGrid, prepare, program
 
 
 def test_serverapps_that_start_together_find_all_of_their_app(
@@ -16,7 +17,8 @@ def test_serverapps_that_start_together_find_all_of_their_app(
     fab = probe_fab(**{f"probe/part_{n}": f"number = {n}\n" for n in range(200)})
     monkeypatch.setenv("FLWR_HOME", str(tmp_path))
     monkeypatch.setattr(program(), "install_from_fab", install_from_fab)
-    install_apps_whole()
+    monkeypatch.setattr(program(), "HttpGrid", HttpGrid)
+    prepare()
 
     def parts(_: int) -> int:
         place = program().install_from_fab(fab, skip_prompt=True)
@@ -26,5 +28,20 @@ def test_serverapps_that_start_together_find_all_of_their_app(
         assert list(pool.map(parts, range(8))) == [200] * 8
 
 
-def test_the_program_installs_through_the_name_that_is_bound_anew() -> None:
-    assert "install_from_fab" in program().run_serverapp.__code__.co_names
+def test_the_program_finds_both_by_the_names_that_are_bound_anew() -> None:
+    assert {"install_from_fab", "HttpGrid"} <= set(program().run_serverapp.__code__.co_names)
+
+
+def test_the_grid_has_the_parts_that_its_connection_is_made_of() -> None:
+    grid = WaitingGrid("127.0.0.1:1", insecure=True, token="token")
+    grid._connect()
+    ours = grid._runtime_client
+    grid._disconnect()
+    HttpGrid._connect(grid)
+    flwrs = grid._runtime_client
+    assert isinstance(ours, type(flwrs))
+    assert [type(each) for each in ours._interceptors] == [
+        type(each) for each in flwrs._interceptors
+    ]
+    assert ours._base_url == flwrs._base_url
+    grid.close()

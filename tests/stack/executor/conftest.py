@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.cli.build import build_fab_from_files
 from flwr.supercore.constant import TaskType
@@ -69,15 +70,19 @@ def probe_fab(**replaced: str) -> bytes:
 class Node:
     """A SuperNode as far as an executor can see it."""
 
-    def __init__(self, auth_secret: bytes | None = None) -> None:
+    def __init__(
+        self,
+        auth_secret: bytes | None = None,
+        prepare: Callable[[FastAPI], None] = lambda _: None,
+    ) -> None:
         self.factory = NodeStateFactory(ObjectStoreFactory())
         self.state: Any = self.factory.state()
         self.state.set_node_id(NODE_ID)
         self.store = self.factory.objectstore_factory.store()
         self._replies: dict[str, Message] = {}
-        config = uvicorn.Config(
-            create_app(self.factory, auth_secret), host="127.0.0.1", port=0, log_level="warning"
-        )
+        app = create_app(self.factory, auth_secret)
+        prepare(app)
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)
         self._thread.start()
@@ -107,7 +112,10 @@ class Node:
 
     def ask(self, run_id: int, do: str, **config: Any) -> str:
         """Give the run's ClientApp a message; return the message's id."""
-        content = RecordDict({"asked": ConfigRecord({"do": do, **config})})
+        return self.give(run_id, RecordDict({"asked": ConfigRecord({"do": do, **config})}))
+
+    def give(self, run_id: int, content: RecordDict) -> str:
+        """Give the run's ClientApp a message with this content; return the message's id."""
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run_id, 1, 1
         message = Message(content, dst_node_id=NODE_ID, message_type="train")
         with no_object_id_recompute():
@@ -125,6 +133,11 @@ class Node:
         wait_until(lambda: self._arrived(message_id), seconds)
         wait_until(lambda: not self.tasks("starting", "running"), seconds)
         return self._replies[message_id]
+
+    def reply_content(self, message_id: str) -> RecordDict:
+        """Return the content of a reply that has arrived."""
+        wait_until(lambda: self._arrived(message_id))
+        return self._replies[message_id].content
 
     def answer(self, run_id: int, do: str, **config: Any) -> Any:
         """Ask, and return what the app answered; a failure fails the test."""

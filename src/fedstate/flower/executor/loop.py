@@ -7,6 +7,7 @@ Everything else is flwr's: the client, its authentication, the plugin that turns
 """
 
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import INFO, WARNING
@@ -28,9 +29,13 @@ from flwr.supercore.superexec.plugin import AutoExecPlugin
 
 from fedstate.errors import FederationError
 from fedstate.flower.executor.warm import Limits, WarmExecutor
+from fedstate.flower.executor.watch import TaskWatch
 from fedstate.pace import Pace
 
 _ACQUIRE_TASK = "/flwr.proto.Runtime/AcquireTask"
+_PRECAUTION_SECONDS = 5.0
+# How late a task's time limit is noticed.
+_TICK_SECONDS = 1.0
 _MAY_COME_BACK = (
     httpx.codes.BAD_GATEWAY,
     httpx.codes.SERVICE_UNAVAILABLE,
@@ -145,15 +150,26 @@ def _stop(signalnum: int, frame: FrameType | None) -> None:  # noqa: ARG001
 
 
 def _serve(client: RuntimeHttpClient, plugin: AutoExecPlugin, executor: WarmExecutor) -> None:
-    pace = Pace()
+    pace, watch = Pace(), TaskWatch(client)
+    executor.wake_on(watch)
     connection = _Connection()
+    had: set[TaskType] = set()
+    looked = 0.0
     while True:
         executor.reconcile()
         types, _ = executor.get_eligible_capacity(set(plugin.supported_task_types))
-        if types and _take_one(client, plugin, types, connection):
-            pace.activity()
-            continue
-        if executor.wait(pace.wait()):
+        # Where the server tells of tasks, looking for them without a cause is a rare precaution.
+        due = time.monotonic() - looked > _PRECAUTION_SECONDS
+        if watch.woken() or types != had or due or not watch.working:
+            had, looked = types, time.monotonic()
+            if types and _take_one(client, plugin, types, connection):
+                pace.activity()
+                looked = 0.0
+                continue
+        longest = pace.wait()
+        if watch.working:
+            longest = _TICK_SECONDS if executor.busy else _PRECAUTION_SECONDS
+        if executor.wait(longest):
             pace.activity()
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from logging import INFO, WARNING
+from typing import Protocol
 
 from flwr.supercore import log
 from flwr.supercore.constant import TaskType
@@ -37,6 +38,13 @@ class Limits:
 
     concurrent: int | None = None
     seconds: float | None = None
+
+
+class HasFileno(Protocol):
+    """Something that can be waited for."""
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
 
 
 class WarmExecutor:
@@ -116,6 +124,10 @@ class WarmExecutor:
         # the fork server, of which every later task is a copy.
         task.channel.send({"task": asdict(spec)})
         self._selector.register(task.channel, selectors.EVENT_READ)
+
+    def wake_on(self, source: HasFileno) -> None:
+        """Let `wait` return when something can be read from the source, too."""
+        self._selector.register(source, selectors.EVENT_READ)
 
     def wait(self, seconds: float) -> bool:
         """Wait until a process says something or ends; return False if none did in time."""

@@ -110,9 +110,9 @@ def _run_program_of_flwr(spec: ExecutionSpec) -> int:
     """Call flwr's own program for the task; its arguments stay inside this process."""
     name = TASK_TYPE_TO_COMMAND[spec.task_type]
     if spec.task_type == TaskType.SERVER_APP:
-        from fedstate.flower.serverapp import install_apps_whole
+        from fedstate.flower.serverapp import prepare
 
-        install_apps_whole()
+        prepare()
     sys.argv = [
         name,
         TASK_TYPE_TO_APPIO_API_ADDRESS_ARG[spec.task_type],

@@ -87,7 +87,8 @@ def _add_options(parser: argparse._ActionsContainer) -> None:
         type=_positive,
         default=DurableSettings.poll_seconds,
         metavar="SECONDS",
-        help="The longest pause between two looks for messages when idle "
+        help="The longest pause between two looks for messages when idle, at a SuperLink that "
+        "does not tell of them "
         f"(default: {DurableSettings.poll_seconds:g}).",
     )
 

@@ -44,6 +44,7 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_push_object_fn_protobuf,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPushError,
     pull_objects,
     push_object_contents_from_iterable,
 )
@@ -53,6 +54,9 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from fedstate.errors import FederationError
 from fedstate.failpoints import reach
+from fedstate.flower.exchange import paths
+from fedstate.flower.exchange.client import Exchange, batches
+from fedstate.flower.objects import FIRST_WAIT_SECONDS
 from fedstate.flower.supernode.codec import Envelope
 from fedstate.flower.supernode.session import SessionFile
 
@@ -66,6 +70,8 @@ _HEARTBEAT_PAUSE = PATIENCE_SECONDS / 4
 # node sees that it was away, and that the message it waits for may be lost.
 _AWAY_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
+# A message that the SuperLink sends again gives no signal: it is looked for this often.
+_WAIT_SECONDS = 3.0
 _IDLE_SECONDS = 2.0
 
 
@@ -127,6 +133,8 @@ class Fleet:
         self._register = register
         self._patience = patience
         self._retry = _retry_invoker()
+        self._exchange = Exchange(client)
+        self._seen = 0
         self._node = Node()
         self._left = threading.Event()
         # Held for each heartbeat, and while the node is meant to be offline: a heartbeat would
@@ -259,6 +267,12 @@ class Fleet:
         self._session.pulling(active=False)
         return bool(response.messages_list)
 
+    def wait_for_messages(self) -> bool:
+        """Wait until there may be a message; return False if the SuperLink cannot tell."""
+        count = self._exchange.wait(paths.FLEET_WAIT, self._node, self._seen, _WAIT_SECONDS)
+        self._seen = count or 0
+        return count is not None
+
     def run(self, run_id: int) -> Run:
         """Return what the SuperLink knows of a run; raise RunNotRunningException if it ended."""
         request = GetRunRequest(node=self._node, run_id=run_id)
@@ -276,8 +290,13 @@ class Fleet:
             response: PullObjectResponse = self._retry.invoke(self._client.PullObject, request)
             return response
 
+        found = self._retry.invoke(
+            self._exchange.pull, paths.FLEET_PULL, self._node, run_id, object_ids
+        )
+        contents = {key: each.object_content for key, each in found.items()}
         pull = make_pull_object_fn_protobuf(call, self._node, run_id)
-        return pull_objects(object_ids, pull_object_fn=pull)
+        left = [each for each in object_ids if each not in contents]
+        return contents | pull_objects(left, pull, initial_backoff=FIRST_WAIT_SECONDS)
 
     def send(self, envelope: Envelope, objects: dict[str, bytes], seconds: float) -> None:
         """Push a reply and its objects; `seconds` is how long the ClientApp took."""
@@ -295,13 +314,25 @@ class Fleet:
             return response
 
         wanted = set(response.objects_to_push)
+        due = {key: objects[key] for key in envelope.object_ids if key in wanted}
+        for batch in batches(due):
+            stored = self._retry.invoke(
+                self._exchange.push,
+                paths.FLEET_PUSH,
+                self._node,
+                metadata.run_id,
+                response.session_id,
+                batch,
+            )
+            if stored is not None:
+                for key, was_stored in zip(batch, stored, strict=True):
+                    if not was_stored:
+                        raise ObjectPushError(key, metadata.run_id, response.session_id)
+                due = {key: content for key, content in due.items() if key not in batch}
         push = make_push_object_fn_protobuf(
             call, self._node, metadata.run_id, response.session_id
         )
-        push_object_contents_from_iterable(
-            ((key, objects[key]) for key in envelope.object_ids if key in wanted),
-            push_object_fn=push,
-        )
+        push_object_contents_from_iterable(due.items(), push_object_fn=push)
 
     def confirm(self, run_id: int, message_id: str) -> None:
         """Tell the SuperLink that it need not keep a message's objects any longer."""

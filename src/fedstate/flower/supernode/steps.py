@@ -25,7 +25,7 @@ from flwr.proto.task_pb2 import Task
 from flwr.supercore import log
 from flwr.supercore.constant import TaskType
 from flwr.supercore.fab import Fab
-from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPushError
 from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.supercore.run import Run, RunNotRunningException
 
@@ -100,6 +100,7 @@ class Steps:
         self._active: dict[int, _Step] = {}
         self._pool = ThreadPoolExecutor(concurrency + 1, "step")
         self.failure: BaseException | None = None
+        self.on_task: Callable[[], None] = lambda: None
         state.on_tasks_expired = self._on_tasks_expired
 
     @property
@@ -244,6 +245,7 @@ class Steps:
                 run_id=step.run_id,
                 fab_hash=run.fab_hash,
             )
+        self.on_task()
         reach("task-created")
 
     def _run(self, run_id: int) -> Run:
@@ -366,6 +368,11 @@ class Steps:
                 self._fleet.send(envelope, objects, seconds)
             except httpx.HTTPStatusError as error:
                 log(ERROR, "The reply to %s was refused. %s", step.message_id, reason_of(error))
+            except ObjectPushError as error:
+                # Its connection broke, or it took too long: what is missing is sent anew.
+                log(WARNING, "%s Sending again.", error)
+                time.sleep(_RETRY_SECONDS)
+                continue
             reach("reply-sent")
             with self._lock:
                 # The ServerApp sent the message again while the reply was under way, which may

@@ -39,6 +39,8 @@ from flwr.supernode.start_client_internal import _verify_fab
 
 from fedstate.certificates.keys import ensure_node_key
 from fedstate.errors import FederationError, SettingError
+from fedstate.flower.exchange.routes import runtime_router, serve
+from fedstate.flower.exchange.signals import Signals
 from fedstate.flower.supernode.admission import Admission
 from fedstate.flower.supernode.fleet import (
     PATIENCE_SECONDS,
@@ -170,6 +172,9 @@ def _pull_messages(fleet: Fleet, steps: Steps, pacing: Pacing) -> None:
         try:
             if fleet.receive(steps.receive):
                 pacing.hurry()
+                continue
+            if fleet.wait_for_messages():
+                continue
         except httpx.HTTPError as error:
             if is_unauthorized(error):
                 raise FederationError(reason_of(error)) from None
@@ -231,6 +236,9 @@ def _runtime_api(
     # Nobody can have a task yet: steps start after this.
     api = cast("FastAPI", server.config.app)
     api.state.runtime_handlers = DurableHandlers(steps)
+    signals = Signals(closing=lambda: server.should_exit)
+    serve(api, signals, runtime_router)
+    steps.on_task = signals.tasks.notify
     if config.isolation == ISOLATION_MODE_SUBPROCESS:
         _start_executor(config)
     try:

@@ -1,0 +1,65 @@
+"""A thread that waits for tasks at the server, and wakes the executor's loop."""
+
+import os
+import threading
+
+import httpx
+from flwr.proto.node_pb2 import Node
+from flwr.supercore.runtime import RuntimeHttpClient
+
+from fedstate.flower.exchange import paths
+from fedstate.flower.exchange.client import Exchange
+
+_WAIT_SECONDS = 10.0
+# After a failure; the loop itself looks for tasks meanwhile, and reports what is wrong.
+_RETRY_SECONDS = 1.0
+
+
+class TaskWatch:
+    """Waits for tasks for as long as the server can tell when there is one.
+
+    Parameters
+    ----------
+    client : RuntimeHttpClient
+        The executor's client.
+    """
+
+    def __init__(self, client: RuntimeHttpClient) -> None:
+        self._exchange = Exchange(client)
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._ended = threading.Event()
+        self.working = False
+        threading.Thread(target=self._watch, name="task watch", daemon=True).start()
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when there may be a task."""
+        return self._wake
+
+    def woken(self) -> bool:
+        """Return whether there may be a task since this was last asked."""
+        try:
+            return os.eventfd_read(self._wake) > 0
+        except BlockingIOError:
+            return False
+
+    def end(self) -> None:
+        """Wait no longer."""
+        self._ended.set()
+
+    def _watch(self) -> None:
+        seen = 0
+        while not self._ended.is_set():
+            try:
+                count = self._exchange.wait(
+                    paths.TASKS_WAIT, Node(), seen, _WAIT_SECONDS, paths.ACQUIRE_TASK
+                )
+            except (httpx.HTTPError, ValueError):
+                self.working, seen = False, 0
+                self._ended.wait(_RETRY_SECONDS)
+                continue
+            if count is None:
+                return  # a server of flwr's own
+            self.working = True
+            if count != seen:
+                seen = count
+                os.eventfd_write(self._wake, 1)

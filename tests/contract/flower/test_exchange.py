@@ -1,0 +1,180 @@
+"""Objects move whole between our client and every server: flwr's, and flwr's with our routes."""
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.proto.node_pb2 import Node as NodeProto
+from flwr.supercore.constant import TaskType
+from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
+from flwr.supercore.superexec.executor.types import ExecutionSpec
+from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
+from tests.stack.executor.conftest import Node, probe_fab
+
+from fedstate.flower.exchange import paths
+from fedstate.flower.exchange.client import batches
+from fedstate.flower.exchange.messages import BATCH_BYTES
+from fedstate.flower.exchange.routes import runtime_router, serve
+from fedstate.flower.exchange.signals import Signals
+from fedstate.flower.runtime import TaskClient, task_client
+
+SIZES = {
+    "small": [1, 10, 100],
+    "none": [0],
+    "many": [8] * 60,
+    "two batches": [BATCH_BYTES // 3] * 5,
+    "large ones among small": [5, BATCH_BYTES * 2, 5, BATCH_BYTES, 5],
+}
+
+
+class Requests:
+    """ASGI middleware that counts requests by path."""
+
+    def __init__(self, app: Any, paths: list[str]) -> None:
+        self.app, self.paths = app, paths
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.paths.append(scope.get("path", ""))
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(params=["flwr", "ours"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def signals() -> Signals:
+    return Signals()
+
+
+@pytest.fixture
+def asked() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def node(kind: str, signals: Signals, asked: list[str]) -> Any:
+    def prepare(app: FastAPI) -> None:
+        if kind == "ours":
+            serve(app, signals, runtime_router)
+        app.add_middleware(Requests, paths=asked)
+
+    node = Node(prepare=prepare)
+    node.add_run(1, probe_fab())
+    yield node
+    node.stop()
+
+
+def arrays(sizes: list[int]) -> ArrayRecord:
+    generator = np.random.default_rng(1)
+    return ArrayRecord(
+        {
+            str(n): Array(generator.integers(0, 256, size, dtype=np.uint8))
+            for n, size in enumerate(sizes)
+        }
+    )
+
+
+def client_of(node: Node) -> TaskClient:
+    """Claim the node's only task, as an executor does."""
+    (task,) = node.tasks("pending")
+    token = node.state.claim_task(task.task_id)
+    return task_client(
+        ExecutionSpec(
+            task_type=TaskType.CLIENT_APP,
+            runtime_api_address=node.address,
+            token=token,
+            insecure=True,
+            root_certificates_path=None,
+            runtime_dependency_install=False,
+            parent_pid=None,
+            suppress_output=False,
+            task_id=task.task_id,
+            fab_hash=None,
+        )
+    )
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_a_message_arrives_and_its_reply_returns(
+    node: Node, kind: str, asked: list[str], sizes: list[int]
+) -> None:
+    sent = RecordDict({"arrays": arrays(sizes)})
+    message_id = node.give(1, sent)
+    with client_of(node) as client:
+        message, context, _, _ = pull_task_input(client)
+        assert message.content == sent
+        assert message.metadata.message_id == message_id
+        push_message(client, Message(message.content, reply_to=message), context)
+    assert node.reply_content(message_id) == sent
+    single = asked.count("/v1/runtime/pull-object") + asked.count("/v1/runtime/push-object")
+    if kind == "ours":
+        # The large ones alone, and no request for each small one.
+        assert single <= 2 * 2 * sum(size >= BATCH_BYTES for size in sizes)
+    else:
+        assert asked.count(paths.RUNTIME_PULL) == 1
+        # flwr pushes with two threads, and both may find out.
+        assert 1 <= asked.count(paths.RUNTIME_PUSH) <= 2
+        assert single >= 2 * len(sizes)
+
+
+def test_a_push_that_is_refused_fails(node: Node) -> None:
+    message_id = node.give(1, RecordDict({"arrays": arrays([1, 2, 3])}))
+    with client_of(node) as client:
+        message, context, _, _ = pull_task_input(client)
+        reply = Message(RecordDict({"arrays": arrays([4, 5, 6])}), reply_to=message)
+        whole = client.PushMessages
+
+        def losing(request: Any) -> Any:
+            answer = whole(request)
+            node.state.delete_sessions_in_run(1)
+            return answer
+
+        client.PushMessages = losing  # type: ignore[method-assign]
+        with pytest.raises(Exception, match="Failed to push object"):
+            push_message(client, reply, context)
+    assert message_id
+
+
+def test_batches_hold_every_object_but_the_large_once() -> None:
+    sizes = [1, BATCH_BYTES - 1, BATCH_BYTES, 2, BATCH_BYTES // 2, BATCH_BYTES // 2, 3]
+    objects = {str(n): bytes(size) for n, size in enumerate(sizes)}
+    found = list(batches(objects))
+    assert [key for batch in found for key in batch] == ["0", "1", "3", "4", "5", "6"]
+    assert all(sum(map(len, batch.values())) <= BATCH_BYTES for batch in found)
+    assert all(found)
+
+
+@pytest.mark.parametrize("kind", ["ours"], indirect=True)
+def test_a_wait_ends_with_the_signal(node: Node, signals: Signals) -> None:
+    node.give(1, RecordDict())
+    with client_of(node) as client:
+        seen = client.exchange.wait(paths.TASKS_WAIT, NodeProto(), 0, 60)
+        assert seen == signals.tasks.count
+        timer = threading.Timer(0.1, signals.tasks.notify)
+        timer.start()
+        began = time.monotonic()
+        assert client.exchange.wait(paths.TASKS_WAIT, NodeProto(), seen, 20) == seen + 1
+        assert time.monotonic() - began < 15
+        timer.join()
+
+
+@pytest.mark.parametrize("kind", ["flwr"], indirect=True)
+def test_a_server_of_flwrs_own_is_asked_once(node: Node, asked: list[str]) -> None:
+    node.give(1, RecordDict())
+    with client_of(node) as client:
+        for _ in range(3):
+            assert client.exchange.wait(paths.TASKS_WAIT, NodeProto(), 0, 20) is None
+    assert asked.count(paths.TASKS_WAIT) == 1
+
+
+def test_no_route_of_flwrs_has_one_of_our_paths() -> None:
+    """When it does, an upgrade of flwr has brought what the exchange is for."""
+    ours = [value for name, value in vars(paths).items() if value and name.isupper()]
+    flwrs = {path for _, path in PROTOBUF_REQUEST_TYPES} - set(ours)
+    assert not any("objects" in path or "wait" in path for path in flwrs)
