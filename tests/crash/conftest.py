@@ -94,9 +94,9 @@ class Killable:
         run_id = submit(self.federation, APP, settings)
         return Run(run_id, rounds, self._runs, result)
 
-    def wait(self, *runs: Run) -> None:
+    def wait(self, *runs: Run, seconds: float = RUN_SECONDS) -> None:
         """Wait for runs and check that each came to what an undisturbed run comes to."""
-        statuses = wait_for_runs(self.federation, [run.run_id for run in runs], RUN_SECONDS)
+        statuses = wait_for_runs(self.federation, [run.run_id for run in runs], seconds)
         assert set(statuses.values()) == {"finished:completed"}
         for run in runs:
             assert run.outcome() == expected(run.rounds, run.seed)

@@ -16,20 +16,19 @@ from typing import Any
 from flwr.app import Context, Error, Message
 from flwr.clientapp.client_app import LoadClientAppError
 from flwr.clientapp.utils import get_load_client_app_fn
-from flwr.common.constant import ErrorCode, SubStatus
-from flwr.common.serde import context_to_proto
+from flwr.common.constant import ErrorCode
 from flwr.proto.message_pb2 import Message as MessageProto
-from flwr.proto.runtime_pb2 import PushTaskOutputRequest
 from flwr.supercore.fab import Fab
 from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.supercore.run import Run
 from flwr.supercore.superexec.dependency_installer import install_app_dependencies
 from flwr.supercore.superexec.executor.types import ExecutionSpec
-from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
+from flwr.supernode.runtime.run_clientapp import push_message
 
 from fedstate.flower.fab import install
-from fedstate.flower.runtime import failed, send_error, task_client
+from fedstate.flower.parts import Buffer, size_of
+from fedstate.flower.runtime import failed, output_of, pull_input, send_error, task_client
 
 # What protobuf can carry in one message, and the Context travels in one.
 CONTEXT_LIMIT_BYTES = 2**31 - 1
@@ -78,18 +77,22 @@ def run_clientapp(spec: ExecutionSpec, tell: Tell, why_stopped: Callable[[], str
     heartbeat.start()
     try:
         try:
-            message, context, run, fab = pull_task_input(client)
+            message, context, run, fab = pull_input(client)
             reply, output = _step(spec, message, context, run, fab)
             # The work is done: sending it takes less time than doing it again would.
             _on_stop_signals(signal.SIG_IGN)
             push_message(client, reply, context)
+            completed = True
         except (Exception, TaskStopped) as error:
             traceback.print_exc()
             if not send_error(client, _error_of(error)):
                 return 2
-            output = failed(_reason(error))
+            completed, reason = False, _reason(error)
         tell({"event": "replied"})
-        client.PushTaskOutput(output)
+        if completed:
+            client.push_output(output)
+        else:
+            client.PushTaskOutput(failed(reason))
         tell({"event": "finished"})
     except (Exception, TaskStopped):
         traceback.print_exc()
@@ -98,12 +101,12 @@ def run_clientapp(spec: ExecutionSpec, tell: Tell, why_stopped: Callable[[], str
         if heartbeat.is_running:
             heartbeat.stop()
         client.close()
-    return 0 if output.sub_status == SubStatus.COMPLETED else 1
+    return 0 if completed else 1
 
 
 def _step(
     spec: ExecutionSpec, message: Message, context: Context, run: Run, fab: Fab
-) -> tuple[Message, PushTaskOutputRequest]:
+) -> tuple[Message, list[Buffer]]:
     """Load the app, call it, and return its reply and the output that stores its Context."""
     directory = install(fab.content)
     if spec.runtime_dependency_install:
@@ -112,10 +115,8 @@ def _step(
     app = load(run.fab_id, run.fab_version, fab.hash_str)
     reply = app(message=message, context=context)
     # Before the reply is pushed: afterwards it would be too late to answer with an error.
-    output = PushTaskOutputRequest(
-        context=context_to_proto(context), sub_status=SubStatus.COMPLETED
-    )
-    size = output.ByteSize()
+    output = output_of(context)
+    size = size_of(output)
     if size > CONTEXT_LIMIT_BYTES:
         raise ContextTooLargeError(
             f"The Context takes {size} bytes, and at most {CONTEXT_LIMIT_BYTES} can be sent "

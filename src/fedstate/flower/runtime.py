@@ -4,38 +4,59 @@ flwr builds such a client inside `run_clientapp`, where nothing else can use it;
 needs one to speak for a task whose process has died.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.common.constant import SubStatus
-from flwr.common.serde import message_from_proto
+from flwr.common.serde import context_to_proto, message_from_proto
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.runtime_pb2 import (
     PullAppMessagesRequest,
     PullAppMessagesResponse,
+    PullTaskInputRequest,
+    PullTaskInputResponse,
     PushTaskOutputRequest,
 )
+from flwr.supercore.fab import Fab
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
 )
+from flwr.supercore.protobuf.client import ProtobufRequestContext
+from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.supercore.retry import RetryInvoker
+from flwr.supercore.run import Run
 from flwr.supercore.runtime.tracing import RuntimeTracingInterceptor
 from flwr.supercore.superexec.executor.types import ExecutionSpec
-from flwr.supernode.runtime.run_clientapp import push_message
+from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 
 from fedstate.flower.exchange.client import BatchingRuntimeClient
+from fedstate.flower.packed import PackedContext
+from fedstate.flower.parts import (
+    TASK_INPUT,
+    TASK_OUTPUT,
+    Buffer,
+    Parts,
+    in_chunks,
+    put_in,
+    size_of,
+    take_out,
+)
 
 # flwr waits 30 s for any answer; a Context of 1 GB takes longer to be made durable.
 _PATIENCE_SECONDS = 600.0
 
 
 class TaskClient(BatchingRuntimeClient):
-    """A client that remembers which message its task has taken."""
+    """A client that remembers which message its task has taken.
+
+    A Context goes both ways without the copies that protobuf would make of its arrays.
+    """
 
     pulled: MessageProto | None = None
+    taken = Parts()
     on_pulled: Callable[[MessageProto], None] | None = None
 
     def __init__(self, base_url: str, **options: Any) -> None:
@@ -51,6 +72,76 @@ class TaskClient(BatchingRuntimeClient):
             if self.on_pulled is not None:
                 self.on_pulled(self.pulled)
         return response
+
+    def PullTaskInput(self, request: PullTaskInputRequest) -> PullTaskInputResponse:  # noqa: N802
+        """Take what the task works on; the Context's larger arrays are left in `taken`."""
+        pieces = [request.SerializeToString()]
+        body = self._exchange("pull-task-input", "PullTaskInput", request, pieces)
+        bare, self.taken = take_out(memoryview(body), TASK_INPUT)
+        response: PullTaskInputResponse = PullTaskInputResponse.FromString(bare)
+        return response
+
+    def push_output(self, pieces: Sequence[Buffer]) -> None:
+        """Push the output that `output_of` made."""
+        self._exchange("push-task-output", "PushTaskOutput", PushTaskOutputRequest(), pieces)
+
+    def _exchange(
+        self, route: str, method: str, message: Any, pieces: Sequence[Buffer]
+    ) -> bytearray:
+        headers = {
+            "content-type": PROTOBUF_MEDIA_TYPE,
+            "accept": PROTOBUF_MEDIA_TYPE,
+            "accept-encoding": "identity",
+            "content-length": str(size_of(pieces)),
+        }
+        url = f"{self._base_url}/v1/runtime/{route}"
+
+        def send() -> bytearray:
+            request = self._client.build_request(
+                "POST", url, content=_Content(pieces), headers=headers
+            )
+            context = ProtobufRequestContext(f"/flwr.proto.Runtime/{method}", message, request)
+            response = self._send(context, stream=True)
+            try:
+                response.raise_for_status()
+                body = bytearray()
+                for chunk in response.iter_bytes():
+                    body += chunk
+                return body
+            finally:
+                response.close()
+
+        if self._retry_invoker is None:
+            return send()
+        body: bytearray = self._retry_invoker.invoke(send)
+        return body
+
+
+class _Content:
+    """The body of a request, which can be sent again."""
+
+    def __init__(self, pieces: Sequence[Buffer]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return in_chunks(self._pieces)
+
+
+def pull_input(client: TaskClient) -> tuple[Message, Context, Run, Fab]:
+    """Take a task's message, Context, run and FAB."""
+    message, context, run, fab = pull_task_input(client)
+    context = PackedContext(context, client.taken).unpack()
+    client.taken = Parts()
+    return message, context, run, fab
+
+
+def output_of(context: Context) -> list[Buffer]:
+    """Return the output of a task that left this Context, in pieces."""
+    packed = PackedContext.pack(context)
+    output = PushTaskOutputRequest(
+        context=context_to_proto(packed.context), sub_status=SubStatus.COMPLETED
+    )
+    return put_in(output.SerializeToString(), TASK_OUTPUT, packed.taken)
 
 
 def task_client(spec: ExecutionSpec, retry: RetryInvoker | None = None) -> TaskClient:

@@ -9,6 +9,7 @@ from pathlib import Path
 from fedstate.store.errors import StoreDamagedError, StoreError, StoreFullError
 
 DATABASE = "node.db"
+LOG_BYTES = 64 * 1024 * 1024
 
 # Values are megabytes: with the largest page a commit of 100 MB takes half the time that it takes
 # with the default of 4096 bytes, and a small commit is not slower.
@@ -21,7 +22,7 @@ _SETTINGS = (
     # A checkpoint copies the log into the database; `StoreFile.maintain` does it between
     # steps, so that no step waits for it.
     "wal_autocheckpoint = 0",
-    "journal_size_limit = 67108864",
+    f"journal_size_limit = {LOG_BYTES}",
 )
 
 # SQLITE_ERROR is a table or column that is not there: our statements fit the schema.

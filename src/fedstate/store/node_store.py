@@ -114,6 +114,12 @@ class NodeStore(StoreFile):
             row = self._rows.one("context", str(series_id))
             return self._values.get(_number(row["value_id"])) if row else None
 
+    def context_header(self, series_id: int) -> bytes | None:
+        """Return the committed Context of a run series without its arrays, or None."""
+        with self._reading():
+            row = self._rows.one("context", str(series_id))
+            return self._values.header(_number(row["value_id"])) if row else None
+
     def set_context(self, series_id: int, run_id: int, context: Value) -> None:
         """Store a Context outside of any step."""
         with self._transaction(commits_state=True) as generation:

@@ -11,7 +11,14 @@ from pathlib import Path
 from fedstate.failpoints import reach
 from fedstate.store.check import findings
 from fedstate.store.cipher import new_wrapped_key, open_cipher, rewrap
-from fedstate.store.database import DATABASE, connect, damaged, sync_directory, translated
+from fedstate.store.database import (
+    DATABASE,
+    LOG_BYTES,
+    connect,
+    damaged,
+    sync_directory,
+    translated,
+)
 from fedstate.store.errors import StoreError, StoreForeignError, StoreKeyError
 from fedstate.store.guard import MARK, Guard
 from fedstate.store.rows import Row, SealedRows
@@ -207,11 +214,21 @@ class StoreFile:
                 if not self._values.collect():
                     break
         with translated(self.path):
-            checkpointer = sqlite3.connect(self.path, isolation_level=None)
+            # Of its own, and without patience: a reader, such as a backup, is not waited for.
+            checkpointer = sqlite3.connect(self.path, isolation_level=None, timeout=0)
             try:
                 checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                if self._log_size() > LOG_BYTES:
+                    # Whatever was written meanwhile keeps SQLite from using the log again from
+                    # its beginning: it would grow by every large commit.
+                    with self._lock:
+                        checkpointer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
                 checkpointer.close()
+
+    def _log_size(self) -> int:
+        log = self.path.with_name(f"{self.path.name}-wal")
+        return log.stat().st_size if log.exists() else 0
 
     def compact(self) -> None:
         """Give the space of removed values back to the file system."""

@@ -98,10 +98,16 @@ class ValueTable:
             It is missing or not what was stored.
         """
         header, count = self._checked_header(value_id)
-        parts: list[list[bytes]] = [[] for _ in range(count)]
+        parts: list[bytes | bytearray] = [b""] * count
         for part, _, data in self._read_chunks(value_id):
-            parts[part].append(data)
-        return Value(header, [p[0] if len(p) == 1 else b"".join(p) for p in parts])
+            if not parts[part]:
+                parts[part] = data
+                continue
+            # Grows in place: chunks that are joined at the end are in memory twice.
+            if isinstance(parts[part], bytes):
+                parts[part] = bytearray(parts[part])
+            parts[part] += data
+        return Value(header, [p if isinstance(p, bytes) else memoryview(p) for p in parts])
 
     def header(self, value_id: int) -> bytes:
         """Load only the header of a value, checked; raise DamagedValueError."""

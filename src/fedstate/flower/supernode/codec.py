@@ -8,12 +8,11 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from flwr.app import Array, ArrayRecord, Context, Error, Message, RecordDict
+from flwr.app import Error, Message
 
 # Flower's wire format: flwr.app has no public way to turn a Context or a Message into bytes.
 from flwr.common.serde import (
     context_from_proto,
-    context_to_proto,
     message_from_proto,
     message_to_proto,
 )
@@ -28,10 +27,9 @@ from flwr.supercore.inflatable.inflatable_object import (
     no_object_id_recompute,
 )
 
+from fedstate.flower.packed import PackedContext
+from fedstate.flower.parts import PART_BYTES, Parts
 from fedstate.store.values import Value
-
-# Below this size an array costs more as a row of its own than inside the header.
-_PART_BYTES = 4096
 
 
 def pack(pieces: Iterable[bytes]) -> bytes:
@@ -48,49 +46,16 @@ def unpack(packed: bytes) -> Iterator[bytes]:
         start += 4 + length
 
 
-def encode_context(context: Context) -> Value:
-    """Return a Context as a value; its arrays are not copied."""
-    parts: list[bytes] = []
-    state = RecordDict()
-    for name, record in context.state.items():
-        if not isinstance(record, ArrayRecord):
-            state[name] = record
-            continue
-        arrays = {}
-        for key, array in record.items():
-            large = len(array.data) >= _PART_BYTES
-            data = b"" if large else array.data
-            arrays[key] = Array(array.dtype, array.shape, array.stype, data)
-            if large:
-                parts.append(array.data)
-        state[name] = ArrayRecord(arrays)
-    bare = Context(
-        context.run_id,
-        context.node_id,
-        context.node_config,
-        state,
-        context.run_config,
-        context.series_id,
-    )
-    large_ones = bytes(len(array.data) >= _PART_BYTES for array in _arrays(context))
-    return Value(pack([context_to_proto(bare).SerializeToString(), large_ones]), parts)
+def encode_context(context: PackedContext) -> Value:
+    """Return a Context as a value."""
+    return Value(pack([context.to_bytes(), context.taken.large]), context.taken.parts)
 
 
-def decode_context(value: Value) -> Context:
+def decode_context(value: Value) -> PackedContext:
     """Return the Context that `encode_context` was given."""
-    proto, large_ones = unpack(value.header)
+    proto, large = unpack(value.header)
     context = context_from_proto(ContextProto.FromString(proto))
-    parts = iter(value.parts)
-    for array, large in zip(_arrays(context), large_ones, strict=True):
-        if large:
-            array.data = bytes(next(parts))
-    return context
-
-
-def _arrays(context: Context) -> Iterator[Array]:
-    for record in context.state.values():
-        if isinstance(record, ArrayRecord):
-            yield from record.values()
+    return PackedContext(context, Parts(large, value.parts))
 
 
 @dataclass(frozen=True)
@@ -125,7 +90,7 @@ def encode_reply(envelope: Envelope, objects: Mapping[str, bytes]) -> Value:
     parts: list[memoryview] = []
     for object_id in envelope.object_ids:
         content = objects[object_id]
-        if len(content) < _PART_BYTES:
+        if len(content) < PART_BYTES:
             pieces.append(b"i" + content)
             continue
         # Without its head a chunk of an array is the same bytes as in a Context.

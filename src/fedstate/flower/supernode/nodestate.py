@@ -21,6 +21,7 @@ from flwr.supercore.object_store import ObjectStore
 from flwr.supercore.run import Run
 from flwr.supernode.nodestate import InMemoryNodeState, NodeState, NodeStateFactory
 
+from fedstate.flower.packed import PackedContext
 from fedstate.flower.supernode.codec import decode_context, encode_context
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
@@ -48,7 +49,7 @@ class DurableNodeState(InMemoryNodeState):
         self.store = store
         self.on_tasks_expired: Callable[[list[Task]], None] = lambda _: None
         self._cache_bytes = cache_bytes
-        self._cache: OrderedDict[int, tuple[Context, int]] = OrderedDict()
+        self._cache: OrderedDict[int, tuple[PackedContext, int]] = OrderedDict()
         self._cache_lock = RLock()
 
     def add_run(self, run: Run, fab: Fab, context: Context) -> None:
@@ -57,7 +58,7 @@ class DurableNodeState(InMemoryNodeState):
             StoredRun(run.run_id, run.series_id, run.fab_hash, None),
             Value(run_to_proto(run).SerializeToString()),
             Value(b"", [fab_to_proto(fab).SerializeToString()]),
-            encode_context(context),
+            encode_context(PackedContext.pack(context)),
         )
 
     def get_run(self, run_id: int) -> Run | None:
@@ -78,6 +79,11 @@ class DurableNodeState(InMemoryNodeState):
 
     def get_run_series_context(self, series_id: int) -> Context | None:
         """Return the committed Context of a run series, or None."""
+        packed = self.packed_context(series_id)
+        return None if packed is None else packed.unpack()
+
+    def packed_context(self, series_id: int) -> PackedContext | None:
+        """Return the committed Context of a run series without copying its arrays, or None."""
         with self._cache_lock:
             if cached := self._cache.get(series_id):
                 self._cache.move_to_end(series_id)
@@ -88,15 +94,24 @@ class DurableNodeState(InMemoryNodeState):
             self._keep(series_id, context, value.size)
             return context
 
+    def bare_context(self, series_id: int) -> Context | None:
+        """Return the committed Context of a run series without its larger arrays, or None."""
+        with self._cache_lock:
+            if cached := self._cache.get(series_id):
+                return cached[0].context
+        header = self.store.context_header(series_id)
+        return None if header is None else decode_context(Value(header)).context
+
     def set_run_series_context(self, series_id: int, context: Context) -> None:
         """Store a Context durably; a ClientApp's is stored with its reply by `commit_step`."""
-        value = encode_context(context)
+        packed = PackedContext.pack(context)
+        value = encode_context(packed)
         with self._cache_lock:
             self.store.set_context(series_id, context.run_id, value)
-            self._keep(series_id, context, value.size)
+            self._keep(series_id, packed, value.size)
 
     def commit_step(
-        self, message_id: str, series_id: int, context: Context, reply: Value
+        self, message_id: str, series_id: int, context: PackedContext, reply: Value
     ) -> None:
         """Store the Context that a step left and its reply, both or neither."""
         value = encode_context(context)
@@ -104,9 +119,11 @@ class DurableNodeState(InMemoryNodeState):
             self.store.commit(message_id, series_id, value, reply)
             self._keep(series_id, context, value.size)
 
-    def _keep(self, series_id: int, context: Context, size: int) -> None:
+    def _keep(self, series_id: int, context: PackedContext, size: int) -> None:
+        self._cache.pop(series_id, None)
+        if size > self._cache_bytes:
+            return
         self._cache[series_id] = (context, size)
-        self._cache.move_to_end(series_id)
         while sum(size for _, size in self._cache.values()) > self._cache_bytes:
             self._cache.popitem(last=False)
 

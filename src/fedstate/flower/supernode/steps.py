@@ -30,6 +30,7 @@ from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.supercore.run import Run, RunNotRunningException
 
 from fedstate.failpoints import reach
+from fedstate.flower.packed import PackedContext
 from fedstate.flower.supernode.admission import Admission
 from fedstate.flower.supernode.codec import Envelope, decode_reply, encode_reply, error_reply
 from fedstate.flower.supernode.fleet import Fleet, reason_of
@@ -270,7 +271,7 @@ class Steps:
         with self._lock:
             return next((s for s in self._active.values() if s.task_id == task_id), None)
 
-    def complete(self, step: _Step, left: Context) -> None:
+    def complete(self, step: _Step, left: PackedContext) -> None:
         """Commit what a step made and send its reply; a step without a reply has failed.
 
         Of the Context that the ClientApp has left, only its state is taken: an app has no say
@@ -288,13 +289,16 @@ class Steps:
                 self._fail(step, reply.error)
                 return
             try:
+                left.check()
                 envelope, objects = self._pushed(reply)
                 reach("commit-started")
-                context = self._context(step.series_id, left.state)
+                context = PackedContext(
+                    self._context(step.series_id, left.context.state), left.taken
+                )
                 self._state.commit_step(
                     step.message_id, step.series_id, context, encode_reply(envelope, objects)
                 )
-            except (StoreFullError, LookupError, NoObjectInStoreError) as error:
+            except (StoreFullError, LookupError, ValueError, NoObjectInStoreError) as error:
                 log(ERROR, "%s", error)
                 self._fail(step, Error(ErrorCode.UNKNOWN, str(error)))
                 return
@@ -304,7 +308,7 @@ class Steps:
             self._pool.submit(self._guarded, self._send_committed, step, envelope, objects)
 
     def _context(self, series_id: int, state: RecordDict) -> Context:
-        committed = self._state.get_run_series_context(series_id)
+        committed = self._state.bare_context(series_id)
         if committed is None:
             raise LookupError(f"The node store has no Context of run series {series_id}.")
         context = copy.copy(committed)

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from logging import INFO, WARNING
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,7 +20,6 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.common.constant import ISOLATION_MODE_SUBPROCESS
 from flwr.supercore import log
 from flwr.supercore.address import parse_address, resolve_bind_address
-from flwr.supercore.constant import HTTP_SERVER_SHUTDOWN_TIMEOUT
 from flwr.supercore.exit import register_signal_handlers
 from flwr.supercore.fab import Fab
 from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
@@ -30,18 +28,14 @@ from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.telemetry import EventType
 from flwr.supercore.tls import get_client_tls_args
-from flwr.supernode.cli.flower_supernode import (
-    SuperNodeLifespanConfig,
-    _start_supernode_http_api,
-)
+from flwr.supernode.cli.flower_supernode import SuperNodeLifespanConfig
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from flwr.supernode.start_client_internal import _verify_fab
 
 from fedstate.certificates.keys import ensure_node_key
 from fedstate.errors import FederationError, SettingError
-from fedstate.flower.exchange.routes import runtime_router, serve
-from fedstate.flower.exchange.signals import Signals
 from fedstate.flower.supernode.admission import Admission
+from fedstate.flower.supernode.api import runtime_api
 from fedstate.flower.supernode.fleet import (
     PATIENCE_SECONDS,
     Fleet,
@@ -50,17 +44,13 @@ from fedstate.flower.supernode.fleet import (
     is_unauthorized,
     reason_of,
 )
-from fedstate.flower.supernode.handlers import DurableHandlers
 from fedstate.flower.supernode.maintenance import Maintenance
-from fedstate.flower.supernode.nodestate import DurableNodeState, DurableNodeStateFactory
+from fedstate.flower.supernode.nodestate import DurableNodeState
 from fedstate.flower.supernode.pacing import Pacing
 from fedstate.flower.supernode.session import SessionFile
 from fedstate.flower.supernode.steps import Steps
 from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
 
 KeyPair = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
 
@@ -135,7 +125,9 @@ def run_supernode(config: SuperNodeLifespanConfig, settings: DurableSettings) ->
             on_change=pacing.hurry,
         )
         stack.callback(_leave, fleet, steps)
-        stack.enter_context(_runtime_api(config, state, steps))
+        stack.enter_context(runtime_api(config, state, steps))
+        if config.isolation == ISOLATION_MODE_SUBPROCESS:
+            _start_executor(config)
         fleet.join()
         state.set_node_id(fleet.node_id)
         log(INFO, "SuperNode ID: %s", fleet.node_id)
@@ -225,28 +217,6 @@ def _fleet(config: SuperNodeLifespanConfig, state: Path, keys: KeyPair) -> Fleet
         register=config.authentication_keys is None,
         patience=Patience(config.max_retries, config.max_wait_time),
     )
-
-
-@contextmanager
-def _runtime_api(
-    config: SuperNodeLifespanConfig, state: DurableNodeState, steps: Steps
-) -> Iterator[None]:
-    """Serve the Runtime API, and start an executor if the isolation wants one of ours."""
-    server, thread = _start_supernode_http_api(config, DurableNodeStateFactory(state))
-    # Nobody can have a task yet: steps start after this.
-    api = cast("FastAPI", server.config.app)
-    api.state.runtime_handlers = DurableHandlers(steps)
-    signals = Signals(closing=lambda: server.should_exit)
-    serve(api, signals, runtime_router)
-    steps.on_task = signals.tasks.notify
-    if config.isolation == ISOLATION_MODE_SUBPROCESS:
-        _start_executor(config)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(timeout=HTTP_SERVER_SHUTDOWN_TIMEOUT)
-        server.force_exit = True
 
 
 def _start_executor(config: SuperNodeLifespanConfig) -> None:

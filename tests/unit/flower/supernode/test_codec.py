@@ -6,6 +6,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Metadata, MetricRecord,
 from flwr.app.message import make_message
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 
+from fedstate.flower.packed import PackedContext
 from fedstate.flower.supernode.codec import (
     Envelope,
     decode_context,
@@ -32,9 +33,9 @@ def test_a_context_comes_back_as_it_was() -> None:
             "config": ConfigRecord({"name": "x", "raw": b"\0\1" * 5000, "flags": [True]}),
         }
     )
-    value = encode_context(context(state))
+    value = encode_context(PackedContext.pack(context(state)))
     assert len(value.parts) == 2
-    again = decode_context(value)
+    again = decode_context(value).unpack()
     assert again == context(state)
     assert again.state.object_id == state.object_id
 
@@ -42,7 +43,7 @@ def test_a_context_comes_back_as_it_was() -> None:
 def test_encoding_does_not_change_the_context() -> None:
     state = RecordDict({"weights": ArrayRecord([LARGE])})
     before = context(state)
-    encode_context(before)
+    encode_context(PackedContext.pack(before))
     np.testing.assert_array_equal(before.state["weights"].to_numpy_ndarrays()[0], LARGE)  # type: ignore[union-attr]
 
 
@@ -65,7 +66,7 @@ def test_a_reply_comes_back_as_it_was() -> None:
 
 def test_the_same_weights_in_state_and_reply_are_the_same_parts() -> None:
     state = context(RecordDict({"weights": ArrayRecord([LARGE])}))
-    (part,) = encode_context(state).parts
+    (part,) = encode_context(PackedContext.pack(state)).parts
     assert bytes(part) in [bytes(each) for each in encode_reply(*reply()).parts]
 
 

@@ -1,0 +1,99 @@
+"""A Context whose larger arrays are beside it, so that it is sent and stored without copies."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flwr.app import Array, ArrayRecord, Context, RecordDict
+
+# flwr.app has no public way to turn a Context into bytes.
+from flwr.common.serde import context_to_proto
+
+from fedstate.flower.parts import PART_BYTES, Buffer, Parts
+
+
+@dataclass(frozen=True)
+class PackedContext:
+    """A Context whose larger arrays are beside it.
+
+    Attributes
+    ----------
+    context : Context
+        The Context; the data of its larger arrays is empty.
+    taken : Parts
+        Their bytes.
+    """
+
+    context: Context
+    taken: Parts
+
+    @staticmethod
+    def pack(context: Context) -> "PackedContext":
+        """Return a Context as a packed one; neither is its data copied nor is it changed."""
+        large, parts = bytearray(), list[Buffer]()
+        state = RecordDict()
+        for name, record in context.state.items():
+            if not isinstance(record, ArrayRecord):
+                state[name] = record
+                continue
+            arrays = {}
+            for key, array in record.items():
+                taken = len(array.data) >= PART_BYTES
+                large.append(taken)
+                if taken:
+                    parts.append(array.data)
+                data = b"" if taken else array.data
+                arrays[key] = Array(array.dtype, array.shape, array.stype, data)
+            state[name] = ArrayRecord(arrays)
+        bare = Context(
+            context.run_id,
+            context.node_id,
+            context.node_config,
+            state,
+            context.run_config,
+            context.series_id,
+        )
+        return PackedContext(bare, Parts(bytes(large), parts))
+
+    def check(self) -> None:
+        """Raise ValueError if the arrays of the Context and the parts do not fit together."""
+        count = sum(1 for _ in _arrays(self.context))
+        if count != len(self.taken.large) or sum(self.taken.large) != len(self.taken.parts):
+            raise ValueError(f"the Context has {count} arrays, not {len(self.taken.large)}")
+
+    def unpack(self) -> Context:
+        """Return a Context as a ClientApp knows it."""
+        packed = self.context
+        state = RecordDict()
+        large, parts = iter(self.taken.large), iter(self.taken.parts)
+        for name, record in packed.state.items():
+            if isinstance(record, ArrayRecord):
+                record = ArrayRecord(
+                    {
+                        key: Array(
+                            array.dtype,
+                            array.shape,
+                            array.stype,
+                            bytes(next(parts)) if next(large) else array.data,
+                        )
+                        for key, array in record.items()
+                    }
+                )
+            state[name] = record
+        return Context(
+            packed.run_id,
+            packed.node_id,
+            packed.node_config,
+            state,
+            packed.run_config,
+            packed.series_id,
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return the Context without its larger arrays as bytes."""
+        return bytes(context_to_proto(self.context).SerializeToString())
+
+
+def _arrays(context: Context) -> Iterator[Array]:
+    for record in context.state.values():
+        if isinstance(record, ArrayRecord):
+            yield from record.values()

@@ -1,0 +1,204 @@
+"""Large arrays outside of the messages that carry them.
+
+Python's protobuf copies a message at every level at which it is put together or read, and holds
+the interpreter's lock meanwhile: for a Context of 1 GB these are seven copies, and seconds in
+which no heartbeat leaves the process. Here the bytes of each larger array are taken out of a
+message, or put into one, in its wire format and without a copy, and protobuf sees the small rest.
+Whoever is at the other end sees an ordinary message.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# Flower's messages, for the numbers of their fields.
+from flwr.proto.message_pb2 import Context as ContextProto
+from flwr.proto.recorddict_pb2 import Array as ArrayProto
+from flwr.proto.recorddict_pb2 import ArrayRecord as ArrayRecordProto
+from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
+from flwr.proto.runtime_pb2 import PullTaskInputResponse, PushTaskOutputRequest
+
+Buffer = bytes | memoryview
+
+# Below this size an array costs more as a part of its own than inside the message.
+PART_BYTES = 4096
+_SENT_AT_ONCE = 1024 * 1024
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+def _number(message: Any, field: str) -> int:
+    return int(message.DESCRIPTOR.fields_by_name[field].number)
+
+
+# The numbers of the fields that lead from a message to each of its arrays.
+CONTEXT = (
+    _number(ContextProto, "state"),
+    _number(RecordDictProto, "items"),
+    _number(RecordDictProto.Item, "array_record"),
+    _number(ArrayRecordProto, "items"),
+    _number(ArrayRecordProto.Item, "value"),
+)
+TASK_INPUT = (_number(PullTaskInputResponse, "context"), *CONTEXT)
+TASK_OUTPUT = (_number(PushTaskOutputRequest, "context"), *CONTEXT)
+_DATA = _number(ArrayProto, "data")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What was taken out of a message.
+
+    Attributes
+    ----------
+    large : bytes
+        For each array of the message, in order: 1 if its bytes are in `parts`, else 0.
+    parts : sequence of bytes or memoryview
+        The bytes of the larger arrays, in order.
+    """
+
+    large: bytes = b""
+    parts: Sequence[Buffer] = ()
+
+
+def take_out(message: Buffer, path: Sequence[int]) -> tuple[bytes, Parts]:
+    """Return a message without its larger arrays, and these as views of `message`.
+
+    Parameters
+    ----------
+    message : bytes or memoryview
+        A message in protobuf's wire format.
+    path : sequence of int
+        The numbers of the fields that lead to each array.
+
+    Raises
+    ------
+    ValueError
+        The bytes are not such a message.
+    """
+    large, parts = bytearray(), list[Buffer]()
+    try:
+        bare = _take_out(memoryview(message), tuple(path), large, parts)
+    except IndexError:
+        raise ValueError("the message ends too early") from None
+    return bare, Parts(bytes(large), parts)
+
+
+def _take_out(
+    view: memoryview, path: tuple[int, ...], large: bytearray, parts: list[Buffer]
+) -> bytes:
+    wanted = path[0] if path else _DATA
+    pieces: list[Buffer] = []
+    taken = False
+    for number, whole, content in _fields(view):
+        if number != wanted or content is None:
+            pieces.append(whole)
+        elif path:
+            inner = _take_out(content, path[1:], large, parts)
+            pieces += [_key(number), _varint(len(inner)), inner]
+        elif taken:
+            raise ValueError("an array has two contents")
+        elif content.nbytes >= PART_BYTES:
+            parts.append(content)
+            taken = True
+        else:
+            pieces.append(whole)
+    if not path:
+        large.append(taken)
+    return b"".join(pieces)
+
+
+def put_in(bare: Buffer, path: Sequence[int], taken: Parts) -> list[Buffer]:
+    """Return the pieces of the message that `take_out` was given."""
+    pieces, _ = _put_in(memoryview(bare), tuple(path), iter(taken.large), iter(taken.parts))
+    return pieces
+
+
+def _put_in(
+    view: memoryview, path: tuple[int, ...], large: Iterator[int], parts: Iterator[Buffer]
+) -> tuple[list[Buffer], int]:
+    if not path:
+        if not next(large):
+            return [view], view.nbytes
+        part = memoryview(next(parts))
+        head = _key(_DATA) + _varint(part.nbytes)
+        return [view, head, part], view.nbytes + len(head) + part.nbytes
+    pieces: list[Buffer] = []
+    size = 0
+    for number, whole, content in _fields(view):
+        if number != path[0] or content is None:
+            pieces.append(whole)
+            size += whole.nbytes
+            continue
+        inner, inner_size = _put_in(content, path[1:], large, parts)
+        head = _key(number) + _varint(inner_size)
+        pieces += [head, *inner]
+        size += len(head) + inner_size
+    return pieces, size
+
+
+def size_of(pieces: Iterable[Buffer]) -> int:
+    """Return the number of bytes in all pieces."""
+    return sum(memoryview(piece).nbytes for piece in pieces)
+
+
+def in_chunks(pieces: Iterable[Buffer], size: int = _SENT_AT_ONCE) -> Iterator[bytes]:
+    """Yield the same bytes in chunks of `size`, so that little of them is copied at once."""
+    chunk = bytearray()
+    for piece in pieces:
+        view = memoryview(piece)
+        while view.nbytes:
+            room = size - len(chunk)
+            chunk += view[:room]
+            view = view[room:]
+            if len(chunk) == size:
+                yield bytes(chunk)
+                chunk.clear()
+    if chunk:
+        yield bytes(chunk)
+
+
+def _fields(view: memoryview) -> Iterator[tuple[int, memoryview, memoryview | None]]:
+    """Yield each field's number, all of it, and its content if it has a length."""
+    at = 0
+    while at < view.nbytes:
+        start = at
+        key, at = _read_varint(view, at)
+        number, kind = key >> 3, key & 7
+        content = None
+        if kind == _VARINT:
+            _, at = _read_varint(view, at)
+        elif kind == _BYTES:
+            length, at = _read_varint(view, at)
+            content = view[at : at + length]
+            at += length
+        elif kind in (_FIXED32, _FIXED64):
+            at += 4 if kind == _FIXED32 else 8
+        else:
+            raise ValueError(f"the message has a field of the unknown kind {kind}")
+        if at > view.nbytes:
+            raise ValueError("the message ends too early")
+        yield number, view[start:at], content
+
+
+def _read_varint(view: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = view[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, at
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _key(number: int) -> bytes:
+    return _varint(number << 3 | _BYTES)

@@ -1,0 +1,147 @@
+"""Arrays are taken out of Flower's own messages, and put into them, to the byte."""
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, MetricRecord, RecordDict
+from flwr.common.serde import context_from_proto, context_to_proto
+from flwr.proto.message_pb2 import Context as ContextProto
+from flwr.proto.runtime_pb2 import PullTaskInputResponse, PushTaskOutputRequest
+
+from fedstate.flower.packed import PackedContext
+from fedstate.flower.parts import (
+    CONTEXT,
+    TASK_INPUT,
+    TASK_OUTPUT,
+    Parts,
+    in_chunks,
+    put_in,
+    size_of,
+    take_out,
+)
+
+LARGE = np.random.default_rng(0).standard_normal(1000)
+
+
+def context() -> Context:
+    state = RecordDict(
+        {
+            "weights": ArrayRecord([LARGE, np.zeros(0), np.arange(3), LARGE * 2]),
+            "none": ArrayRecord([]),
+            "history": MetricRecord({"loss": [0.5, 0.25], "step": -3}),
+            "config": ConfigRecord({"name": "x", "raw": b"\0\1" * 5000, "flags": [True]}),
+            "more": ArrayRecord({"empty": Array("f", (0,), "own", b""), "last": Array(LARGE)}),
+        }
+    )
+    return Context(2**64 - 1, 2**63, {"partition-id": 0}, state, {"rate": 0.5, "x": ""}, 7)
+
+
+def joined(pieces: list[bytes | memoryview]) -> bytes:
+    return b"".join(pieces)
+
+
+def test_what_was_taken_out_is_put_in_again_to_the_byte() -> None:
+    for path, whole in (
+        (CONTEXT, context_to_proto(context())),
+        (TASK_OUTPUT, PushTaskOutputRequest(context=context_to_proto(context()), details="d")),
+        (
+            TASK_INPUT,
+            PullTaskInputResponse(context=context_to_proto(context()), task_id=2**64 - 1),
+        ),
+    ):
+        message = whole.SerializeToString()
+        bare, taken = take_out(message, path)
+        assert len(bare) < 12_000
+        assert list(taken.large) == [1, 0, 0, 1, 0, 1]
+        assert [bytes(part)[-8:] for part in taken.parts] == [
+            (array[-1]).tobytes() for array in (LARGE, LARGE * 2, LARGE)
+        ]
+        pieces = put_in(bare, path, taken)
+        assert joined(pieces) == message
+        assert size_of(pieces) == len(message)
+
+
+def test_what_remains_is_the_message_that_protobuf_would_make() -> None:
+    packed = PackedContext.pack(context())
+    bare, taken = take_out(context_to_proto(context()).SerializeToString(), CONTEXT)
+    assert bare == packed.to_bytes()
+    assert taken.large == packed.taken.large
+    assert [bytes(part) for part in taken.parts] == list(packed.taken.parts)
+    assert context_from_proto(ContextProto.FromString(bare)) == packed.context
+    assert packed.unpack() == context()
+
+
+def test_packing_does_not_change_the_context() -> None:
+    before = context()
+    PackedContext.pack(before)
+    assert before == context()
+
+
+def test_a_context_without_arrays_or_state() -> None:
+    for message in (
+        b"",
+        context_to_proto(Context(1, 2, {}, RecordDict(), {})).SerializeToString(),
+    ):
+        bare, taken = take_out(message, CONTEXT)
+        assert (bare, taken) == (message, Parts(b"", []))
+        assert joined(put_in(bare, CONTEXT, taken)) == message
+
+
+def test_fields_of_every_kind_are_left_alone() -> None:
+    # A varint, 8 bytes, 4 bytes and a string, numbered 100 to 103: from a Flower to come.
+    unknown = b"\xa0\x06\x96\x01" + b"\xa9\x06" + b"8" * 8 + b"\xb5\x06" + b"4" * 4
+    unknown += b"\xba\x06\x03abc"
+    message = context_to_proto(context()).SerializeToString() + unknown
+    bare, taken = take_out(message, CONTEXT)
+    assert bare.endswith(unknown)
+    assert joined(put_in(bare, CONTEXT, taken)) == message
+
+
+def test_a_broken_message_is_refused_or_taken_as_it_is() -> None:
+    whole = context_to_proto(context()).SerializeToString()
+    generator = np.random.default_rng(1)
+    for _ in range(2000):
+        message = bytearray(whole[: generator.integers(1, len(whole))])
+        for _ in range(generator.integers(3)):
+            message[generator.integers(min(200, len(message)))] = generator.integers(256)
+        try:
+            bare, taken = take_out(message, CONTEXT)
+        except ValueError:
+            continue
+        # Lengths may be written with more bytes than they need: protobuf's reading decides.
+        again = joined(put_in(bare, CONTEXT, taken))
+        assert len(again) <= len(message)
+
+
+def test_an_array_with_two_contents_is_refused() -> None:
+    proto = context_to_proto(context())
+    array = proto.state.items[0].array_record.items[0].value.SerializeToString()
+    twice = array + array
+    item = b"\x12" + _length(twice) + twice
+    record = b"\x0a" + _length(item) + item
+    entry = b"\x12" + _length(record) + record
+    state = b"\x0a" + _length(entry) + entry
+    with pytest.raises(ValueError, match="two contents"):
+        take_out(b"\x22" + _length(state) + state, CONTEXT)
+
+
+def _length(content: bytes) -> bytes:
+    return bytes(
+        [len(content) & 0x7F | 0x80, len(content) >> 7 & 0x7F | 0x80, len(content) >> 14]
+    )
+
+
+def test_parts_that_do_not_fit_are_noticed() -> None:
+    packed = PackedContext.pack(context())
+    packed.check()
+    for taken in (
+        Parts(),
+        Parts(packed.taken.large[1:], packed.taken.parts),
+        Parts(b"\0" * 6, [b""]),
+    ):
+        with pytest.raises(ValueError, match="arrays"):
+            PackedContext(packed.context, taken).check()
+
+
+def test_chunks_hold_the_same_bytes() -> None:
+    pieces: list[bytes | memoryview] = [b"ab", memoryview(b"cdefghij"), b"", b"k"]
+    assert list(in_chunks(pieces, 4)) == [b"abcd", b"efgh", b"ijk"]
