@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fedstate.flower.clientapp import CONTEXT_LIMIT_BYTES
 from fedstate.local.runs import wait_for_runs
 
 from .conftest import RUN_SECONDS, VALUES, Killable, Run, expected, wait_until
@@ -30,6 +31,14 @@ def errors_of(killable: Killable, run: Run, fail_round: int, values: int = VALUE
 def test_a_step_that_fails_leaves_no_trace(killable: Killable) -> None:
     (error,) = errors_of(killable, killable.submit(fail_round=2), 2)
     assert "failed as configured" in error
+
+
+def test_a_state_past_the_limit_of_protobuf_fails_the_step_and_stays_as_it_was(
+    killable: Killable,
+) -> None:
+    (error,) = errors_of(killable, killable.submit(oversize_round=2), 2)
+    assert f"at most {CONTEXT_LIMIT_BYTES} can be sent" in error
+    assert "The state before this step stays." in error
 
 
 @pytest.fixture

@@ -27,11 +27,11 @@ from flwr.supercore.superexec.executor.types import ExecutionSpec
 from flwr.supernode.runtime.run_clientapp import push_message
 
 from fedstate.flower.fab import install
-from fedstate.flower.parts import Buffer, size_of
+from fedstate.flower.parts import MESSAGE_LIMIT_BYTES, Buffer, size_of
 from fedstate.flower.runtime import failed, output_of, pull_input, send_error, task_client
 
-# What protobuf can carry in one message, and the Context travels in one.
-CONTEXT_LIMIT_BYTES = 2**31 - 1
+# The Context travels in one message of protobuf's; on the way back with the run and its FAB.
+CONTEXT_LIMIT_BYTES = MESSAGE_LIMIT_BYTES - 16 * 1024 * 1024
 
 Tell = Callable[[Mapping[str, Any]], bool]
 

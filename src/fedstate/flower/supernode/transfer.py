@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 from fedstate.flower.parts import (
+    MESSAGE_LIMIT_BYTES,
     TASK_INPUT,
     TASK_OUTPUT,
     Parts,
@@ -25,9 +26,6 @@ from fedstate.flower.parts import (
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-# What protobuf can carry in one message, and the Context travels in one.
-LIMIT_BYTES = 2**31 - 1
 
 INPUT_ROUTE = "/v1/runtime/pull-task-input"
 OUTPUT_ROUTE = "/v1/runtime/push-task-output"
@@ -93,8 +91,8 @@ class LargeContexts:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > LIMIT_BYTES:
-                reason = f"A Context of more than {LIMIT_BYTES} bytes is not taken."
+            if len(body) > MESSAGE_LIMIT_BYTES:
+                reason = f"A Context of more than {MESSAGE_LIMIT_BYTES} bytes is not taken."
                 await JSONResponse({"detail": reason}, 413)(scope, receive, send)
                 return
         try:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 app = ClientApp()
@@ -26,6 +26,10 @@ def train(message: Message, context: Context) -> Message:
     time.sleep(float(config["seconds"]))
     if megabytes := int(config["ballast"]):
         _carry(context, megabytes, len(history))
+    if server_round == config["oversize-round"] and partition == 0:
+        # More than 2 GiB of state, which is in memory once and only as far as it is read.
+        zeros = Array("uint8", (2**30,), "numpy.ndarray", bytes(2**30))
+        context.state["oversize"] = ArrayRecord(dict.fromkeys("abc", zeros))
     context.state["own"] = ArrayRecord([values])
     context.state["history"] = MetricRecord({"mean": [*history, float(values.mean())]})
     if server_round == config["fail-round"] and partition == 0:
