@@ -71,6 +71,24 @@ def restore(
     _show({"directory": str(directory), **asdict(restored)}, shown)
 
 
+@app.command()
+def free(
+    directory: Directory,
+    run: Annotated[int, typer.Argument(help="The ID of a run.")],
+    key: Key = None,
+    shown: Shown = Format.TABLE,
+) -> None:
+    """Free a run that has ended or that the SuperLink does not know; stop the SuperNode first."""
+    from contextlib import closing
+
+    from fedstate.store.node_store import NodeStore
+    from fedstate.store.retention import free_by_name
+
+    with closing(NodeStore(directory, key=_key(key), create=False)) as store:
+        size = free_by_name(store, run)
+    _show({"directory": str(directory), "run": run, "freed_bytes": size}, shown)
+
+
 @app.command("rotate-key")
 def rotate_key(
     directory: Directory,

@@ -60,6 +60,8 @@ class Report:
         The number of state commits.
     runs, contexts, chunks : int
         How many there are.
+    unknown_runs : list of str
+        The runs that the SuperLink does not know, whose state is kept until it is freed by name.
     size : int
         The bytes of the database.
     problems : list of str
@@ -72,6 +74,7 @@ class Report:
     runs: int
     contexts: int
     chunks: int
+    unknown_runs: list[str]
     size: int
     problems: list[str]
 
@@ -106,9 +109,13 @@ def check(directory: Path, key: bytes | None = None) -> Report:
         problems = list(findings(connection, open_cipher(store[2], key)))
         if store[1] < marked:
             problems.append(f"the store is an older copy: commit {store[1]} of {marked}")
+        unknown = connection.execute("SELECT run_id FROM unknown_run ORDER BY since").fetchall()
         runs, contexts, chunks = (
             connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
             for table in ("run", "context", "chunk")
         )
     size = path.stat().st_size
-    return Report(schema, store[0], store[1], runs, contexts, chunks, size, problems)
+    unknown_runs = [row[0] for row in unknown]
+    return Report(
+        schema, store[0], store[1], runs, contexts, chunks, unknown_runs, size, problems
+    )

@@ -126,8 +126,14 @@ class NodeStore(StoreFile):
             self._put_context(str(series_id), str(run_id), context, generation)
 
     def receive(self, message_id: str, run_id: int, message: Value) -> None:
-        """Store a message that was pulled, as the last of its run; again is without effect."""
+        """Store a message that was pulled, as the last of its run; again is without effect.
+
+        A run that gets a message has not ended, whatever was noted before.
+        """
         with self._transaction():
+            run = self._rows.one("run", str(run_id))
+            if run is not None and run["finished_at"] is not None:
+                self._rows.put("run", run | {"finished_at": None})
             if self._rows.one("step", message_id) is not None:
                 return
             last = self._db.execute("SELECT coalesce(max(sequence), 0) FROM step").fetchone()
@@ -222,6 +228,28 @@ class NodeStore(StoreFile):
             if row is not None and row["finished_at"] is None:
                 self._rows.put("run", row | {"finished_at": time.time()})
 
+    def note_unknown(self, run_id: int) -> bool:
+        """Note that the SuperLink does not know a run; return whether that is news."""
+        with self._transaction():
+            if self._rows.one("unknown_run", str(run_id)) is not None:
+                return False
+            self._rows.put("unknown_run", {"run_id": str(run_id), "since": time.time()})
+            return True
+
+    def note_known(self, run_id: int) -> bool:
+        """Note that the SuperLink knows a run; return whether that is news."""
+        if run_id not in self.unknown_runs():
+            return False
+        with self._transaction():
+            self._rows.delete("unknown_run", str(run_id))
+        return True
+
+    def unknown_runs(self) -> dict[int, float]:
+        """Return the runs that the SuperLink does not know, and since when (Unix time)."""
+        with self._reading():
+            rows = self._rows.find("unknown_run", "since")
+        return {int(str(row["run_id"])): float(str(row["since"])) for row in rows}
+
     def finished_bytes(self) -> Iterator[tuple[StoredRun, int]]:
         """Yield the finished runs, the first to finish first, with the bytes of their state."""
         with self._reading():
@@ -236,18 +264,19 @@ class NodeStore(StoreFile):
         yield from ((_run(row), int(size)) for row, size in rows if row)
 
     def free_run(self, run_id: int) -> None:
-        """Remove a finished run, and its Context unless another run of its series needs it.
+        """Remove a run, and its Context unless another run of its series needs it.
 
         Raises
         ------
         ValueError
-            The run is still going.
+            The run has not ended, as far as this node knows, and the SuperLink knows it.
         """
         with self._transaction(commits_state=True):
             row = self._rows.one("run", str(run_id))
             if row is None:
                 return
-            if row["finished_at"] is None:
+            unknown = self._rows.one("unknown_run", str(run_id))
+            if row["finished_at"] is None and unknown is None:
                 raise ValueError(f"Run {run_id} is still going; its state is not freed.")
             for step in self._rows.find("step", run_id=str(run_id)):
                 self._delete_step(step)

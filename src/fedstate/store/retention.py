@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from fedstate.store.errors import StoreError
 from fedstate.store.node_store import NodeStore
 
 DAY = 24 * 60 * 60.0
@@ -47,3 +48,34 @@ class Retention:
         if freed:
             store.compact()
         return freed
+
+
+def free_by_name(store: NodeStore, run_id: int) -> int:
+    """Free a run that has ended or that the SuperLink does not know.
+
+    Returns
+    -------
+    int
+        The bytes of the database that were given back.
+
+    Raises
+    ------
+    StoreError
+        The store has no such run, or it is still going.
+    """
+    runs = {run.run_id: run for run in store.runs()}
+    unknown = store.unknown_runs()
+    if run_id not in runs:
+        there = ", ".join(str(each) for each in sorted(runs)) or "none"
+        raise StoreError(
+            f"The node store in '{store.directory}' has no run {run_id}; it has {there}."
+        )
+    if runs[run_id].finished_at is None and run_id not in unknown:
+        raise StoreError(
+            f"Run {run_id} is still going, as far as this node knows. Stop it at the SuperLink "
+            f"('flwr stop {run_id}'); its state is then freed when the retention says so."
+        )
+    before = store.path.stat().st_size
+    store.free_run(run_id)
+    store.compact()
+    return before - store.path.stat().st_size

@@ -10,6 +10,7 @@ COLUMNS = {
     "store": ("only", "store_id", "node", "generation", "wrapped_key"),
     "fab": ("fab_hash", "value_id"),
     "run": ("run_id", "series_id", "fab_hash", "value_id", "finished_at"),
+    "unknown_run": ("run_id", "since"),
     "context": ("series_id", "run_id", "generation", "committed_at", "value_id"),
     "step": (
         "message_id",

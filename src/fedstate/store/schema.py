@@ -90,6 +90,15 @@ MIGRATIONS = (
             "CREATE INDEX step_by_run ON step (run_id, status)",
         ),
     ),
+    Migration(
+        "runs that the SuperLink does not know",
+        (
+            """CREATE TABLE unknown_run (
+                run_id TEXT PRIMARY KEY REFERENCES run ON DELETE CASCADE,
+                since REAL NOT NULL,
+                seal BLOB NOT NULL)""",
+        ),
+    ),
 )
 
 

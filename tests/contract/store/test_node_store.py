@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fedstate.store import store_file
 from fedstate.store.backup import back_up, restore
 from fedstate.store.database import DATABASE
 from fedstate.store.errors import (
@@ -286,3 +287,41 @@ def test_a_damaged_backup_is_refused_and_nothing_changes(
     with pytest.raises(StoreDamagedError, match="does not have its checksum"):
         restore(backup, tmp_path / "elsewhere")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_message_shows_that_a_run_has_not_ended(store: NodeStore) -> None:
+    add_run(store)
+    store.finish_run(RUN.run_id)
+    store.receive("later", RUN.run_id, Value(b"message"))
+    assert store.runs() == [RUN]
+    assert Retention(seconds=0).apply(store) == []
+
+
+def test_retention_keeps_a_run_that_the_superlink_does_not_know(store: NodeStore) -> None:
+    add_run(store)
+    assert store.note_unknown(RUN.run_id)
+    assert not store.note_unknown(RUN.run_id)
+    assert list(store.unknown_runs()) == [RUN.run_id]
+    assert Retention(seconds=0, max_bytes=0).apply(store) == []
+    assert store.note_known(RUN.run_id)
+    assert not store.note_known(RUN.run_id)
+    assert store.unknown_runs() == {}
+    with pytest.raises(ValueError, match="still going"):
+        store.free_run(RUN.run_id)
+
+
+def test_the_log_does_not_grow_with_every_large_commit(
+    store: NodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a run something is always written between a checkpoint and the next commit."""
+    monkeypatch.setattr(store_file, "LOG_BYTES", CHUNK_BYTES)
+    add_run(store)
+    sizes = []
+    for number in range(6):
+        layers = [bytes([number, each]) * CHUNK_BYTES for each in range(2)]
+        store.receive(f"m{number}", RUN.run_id, Value(b"message"))
+        store.commit(f"m{number}", RUN.series_id, Value(b"c", layers), Value(b"reply"))
+        sizes.append(store._log_size())
+        store.maintain()
+        store.answered(f"m{number}")
+    assert max(sizes) < 2 * min(sizes)

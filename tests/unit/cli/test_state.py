@@ -89,10 +89,34 @@ def test_the_key_of_an_encrypted_store_is_rotated(tmp_path: Path) -> None:
     assert "is not the key of this node store" in refused.stderr
 
 
+def test_a_run_is_freed_by_name_once_it_has_ended_or_is_unknown(directory: Path) -> None:
+    going = fedstate("free", directory, "1")
+    assert going.returncode == 1
+    assert "Run 1 is still going" in going.stderr
+    with closing(NodeStore(directory)) as store:
+        store.note_unknown(1)
+    assert result("check", directory)["unknown_runs"] == ["1"]
+    missing = fedstate("free", directory, "2")
+    assert missing.returncode == 1
+    assert "has no run 2; it has 1." in missing.stderr
+    assert result("free", directory, "1")["run"] == 1
+    report = result("check", directory)
+    assert (report["runs"], report["contexts"], report["unknown_runs"]) == (0, 0, [])
+
+
+def test_a_run_is_not_freed_under_its_supernode(directory: Path) -> None:
+    with closing(NodeStore(directory)) as store:
+        store.finish_run(1)
+        refused = fedstate("free", directory, "1")
+    assert refused.returncode == 1
+    assert "is in use by another process" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["check", "nowhere"], "There is no node store in 'nowhere'."),
+        (["free", "nowhere", "1"], "There is no node store in 'nowhere'."),
         (["backup", "nowhere", "file"], "There is no node store in 'nowhere'."),
         (["restore", "nowhere", "state"], "The backup 'nowhere' cannot be read"),
     ],

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from logging import INFO, WARNING
 from typing import Any
 
@@ -99,6 +100,15 @@ class Patience:
 
     max_retries: int | None = None
     max_seconds: float | None = None
+
+
+class Fate(Enum):
+    """What a SuperLink says of a run."""
+
+    GOING = "going"
+    ENDED = "ended"
+    # It has no such run, or this node is not in the run's federation: it does not say which.
+    UNKNOWN = "unknown"
 
 
 class Fleet:
@@ -277,6 +287,27 @@ class Fleet:
         """Return what the SuperLink knows of a run; raise RunNotRunningException if it ended."""
         request = GetRunRequest(node=self._node, run_id=run_id)
         return run_from_proto(self._retry.invoke(self._client.GetRun, request).run)
+
+    def fate(self, run_id: int) -> Fate:
+        """Return what the SuperLink says of a run.
+
+        Raises
+        ------
+        httpx.HTTPError
+            It says nothing of it.
+        """
+        request = GetRunRequest(node=self._node, run_id=run_id)
+        try:
+            # Not by way of flwr's retry policy: to that all refusals mean that a run has ended.
+            self._client.GetRun(request)
+        except httpx.HTTPStatusError as error:
+            refusal = FlowerError.from_json(error.response.text)
+            if refusal and refusal.code == ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED:
+                return Fate.ENDED
+            if refusal and refusal.code == ApiErrorCode.FLEET_GET_RUN_FAILED:
+                return Fate.UNKNOWN
+            raise
+        return Fate.GOING
 
     def fab(self, fab_hash: str, run_id: int) -> Fab:
         """Return a run's FAB."""

@@ -7,14 +7,14 @@ from logging import INFO, WARNING
 
 import httpx
 
-# flwr's log, and what it raises for a run that has ended.
+# flwr exports its log nowhere.
 from flwr.supercore import log
-from flwr.supercore.run import RunNotRunningException
 
-from fedstate.flower.supernode.fleet import Fleet, reason_of
+from fedstate.flower.supernode.fleet import Fate, Fleet, reason_of
 from fedstate.flower.supernode.nodestate import DurableNodeState
 from fedstate.flower.supernode.steps import Steps
 from fedstate.store.errors import StoreFullError
+from fedstate.store.node_store import StoredRun
 from fedstate.store.retention import Retention
 
 _STORE_SECONDS = 2.0
@@ -94,14 +94,34 @@ class Maintenance:
             if run.finished_at is not None or self._steps.running(run.run_id):
                 continue
             try:
-                self._fleet.run(run.run_id)
-            except RunNotRunningException:
-                log(INFO, "Run %s has ended.", run.run_id)
-                self._state.store.finish_run(run.run_id)
-                self._state.forget_run(run.run_id, run.series_id)
+                fate = self._fleet.fate(run.run_id)
             except httpx.HTTPError as error:
-                # A run that the SuperLink does not know might still be known to its backup.
                 log(WARNING, "Run %s cannot be looked up. %s", run.run_id, reason_of(error))
+            else:
+                self._note_fate(run, fate)
+
+    def _note_fate(self, run: StoredRun, fate: Fate) -> None:
+        store = self._state.store
+        if fate is Fate.UNKNOWN:
+            # A SuperLink with another database knows it no more than one that has lost it; and
+            # a node that was taken out of a federation may be put back. So nothing is freed.
+            if store.note_unknown(run.run_id):
+                log(
+                    WARNING,
+                    "The SuperLink does not know run %s, or this node is not in its federation. "
+                    "Its state is kept. If the run will not go on, stop the SuperNode and free "
+                    "it with: fedstate state free %s %s",
+                    run.run_id,
+                    store.directory,
+                    run.run_id,
+                )
+            return
+        if store.note_known(run.run_id):
+            log(INFO, "The SuperLink knows run %s again.", run.run_id)
+        if fate is Fate.ENDED:
+            log(INFO, "Run %s has ended.", run.run_id)
+            store.finish_run(run.run_id)
+            self._state.forget_run(run.run_id, run.series_id)
 
     def _free(self) -> None:
         for run_id in self._retention.apply(self._state.store):

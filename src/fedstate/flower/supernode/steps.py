@@ -199,7 +199,12 @@ class Steps:
                     time.sleep(_RETRY_SECONDS)
                 except RunNotRunningException:
                     log(INFO, "Run %s has ended; its step is dropped.", step.run_id)
-                    self._note(self._state.store.forget, step)
+                    known = self._state.store.step(step.message_id)
+                    # A step that was committed stays known: if the SuperLink was mistaken and
+                    # the message comes again, it must not be made again.
+                    committed = known is not None and known.status == "committed"
+                    store = self._state.store
+                    self._note(store.answered if committed else store.forget, step)
                     return self._end(step)
         except BaseException as error:
             self.failure = error

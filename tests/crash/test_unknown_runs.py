@@ -1,0 +1,62 @@
+"""A run that the SuperLink does not know is kept, said, and freed only by name."""
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from fedstate.store.node_store import NodeStore, StoredRun
+from fedstate.store.values import Value
+
+from .conftest import Killable, wait_until
+
+FEDSTATE = Path(sys.executable).parent / "fedstate"
+NOBODYS = 4711
+
+
+def state(command: str, directory: Path, *arguments: str) -> Any:
+    done = subprocess.run(
+        [FEDSTATE, "state", command, directory, *arguments, "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_a_run_that_the_superlink_does_not_know_is_freed_by_name_only(killable: Killable) -> None:
+    node = killable.federation.nodes[1]
+    (database,) = node.directory.glob("flwr/fedstate/nodes/*/node.db")
+    directory = database.parent
+    # The other node waits in this round, so that here the run goes on without a step.
+    run, go = killable.submit_pausing(2)
+    killable.wait_for_pause(go)
+    node.supernode.stop()
+    with closing(NodeStore(directory)) as store:
+        wait_for_nobody = StoredRun(NOBODYS, NOBODYS, "fab", None)
+        store.add_run(wait_for_nobody, Value(b"record"), Value(b"fab"), Value(b"context"))
+        # As if the SuperLink had been away with another database.
+        store.note_unknown(run.run_id)
+    node.supernode._command += ["--retain", "0s"]
+    killable.start(node)
+    wait_until(
+        "the answer of the SuperLink",
+        lambda: state("check", directory)["unknown_runs"] == [str(NOBODYS)],
+    )
+    go.touch()
+    killable.wait(run)
+    # Retention has looked at both: the run that ended is freed, the other is not.
+    log = node.supernode.log_file
+    wait_until("the retention", lambda: f"state of run {run.run_id} is freed" in log.read_text())
+    assert f"does not know run {NOBODYS}" in log.read_text()
+    assert f"knows run {run.run_id} again" in log.read_text()
+    assert state("check", directory)["unknown_runs"] == [str(NOBODYS)]
+
+    node.supernode.stop()
+    del node.supernode._command[-2:]
+    state("free", directory, str(NOBODYS))
+    assert state("check", directory)["unknown_runs"] == []
+    killable.start(node)
+    killable.federation.wait_until_connected()
