@@ -12,11 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from logging import INFO, WARNING
-from typing import Any
 
 import httpx
 
-# The Fleet API's client, its messages and flwr's retry policy: flwr exports none of them.
+# The Fleet API's messages, and how flwr moves the objects of one: flwr exports none of it.
 from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
 from flwr.common.serde import fab_from_proto, message_from_proto, message_to_proto, run_from_proto
 from flwr.proto.fab_pb2 import GetFabRequest
@@ -49,9 +48,8 @@ from flwr.supercore.inflatable.inflatable_utils import (
     pull_objects,
     push_object_contents_from_iterable,
 )
-from flwr.supercore.retry import RetryInvoker, exponential, make_simple_http_retry_invoker
+from flwr.supercore.retry import exponential
 from flwr.supercore.run import Run
-from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from fedstate.errors import FederationError
 from fedstate.failpoints import reach
@@ -59,6 +57,7 @@ from fedstate.flower.exchange import paths
 from fedstate.flower.exchange.client import Exchange, batches
 from fedstate.flower.objects import FIRST_WAIT_SECONDS
 from fedstate.flower.supernode.codec import Envelope
+from fedstate.flower.supernode.fleet_client import FleetClient, reason_of, retry_invoker
 from fedstate.flower.supernode.session import SessionFile
 
 # The shortest that a SuperLink takes, and how long it then waits for the next heartbeat.
@@ -73,25 +72,6 @@ _AWAY_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
 # A message that the SuperLink sends again gives no signal: it is looked for this often.
 _WAIT_SECONDS = 3.0
-_IDLE_SECONDS = 2.0
-
-
-class FleetClient(FleetHttpClient):
-    """flwr's client, which does not use a connection that the SuperLink is about to close.
-
-    Both sides close an idle connection after 5 s. A pull that meets this moment breaks, and
-    nobody knows whether a message was on its way.
-    """
-
-    def __init__(self, base_url: str, **options: Any) -> None:
-        super().__init__(base_url, **options)
-        self._client.close()
-        self._client = httpx.Client(
-            verify=options.get("verify", True),
-            timeout=self._client.timeout,
-            follow_redirects=True,
-            limits=httpx.Limits(keepalive_expiry=_IDLE_SECONDS),
-        )
 
 
 @dataclass(frozen=True)
@@ -142,7 +122,7 @@ class Fleet:
         self._session = session
         self._register = register
         self._patience = patience
-        self._retry = _retry_invoker()
+        self._retry = retry_invoker()
         self._exchange = Exchange(client)
         self._seen = 0
         self._node = Node()
@@ -190,6 +170,7 @@ class Fleet:
                 reason = reason_of(error)
             else:
                 self._session.alive(self.node_id, since)
+                self._exchange.forget()
                 return
             tries += 1
             waited = time.monotonic() - started
@@ -396,34 +377,3 @@ class Fleet:
             return False
         self._session.end()
         return True
-
-
-def _retry_invoker() -> RetryInvoker:
-    invoker = make_simple_http_retry_invoker()
-    # flwr waits up to 20 s between tries, and a SuperLink that was restarted is back sooner.
-    invoker.wait_gen_factory = lambda: exponential(max_delay=int(_RETRY_SECONDS))
-    return invoker
-
-
-def is_unauthorized(error: httpx.HTTPError) -> bool:
-    """Return whether the SuperLink did not accept the node's key or its ID."""
-    unauthorized = httpx.codes.UNAUTHORIZED
-    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code == unauthorized
-
-
-def reason_of(error: httpx.HTTPError) -> str:
-    """Return one sentence on why the SuperLink did not do what it was asked."""
-    if not isinstance(error, httpx.HTTPStatusError):
-        return f"The SuperLink cannot be reached ({error or type(error).__name__})."
-    known = FlowerError.from_json(error.response.text)
-    if known and known.code == ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
-        return (
-            "The SuperLink did not admit this node: its key is not registered there, or another "
-            "SuperNode with the same key is online or was until moments ago."
-        )
-    if is_unauthorized(error):
-        return (
-            "The SuperLink does not accept this node's key; register it with 'flwr supernode "
-            "register'."
-        )
-    return f"The SuperLink refused ({known.message if known else error})."

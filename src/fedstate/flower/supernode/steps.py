@@ -13,7 +13,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from logging import ERROR, INFO, WARNING
 
 import httpx
@@ -33,8 +32,10 @@ from fedstate.failpoints import reach
 from fedstate.flower.packed import PackedContext
 from fedstate.flower.supernode.admission import Admission
 from fedstate.flower.supernode.codec import Envelope, decode_reply, encode_reply, error_reply
-from fedstate.flower.supernode.fleet import Fleet, reason_of
+from fedstate.flower.supernode.fleet import Fleet
+from fedstate.flower.supernode.fleet_client import reason_of
 from fedstate.flower.supernode.nodestate import DurableNodeState
+from fedstate.flower.supernode.step import Step
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.values import Value
 
@@ -43,26 +44,6 @@ FabCheck = Callable[[Fab], str | None]
 _RETRY_SECONDS = 2.0
 
 _Objects = dict[str, bytes]
-
-
-@dataclass
-class _Step:
-    """A step under way."""
-
-    envelope: Envelope
-    series_id: int = 0
-    task_id: int | None = None
-    over: bool = False
-    pulled_again: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def message_id(self) -> str:
-        return self.envelope.message.metadata.message_id
-
-    @property
-    def run_id(self) -> int:
-        return self.envelope.message.metadata.run_id
 
 
 class Steps:
@@ -98,7 +79,7 @@ class Steps:
         self._on_change = on_change
         self._lock = threading.RLock()
         self._waiting: OrderedDict[int, deque[Envelope]] = OrderedDict()
-        self._active: dict[int, _Step] = {}
+        self._active: dict[int, Step] = {}
         self._pool = ThreadPoolExecutor(concurrency + 1, "step")
         self.failure: BaseException | None = None
         self.on_task: Callable[[], None] = lambda: None
@@ -144,7 +125,7 @@ class Steps:
             problem = Error(ErrorCode.UNKNOWN, str(error))
         if problem is not None:
             log(ERROR, "Message %s is refused: %s", metadata.message_id, problem.reason)
-            self._pool.submit(self._guarded, self._send_error, _Step(envelope), problem)
+            self._pool.submit(self._guarded, self._send_error, Step(envelope), problem)
             return
         reach("message-stored")
         self._offer(envelope)
@@ -169,7 +150,7 @@ class Steps:
                     return
                 if series_id in self._active:
                     continue
-                step = _Step(self._waiting[series_id].popleft(), series_id)
+                step = Step(self._waiting[series_id].popleft(), series_id)
                 if not self._waiting[series_id]:
                     del self._waiting[series_id]
                 self._active[series_id] = step
@@ -185,7 +166,7 @@ class Steps:
             self._on_change()
             raise
 
-    def _guarded(self, action: Callable[..., None], step: _Step, *arguments: object) -> None:
+    def _guarded(self, action: Callable[..., None], step: Step, *arguments: object) -> None:
         """Run a part of a step, again if the connection breaks.
 
         A run that has ended ends its step; any other error ends the SuperNode.
@@ -210,7 +191,7 @@ class Steps:
             self.failure = error
             self._on_change()
 
-    def _note(self, note: Callable[[str], None], step: _Step) -> None:
+    def _note(self, note: Callable[[str], None], step: Step) -> None:
         """Note in the store how a step ended, however long the disk is full.
 
         Were it not noted, the next SuperNode would make a failed step again.
@@ -222,7 +203,7 @@ class Steps:
                 log(WARNING, "%s", error)
                 time.sleep(_RETRY_SECONDS)
 
-    def _start(self, step: _Step) -> None:
+    def _start(self, step: Step) -> None:
         known = self._state.store.step(step.message_id)
         if known is not None and known.status != "received":
             self._answer_again(step)
@@ -260,7 +241,7 @@ class Steps:
             raise LookupError(f"The node store has a message of the unknown run {run_id}.")
         return run
 
-    def _answer_again(self, step: _Step) -> None:
+    def _answer_again(self, step: Step) -> None:
         """Answer a message whose step was committed: with the stored reply, not by training."""
         stored = self._state.store.reply(step.message_id)
         if stored is None:
@@ -271,12 +252,12 @@ class Steps:
         log(INFO, "Step %s is committed: its stored reply is sent.", step.message_id)
         self._send(step, *decode_reply(stored), committed=True)
 
-    def of_task(self, task_id: int) -> _Step | None:
+    def of_task(self, task_id: int) -> Step | None:
         """Return the step that a task belongs to, or None."""
         with self._lock:
             return next((s for s in self._active.values() if s.task_id == task_id), None)
 
-    def complete(self, step: _Step, left: PackedContext) -> None:
+    def complete(self, step: Step, left: PackedContext) -> None:
         """Commit what a step made and send its reply; a step without a reply has failed.
 
         Of the Context that the ClientApp has left, only its state is taken: an app has no say
@@ -332,7 +313,7 @@ class Steps:
             objects[object_id] = content
         return envelope, objects
 
-    def fail(self, step: _Step, details: str) -> None:
+    def fail(self, step: Step, details: str) -> None:
         """End a step that failed: nothing of it is stored, and its reply is an error."""
         with step.lock:
             if step.over:
@@ -343,12 +324,12 @@ class Steps:
             else:
                 self._fail(step, Error(ErrorCode.CLIENT_APP_CRASHED, details))
 
-    def _fail(self, step: _Step, error: Error) -> None:
+    def _fail(self, step: Step, error: Error) -> None:
         step.over = True
         self._finish_task(step, SubStatus.FAILED, error.reason or "")
         self._pool.submit(self._guarded, self._send_error, step, error)
 
-    def _finish_task(self, step: _Step, sub_status: str, details: str) -> None:
+    def _finish_task(self, step: Step, sub_status: str, details: str) -> None:
         if step.task_id is not None:
             self._state.finish_task(step.task_id, sub_status, details)
 
@@ -358,14 +339,14 @@ class Steps:
                 # Not here: the caller holds the lock of the tasks.
                 self._pool.submit(self._guarded, self.fail, step, "ClientApp stopped responding.")
 
-    def _send_committed(self, step: _Step, envelope: Envelope, objects: _Objects) -> None:
+    def _send_committed(self, step: Step, envelope: Envelope, objects: _Objects) -> None:
         self._send(step, envelope, objects, committed=True)
 
-    def _send_error(self, step: _Step, error: Error) -> None:
+    def _send_error(self, step: Step, error: Error) -> None:
         self._send(step, *error_reply(step.envelope.message, error), committed=False)
 
     def _send(
-        self, step: _Step, envelope: Envelope, objects: _Objects, *, committed: bool
+        self, step: Step, envelope: Envelope, objects: _Objects, *, committed: bool
     ) -> None:
         metadata = envelope.message.metadata
         log(INFO, "Sending: %s message (ID: %s)", metadata.message_type, metadata.message_id)
@@ -397,7 +378,7 @@ class Steps:
         log(INFO, "Sent successfully")
         self._end(step, metadata.message_id)
 
-    def _end(self, step: _Step, *reply_ids: str) -> None:
+    def _end(self, step: Step, *reply_ids: str) -> None:
         pushed = self._state.reply_to(step.message_id)
         ids = [step.message_id, *reply_ids, *([pushed.metadata.message_id] if pushed else [])]
         self._state.forget_step(step.task_id, ids)

@@ -36,14 +36,8 @@ from fedstate.certificates.keys import ensure_node_key
 from fedstate.errors import FederationError, SettingError
 from fedstate.flower.supernode.admission import Admission
 from fedstate.flower.supernode.api import runtime_api
-from fedstate.flower.supernode.fleet import (
-    PATIENCE_SECONDS,
-    Fleet,
-    FleetClient,
-    Patience,
-    is_unauthorized,
-    reason_of,
-)
+from fedstate.flower.supernode.fleet import PATIENCE_SECONDS, Fleet, Patience
+from fedstate.flower.supernode.fleet_client import FleetClient, is_unauthorized, reason_of
 from fedstate.flower.supernode.maintenance import Maintenance
 from fedstate.flower.supernode.nodestate import DurableNodeState
 from fedstate.flower.supernode.pacing import Pacing
