@@ -22,6 +22,7 @@ from bench.row import Row
 from fedstate.local.federation import Federation
 
 NODES = 3
+MEMORY = Path("/dev/shm")  # noqa: S108  a file system in memory is what is wanted
 IDLE_SECONDS = 20.0
 IDLE_CPU_PERCENT = 2.0
 OVERHEAD_SECONDS = 0.5
@@ -33,12 +34,13 @@ class Extent:
 
     alternations: int
     starts: int
+    rounds: int
     node_counts: tuple[int, ...]
     megabytes: tuple[float, ...]
 
 
-FULL = Extent(3, 3, (1, 3, 6, 12), (0.1, 1.0, 10.0, 100.0))
-QUICK = Extent(1, 1, (), ())
+FULL = Extent(3, 5, 5, (1, 3, 6, 12), (0.1, 1.0, 10.0, 100.0))
+QUICK = Extent(1, 1, 2, (), ())
 
 
 def rows() -> Iterator[Row]:
@@ -52,12 +54,13 @@ def rows() -> Iterator[Row]:
             federation(OURS, NODES, directory) as ours,
         ):
             yield from _rounds(stock, ours, extent.alternations)
-            yield _concurrent(stock, ours)
+            yield _concurrent(stock, ours, extent.starts)
             yield from _idle(stock, ours)
             for megabytes in extent.megabytes:
-                yield _by_size(stock, ours, megabytes)
+                yield _by_size(stock, ours, megabytes, extent.rounds)
+        yield _durability(directory, extent.alternations)
         for nodes in extent.node_counts:
-            yield _by_nodes(nodes, directory)
+            yield _by_nodes(nodes, directory, extent.rounds)
 
 
 def _first_round(starts: int, directory: Path) -> Row:
@@ -96,12 +99,14 @@ def _rounds(stock: Federation, ours: Federation, alternations: int) -> Iterator[
     yield _compare(f"CPU seconds per round of the whole federation, {NODES} nodes", work, None)
 
 
-def _concurrent(stock: Federation, ours: Federation) -> Row:
+def _concurrent(stock: Federation, ours: Federation, repeats: int) -> Row:
     """Measure four runs of two rounds at once, from the first submission to the last end."""
-    seconds: dict[str, list[float]] = {}
-    for contestant, here in ((STOCK, stock), (OURS, ours)):
-        done = run_at_once(here, contestant, 4, rounds=2)
-        seconds[contestant.name] = [max(each.ended[-1] for each in done) - done[0].submitted]
+    seconds: dict[str, list[float]] = {STOCK.name: [], OURS.name: []}
+    for _ in range(repeats):
+        for contestant, here in ((STOCK, stock), (OURS, ours)):
+            done = run_at_once(here, contestant, 4, rounds=2)
+            ended = max(each.ended[-1] for each in done)
+            seconds[contestant.name].append(ended - done[0].submitted)
     return _compare("4 runs at once, total time", seconds, 0.2)
 
 
@@ -141,20 +146,46 @@ def _cpu_by_process(here: Federation) -> list[float]:
     return [cpu_seconds(process) for process in here.processes]
 
 
-def _by_size(stock: Federation, ours: Federation, megabytes: float) -> Row:
+def _by_size(stock: Federation, ours: Federation, megabytes: float, rounds: int) -> Row:
     seconds = {
-        STOCK.name: run(stock, STOCK, rounds=2, megabytes=megabytes).rounds,
-        OURS.name: run(ours, OURS, rounds=5, megabytes=megabytes).rounds,
+        contestant.name: run(here, contestant, rounds=rounds, megabytes=megabytes).rounds
+        for contestant, here in ((STOCK, stock), (OURS, ours))
     }
-    return _compare(f"seconds per round, model of {megabytes:g} MB", seconds, None)
+    return _per_minute(f"model of {megabytes:g} MB", seconds)
 
 
-def _by_nodes(nodes: int, directory: Path) -> Row:
+def _by_nodes(nodes: int, directory: Path, rounds: int) -> Row:
     seconds: dict[str, list[float]] = {}
-    for contestant, rounds in ((STOCK, 2), (OURS, 5)):
+    for contestant in (STOCK, OURS):
         with federation(contestant, nodes, directory) as here:
             seconds[contestant.name] = run(here, contestant, rounds=rounds).rounds
-    return _compare(f"seconds per round, {nodes} nodes", seconds, None)
+    return _per_minute(f"{nodes} nodes", seconds)
+
+
+def _durability(directory: Path, alternations: int) -> Row:
+    """Measure the same federation with its files on a disk, and with all of them in memory."""
+    seconds: dict[str, list[float]] = {"disk": [], "memory": []}
+    with (
+        tempfile.TemporaryDirectory(dir=MEMORY, prefix="bench-") as memory,
+        federation(OURS, NODES, directory) as on_disk,
+        federation(OURS, NODES, Path(memory)) as in_memory,
+    ):
+        for _ in range(alternations):
+            for name, here in (("disk", on_disk), ("memory", in_memory)):
+                seconds[name] += run(here, OURS, rounds=5, megabytes=1.0).rounds
+    return Row(
+        "seconds per round with a durable store, against the same in memory (model of 1 MB)",
+        median(seconds["disk"]),
+        median(seconds["memory"]),
+        1.05,
+        "s",
+    )
+
+
+def _per_minute(what: str, seconds: dict[str, list[float]]) -> Row:
+    ours, stock = (60 / median(seconds[each.name]) for each in (OURS, STOCK))
+    each = f"{ours:.1f} against {stock:.1f} rounds per minute"
+    return _compare(f"seconds per round, {what} ({each})", seconds, None)
 
 
 def _compare(

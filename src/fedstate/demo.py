@@ -63,7 +63,14 @@ def run_demo(
             run_ids = [submit(federation, app, config) for config in configs]
             status.stop()
             statuses = _watch(federation, run_ids, rounds, console)
-            evidence = read_runs(federation.runs_directory, [str(run_id) for run_id in run_ids])
+            try:
+                evidence = read_runs(federation.runs_directory, [str(id_) for id_ in run_ids])
+            except EvidenceError as error:
+                ended = ", ".join(f"{run_id} {text}" for run_id, text in statuses.items())
+                raise FederationError(
+                    f"{error} The runs ended as: {ended}. "
+                    f"{federation.serverapp_executor.log_end()}"
+                ) from None
         report = verify(evidence, {str(run_id): text for run_id, text in statuses.items()})
         (output / "report.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
         plot_losses(report, output / "loss.png")

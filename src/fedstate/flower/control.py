@@ -80,6 +80,9 @@ class Control:
             If the SuperLink refuses it.
         """
         public_key = load_public_key(public_key_file)
+        # Asked first: a SuperLink logs an error for every key that comes twice.
+        if any(node.public_key == public_key for node in self.nodes()):
+            return False
         try:
             self._client.RegisterNode(RegisterNodeRequest(public_key=public_key))
         except httpx.HTTPStatusError as error:
