@@ -1,6 +1,12 @@
 """SIGKILL to the SuperNode at every named point: the runs come to what undisturbed ones do."""
 
-from .conftest import Killable
+from contextlib import closing
+from pathlib import Path
+
+from fedstate.store.database import connect
+from fedstate.store.schema import MIGRATIONS, version
+
+from .conftest import Killable, wait_until
 
 # Each SuperNode is killed at the first pass of the next point, so that every restart resumes
 # what the kill before it left.
@@ -29,3 +35,46 @@ def test_runs_that_meet_every_kill_come_to_what_undisturbed_runs_do(killable: Ki
     killable.wait_for_kill(node)
     killable.start(node)
     killable.wait(*runs)
+
+
+def make_older(database: Path) -> None:
+    """Take back the newest migration, as if an older fedstate had written the store."""
+    assert MIGRATIONS[-1].name == "runs that the SuperLink does not know"
+    with closing(connect(database, write=True)) as connection:
+        connection.execute("BEGIN")
+        connection.execute("DROP TABLE unknown_run")
+        connection.execute("DELETE FROM migration WHERE version = ?", (len(MIGRATIONS),))
+        connection.execute("COMMIT")
+
+
+def runs_in(database: Path) -> int:
+    with closing(connect(database, write=False)) as connection:
+        return int(connection.execute("SELECT count(*) FROM run").fetchone()[0])
+
+
+def test_a_run_goes_on_after_kills_during_retention_and_migration(killable: Killable) -> None:
+    node = killable.federation.nodes[0]
+    (database,) = node.directory.glob("flwr/fedstate/nodes/*/node.db")
+    killable.wait(killable.submit(rounds=1))
+    ended = runs_in(database)
+    run, go = killable.submit_pausing(2, resend=True)
+    killable.wait_for_pause(go)
+
+    node.supernode.kill()
+    node.supernode._command += ["--retain", "0s"]
+    killable.start(node, "retention=kill")
+    killable.wait_for_kill(node)
+    assert runs_in(database) == ended + 1
+
+    make_older(database)
+    killable.start(node, "migration=kill")
+    killable.wait_for_kill(node)
+    with closing(connect(database, write=False)) as connection:
+        assert version(connection) == len(MIGRATIONS) - 1
+
+    killable.start(node)
+    # The runs that ended are freed at last, the one that is going on is not.
+    wait_until("the retention", lambda: runs_in(database) == 1)
+    go.touch()
+    killable.wait(run)
+    del node.supernode._command[-2:]
