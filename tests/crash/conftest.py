@@ -81,18 +81,19 @@ class Run:
 class Killable:
     """A federation of two nodes; tests kill and start what they like."""
 
-    def __init__(self, federation: Federation) -> None:
+    def __init__(self, federation: Federation, app: Path = APP) -> None:
         self.federation = federation
+        self._app = app
         self._runs = 0
 
     def submit(self, *, rounds: int = 3, **config: Any) -> Run:
-        """Start a run of the counting app, each with a seed of its own."""
+        """Start a run of the app, each with a seed of its own unless one is given."""
         self._runs += 1
         result = self.federation.directory / f"result-{self._runs}.json"
         settings: dict[str, Any] = {"rounds": rounds, "seed": self._runs, "result": str(result)}
         settings |= {name.replace("_", "-"): value for name, value in config.items()}
-        run_id = submit(self.federation, APP, settings)
-        return Run(run_id, rounds, self._runs, result)
+        run_id = submit(self.federation, self._app, settings)
+        return Run(run_id, rounds, int(settings["seed"]), result)
 
     def wait(self, *runs: Run, seconds: float = RUN_SECONDS) -> None:
         """Wait for runs and check that each came to what an undisturbed run comes to."""

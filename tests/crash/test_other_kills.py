@@ -2,10 +2,12 @@
 
 import os
 import signal
+from contextlib import closing
 
 from fedstate.local.federation import START_SECONDS
+from fedstate.store.database import connect
 
-from .conftest import Killable
+from .conftest import Killable, wait_until
 
 
 def test_a_killed_clientapp_makes_its_step_again(killable: Killable) -> None:
@@ -40,16 +42,31 @@ def test_a_node_without_its_executor_waits_for_the_next_one(killable: Killable) 
     killable.wait(run)
 
 
-def test_a_superlink_that_was_killed_goes_on_with_its_runs(killable: Killable) -> None:
-    run, go = killable.submit_pausing(2, resend=True)
-    killable.wait_for_pause(go)
+def test_a_superlink_that_was_killed_finds_the_steps_that_were_made_without_it(
+    killable: Killable,
+) -> None:
+    """Two runs with a step under way; one commits while there is nobody to tell."""
     federation = killable.federation
+    runs = [killable.submit_pausing(2, resend=True), killable.submit_pausing(2, resend=True)]
+    for _, go in runs:
+        killable.wait_for_pause(go)
     federation.superlink.kill()
+    (_, meanwhile), (_, afterwards) = runs
+    meanwhile.touch()
+    wait_until("the commit", lambda: committed_steps(killable) == 1)
     federation.superlink.start()
     federation.superlink.wait_until_healthy(
         federation.port, federation.root_certificates, START_SECONDS
     )
-    go.touch()
-    killable.wait(run)
+    afterwards.touch()
+    killable.wait(*(run for run, _ in runs))
     # Nothing was lost between runs either.
     killable.wait(killable.submit())
+
+
+def committed_steps(killable: Killable) -> int:
+    """Return how many steps of the first node are committed and not answered."""
+    (database,) = killable.federation.nodes[0].directory.glob("flwr/fedstate/nodes/*/node.db")
+    with closing(connect(database, write=False)) as connection:
+        count = connection.execute("SELECT count(*) FROM step WHERE status = 'committed'")
+        return int(count.fetchone()[0])

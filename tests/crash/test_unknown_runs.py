@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from fedstate.store.database import connect
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
 
@@ -26,17 +27,24 @@ def state(command: str, directory: Path, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
+def answered(database: Path, run_id: int) -> int:
+    with closing(connect(database, write=False)) as connection:
+        count = "SELECT count(*) FROM step WHERE status = 'answered' AND run_id = ?"
+        return int(connection.execute(count, (str(run_id),)).fetchone()[0])
+
+
 def test_a_run_that_the_superlink_does_not_know_is_freed_by_name_only(killable: Killable) -> None:
     node = killable.federation.nodes[1]
     (database,) = node.directory.glob("flwr/fedstate/nodes/*/node.db")
     directory = database.parent
     # The other node waits in this round, so that here the run goes on without a step.
-    run, go = killable.submit_pausing(2)
+    run, go = killable.submit_pausing(2, resend=True)
     killable.wait_for_pause(go)
+    wait_until("its two replies", lambda: answered(database, run.run_id) == 2)
     node.supernode.stop()
     with closing(NodeStore(directory)) as store:
-        wait_for_nobody = StoredRun(NOBODYS, NOBODYS, "fab", None)
-        store.add_run(wait_for_nobody, Value(b"record"), Value(b"fab"), Value(b"context"))
+        nobodys = StoredRun(NOBODYS, NOBODYS, "fab", None)
+        store.add_run(nobodys, Value(b"record"), Value(b"fab"), Value(b"context"))
         # As if the SuperLink had been away with another database.
         store.note_unknown(run.run_id)
     node.supernode._command += ["--retain", "0s"]
