@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -152,6 +153,17 @@ class Stack:
     def inspect(self, service: str) -> dict[str, Any]:
         """Return what the engine knows of a service's container."""
         return _inspect(f"{self.project}-{service}-1")
+
+    def crash(self, service: str) -> None:
+        """Kill a container's first process from outside, and wait until it was started again."""
+        before = self.inspect(service)
+        os.kill(before["State"]["Pid"], signal.SIGKILL)
+        wait_until(lambda: self.inspect(service)["RestartCount"] > before["RestartCount"], 60)
+
+    def kill_and_start(self, service: str) -> None:
+        """Kill a container by ``docker kill``, which the restart policy leaves alone."""
+        _docker("kill", f"{self.project}-{service}-1")
+        _docker("start", f"{self.project}-{service}-1")
 
     def network(self, name: str) -> dict[str, Any]:
         """Return what the engine knows of a network."""

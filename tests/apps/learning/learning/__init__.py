@@ -1,0 +1,1 @@
+"""A small Keras app whose every bit is determined by its seed."""
