@@ -28,6 +28,7 @@ NAMES = frozenset(
         "commit-started",  # the output arrived, the transaction is not open yet
         "store-write",  # inside the transaction that stores a step
         "step-committed",  # state and reply are durable, the reply has not left
+        "reply-announced",  # the SuperLink has the reply, not yet its objects
         "reply-sent",  # the SuperLink has the reply, the store does not know it yet
         "migration",  # inside the transaction of a migration
         "retention",  # inside the transaction that frees a finished run

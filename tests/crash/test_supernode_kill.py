@@ -37,6 +37,18 @@ def test_runs_that_meet_every_kill_come_to_what_undisturbed_runs_do(killable: Ki
     killable.wait(*runs)
 
 
+def test_a_reply_that_was_half_sent_arrives_as_a_whole(killable: Killable) -> None:
+    """The ServerApp has taken the reply by then, and would wait three minutes for the rest."""
+    node = killable.federation.nodes[0]
+    node.supernode.stop()
+    killable.start(node, "reply-announced=kill")
+    killable.federation.wait_until_connected()
+    run = killable.submit(rounds=2)
+    killable.wait_for_kill(node)
+    killable.start(node)
+    killable.wait(run, seconds=60)
+
+
 def make_older(database: Path) -> None:
     """Take back the newest migration, as if an older fedstate had written the store."""
     assert MIGRATIONS[-1].name == "runs that the SuperLink does not know"

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from logging import INFO, WARNING
 
 import httpx
@@ -57,7 +56,7 @@ from fedstate.flower.exchange import paths
 from fedstate.flower.exchange.client import Exchange, batches
 from fedstate.flower.objects import FIRST_WAIT_SECONDS
 from fedstate.flower.supernode.codec import Envelope
-from fedstate.flower.supernode.fleet_client import FleetClient, reason_of, retry_invoker
+from fedstate.flower.supernode.fleet_client import Fate, FleetClient, reason_of, retry_invoker
 from fedstate.flower.supernode.session import SessionFile
 
 # The shortest that a SuperLink takes, and how long it then waits for the next heartbeat.
@@ -80,15 +79,6 @@ class Patience:
 
     max_retries: int | None = None
     max_seconds: float | None = None
-
-
-class Fate(Enum):
-    """What a SuperLink says of a run."""
-
-    GOING = "going"
-    ENDED = "ended"
-    # It has no such run, or this node is not in the run's federation: it does not say which.
-    UNKNOWN = "unknown"
 
 
 class Fleet:
@@ -310,8 +300,27 @@ class Fleet:
         left = [each for each in object_ids if each not in contents]
         return contents | pull_objects(left, pull, initial_backoff=FIRST_WAIT_SECONDS)
 
-    def send(self, envelope: Envelope, objects: dict[str, bytes], seconds: float) -> None:
-        """Push a reply and its objects; `seconds` is how long the ClientApp took."""
+    def send(
+        self,
+        envelope: Envelope,
+        objects: dict[str, bytes],
+        seconds: float,
+        *,
+        again: bool = False,
+    ) -> None:
+        """Push a reply and its objects.
+
+        Parameters
+        ----------
+        envelope : Envelope
+            The reply.
+        objects : dict of str to bytes
+            The contents of its objects.
+        seconds : float
+            How long the ClientApp took.
+        again : bool
+            Whether a part of it may have been pushed before.
+        """
         metadata = envelope.message.metadata
         request = PushMessagesRequest(
             node=self._node,
@@ -320,6 +329,7 @@ class Fleet:
             clientapp_runtime_list=[seconds],
         )
         response = self._retry.invoke(self._client.PushMessages, request)
+        reach("reply-announced")
 
         def call(request: PushObjectRequest) -> PushObjectResponse:
             response: PushObjectResponse = self._retry.invoke(self._client.PushObject, request)
@@ -345,6 +355,20 @@ class Fleet:
             call, self._node, metadata.run_id, response.session_id
         )
         push_object_contents_from_iterable(due.items(), push_object_fn=push)
+        if again:
+            # A ServerApp that has taken the reply already waits three minutes for objects that
+            # an interrupted push did not bring. The reply itself is refused by then, and its
+            # objects are accepted only from whoever names no session.
+            for key in envelope.object_ids:
+                if key not in wanted:
+                    call(
+                        PushObjectRequest(
+                            node=self._node,
+                            run_id=metadata.run_id,
+                            object_id=key,
+                            object_content=objects[key],
+                        )
+                    )
 
     def confirm(self, run_id: int, message_id: str) -> None:
         """Tell the SuperLink that it need not keep a message's objects any longer."""

@@ -1,5 +1,6 @@
 """The client of the SuperLink's Fleet API, and what its errors mean."""
 
+from enum import Enum
 from typing import Any
 
 import httpx
@@ -11,6 +12,15 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 
 _RETRY_SECONDS = 5.0
 _IDLE_SECONDS = 2.0
+
+
+class Fate(Enum):
+    """What a SuperLink says of a run."""
+
+    GOING = "going"
+    ENDED = "ended"
+    # It has no such run, or this node is not in the run's federation: it does not say which.
+    UNKNOWN = "unknown"
 
 
 class FleetClient(FleetHttpClient):

@@ -10,8 +10,8 @@ import httpx
 # flwr exports its log nowhere.
 from flwr.supercore import log
 
-from fedstate.flower.supernode.fleet import Fate, Fleet
-from fedstate.flower.supernode.fleet_client import reason_of
+from fedstate.flower.supernode.fleet import Fleet
+from fedstate.flower.supernode.fleet_client import Fate, reason_of
 from fedstate.flower.supernode.nodestate import DurableNodeState
 from fedstate.flower.supernode.steps import Steps
 from fedstate.store.errors import StoreFullError

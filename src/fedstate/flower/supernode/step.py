@@ -15,6 +15,8 @@ class Step:
     task_id: int | None = None
     over: bool = False
     pulled_again: bool = False
+    # Whether a part of the reply may have been pushed before.
+    sent_before: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property

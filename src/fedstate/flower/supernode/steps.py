@@ -250,6 +250,7 @@ class Steps:
             self._send(step, *gone, committed=True)
             return
         log(INFO, "Step %s is committed: its stored reply is sent.", step.message_id)
+        step.sent_before = True
         self._send(step, *decode_reply(stored), committed=True)
 
     def of_task(self, task_id: int) -> Step | None:
@@ -355,7 +356,8 @@ class Steps:
             with self._lock:
                 step.pulled_again = False
             try:
-                self._fleet.send(envelope, objects, seconds)
+                again, step.sent_before = step.sent_before, True
+                self._fleet.send(envelope, objects, seconds, again=again)
             except httpx.HTTPStatusError as error:
                 log(ERROR, "The reply to %s was refused. %s", step.message_id, reason_of(error))
             except ObjectPushError as error:
