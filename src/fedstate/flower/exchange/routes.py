@@ -1,7 +1,6 @@
 """The routes that are ours, for a SuperLink's Fleet API and for everybody's Runtime API."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -111,12 +110,6 @@ async def wait(signal: Signal, request: Any, signals: Signals) -> Any:
     return WaitResponse(count=await signal.wait(request.seen, seconds, signals.closing))
 
 
-def transaction(state: Any) -> AbstractContextManager[Any]:
-    """Return one transaction for a whole batch, where the state is a database."""
-    session: Callable[[], AbstractContextManager[Any]] = getattr(state, "session", nullcontext)
-    return session()
-
-
 @runtime_router.post(paths.RUNTIME_PULL)
 def runtime_pull_objects(
     request: _Request,
@@ -125,8 +118,7 @@ def runtime_pull_objects(
     task: TaskDependency,
 ) -> Any:
     """Pull objects of the task's run."""
-    with transaction(state):
-        return pull_each(request, lambda one: handlers.pull_object(one, state, task))
+    return pull_each(request, lambda one: handlers.pull_object(one, state, task))
 
 
 @runtime_router.post(paths.RUNTIME_PUSH)
@@ -138,8 +130,7 @@ def runtime_push_objects(
     signals: SignalsDependency,
 ) -> Any:
     """Push objects of the task's run."""
-    with transaction(state):
-        answer = push_each(request, lambda one: handlers.push_object(one, state, task))
+    answer = push_each(request, lambda one: handlers.push_object(one, state, task))
     signals.messages.notify()
     return answer
 

@@ -25,7 +25,6 @@ from fedstate.flower.exchange.routes import (
     SignalsDependency,
     pull_each,
     push_each,
-    transaction,
     wait,
 )
 
@@ -47,12 +46,11 @@ def fleet_pull_objects(request: _Request, state: _State) -> Any:
             object_content=content or b"",
         )
 
-    with transaction(state):
-        _check_run(request.run_id, state)
-        answer = pull_each(request, pull)
-        size = sum(len(each.object_content) for each in answer.objects)
-        if size:
-            state.store_traffic(request.run_id, bytes_sent=size, bytes_recv=0)
+    _check_run(request.run_id, state)
+    answer = pull_each(request, pull)
+    size = sum(len(each.object_content) for each in answer.objects)
+    if size:
+        state.store_traffic(request.run_id, bytes_sent=size, bytes_recv=0)
     return answer
 
 
@@ -64,13 +62,12 @@ def fleet_push_objects(request: _Request, state: _State, signals: SignalsDepende
         stored = state.store_object(one.run_id, one.session_id, one.object_id, one.object_content)
         return PushObjectResponse(stored=stored)
 
-    with transaction(state):
-        _check_run(request.run_id, state)
-        answer = push_each(request, push)
-        stored = zip(request.contents, answer.stored, strict=True)
-        size = sum(len(content) for content, was_stored in stored if was_stored)
-        if size:
-            state.store_traffic(request.run_id, bytes_sent=0, bytes_recv=size)
+    _check_run(request.run_id, state)
+    answer = push_each(request, push)
+    stored = zip(request.contents, answer.stored, strict=True)
+    size = sum(len(content) for content, was_stored in stored if was_stored)
+    if size:
+        state.store_traffic(request.run_id, bytes_sent=0, bytes_recv=size)
     signals.replies.notify()
     return answer
 

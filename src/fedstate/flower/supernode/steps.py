@@ -360,6 +360,9 @@ class Steps:
                 self._fleet.send(envelope, objects, seconds, again=again)
             except httpx.HTTPStatusError as error:
                 log(ERROR, "The reply to %s was refused. %s", step.message_id, reason_of(error))
+                if error.response.is_server_error:  # such as a database that was busy
+                    time.sleep(_RETRY_SECONDS)
+                    continue
             except ObjectPushError as error:
                 # Its connection broke, or it took too long: what is missing is sent anew.
                 log(WARNING, "%s Sending again.", error)
