@@ -152,6 +152,19 @@ def _stop(signalnum: int, frame: FrameType | None) -> None:  # noqa: ARG001
 def _serve(client: RuntimeHttpClient, plugin: AutoExecPlugin, executor: WarmExecutor) -> None:
     pace, watch = Pace(), TaskWatch(client)
     executor.wake_on(watch)
+    try:
+        _look(client, plugin, executor, pace, watch)
+    finally:
+        watch.end()
+
+
+def _look(
+    client: RuntimeHttpClient,
+    plugin: AutoExecPlugin,
+    executor: WarmExecutor,
+    pace: Pace,
+    watch: TaskWatch,
+) -> None:
     connection = _Connection()
     had: set[TaskType] = set()
     looked = 0.0

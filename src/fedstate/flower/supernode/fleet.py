@@ -310,16 +310,8 @@ class Fleet:
     ) -> None:
         """Push a reply and its objects.
 
-        Parameters
-        ----------
-        envelope : Envelope
-            The reply.
-        objects : dict of str to bytes
-            The contents of its objects.
-        seconds : float
-            How long the ClientApp took.
-        again : bool
-            Whether a part of it may have been pushed before.
+        `seconds` is how long the ClientApp took; `again`, whether a part of the reply may have
+        been pushed before.
         """
         metadata = envelope.message.metadata
         request = PushMessagesRequest(
