@@ -6,7 +6,7 @@ help:  ## this list
 demo: .venv/ok   ## two runs at once on plain processes, verified; report in out/demo/
 	.venv/bin/fedstate demo
 test: .venv/ok   ## the whole test suite
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 lint: .venv/ok   ## format, lint and strict types
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 format: .venv/ok ## put the code into its format
@@ -15,7 +15,7 @@ bench: .venv/ok  ## ours against stock Flower, as ratios; QUICK=1 for a few minu
 	QUICK=$(QUICK) .venv/bin/python -m bench
 up:              ## the federation in containers
 	@docker info >/dev/null 2>&1 || { echo "fedstate: no Docker engine answers; start one (on Debian, as root: sh .ci/engine.sh), or use make demo, which needs none." >&2; exit 1; }
-	docker compose up --detach --wait
+	docker compose up --detach --wait --remove-orphans
 down:            ## stop the containers; runs, keys and state stay
 	docker compose down
 lock: .venv/ok   ## write requirements/*.txt again

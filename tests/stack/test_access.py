@@ -71,17 +71,22 @@ def test_health_tells_well_from_unwell(federation: Federation) -> None:
         assert "Traceback" not in answer.stderr
 
 
-@pytest.fixture
-def stranger(federation: Federation, tmp_path: Path) -> Iterator[Process]:
-    """A SuperNode whose key nobody has registered."""
-    ensure_node_key(tmp_path)
+@pytest.fixture(params=["an unregistered key", "no key"])
+def stranger(
+    federation: Federation, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Process]:
+    """A SuperNode whose key nobody has registered, or that has none."""
+    key: tuple[str, ...] = ()
+    if request.param == "an unregistered key":
+        ensure_node_key(tmp_path)
+        key = ("--auth-supernode-private-key", str(tmp_path / "node.key"))
     process = Process(
         "a stranger",
         [
             str(PROGRAMS / "flower-supernode"),
             *("--superlink", federation.connection.address),
             *("--root-certificates", str(federation.root_certificates)),
-            *("--auth-supernode-private-key", str(tmp_path / "node.key")),
+            *key,
             *("--isolation", "process", "--port", str(free_port())),
         ],
         federation.environment,
@@ -92,7 +97,7 @@ def stranger(federation: Federation, tmp_path: Path) -> Iterator[Process]:
     process.stop()
 
 
-def test_an_unregistered_key_is_refused(federation: Federation, stranger: Process) -> None:
+def test_a_stranger_is_refused(federation: Federation, stranger: Process) -> None:
     wait_until(lambda: not stranger.running, 60)
     assert "Failed to initialize the connection" in stranger.log_file.read_text()
     with control(federation.connection) as link:

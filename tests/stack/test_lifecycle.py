@@ -5,6 +5,8 @@ import os
 import shlex
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,37 +62,45 @@ def test_the_demo_passes_and_leaves_its_results(tmp_path: Path) -> None:
     assert _of_directory(tmp_path) == []
 
 
+@contextmanager
+def started(output: Path, *command: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a command that a test interrupts; it has ended afterwards in any case."""
+    # A shell that runs the tests in its background lets them ignore Ctrl-C, and what they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with output.open("wb") as file:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
 def test_a_federation_of_processes_stays_until_ctrl_c(tmp_path: Path) -> None:
     (line,) = commands("Without Docker")
     output = tmp_path / "output"
-    with output.open("wb") as file:
-        local = subprocess.Popen(
-            [*shlex.split(f"{PROGRAMS}/{line}"), "--directory", tmp_path],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    wait_until(lambda: "3 SuperNodes connected" in output.read_text(), 120)
-    local.send_signal(signal.SIGINT)
-    assert local.wait(60) == 0
+    command = [*shlex.split(f"{PROGRAMS}/{line}"), "--directory", tmp_path]
+    with started(output, *command) as local:
+        wait_until(lambda: "3 SuperNodes connected" in output.read_text(), 120)
+        local.send_signal(signal.SIGINT)
+        assert local.wait(60) == 0
     assert "Everything is stopped." in output.read_text()
     assert _of_directory(tmp_path) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_stops_everything(tmp_path: Path, number: signal.Signals) -> None:
-    with (tmp_path / "output").open("wb") as output:
-        demo = subprocess.Popen(
-            [PROGRAMS / "fedstate", "demo", "--output", tmp_path],
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    wait_until(lambda: (tmp_path / "federation" / "node-1" / "log").exists(), 60)
-    assert _of_directory(tmp_path), "the federation's processes are there"
-    demo.send_signal(number)
-    assert demo.wait(60) == 130
+    output = tmp_path / "output"
+    with started(output, PROGRAMS / "fedstate", "demo", "--output", tmp_path) as demo:
+        wait_until(lambda: (tmp_path / "federation" / "node-1" / "log").exists(), 60)
+        assert _of_directory(tmp_path), "the federation's processes are there"
+        demo.send_signal(number)
+        assert demo.wait(60) == 130
     assert _of_directory(tmp_path) == []
-    assert "Traceback" not in (tmp_path / "output").read_text()
+    assert "Traceback" not in output.read_text()
 
 
 def test_no_docker_engine_is_said() -> None:

@@ -17,7 +17,7 @@ EXECUTOR = ("fedstate", "executor")
 
 
 @pytest.fixture(scope="module", params=["fedstate", "flower"])
-def federation(
+def two_nodes(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Federation]:
     """A federation whose SuperNodes are ours, and one whose SuperNodes are Flower's own."""
@@ -32,46 +32,46 @@ def federation(
         yield running
 
 
-def test_a_run_completes_in_forked_processes(federation: Federation) -> None:
-    run_id = submit(federation, APP, {"num-rounds": 2})
-    statuses = wait_for_runs(federation, [run_id], 250)
+def test_a_run_completes_in_forked_processes(two_nodes: Federation) -> None:
+    run_id = submit(two_nodes, APP, {"num-rounds": 2})
+    statuses = wait_for_runs(two_nodes, [run_id], 250)
     assert statuses == {run_id: "finished:completed"}
-    shown = command("flwr", "log", str(run_id), "--show", environment=federation.environment)
+    shown = command("flwr", "log", str(run_id), "--show", environment=two_nodes.environment)
     assert "round 2/2  nodes 2/2" in shown.stdout
 
 
 def test_an_executor_with_another_secret_is_told_so(
-    federation: Federation, tmp_path: Path
+    two_nodes: Federation, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_bytes(b"another")
     refused = command(
         *("fedstate", "executor", "--preload", "none"),
-        *("--runtime-api-address", f"127.0.0.1:{federation.nodes[0].port}"),
-        *("--root-certificates", federation.root_certificates),
+        *("--runtime-api-address", f"127.0.0.1:{two_nodes.nodes[0].port}"),
+        *("--root-certificates", two_nodes.root_certificates),
         *("--superexec-auth-secret-file", tmp_path / "secret"),
-        environment=federation.environment,
+        environment=two_nodes.environment,
     )
     assert refused.returncode == 1
     assert "refuses this executor (status 401): give both the same" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
-def test_an_executor_that_distrusts_the_server_says_so(federation: Federation) -> None:
+def test_an_executor_that_distrusts_the_server_says_so(two_nodes: Federation) -> None:
     refused = command(
         *("fedstate", "executor", "--preload", "none"),
-        *("--runtime-api-address", f"127.0.0.1:{federation.nodes[0].port}"),
-        environment=federation.environment,
+        *("--runtime-api-address", f"127.0.0.1:{two_nodes.nodes[0].port}"),
+        environment=two_nodes.environment,
     )
     assert refused.returncode == 1
     assert "check --root-certificates" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
-def test_a_killed_serverapp_is_reported_at_once(federation: Federation) -> None:
-    run_id = submit(federation, APP, {"num-rounds": 1000})
-    (fork_server,) = children_of(federation.serverapp_executor.pid)
+def test_a_killed_serverapp_is_reported_at_once(two_nodes: Federation) -> None:
+    run_id = submit(two_nodes, APP, {"num-rounds": 1000})
+    (fork_server,) = children_of(two_nodes.serverapp_executor.pid)
     (serverapp,) = wait_until(lambda: children_of(fork_server))
     os.kill(serverapp, signal.SIGKILL)
     # Sooner than the 60 s after which the SuperLink misses its heartbeat.
-    assert wait_for_runs(federation, [run_id], 40) == {run_id: "finished:failed"}
-    assert "was ended by SIGKILL" in federation.serverapp_executor.log_file.read_text()
+    assert wait_for_runs(two_nodes, [run_id], 40) == {run_id: "finished:failed"}
+    assert "was ended by SIGKILL" in two_nodes.serverapp_executor.log_file.read_text()
