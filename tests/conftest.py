@@ -9,6 +9,7 @@ SHARED = ("stack", "federation")
 ORDER = ("tests/stack/containers/", "tests/stack/", "tests/crash/", "tests/contract/", "tests/")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Name each test's group, which `--dist loadgroup` gives to one worker as a whole."""
     items.sort(key=lambda item: _first(ORDER, item.nodeid))
