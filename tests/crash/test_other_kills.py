@@ -39,7 +39,8 @@ def test_a_node_without_its_executor_waits_for_the_next_one(killable: Killable) 
     node.executor.kill()
     go.touch()
     node.executor.start()
-    killable.wait(run)
+    # Sooner than the 60 s after which a ClientApp's token lapses.
+    killable.wait(run, seconds=45)
 
 
 def test_a_superlink_that_was_killed_finds_the_steps_that_were_made_without_it(

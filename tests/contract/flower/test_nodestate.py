@@ -114,3 +114,22 @@ class TestDurable:
             for series_id in range(10):
                 assert state.get_run_series_context(series_id) == context(series_id=series_id)
             assert len(state._cache) == 3
+
+    def test_a_task_that_was_lost_is_had_again_or_has_failed(self, tmp_path: Path) -> None:
+        with closing(durable(tmp_path).store) as store:
+            state = DurableNodeState(ObjectStoreFactory().store(), store)
+            starting, running, other, pending = (
+                state.create_task(TaskType.CLIENT_APP, 1, fab_hash="fab") for _ in range(4)
+            )
+            assert starting and running and other and pending
+            tokens = {each: state.claim_task(each) for each in (starting, running, other)}
+            assert state.activate_task(running)
+            assert state.activate_task(other)
+            failed: list[int] = []
+            state.on_tasks_expired = lambda tasks: failed.extend(t.task_id for t in tasks)
+            state.expire_tasks([starting, running, pending, 12345])
+            assert failed == [running]
+            assert not state.acknowledge_task_heartbeat(running)
+            assert state.acknowledge_task_heartbeat(other)
+            again = state.claim_task(starting)
+            assert again not in (None, tokens[starting])

@@ -1,7 +1,7 @@
 """Clients that move many objects in one request where the server can, and else one by one."""
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -120,10 +120,17 @@ class Exchange:
         return None if answer is None else list(answer.stored)
 
     def wait(
-        self, path: str, node: Node, seen: int, seconds: float, method: str | None = None
+        self,
+        path: str,
+        node: Node,
+        seen: int,
+        seconds: float,
+        *,
+        method: str | None = None,
+        task_ids: Sequence[int] = (),
     ) -> int | None:
         """Wait until a count is not `seen`; return it, or None if the server does not wait."""
-        request = WaitRequest(node=node, seen=seen, seconds=seconds)
+        request = WaitRequest(node=node, seen=seen, seconds=seconds, task_ids=task_ids)
         timeout = seconds + _ANSWER_SECONDS
         answer = self.call(path, request, WaitResponse, method=method, timeout=timeout)
         return None if answer is None else int(answer.count)

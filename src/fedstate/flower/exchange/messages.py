@@ -39,6 +39,8 @@ _MESSAGES: dict[str, dict[str, tuple[str | int, bool]]] = {
         "node": (".flwr.proto.Node", False),
         "seen": (_Field.TYPE_UINT64, False),
         "seconds": (_Field.TYPE_DOUBLE, False),
+        # Of an executor: the tasks that it has under way.
+        "task_ids": (_Field.TYPE_UINT64, True),
     },
     "WaitResponse": {"count": (_Field.TYPE_UINT64, False)},
 }

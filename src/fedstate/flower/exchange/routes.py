@@ -1,6 +1,6 @@
 """The routes that are ours, for a SuperLink's Fleet API and for everybody's Runtime API."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -104,10 +104,15 @@ def push_each(request: Any, push: Callable[[PushObjectRequest], PushObjectRespon
     return answer
 
 
-async def wait(signal: Signal, request: Any, signals: Signals) -> Any:
+async def wait(
+    signal: Signal,
+    request: Any,
+    signals: Signals,
+    gone: Callable[[], Awaitable[bool]] | None = None,
+) -> Any:
     """Answer when the signal's count is not what the request has seen."""
     seconds = min(request.seconds, _LONGEST_SECONDS)
-    return WaitResponse(count=await signal.wait(request.seen, seconds, signals.closing))
+    return WaitResponse(count=await signal.wait(request.seen, seconds, signals.closing, gone))
 
 
 @runtime_router.post(paths.RUNTIME_PULL)
@@ -140,10 +145,13 @@ _AcquireTaskAuth = Annotated[None, Depends(SuperExecAuthDependency(paths.ACQUIRE
 
 @runtime_router.post(paths.TASKS_WAIT)
 async def runtime_wait_for_tasks(
-    request: _Request, signals: SignalsDependency, _auth: _AcquireTaskAuth
+    request: _Request, signals: SignalsDependency, connection: Request, _auth: _AcquireTaskAuth
 ) -> Any:
     """Wait for a task, as an executor that may acquire it."""
-    return await wait(signals.tasks, request, signals)
+    if signals.presence is None:
+        return await wait(signals.tasks, request, signals)
+    with signals.presence.holding(request.task_ids):
+        return await wait(signals.tasks, request, signals, connection.is_disconnected)
 
 
 @replies_router.post(paths.RUNTIME_WAIT)

@@ -3,8 +3,9 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
+from fedstate.flower.exchange.presence import Presence
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # A peer of flwr's own announces a message and then sends its objects one by one.
@@ -41,10 +42,17 @@ class Signal:
             SOON_SECONDS, lambda: self.notify() if self._count == seen else None
         )
 
-    async def wait(self, seen: int, seconds: float, closing: Callable[[], bool]) -> int:
+    async def wait(
+        self,
+        seen: int,
+        seconds: float,
+        closing: Callable[[], bool],
+        gone: Callable[[], Awaitable[bool]] | None = None,
+    ) -> int:
         """Return the count when it is not `seen`, at the latest after `seconds`.
 
         A server that is closing waits for its open requests: they end when `closing` is true.
+        And they end when `gone` tells that nobody waits for the answer.
         """
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and not closing():
@@ -56,7 +64,8 @@ class Signal:
             try:
                 await asyncio.wait_for(waiter[1].wait(), min(left, _SLICE_SECONDS))
             except TimeoutError:
-                continue
+                if gone is not None and await gone():
+                    break
             finally:
                 with self._lock:
                     self._waiting.discard(waiter)
@@ -70,6 +79,11 @@ class Signals:
     ----------
     closing : callable
         Tells whether the server is about to end.
+
+    Attributes
+    ----------
+    presence : Presence or None
+        Who is asked which tasks are in the hands of executors that are there; None if nobody.
     """
 
     def __init__(self, closing: Callable[[], bool] = lambda: False) -> None:
@@ -77,6 +91,7 @@ class Signals:
         self.messages = Signal()
         self.replies = Signal()
         self.tasks = Signal()
+        self.presence: Presence | None = None
 
 
 class Notifier:

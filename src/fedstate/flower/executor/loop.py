@@ -150,7 +150,7 @@ def _stop(signalnum: int, frame: FrameType | None) -> None:  # noqa: ARG001
 
 
 def _serve(client: RuntimeHttpClient, plugin: AutoExecPlugin, executor: WarmExecutor) -> None:
-    pace, watch = Pace(), TaskWatch(client)
+    pace, watch = Pace(), TaskWatch(client, executor.task_ids)
     executor.wake_on(watch)
     try:
         _look(client, plugin, executor, pace, watch)
@@ -179,6 +179,7 @@ def _look(
                 pace.activity()
                 looked = 0.0
                 continue
+        watch.go_on()
         longest = pace.wait()
         if watch.working:
             longest = _TICK_SECONDS if executor.busy else _PRECAUTION_SECONDS

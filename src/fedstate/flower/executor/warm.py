@@ -73,6 +73,10 @@ class WarmExecutor:
         """Whether a task is under way."""
         return bool(self._tasks)
 
+    def task_ids(self) -> list[int]:
+        """Return the tasks under way; for other threads, too."""
+        return [task.spec.task_id for task in list(self._tasks)]
+
     @property
     def ready(self) -> bool:
         """Whether a task would start at once."""

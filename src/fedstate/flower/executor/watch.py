@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 
 import httpx
 from flwr.proto.node_pb2 import Node
@@ -22,10 +23,14 @@ class TaskWatch:
     ----------
     client : RuntimeHttpClient
         The executor's client.
+    task_ids : callable
+        Returns the tasks under way, which the server is told.
     """
 
-    def __init__(self, client: RuntimeHttpClient) -> None:
+    def __init__(self, client: RuntimeHttpClient, task_ids: Callable[[], list[int]]) -> None:
         self._exchange = Exchange(client)
+        self._task_ids = task_ids
+        self._looked = threading.Event()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._ended = threading.Event()
         self.working = False
@@ -42,16 +47,26 @@ class TaskWatch:
         except BlockingIOError:
             return False
 
+    def go_on(self) -> None:
+        """Take note that there was no task left to take."""
+        self._looked.set()
+
     def end(self) -> None:
         """Wait no longer."""
         self._ended.set()
+        self._looked.set()
 
     def _watch(self) -> None:
         seen = 0
         while not self._ended.is_set():
             try:
                 count = self._exchange.wait(
-                    paths.TASKS_WAIT, Node(), seen, _WAIT_SECONDS, paths.ACQUIRE_TASK
+                    paths.TASKS_WAIT,
+                    Node(),
+                    seen,
+                    _WAIT_SECONDS,
+                    method=paths.ACQUIRE_TASK,
+                    task_ids=self._task_ids(),
                 )
             except (httpx.HTTPError, ValueError):
                 self.working, seen = False, 0
@@ -62,4 +77,7 @@ class TaskWatch:
             self.working = True
             if count != seen:
                 seen = count
+                self._looked.clear()
                 os.eventfd_write(self._wake, 1)
+                # The next request names the tasks that this one has brought.
+                self._looked.wait(_WAIT_SECONDS)

@@ -14,6 +14,7 @@ from flwr.supernode.cli.flower_supernode import SuperNodeLifespanConfig
 from flwr.supernode.main import create_app
 
 from fedstate.errors import FederationError
+from fedstate.flower.exchange.presence import Presence
 from fedstate.flower.exchange.routes import runtime_router, serve
 from fedstate.flower.exchange.signals import Signals
 from fedstate.flower.supernode.handlers import DurableHandlers
@@ -51,6 +52,13 @@ def runtime_api(
         )
     )
     signals = Signals(closing=lambda: server.should_exit)
+
+    def give_up(task_ids: list[int]) -> None:
+        state.expire_tasks(task_ids)
+        # One that had not begun is to be had again.
+        signals.tasks.notify()
+
+    signals.presence = Presence(give_up)
     serve(api, signals, runtime_router)
     steps.on_task = signals.tasks.notify
     thread = threading.Thread(target=server.run, name="supernode-runtime-http-api")

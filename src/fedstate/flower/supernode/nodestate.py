@@ -6,6 +6,7 @@ restart the node store knows which steps to start again.
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from threading import RLock
 
 from flwr.app import Context, Message
@@ -16,6 +17,7 @@ from flwr.common.serde import fab_from_proto, fab_to_proto, run_from_proto, run_
 from flwr.proto.fab_pb2 import Fab as FabProto
 from flwr.proto.run_pb2 import Run as RunProto
 from flwr.proto.task_pb2 import Task
+from flwr.supercore.date import now
 from flwr.supercore.fab import Fab
 from flwr.supercore.object_store import ObjectStore
 from flwr.supercore.run import Run
@@ -162,6 +164,14 @@ class DurableNodeState(InMemoryNodeState):
             self._cache.pop(series_id, None)
         self.object_store.delete_objects_in_run(run_id)
         self.delete_sessions_in_run(run_id)
+
+    def expire_tasks(self, task_ids: Sequence[int]) -> None:
+        """Give up tasks that are under way as if their heartbeats had lapsed."""
+        with self.lock_task_store:
+            for task_id in task_ids:
+                if record := self.task_token_store.get(task_id):
+                    record.active_until = now() - timedelta(seconds=1)
+            self._cleanup_expired_task_tokens_locked()
 
     def _on_task_tokens_expired(self, tasks: list[Task]) -> None:
         """Tell who runs the steps; flwr would answer every message of the tasks' runs."""

@@ -1,0 +1,53 @@
+"""Which tasks are in the hands of executors that are there.
+
+A task whose process has died with its executor reports nothing, and its token lapses after a
+minute only. But an executor always has one request open, in which it waits for tasks and names
+those that it has.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+# From the end of one request to the next one there passes a moment, or a second after a failure;
+# and a process that has lost its executor reports the end of its task itself.
+GRACE_SECONDS = 10.0
+
+
+class Presence:
+    """Notices tasks that no executor names any longer.
+
+    Parameters
+    ----------
+    on_lost : callable
+        Is called, in a thread of its own, with the IDs of such tasks; those that have ended in
+        good order are among them.
+    grace : float
+        Seconds after which a task that no request names is lost.
+    """
+
+    def __init__(
+        self, on_lost: Callable[[list[int]], None], grace: float = GRACE_SECONDS
+    ) -> None:
+        self._on_lost = on_lost
+        self._grace = grace
+        self._numbers = itertools.count()
+        self._named_by: dict[int, int] = {}
+
+    @contextmanager
+    def holding(self, task_ids: Iterable[int]) -> Iterator[None]:
+        """Take note that an executor has these tasks while its request is open."""
+        number = next(self._numbers)
+        self._named_by |= dict.fromkeys(task_ids, number)
+        try:
+            yield
+        finally:
+            asyncio.get_running_loop().call_later(self._grace, self._look, number)
+
+    def _look(self, number: int) -> None:
+        lost = [task_id for task_id, last in self._named_by.items() if last == number]
+        for task_id in lost:
+            del self._named_by[task_id]
+        if lost:
+            asyncio.get_running_loop().run_in_executor(None, self._on_lost, lost)
