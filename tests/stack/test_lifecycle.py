@@ -82,8 +82,8 @@ def started(output: Path, *command: str | Path) -> Iterator[subprocess.Popen[byt
 def test_a_federation_of_processes_stays_until_ctrl_c(tmp_path: Path) -> None:
     (line,) = commands("Without Docker")
     output = tmp_path / "output"
-    command = [*shlex.split(f"{PROGRAMS}/{line}"), "--directory", tmp_path]
-    with started(output, *command) as local:
+    command = shlex.split(f"{PROGRAMS}/{line}")
+    with started(output, *command, "--directory", tmp_path) as local:
         wait_until(lambda: "3 SuperNodes connected" in output.read_text(), 120)
         local.send_signal(signal.SIGINT)
         assert local.wait(60) == 0

@@ -121,7 +121,10 @@ class TestDurable:
             starting, running, other, pending = (
                 state.create_task(TaskType.CLIENT_APP, 1, fab_hash="fab") for _ in range(4)
             )
-            assert starting and running and other and pending
+            assert starting
+            assert running
+            assert other
+            assert pending
             tokens = {each: state.claim_task(each) for each in (starting, running, other)}
             assert state.activate_task(running)
             assert state.activate_task(other)

@@ -42,6 +42,9 @@ _LONGEST_SECONDS = 20.0
 runtime_router = APIRouter(route_class=ProtobufRoute)
 replies_router = APIRouter(route_class=ProtobufRoute)
 
+# Tells whether whoever asked is still there.
+Gone = Callable[[], Awaitable[bool]]
+
 _Request = Annotated[Any, PROTOBUF_REQUEST_DEPENDENCY]
 
 
@@ -51,6 +54,13 @@ def _signals(request: Request) -> Signals:
 
 
 SignalsDependency = Annotated[Signals, Depends(_signals)]
+
+
+def _gone(request: Request) -> Gone:
+    return request.is_disconnected
+
+
+_GoneDependency = Annotated[Gone, Depends(_gone)]
 
 
 def serve(app: FastAPI, signals: Signals, *routers: APIRouter) -> None:
@@ -108,7 +118,7 @@ async def wait(
     signal: Signal,
     request: Any,
     signals: Signals,
-    gone: Callable[[], Awaitable[bool]] | None = None,
+    gone: Gone | None = None,
 ) -> Any:
     """Answer when the signal's count is not what the request has seen."""
     seconds = min(request.seconds, _LONGEST_SECONDS)
@@ -145,13 +155,16 @@ _AcquireTaskAuth = Annotated[None, Depends(SuperExecAuthDependency(paths.ACQUIRE
 
 @runtime_router.post(paths.TASKS_WAIT)
 async def runtime_wait_for_tasks(
-    request: _Request, signals: SignalsDependency, connection: Request, _auth: _AcquireTaskAuth
+    request: _Request,
+    signals: SignalsDependency,
+    gone: _GoneDependency,
+    _auth: _AcquireTaskAuth,
 ) -> Any:
     """Wait for a task, as an executor that may acquire it."""
     if signals.presence is None:
         return await wait(signals.tasks, request, signals)
     with signals.presence.holding(request.task_ids):
-        return await wait(signals.tasks, request, signals, connection.is_disconnected)
+        return await wait(signals.tasks, request, signals, gone)
 
 
 @replies_router.post(paths.RUNTIME_WAIT)
