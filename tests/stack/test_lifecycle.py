@@ -79,6 +79,13 @@ def started(output: Path, *command: str | Path) -> Iterator[subprocess.Popen[byt
         process.wait(60)
 
 
+def test_make_demo_is_that_command() -> None:
+    made = subprocess.run(
+        ["make", "--dry-run", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert made.stdout.splitlines()[-1] == ".venv/bin/fedstate demo"
+
+
 def test_a_federation_of_processes_stays_until_ctrl_c(tmp_path: Path) -> None:
     (line,) = commands("Without Docker")
     output = tmp_path / "output"
