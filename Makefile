@@ -6,7 +6,7 @@ help:  ## this list
 demo: .venv/ok   ## two runs at once on plain processes, verified; report in out/demo/
 	.venv/bin/fedstate demo
 test: .venv/ok   ## the whole test suite
-	.venv/bin/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	.venv/bin/pytest --numprocesses 2
 lint: .venv/ok   ## format, lint and strict types
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 format: .venv/ok ## put the code into its format

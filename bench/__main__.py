@@ -33,11 +33,13 @@ def main() -> int:
             with terminate_as_interrupt(), console.status(f"{name}: measuring"):
                 for row in measure():
                     rows.append(row)
+                    _write(rows)
                     console.print(f"{row.name}: {row.ours:.3g} against {row.peer:.3g} {row.unit}")
         except FedstateError as error:
             failed = True
             console.print(f"[red]{name}: {error}[/red]")
-        _write(rows)
+    _write(rows)
+    _plot(rows, OUTPUT / "ratios.png")
     console.print(_table(rows))
     console.print(f"{OUTPUT / 'report.json'} and {OUTPUT / 'ratios.png'} have the same.")
     return 1 if failed else 0
@@ -57,7 +59,6 @@ def _write(rows: list[Row]) -> None:
     OUTPUT.mkdir(parents=True, exist_ok=True)
     report = [row.to_json() for row in rows]
     (OUTPUT / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    _plot(rows, OUTPUT / "ratios.png")
 
 
 def _plot(rows: list[Row], file: Path) -> None:
@@ -85,4 +86,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("Interrupted; out/bench/report.json has the rows of the modules that were done.")
+        sys.exit("Interrupted; out/bench/report.json has the rows that were done.")

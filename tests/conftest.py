@@ -1,26 +1,35 @@
 """How the suite is spread over workers: tests that share a federation stay together."""
 
-import pytest
+import re
 
-# Fixtures that take long to make, and that all their tests share.
-SHARED = ("stack", "federation")
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # What takes longest starts first, so that no worker is left alone with it at the end.
 ORDER = ("tests/stack/containers/", "tests/stack/", "tests/crash/", "tests/contract/", "tests/")
 
+# A federation belongs to a directory of these, and elsewhere to a file.
+SHARING = re.compile(r"tests/stack/\w+/|tests/[^:]+")
 
-@pytest.hookimpl(tryfirst=True)
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
+    """Gives the tests that share a federation to one worker, in their order."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        found = SHARING.match(nodeid)
+        return found[0] if found else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Return the scheduling for `--numprocesses`."""
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name each test's group, which `--dist loadgroup` gives to one worker as a whole."""
+    """Put first what takes longest."""
     items.sort(key=lambda item: _first(ORDER, item.nodeid))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item: pytest.Item) -> str:
-    needs: tuple[str, ...] = getattr(item, "fixturenames", ())
-    shared = next((name for name in SHARED if name in needs), None)
-    return shared or item.nodeid.partition("::")[0]
 
 
 def _first(prefixes: tuple[str, ...], nodeid: str) -> int:

@@ -1,24 +1,14 @@
-"""One running federation for all tests that leave it as they found it."""
+"""What the tests of running federations share."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-
-import pytest
-
-from fedstate.local.federation import Federation
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "app"
 PROGRAMS = Path(sys.executable).parent
-
-
-@pytest.fixture(scope="session")
-def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    with Federation(tmp_path_factory.mktemp("federation"), nodes=3) as running:
-        yield running
 
 
 def command(

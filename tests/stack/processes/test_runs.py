@@ -7,8 +7,8 @@ import pytest
 
 from fedstate.local.federation import Federation
 from fedstate.local.runs import submit, wait_for_runs
-from tests.stack.broken import FAILING, broken_app
 from tests.stack.conftest import APP, command
+from tests.stack.processes.broken import FAILING, broken_app
 
 NODES = 3
 ROUNDS = 2

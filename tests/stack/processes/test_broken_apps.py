@@ -8,8 +8,8 @@ import pytest
 
 from fedstate.local.federation import Federation
 from fedstate.local.runs import submit, wait_for_runs
-from tests.stack import broken
 from tests.stack.conftest import command
+from tests.stack.processes import broken
 
 RUN_SECONDS = 280.0
 
