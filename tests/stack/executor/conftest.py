@@ -194,6 +194,8 @@ class Executor:
             "FLWR_DISABLE_UPDATE_CHECK": "1",
             "TF_CPP_MIN_LOG_LEVEL": "2",
         }
+        # Python would flush all that a task prints by itself.
+        environment.pop("PYTHONUNBUFFERED", None)
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [
