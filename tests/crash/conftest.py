@@ -5,6 +5,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,14 @@ import numpy as np
 import pytest
 
 from fedstate.failpoints import VARIABLE
-from fedstate.local.federation import Federation, LocalNode, Programs
-from fedstate.local.runs import submit, wait_for_runs
+from fedstate.local.federation import Federation, LocalNode
+from fedstate.local.runs import start, wait_for_runs
+from fedstate.store.database import connect
+from tests.programs import PROGRAMS
 
 APP = Path(__file__).parents[1] / "apps" / "counting"
 VALUES = 1000
 RUN_SECONDS = 180.0
-
-# TensorFlow, which the executor preloads by default, takes longer than these runs.
-EXECUTOR = ("fedstate", "executor", "--preload", "numpy")
-PROGRAMS = Programs(serverapp_executor=EXECUTOR, clientapp_executor=EXECUTOR)
 
 
 def wait_until(what: str, condition: Callable[[], bool], seconds: float = 90.0) -> None:
@@ -59,6 +58,12 @@ def digest(values: Any) -> str:
     return hashlib.sha256(values.tobytes()).hexdigest()
 
 
+def runs_in(database: Path) -> int:
+    """Return how many runs a node's store holds."""
+    with closing(connect(database, write=False)) as connection:
+        return int(connection.execute("SELECT count(*) FROM run").fetchone()[0])
+
+
 @dataclass
 class Run:
     """A run that was started."""
@@ -92,7 +97,7 @@ class Killable:
         result = self.federation.directory / f"result-{self._runs}.json"
         settings: dict[str, Any] = {"rounds": rounds, "seed": self._runs, "result": str(result)}
         settings |= {name.replace("_", "-"): value for name, value in config.items()}
-        run_id = submit(self.federation, self._app, settings)
+        run_id = start(self.federation, self._app, settings)
         return Run(run_id, rounds, int(settings["seed"]), result)
 
     def wait(self, *runs: Run, seconds: float = RUN_SECONDS) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from fedstate.local.federation import Federation
 from fedstate.local.runs import wait_for_runs
+from tests.programs import PROGRAMS
 
-from .conftest import PROGRAMS, Killable, Run
+from .conftest import Killable, Run
 
 APP = Path(__file__).parents[1] / "apps" / "learning"
 ROUNDS = 4

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fedstate.local.federation import LocalNode
 
-from .conftest import Killable, wait_until
+from .conftest import Killable, runs_in, wait_until
 
 # The whole soak is 30 runs of 10 rounds: FEDSTATE_SOAK_RUNS=30.
 RUNS = int(os.environ.get("FEDSTATE_SOAK_RUNS", "2"))
@@ -29,11 +29,10 @@ def memory(node: LocalNode) -> float:
     raise AssertionError("no VmRSS")
 
 
-def store(node: LocalNode) -> dict[str, int]:
-    (database,) = node.directory.glob("flwr/fedstate/nodes/*/node.db")
+def check(directory: Path) -> dict[str, int]:
     fedstate = Path(sys.executable).parent / "fedstate"
     checked = subprocess.run(
-        [fedstate, "state", "check", database.parent, "--format", "json"],
+        [fedstate, "state", "check", directory, "--format", "json"],
         capture_output=True,
         text=True,
         check=True,
@@ -55,6 +54,10 @@ def test_memory_and_store_stay_within_their_bounds(killable: Killable) -> None:
         killable.wait(*runs)
     assert memory(node) - before < GROWN_MEGABYTES
     # Ended runs are noticed within half a minute, and their space is given back.
-    wait_until("the retention", lambda: store(node)["runs"] == 0)
-    wait_until("the space", lambda: store(node)["size"] < STORE_MEGABYTES * 2**20)
+    (database,) = node.directory.glob("flwr/fedstate/nodes/*/node.db")
+    wait_until("the retention", lambda: runs_in(database) == 0)
+    wait_until("the space", lambda: database.stat().st_size < STORE_MEGABYTES * 2**20)
+    checked = check(database.parent)
+    assert checked["runs"] == 0
+    assert checked["size"] < STORE_MEGABYTES * 2**20
     del node.supernode._command[-2:]

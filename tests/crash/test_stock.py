@@ -7,8 +7,9 @@ from typing import Any
 
 from fedstate.local.federation import Federation
 from fedstate.local.runs import wait_for_runs
+from tests.programs import PROGRAMS
 
-from .conftest import PROGRAMS, RUN_SECONDS, Killable, expected
+from .conftest import RUN_SECONDS, Killable, expected
 
 
 def outcome_of_a_restart_while_training(directory: Path, supernode: Sequence[str]) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 from fedstate.store.database import connect
 from fedstate.store.schema import MIGRATIONS, version
 
-from .conftest import Killable, wait_until
+from .conftest import Killable, runs_in, wait_until
 
 # Each SuperNode is killed at the first pass of the next point, so that every restart resumes
 # what the kill before it left.
@@ -57,11 +57,6 @@ def make_older(database: Path) -> None:
         connection.execute("DROP TABLE unknown_run")
         connection.execute("DELETE FROM migration WHERE version = ?", (len(MIGRATIONS),))
         connection.execute("COMMIT")
-
-
-def runs_in(database: Path) -> int:
-    with closing(connect(database, write=False)) as connection:
-        return int(connection.execute("SELECT count(*) FROM run").fetchone()[0])
 
 
 def test_a_run_goes_on_after_kills_during_retention_and_migration(killable: Killable) -> None:

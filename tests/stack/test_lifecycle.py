@@ -13,6 +13,7 @@ import pytest
 
 from fedstate.errors import FederationError
 from fedstate.local.federation import Federation, Programs
+from tests.programs import PROGRAMS as LIGHT
 from tests.readme import commands
 from tests.stack.conftest import PROGRAMS, ROOT, command
 from tests.waiting import wait_until
@@ -21,7 +22,7 @@ DEMO_SECONDS = 290.0
 
 
 def test_a_node_that_does_not_connect_is_named(tmp_path: Path) -> None:
-    with Federation(tmp_path, nodes=2) as federation:
+    with Federation(tmp_path, nodes=2, programs=LIGHT) as federation:
         federation.nodes[1].supernode.stop()
         with pytest.raises(FederationError, match="SuperNode 2 did not connect"):
             federation.wait_until_connected(seconds=1)
@@ -35,9 +36,9 @@ def test_a_program_that_does_not_start_is_named_and_the_rest_stopped(tmp_path: P
 
 
 def test_keys_and_registrations_survive_a_restart(tmp_path: Path) -> None:
-    with Federation(tmp_path, nodes=1) as federation:
+    with Federation(tmp_path, nodes=1, programs=LIGHT) as federation:
         key = federation.nodes[0].public_key
-    with Federation(tmp_path, nodes=1) as federation:
+    with Federation(tmp_path, nodes=1, programs=LIGHT) as federation:
         assert federation.nodes[0].public_key == key
 
 

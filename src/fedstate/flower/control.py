@@ -4,8 +4,9 @@
 is too long for a loop that watches runs and for a container that registers keys at start-up.
 """
 
+import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,21 @@ import httpx
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-# Messages of the Control API, its client, and the version header that it insists on: flwr
-# exports none of them publicly.
-from flwr.proto.control_pb2 import ListNodesRequest, ListRunsRequest, RegisterNodeRequest
+# What `flwr run` makes its request of, messages of the Control API, its client, and the version
+# header that it insists on: flwr exports none of them publicly.
+from flwr.cli.build import build_fab_from_disk
+from flwr.common.serde import fab_to_proto, user_config_to_proto
+from flwr.proto.control_pb2 import (
+    ListNodesRequest,
+    ListRunsRequest,
+    RegisterNodeRequest,
+    StartRunRequest,
+)
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.proto.run_pb2 import Run
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.error import ApiErrorCode, FlowerError
+from flwr.supercore.fab import Fab
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
@@ -45,6 +54,19 @@ class Control:
     def __init__(self, client: ControlHttpClient, address: str) -> None:
         self._client = client
         self._address = address
+
+    def start_run(self, app: Path, run_config: Mapping[str, float | str]) -> int:
+        """Start a run of the Flower App in a directory, and return its id.
+
+        It is what ``flwr run`` asks for, without what that checks before.
+        """
+        content = build_fab_from_disk(app)
+        fab = Fab(hashlib.sha256(content).hexdigest(), content, {})
+        request = StartRunRequest(
+            fab=fab_to_proto(fab), override_config=user_config_to_proto(dict(run_config))
+        )
+        with self._errors():
+            return int(self._client.StartRun(request).run_id)
 
     def run_status(self, run_id: int) -> str:
         """Return a run's status as ``flwr list`` shows it, such as ``finished:completed``."""

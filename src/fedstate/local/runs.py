@@ -72,6 +72,20 @@ def submit(
         raise FederationError(f"`{' '.join(command)}` did not start a run: {said}") from None
 
 
+def start(
+    federation: Reachable, app: Path, run_config: Mapping[str, int | float | str] | None = None
+) -> int:
+    """Start a run as `submit` does, without the 3 s that ``flwr run`` takes to begin.
+
+    Raises
+    ------
+    FederationError
+        If the SuperLink refuses it.
+    """
+    with control(federation.connection) as link:
+        return link.start_run(app, run_config or {})
+
+
 def wait_for_runs(
     federation: Reachable,
     run_ids: Sequence[int],

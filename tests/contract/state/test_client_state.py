@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fedstate.local.federation import STOCK, Federation, Programs
-from fedstate.local.runs import submit, wait_for_runs
+from fedstate.local.runs import start, wait_for_runs
 from tests.simulation import Simulation
 from tests.unit.state.steps import make_context, make_message
 
@@ -28,7 +28,7 @@ def steps(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     else:
         programs = STOCK if request.param == "stock" else Programs()
         with Federation(directory, nodes=2, programs=programs) as federation:
-            run = submit(federation, APP, {"result": str(result)})
+            run = start(federation, APP, {"result": str(result)})
             statuses = wait_for_runs(federation, [run], RUN_SECONDS)
             assert statuses == {run: "finished:completed"}, federation.nodes[0].executor.log_end()
     steps: Steps = json.loads(result.read_text())

@@ -1,19 +1,22 @@
 """The executor in a federation with TLS and secrets, under the SuperLink and under SuperNodes."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.stack.conftest import APP, command
+from tests.programs import PROGRAMS
+from tests.stack.conftest import ROOT, command
 from tests.stack.executor.conftest import children_of
 from tests.waiting import wait_until
 
-from fedstate.local.federation import Federation, Programs
-from fedstate.local.runs import submit, wait_for_runs
+from fedstate.local.federation import Federation
+from fedstate.local.runs import start, wait_for_runs
 
-EXECUTOR = ("fedstate", "executor")
+APP = ROOT / "tests" / "apps" / "counting"
 
 
 @pytest.fixture(scope="module", params=["fedstate", "flower"])
@@ -24,20 +27,18 @@ def two_nodes(
     supernode = (
         ("fedstate", "supernode") if request.param == "fedstate" else ("flower-supernode",)
     )
-    programs = Programs(
-        supernode=supernode, serverapp_executor=EXECUTOR, clientapp_executor=EXECUTOR
-    )
+    programs = replace(PROGRAMS, supernode=supernode)
     directory = tmp_path_factory.mktemp(request.param)
     with Federation(directory, nodes=2, programs=programs) as running:
         yield running
 
 
-def test_a_run_completes_in_forked_processes(two_nodes: Federation) -> None:
-    run_id = submit(two_nodes, APP, {"num-rounds": 2})
+def test_a_run_completes_in_forked_processes(two_nodes: Federation, tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    run_id = start(two_nodes, APP, {"rounds": 2, "result": str(result)})
     statuses = wait_for_runs(two_nodes, [run_id], 250)
     assert statuses == {run_id: "finished:completed"}
-    shown = command("flwr", "log", str(run_id), "--show", environment=two_nodes.environment)
-    assert "round 2/2  nodes 2/2" in shown.stdout
+    assert [len(history) for history in json.loads(result.read_text())["histories"]] == [2, 2]
 
 
 def test_an_executor_with_another_secret_is_told_so(
@@ -68,7 +69,7 @@ def test_an_executor_that_distrusts_the_server_says_so(two_nodes: Federation) ->
 
 
 def test_a_killed_serverapp_is_reported_at_once(two_nodes: Federation) -> None:
-    run_id = submit(two_nodes, APP, {"num-rounds": 1000})
+    run_id = start(two_nodes, APP, {"rounds": 1000})
     (fork_server,) = children_of(two_nodes.serverapp_executor.pid)
     (serverapp,) = wait_until(lambda: children_of(fork_server))
     os.kill(serverapp, signal.SIGKILL)
