@@ -13,6 +13,7 @@ from flwr.superlink.main import create_app
 from fedstate.flower.exchange.routes import replies_router, runtime_router, serve
 from fedstate.flower.exchange.signals import Notifier, Signals
 from fedstate.flower.superlink import fleet_routes
+from fedstate.flower.superlink.layers import pass_by
 
 
 def run_superlink(config: SuperLinkLifespanConfig) -> None:
@@ -35,6 +36,7 @@ def run_superlink(config: SuperLinkLifespanConfig) -> None:
 
 def extend(app: FastAPI, signals: Signals) -> None:
     """Add our routes to flwr's SuperLink, and signals to those of its own that cause them."""
+    pass_by(app)
     serve(app, signals, fleet_routes.router, runtime_router, replies_router)
     app.add_middleware(
         Notifier,
