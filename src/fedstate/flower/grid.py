@@ -30,8 +30,10 @@ class ExchangeGrid(HttpGrid):
             retry_invoker=self._retry_invoker,
         )
 
-    def wait_for_replies(self, seen: int, seconds: float) -> int | None:
+    def wait_for_replies(self, seen: int, seconds: float, until: int = 0) -> int | None:
         """Wait until the SuperLink has had a reply since it counted `seen`; 0 at first.
+
+        If `until` is given, wait until it has counted that many.
 
         Returns
         -------
@@ -42,9 +44,11 @@ class ExchangeGrid(HttpGrid):
         if not isinstance(client, BatchingRuntimeClient):
             return None
         node = Node(node_id=SUPERLINK_NODE_ID)
-        return client.exchange.wait(paths.RUNTIME_WAIT, node, seen, seconds)
+        return client.exchange.wait(paths.RUNTIME_WAIT, node, seen, seconds, until=until)
 
 
-def wait_for_replies(grid: Grid, seen: int, seconds: float) -> int | None:
+def wait_for_replies(grid: Grid, seen: int, seconds: float, until: int = 0) -> int | None:
     """Wait as `ExchangeGrid.wait_for_replies` does, if the Grid is one."""
-    return grid.wait_for_replies(seen, seconds) if isinstance(grid, ExchangeGrid) else None
+    if not isinstance(grid, ExchangeGrid):
+        return None
+    return grid.wait_for_replies(seen, seconds, until)

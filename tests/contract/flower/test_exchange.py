@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse
 from flwr.proto.node_pb2 import Node as NodeProto
+from flwr.proto.runtime_pb2 import PullAppMessagesRequest
 from flwr.supercore.constant import TaskType
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 from flwr.supercore.superexec.executor.types import ExecutionSpec
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
@@ -121,6 +124,28 @@ def test_a_message_arrives_and_its_reply_returns(
         # flwr pushes with two threads, and both may find out.
         assert 1 <= asked.count(paths.RUNTIME_PUSH) <= 2
         assert single >= 2 * len(sizes)
+
+
+@pytest.mark.parametrize("kind", ["ours"], indirect=True)
+def test_what_was_announced_together_is_pulled_together(node: Node, asked: list[str]) -> None:
+    """A ServerApp pulls many replies; one that is on its way is pulled when it has come."""
+    node.give(1, RecordDict({"arrays": arrays([1, 2, 3])}))
+    with client_of(node) as client:
+        response = client.PullMessages(PullAppMessagesRequest())
+        (tree,) = response.message_object_trees
+        present = [each.object_id for each in iterate_object_tree(tree)]
+        absent = ["a", "b"]
+        client._together = [*absent, *present]
+        client._announced |= dict.fromkeys(absent, absent)
+
+        def pull(object_id: str) -> PullObjectResponse:
+            return client.PullObject(PullObjectRequest(run_id=1, object_id=object_id))
+
+        assert all(pull(object_id).object_available for object_id in dict.fromkeys(present))
+        assert asked.count(paths.RUNTIME_PULL) == 1
+        assert not any(pull(object_id).object_available for object_id in absent)
+    assert asked.count(paths.RUNTIME_PULL) == 2
+    assert asked.count("/v1/runtime/pull-object") == 2
 
 
 def test_a_push_that_is_refused_fails(node: Node) -> None:

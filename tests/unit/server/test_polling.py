@@ -3,9 +3,11 @@
 import time
 from collections.abc import Iterable
 
+import pytest
 from flwr.app import Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
+from fedstate.server import polling
 from fedstate.server.polling import PollingGrid
 from fedstate.server.wrapper import GridWrapper
 
@@ -63,6 +65,35 @@ def test_waiting_costs_few_looks() -> None:
     inner = Replies(2.0)
     PollingGrid(inner).send_and_receive(messages(1))
     assert inner.looks < 30
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a SuperLink tell of the replies that have come to `Replies`."""
+
+    def wait(grid: Replies, seen: int, seconds: float, until: int = 0) -> int:
+        end = time.monotonic() + seconds
+        while True:
+            passed = time.monotonic() - grid.began
+            count = 1000 + sum(delay is not None and delay <= passed for delay in grid.delays)
+            if (count >= until if until else count != seen) or time.monotonic() > end:
+                return count
+            time.sleep(0.001)
+
+    monkeypatch.setattr(polling, "wait_for_replies", wait)
+
+
+def test_replies_that_come_one_after_the_other_are_taken_in_together(told: None) -> None:
+    inner = Replies(0.5, 0.51, 0.52)
+    assert answered(PollingGrid(inner).send_and_receive(messages(3))) == ["0", "1", "2"]
+    # One look before there is a count.
+    assert inner.looks == 2
+
+
+def test_a_reply_does_not_wait_for_one_that_takes_much_longer(told: None) -> None:
+    inner = Replies(0.2, 1.2)
+    assert answered(PollingGrid(inner).send_and_receive(messages(2))) == ["0", "1"]
+    assert inner.looks == 3
 
 
 def test_at_the_timeout_what_has_come_is_returned() -> None:

@@ -128,9 +128,18 @@ class Exchange:
         *,
         method: str | None = None,
         task_ids: Sequence[int] = (),
+        until: int = 0,
     ) -> int | None:
-        """Wait until a count is not `seen`; return it, or None if the server does not wait."""
-        request = WaitRequest(node=node, seen=seen, seconds=seconds, task_ids=task_ids)
+        """Wait until a count is not `seen`, or, if given, has reached `until`.
+
+        Returns
+        -------
+        int or None
+            The count; None if the server does not wait.
+        """
+        request = WaitRequest(
+            node=node, seen=seen, seconds=seconds, task_ids=task_ids, until=until
+        )
         timeout = seconds + _ANSWER_SECONDS
         answer = self.call(path, request, WaitResponse, method=method, timeout=timeout)
         return None if answer is None else int(answer.count)
@@ -156,9 +165,9 @@ class BatchingRuntimeClient(RuntimeHttpClient):
     """flwr's client of the Runtime API, with its requests for objects gathered.
 
     flwr's functions pull and push a message with one call for the message and one for each
-    object. Here the first call for an object brings those of the same message along, so that the
-    calls that follow find them here; and pushed objects are gathered until the last one, whose
-    call sends them all and fails if any of them was not stored.
+    object. Here the first call for an object brings all along that were announced with it, so
+    that the calls that follow find them here; and pushed objects are gathered until the last one,
+    whose call sends them all and fails if any of them was not stored.
     """
 
     def __init__(self, base_url: str, **options: Any) -> None:
@@ -166,6 +175,7 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         self.exchange = Exchange(self)
         self._lock = threading.Lock()
         self._announced: dict[str, list[str]] = {}
+        self._together: list[str] = []
         self._pulled: dict[str, PullObjectResponse] = {}
         self._gathered: dict[str, _Gathered] = {}
 
@@ -180,21 +190,36 @@ class BatchingRuntimeClient(RuntimeHttpClient):
             announced |= dict.fromkeys(ids, ids)
         with self._lock:
             self._announced, self._pulled = announced, {}
+            self._together = list(announced)
         return response
 
     def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802
-        """Pull an object; the first call for one of a message pulls all of that message."""
+        """Pull an object, and with the first one all others that were announced with it.
+
+        A message that was still on its way then is pulled as a whole when its turn comes.
+        """
         object_id = request.object_id
         with self._lock:
-            together = self._announced.get(object_id, [])
-            for each in together:
-                self._announced.pop(each, None)
-            if together:
-                self._pulled |= self.exchange.pull(
-                    paths.RUNTIME_PULL, request.node, request.run_id, together
-                )
+            if self._together:
+                together, self._together = self._together, []
+                self._forget(self._pull(request, together))
+            if object_id in self._announced:
+                together = self._announced[object_id]
+                self._pull(request, together)
+                self._forget(together)
             here = self._pulled.pop(object_id, None)
         return super().PullObject(request) if here is None else here
+
+    def _pull(self, request: PullObjectRequest, object_ids: list[str]) -> Iterable[str]:
+        found = self.exchange.pull(paths.RUNTIME_PULL, request.node, request.run_id, object_ids)
+        self._pulled |= found
+        return found
+
+    def _forget(self, object_ids: Iterable[str]) -> None:
+        """Do not ask in batches again for the messages that these belong to."""
+        for object_id in object_ids:
+            for of_same_message in self._announced.get(object_id, []):
+                self._announced.pop(of_same_message, None)
 
     def PushMessages(  # noqa: N802
         self, request: PushAppMessagesRequest

@@ -34,13 +34,15 @@ _MESSAGES: dict[str, dict[str, tuple[str | int, bool]]] = {
         "contents": (_Field.TYPE_BYTES, True),
     },
     "PushObjectsResponse": {"stored": (_Field.TYPE_BOOL, True)},
-    # Answered when the count is not `seen`, at the latest after `seconds`.
+    # Answered when the count is not `seen`, or has reached `until` if that is given; after
+    # `seconds` at the latest.
     "WaitRequest": {
         "node": (".flwr.proto.Node", False),
         "seen": (_Field.TYPE_UINT64, False),
         "seconds": (_Field.TYPE_DOUBLE, False),
         # Of an executor: the tasks that it has under way.
         "task_ids": (_Field.TYPE_UINT64, True),
+        "until": (_Field.TYPE_UINT64, False),
     },
     "WaitResponse": {"count": (_Field.TYPE_UINT64, False)},
 }

@@ -122,7 +122,8 @@ async def wait(
 ) -> Any:
     """Answer when the signal's count is not what the request has seen."""
     seconds = min(request.seconds, _LONGEST_SECONDS)
-    return WaitResponse(count=await signal.wait(request.seen, seconds, signals.closing, gone))
+    count = await signal.wait(request.seen, seconds, signals.closing, gone, request.until)
+    return WaitResponse(count=count)
 
 
 @runtime_router.post(paths.RUNTIME_PULL)

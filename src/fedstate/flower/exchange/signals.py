@@ -49,8 +49,11 @@ class Signal:
         seconds: float,
         closing: Callable[[], bool],
         gone: Callable[[], Awaitable[bool]] | None = None,
+        until: int = 0,
     ) -> int:
         """Return the count when it is not `seen`, at the latest after `seconds`.
+
+        If `until` is given, return it when it has reached that.
 
         A server that is closing waits for its open requests: they end when `closing` is true.
         And they end when `gone` tells that nobody waits for the answer.
@@ -59,7 +62,7 @@ class Signal:
         while (left := deadline - time.monotonic()) > 0 and not closing():
             waiter = (asyncio.get_running_loop(), asyncio.Event())
             with self._lock:
-                if self._count != seen:
+                if self._count >= until if until else self._count != seen:
                     break
                 self._waiting.add(waiter)
             try:

@@ -34,6 +34,21 @@ def test_a_wait_ends_when_another_thread_notifies() -> None:
     assert not signal._waiting
 
 
+def test_a_wait_for_several_ends_when_all_have_come() -> None:
+    signal = Signal()
+    seen = signal.count
+
+    async def wait() -> tuple[int, int]:
+        loop = asyncio.get_running_loop()
+        for delay in (0.01, 0.02, 0.03):
+            loop.call_later(delay, signal.notify)
+        first = await signal.wait(seen, 60, never)
+        return first, await signal.wait(first, 60, never, until=seen + 3)
+
+    assert asyncio.run(wait()) == (seen + 1, seen + 3)
+    assert asyncio.run(signal.wait(seen, 0.05, never, until=seen + 4)) == seen + 3
+
+
 def test_many_wait_and_all_are_woken() -> None:
     signal = Signal()
     seen = signal.count
