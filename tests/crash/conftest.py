@@ -72,6 +72,7 @@ class Run:
     rounds: int
     seed: int
     result: Path
+    values: int = VALUES
 
     def outcome(self) -> dict[str, Any]:
         """Return what the ServerApp wrote, in an order that does not depend on node IDs."""
@@ -98,14 +99,16 @@ class Killable:
         settings: dict[str, Any] = {"rounds": rounds, "seed": self._runs, "result": str(result)}
         settings |= {name.replace("_", "-"): value for name, value in config.items()}
         run_id = start(self.federation, self._app, settings)
-        return Run(run_id, rounds, int(settings["seed"]), result)
+        return Run(
+            run_id, rounds, int(settings["seed"]), result, int(settings.get("values", VALUES))
+        )
 
     def wait(self, *runs: Run, seconds: float = RUN_SECONDS) -> None:
         """Wait for runs and check that each came to what an undisturbed run comes to."""
         statuses = wait_for_runs(self.federation, [run.run_id for run in runs], seconds)
         assert set(statuses.values()) == {"finished:completed"}
         for run in runs:
-            assert run.outcome() == expected(run.rounds, run.seed)
+            assert run.outcome() == expected(run.rounds, run.seed, values=run.values)
 
     def start(self, node: LocalNode, failpoints: str = "") -> None:
         """Start a node's SuperNode, with failpoints armed."""

@@ -43,7 +43,8 @@ def test_a_reply_that_was_half_sent_arrives_as_a_whole(killable: Killable) -> No
     node.supernode.stop()
     killable.start(node, "reply-announced=kill")
     killable.federation.wait_until_connected()
-    run = killable.submit(rounds=2)
+    # A reply that is large enough to be sent in parts.
+    run = killable.submit(rounds=2, values=600_000)
     killable.wait_for_kill(node)
     killable.start(node)
     killable.wait(run, seconds=60)

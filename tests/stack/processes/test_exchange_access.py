@@ -21,6 +21,8 @@ from fedstate.flower.exchange.messages import (
     PullObjectsResponse,
     PushObjectsRequest,
     PushObjectsResponse,
+    PushReplyRequest,
+    PushReplyResponse,
     WaitRequest,
     WaitResponse,
 )
@@ -29,6 +31,7 @@ from fedstate.local.federation import Federation
 CALLS = {
     paths.FLEET_PULL: (PullObjectsRequest, PullObjectsResponse),
     paths.FLEET_PUSH: (PushObjectsRequest, PushObjectsResponse),
+    paths.FLEET_REPLY: (PushReplyRequest, PushReplyResponse),
     paths.FLEET_WAIT: (WaitRequest, WaitResponse),
     paths.RUNTIME_PULL: (PullObjectsRequest, PullObjectsResponse),
     paths.RUNTIME_PUSH: (PushObjectsRequest, PushObjectsResponse),

@@ -6,6 +6,7 @@ a ``.proto`` file of ours would need is not.
 
 from typing import Any
 
+from flwr.proto.fleet_pb2 import DESCRIPTOR as FLEET
 from flwr.proto.message_pb2 import DESCRIPTOR as MESSAGE
 from flwr.proto.node_pb2 import DESCRIPTOR as NODE
 from google.protobuf import (  # type: ignore[import-untyped]  # it ships none
@@ -34,6 +35,19 @@ _MESSAGES: dict[str, dict[str, tuple[str | int, bool]]] = {
         "contents": (_Field.TYPE_BYTES, True),
     },
     "PushObjectsResponse": {"stored": (_Field.TYPE_BOOL, True)},
+    # A reply as flwr's own route takes it, with its objects; if `confirm`, the message that it
+    # replies to need not be kept any longer once all of them are stored.
+    "PushReplyRequest": {
+        "node": (".flwr.proto.Node", False),
+        "push": (".flwr.proto.PushMessagesRequest", False),
+        "object_ids": (_Field.TYPE_STRING, True),
+        "contents": (_Field.TYPE_BYTES, True),
+        "confirm": (_Field.TYPE_BOOL, False),
+    },
+    "PushReplyResponse": {
+        "push": (".flwr.proto.PushMessagesResponse", False),
+        "stored": (_Field.TYPE_STRING, True),
+    },
     # Answered when the count is not `seen`, or has reached `until` if that is given; after
     # `seconds` at the latest.
     "WaitRequest": {
@@ -53,7 +67,7 @@ def _describe() -> descriptor_pb2.FileDescriptorProto:
         name="fedstate/exchange.proto",
         package=_PACKAGE,
         syntax="proto3",
-        dependency=[MESSAGE.name, NODE.name],
+        dependency=[FLEET.name, MESSAGE.name, NODE.name],
     )
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
@@ -82,6 +96,8 @@ PullObjectsRequest = _class("PullObjectsRequest")
 PullObjectsResponse = _class("PullObjectsResponse")
 PushObjectsRequest = _class("PushObjectsRequest")
 PushObjectsResponse = _class("PushObjectsResponse")
+PushReplyRequest = _class("PushReplyRequest")
+PushReplyResponse = _class("PushReplyResponse")
 WaitRequest = _class("WaitRequest")
 WaitResponse = _class("WaitResponse")
 

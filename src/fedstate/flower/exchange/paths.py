@@ -2,6 +2,7 @@
 
 FLEET_PULL = "/v1/fleet/pull-objects"
 FLEET_PUSH = "/v1/fleet/push-objects"
+FLEET_REPLY = "/v1/fleet/push-reply"
 FLEET_WAIT = "/v1/fleet/wait-for-messages"
 RUNTIME_PULL = "/v1/runtime/pull-objects"
 RUNTIME_PUSH = "/v1/runtime/push-objects"

@@ -31,6 +31,7 @@ from fedstate.flower.exchange.messages import (
     PullObjectsResponse,
     PushObjectsRequest,
     PushObjectsResponse,
+    PushReplyRequest,
     WaitRequest,
     WaitResponse,
 )
@@ -69,6 +70,7 @@ def serve(app: FastAPI, signals: Signals, *routers: APIRouter) -> None:
     for path, request_type in {
         paths.FLEET_PULL: PullObjectsRequest,
         paths.FLEET_PUSH: PushObjectsRequest,
+        paths.FLEET_REPLY: PushReplyRequest,
         paths.FLEET_WAIT: WaitRequest,
         paths.RUNTIME_PULL: PullObjectsRequest,
         paths.RUNTIME_PUSH: PushObjectsRequest,

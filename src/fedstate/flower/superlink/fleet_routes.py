@@ -19,8 +19,10 @@ from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.protobuf.routing import ProtobufRoute
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_DEPENDENCY
 from flwr.superlink.dependencies.linkstate import get_linkstate
+from flwr.superlink.servicer.fleet import fleet_handlers
 
 from fedstate.flower.exchange import paths
+from fedstate.flower.exchange.messages import PushReplyResponse
 from fedstate.flower.exchange.routes import (
     SignalsDependency,
     pull_each,
@@ -70,6 +72,27 @@ def fleet_push_objects(request: _Request, state: _State, signals: SignalsDepende
         state.store_traffic(request.run_id, bytes_sent=0, bytes_recv=size)
     signals.replies.notify()
     return answer
+
+
+@router.post(paths.FLEET_REPLY)
+def fleet_push_reply(request: _Request, state: _State, signals: SignalsDependency) -> Any:
+    """Store a reply and its objects, and forget the message if all of them are stored."""
+    push = fleet_handlers.push_messages(request.push, state)
+    run_id = request.push.messages_list[0].metadata.run_id
+    wanted, stored, size = set(push.objects_to_push), [], 0
+    for object_id, content in zip(request.object_ids, request.contents, strict=True):
+        if object_id in wanted and state.store_object(
+            run_id, push.session_id, object_id, content
+        ):
+            stored.append(object_id)
+            size += len(content)
+    if size:
+        state.store_traffic(run_id, bytes_sent=0, bytes_recv=size)
+    signals.replies.notify()
+    if request.confirm and wanted == set(stored):
+        replied_to = request.push.messages_list[0].metadata.reply_to_message_id
+        state.object_store.delete(replied_to)
+    return PushReplyResponse(push=push, stored=stored)
 
 
 @router.post(paths.FLEET_WAIT)

@@ -16,13 +16,12 @@ import httpx
 
 # The Fleet API's messages, and how flwr moves the objects of one: flwr exports none of it.
 from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
-from flwr.common.serde import fab_from_proto, message_from_proto, message_to_proto, run_from_proto
+from flwr.common.serde import fab_from_proto, message_from_proto, run_from_proto
 from flwr.proto.fab_pb2 import GetFabRequest
 from flwr.proto.fleet_pb2 import (
     ActivateNodeRequest,
     DeactivateNodeRequest,
     PullMessagesRequest,
-    PushMessagesRequest,
     RegisterNodeFleetRequest,
 )
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
@@ -30,33 +29,25 @@ from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
     PullObjectRequest,
     PullObjectResponse,
-    PushObjectRequest,
-    PushObjectResponse,
 )
 from flwr.proto.node_pb2 import Node
 from flwr.proto.run_pb2 import GetRunRequest
 from flwr.supercore import log
 from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.fab import Fab
-from flwr.supercore.inflatable.inflatable_protobuf_utils import (
-    make_pull_object_fn_protobuf,
-    make_push_object_fn_protobuf,
-)
-from flwr.supercore.inflatable.inflatable_utils import (
-    ObjectPushError,
-    pull_objects,
-    push_object_contents_from_iterable,
-)
+from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object_fn_protobuf
+from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.supercore.retry import exponential
 from flwr.supercore.run import Run
 
 from fedstate.errors import FederationError
 from fedstate.failpoints import reach
 from fedstate.flower.exchange import paths
-from fedstate.flower.exchange.client import Exchange, batches
+from fedstate.flower.exchange.client import Exchange
 from fedstate.flower.objects import FIRST_WAIT_SECONDS
 from fedstate.flower.supernode.codec import Envelope
 from fedstate.flower.supernode.fleet_client import Fate, FleetClient, reason_of, retry_invoker
+from fedstate.flower.supernode.replies import Replies
 from fedstate.flower.supernode.session import SessionFile
 
 # The shortest that a SuperLink takes, and how long it then waits for the next heartbeat.
@@ -114,6 +105,7 @@ class Fleet:
         self._patience = patience
         self._retry = retry_invoker()
         self._exchange = Exchange(client)
+        self._replies = Replies(client, self._exchange, self._retry)
         self._seen = 0
         self._node = Node()
         self._left = threading.Event()
@@ -306,61 +298,19 @@ class Fleet:
         objects: dict[str, bytes],
         seconds: float,
         *,
-        again: bool = False,
-    ) -> None:
+        again: bool,
+        confirm: bool,
+    ) -> bool:
         """Push a reply and its objects.
 
         `seconds` is how long the ClientApp took; `again`, whether a part of the reply may have
-        been pushed before.
+        been pushed before; `confirm`, whether to confirm the message, too, if it can be done at
+        once. Returns whether it was done.
         """
-        metadata = envelope.message.metadata
-        request = PushMessagesRequest(
-            node=self._node,
-            messages_list=[message_to_proto(envelope.message)],
-            message_object_trees=[envelope.tree],
-            clientapp_runtime_list=[seconds],
-        )
-        response = self._retry.invoke(self._client.PushMessages, request)
-        reach("reply-announced")
-
-        def call(request: PushObjectRequest) -> PushObjectResponse:
-            response: PushObjectResponse = self._retry.invoke(self._client.PushObject, request)
-            return response
-
-        wanted = set(response.objects_to_push)
-        due = {key: objects[key] for key in envelope.object_ids if key in wanted}
-        for batch in batches(due):
-            stored = self._retry.invoke(
-                self._exchange.push,
-                paths.FLEET_PUSH,
-                self._node,
-                metadata.run_id,
-                response.session_id,
-                batch,
-            )
-            if stored is not None:
-                for key, was_stored in zip(batch, stored, strict=True):
-                    if not was_stored:
-                        raise ObjectPushError(key, metadata.run_id, response.session_id)
-                due = {key: content for key, content in due.items() if key not in batch}
-        push = make_push_object_fn_protobuf(
-            call, self._node, metadata.run_id, response.session_id
-        )
-        push_object_contents_from_iterable(due.items(), push_object_fn=push)
         if again:
-            # A ServerApp that has taken the reply already waits three minutes for objects that
-            # an interrupted push did not bring. The reply itself is refused by then, and its
-            # objects are accepted only from whoever names no session.
-            for key in envelope.object_ids:
-                if key not in wanted:
-                    call(
-                        PushObjectRequest(
-                            node=self._node,
-                            run_id=metadata.run_id,
-                            object_id=key,
-                            object_content=objects[key],
-                        )
-                    )
+            self._replies.send_again(self._node, envelope, objects, seconds)
+            return False
+        return self._replies.send(self._node, envelope, objects, seconds, confirm=confirm)
 
     def confirm(self, run_id: int, message_id: str) -> None:
         """Tell the SuperLink that it need not keep a message's objects any longer."""

@@ -23,7 +23,6 @@ from flwr.common.constant import ErrorCode, SubStatus
 from flwr.proto.task_pb2 import Task
 from flwr.supercore import log
 from flwr.supercore.constant import TaskType
-from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPushError
 from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.supercore.run import Run, RunNotRunningException
@@ -35,15 +34,12 @@ from fedstate.flower.supernode.codec import Envelope, decode_reply, encode_reply
 from fedstate.flower.supernode.fleet import Fleet
 from fedstate.flower.supernode.fleet_client import reason_of
 from fedstate.flower.supernode.nodestate import DurableNodeState
+from fedstate.flower.supernode.replies import Objects
 from fedstate.flower.supernode.step import Step
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.values import Value
 
-FabCheck = Callable[[Fab], str | None]
-
 _RETRY_SECONDS = 2.0
-
-_Objects = dict[str, bytes]
 
 
 class Steps:
@@ -302,7 +298,7 @@ class Steps:
         context.state = state
         return context
 
-    def _pushed(self, reply: Message) -> tuple[Envelope, _Objects]:
+    def _pushed(self, reply: Message) -> tuple[Envelope, Objects]:
         """Return a reply that a ClientApp pushed; raise LookupError if a part is missing."""
         reply_id = reply.metadata.message_id
         envelope = Envelope(reply, self._state.object_store.get_object_tree(reply_id))
@@ -340,15 +336,13 @@ class Steps:
                 # Not here: the caller holds the lock of the tasks.
                 self._pool.submit(self._guarded, self.fail, step, "ClientApp stopped responding.")
 
-    def _send_committed(self, step: Step, envelope: Envelope, objects: _Objects) -> None:
+    def _send_committed(self, step: Step, envelope: Envelope, objects: Objects) -> None:
         self._send(step, envelope, objects, committed=True)
 
     def _send_error(self, step: Step, error: Error) -> None:
         self._send(step, *error_reply(step.envelope.message, error), committed=False)
 
-    def _send(
-        self, step: Step, envelope: Envelope, objects: _Objects, *, committed: bool
-    ) -> None:
+    def _send(self, step: Step, envelope: Envelope, objects: Objects, *, committed: bool) -> None:
         metadata = envelope.message.metadata
         log(INFO, "Sending: %s message (ID: %s)", metadata.message_type, metadata.message_id)
         seconds = self._state.seconds_taken(step.message_id)
@@ -357,7 +351,8 @@ class Steps:
                 step.pulled_again = False
             try:
                 again, step.sent_before = step.sent_before, True
-                self._fleet.send(envelope, objects, seconds, again=again)
+                reply = (envelope, objects, seconds)
+                confirmed = self._fleet.send(*reply, again=again, confirm=committed)
             except httpx.HTTPStatusError as error:
                 log(ERROR, "The reply to %s was refused. %s", step.message_id, reason_of(error))
                 if error.response.is_server_error:  # such as a database that was busy
@@ -377,7 +372,8 @@ class Steps:
         store = self._state.store
         self._note(store.answered if committed else store.forget, step)
         try:
-            self._fleet.confirm(step.run_id, step.message_id)
+            if not confirmed:
+                self._fleet.confirm(step.run_id, step.message_id)
         except httpx.HTTPStatusError as error:
             log(WARNING, "Message %s is kept longer. %s", step.message_id, reason_of(error))
         log(INFO, "Sent successfully")
