@@ -1,12 +1,16 @@
-.PHONY: demo test lint format bench up down lock clean
+.PHONY: demo test test-long lint format bench up down lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 demo: .venv/ok   ## two runs at once on plain processes, verified; report in out/demo/
 	.venv/bin/fedstate demo
 test: .venv/ok   ## the whole test suite
 	.venv/bin/pytest --numprocesses 2
+test-long: .venv/ok ## what takes a quarter of an hour more: Keras and containers killed, 30 runs, 1 GB
+	FEDSTATE_SLOW=1 FEDSTATE_SOAK_RUNS=30 FEDSTATE_STATE_MEGABYTES=1000 .venv/bin/pytest -o timeout=3000 \
+	    tests/crash/test_keras_kill.py tests/crash/test_soak.py tests/crash/test_large_state.py \
+	    tests/stack/containers/test_kills.py
 lint: .venv/ok   ## format, lint and strict types
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 format: .venv/ok ## put the code into its format

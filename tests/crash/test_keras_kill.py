@@ -37,7 +37,7 @@ def results(killable: Killable, runs: list[Run]) -> list[Any]:
     return [json.loads(run.result.read_text()) for run in runs]
 
 
-@pytest.mark.skipif(not os.environ.get("FEDSTATE_SLOW"), reason="takes minutes; FEDSTATE_SLOW=1")
+@pytest.mark.skipif(not os.environ.get("FEDSTATE_SLOW"), reason="takes minutes: make test-long")
 @pytest.mark.timeout(4 * SECONDS)
 def test_keras_learns_the_same_whatever_is_killed(killable: Killable) -> None:
     undisturbed = results(killable, [killable.submit(rounds=ROUNDS, seed=seed) for seed in SEEDS])
