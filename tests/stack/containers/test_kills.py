@@ -12,7 +12,9 @@ from tests.waiting import wait_until
 pytestmark = [
     pytest.mark.containers,
     pytest.mark.timeout(1500),
-    pytest.mark.skipif(not os.environ.get("FEDSTATE_SLOW"), reason="takes minutes: make test-long"),
+    pytest.mark.skipif(
+        not os.environ.get("FEDSTATE_SLOW"), reason="takes minutes: make test-long"
+    ),
 ]
 
 ROUNDS = 5
