@@ -19,8 +19,8 @@ from fedstate.local.federation import LocalNode
 
 from .conftest import Killable
 
-# A gigabyte: FEDSTATE_STATE_MEGABYTES=1000.
-MEGABYTES = int(os.environ.get("FEDSTATE_STATE_MEGABYTES", "300"))
+# A gigabyte: make test-long.
+MEGABYTES = int(os.environ.get("FEDSTATE_STATE_MEGABYTES", "200"))
 ROUNDS = 3
 SECONDS = 100 + MEGABYTES
 

@@ -10,9 +10,9 @@ from fedstate.local.federation import LocalNode
 
 from .conftest import Killable, runs_in, wait_until
 
-# The whole soak is 30 runs of 10 rounds: FEDSTATE_SOAK_RUNS=30.
+# The whole soak is 30 runs of 10 rounds: make test-long.
 RUNS = int(os.environ.get("FEDSTATE_SOAK_RUNS", "2"))
-ROUNDS = 10
+ROUNDS = 10 if RUNS > 2 else 4
 AT_ONCE = 2
 MEGABYTES = 2
 
