@@ -83,7 +83,11 @@ def started(output: Path, *command: str | Path) -> Iterator[subprocess.Popen[byt
 
 def test_make_demo_is_that_command() -> None:
     made = subprocess.run(
-        ["make", "--dry-run", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--dry-run", "--no-print-directory", "demo"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert made.stdout.splitlines()[-1] == ".venv/bin/fedstate demo"
 
