@@ -30,6 +30,7 @@ NAMES = frozenset(
         "step-committed",  # state and reply are durable, the reply has not left
         "reply-announced",  # the SuperLink has the reply, not yet its objects
         "reply-sent",  # the SuperLink has the reply, the store does not know it yet
+        "reply-noted",  # the store knows it, the step is not yet over
         "migration",  # inside the transaction of a migration
         "retention",  # inside the transaction that frees a finished run
     }

@@ -3,6 +3,7 @@
 import os
 import signal
 from contextlib import closing
+from pathlib import Path
 
 from fedstate.local.federation import START_SECONDS
 from fedstate.store.database import connect
@@ -16,6 +17,26 @@ def test_a_killed_clientapp_makes_its_step_again(killable: Killable) -> None:
     go.touch()
     os.kill(process_id, signal.SIGKILL)
     killable.wait(run)
+
+
+def test_a_step_that_is_asked_for_again_before_it_is_over_is_made_again(
+    killable: Killable, tmp_path: Path
+) -> None:
+    """The ServerApp is quick: it asks again while the SuperNode still notes the error."""
+    node = killable.federation.nodes[0]
+    node.supernode.stop()
+    killable.start(node, f"reply-noted=pause:{tmp_path / 'noted'}")
+    killable.federation.wait_until_connected()
+    run, go = killable.submit_pausing(1, resend=True)
+    process_id = killable.wait_for_pause(go)
+    go.touch()
+    os.kill(process_id, signal.SIGKILL)
+    wait_until("the error", (tmp_path / "noted.reached").exists)
+    received = f"[RUN {run.run_id}, ROUND 1]"
+    log = node.supernode.log_file
+    wait_until("the step again", lambda: log.read_text().count(received) == 2)
+    (tmp_path / "noted").touch()
+    killable.wait(run, seconds=60)
 
 
 def test_a_node_that_lost_every_process_goes_on(killable: Killable) -> None:

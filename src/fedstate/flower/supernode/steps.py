@@ -371,8 +371,10 @@ class Steps:
                     break
         store = self._state.store
         self._note(store.answered if committed else store.forget, step)
+        reach("reply-noted")
         try:
-            if not confirmed:
+            # The message of a step that failed may be on its way again, with the same objects.
+            if committed and not confirmed:
                 self._fleet.confirm(step.run_id, step.message_id)
         except httpx.HTTPStatusError as error:
             log(WARNING, "Message %s is kept longer. %s", step.message_id, reason_of(error))
@@ -386,6 +388,8 @@ class Steps:
         with self._lock:
             if self._active.get(step.series_id) is step:
                 del self._active[step.series_id]
+            if step.pulled_again:  # since the reply was sent, to which it may be the answer
+                self._waiting.setdefault(step.series_id, deque()).appendleft(step.envelope)
         self._start_next()
         self._on_change()
 
