@@ -10,6 +10,7 @@ test: .venv/ok   ## the whole test suite
 test-long: .venv/ok ## what takes a quarter of an hour more: Keras and containers killed, 30 runs, 1 GB
 	FEDSTATE_SLOW=1 FEDSTATE_SOAK_RUNS=30 FEDSTATE_STATE_MEGABYTES=1000 .venv/bin/pytest -o timeout=3000 \
 	    tests/crash/test_keras_kill.py tests/crash/test_soak.py tests/crash/test_large_state.py \
+	    tests/crash/test_stock.py \
 	    tests/stack/containers/test_kills.py
 lint: .venv/ok   ## format, lint and strict types
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy

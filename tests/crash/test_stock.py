@@ -1,11 +1,14 @@
 """The same disturbance with flower-supernode in the place of ours: proof that the tests bite."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fedstate.local.federation import Federation
+import pytest
+
+from fedstate.local.federation import STOCK, Federation
 from fedstate.local.runs import wait_for_runs
 from tests.programs import PROGRAMS
 
@@ -38,3 +41,20 @@ def test_fedstate_supernode_remembers(tmp_path: Path) -> None:
         tmp_path, ["fedstate", "supernode"]
     )
     assert outcome == undisturbed
+
+
+@pytest.mark.skipif(not os.environ.get("FEDSTATE_SLOW"), reason="takes minutes: make test-long")
+@pytest.mark.parametrize(
+    ("disturbance", "fail_round"), [({"fail_round": 2}, 2), ({"ballast": 300}, 0)]
+)
+def test_flower_keeps_half_made_state_and_loses_large_state(
+    tmp_path: Path, disturbance: dict[str, int], fail_round: int
+) -> None:
+    """What `test_failures` and `test_large_state` ask of ours, of Flower's own programs alone."""
+    with Federation(tmp_path, nodes=2, programs=STOCK) as federation:
+        killable = Killable(federation)
+        run = killable.submit(**disturbance)
+        statuses = wait_for_runs(federation, [run.run_id], RUN_SECONDS)
+        assert statuses == {run.run_id: "finished:completed"}
+        outcome, undisturbed = run.outcome(), expected(run.rounds, run.seed, fail_round)
+    assert outcome["histories"] != undisturbed["histories"]
