@@ -74,7 +74,10 @@ class PollingGrid(GridWrapper):
             if count is None:
                 time.sleep(min(pace.wait(), longest))
             elif self._seen < count < (all_of_them := self._seen + len(awaited)):
-                patience = min(_GATHER_SHARE * (time.monotonic() - sent_at), _GATHER_SECONDS)
+                now = time.monotonic()
+                patience = min(_GATHER_SHARE * (now - sent_at), _GATHER_SECONDS)
+                if deadline is not None:
+                    patience = min(patience, max(deadline - now, 0))
                 count = wait_for_replies(self.innermost, count, patience, all_of_them)
             self._seen = count or 0
             arrived = list(self.pull_messages(awaited))

@@ -351,7 +351,7 @@ class Steps:
                 step.pulled_again = False
             try:
                 again, step.sent_before = step.sent_before, True
-                reply = (envelope, objects, seconds)
+                reply, confirmed = (envelope, objects, seconds), False
                 confirmed = self._fleet.send(*reply, again=again, confirm=committed)
             except httpx.HTTPStatusError as error:
                 log(ERROR, "The reply to %s was refused. %s", step.message_id, reason_of(error))
