@@ -13,6 +13,7 @@ from tests.stack.conftest import ROOT, command
 from tests.stack.executor.conftest import children_of
 from tests.waiting import wait_until
 
+from fedstate.flower.control import control
 from fedstate.local.federation import Federation
 from fedstate.local.runs import start, wait_for_runs
 
@@ -70,8 +71,11 @@ def test_an_executor_that_distrusts_the_server_says_so(two_nodes: Federation) ->
 
 def test_a_killed_serverapp_is_reported_at_once(two_nodes: Federation) -> None:
     run_id = start(two_nodes, APP, {"rounds": 1000})
+    # A process that dies before it has begun is started again, and the run goes on.
+    with control(two_nodes.connection) as link:
+        wait_until(lambda: link.run_status(run_id) == "running")
     (fork_server,) = children_of(two_nodes.serverapp_executor.pid)
-    (serverapp,) = wait_until(lambda: children_of(fork_server))
+    (serverapp,) = children_of(fork_server)
     os.kill(serverapp, signal.SIGKILL)
     # Sooner than the 60 s after which the SuperLink misses its heartbeat.
     assert wait_for_runs(two_nodes, [run_id], 40) == {run_id: "finished:failed"}
