@@ -73,6 +73,12 @@ class _Armed:
 _armed = _Armed(os.environ.get(VARIABLE, ""))
 
 
+def arm() -> None:
+    """Read the environment again: a forked program has got another since this was imported."""
+    global _armed
+    _armed = _Armed(os.environ.get(VARIABLE, ""))
+
+
 def reach(name: str) -> None:
     """Pass the failpoint `name`: nothing happens unless the environment armed it.
 

@@ -118,8 +118,8 @@ class Killable:
     def wait_for_kill(self, node: LocalNode) -> None:
         """Wait until a SuperNode was killed by its failpoint, and not by anything else."""
         wait_until("the kill", lambda: not node.supernode.running)
-        assert node.supernode._popen is not None
-        assert node.supernode._popen.returncode == -signal.SIGKILL, node.supernode.log_end()
+        assert node.supernode._started is not None
+        assert node.supernode._started.returncode == -signal.SIGKILL, node.supernode.log_end()
 
     def submit_pausing(self, pause_round: int, **config: Any) -> tuple[Run, Path]:
         """Start a run whose first node waits in a round; return it and the file it waits for."""

@@ -18,7 +18,7 @@ def state_directory(node: LocalNode) -> Path:
 
 def rival(killable: Killable, node: LocalNode, state: Path) -> subprocess.CompletedProcess[str]:
     """Start a second SuperNode with a node's key, which gives up after a few tries."""
-    command = [*node.supernode._command, "--state", str(state), "--max-retries", "2"]
+    command = [*node.supernode.command, "--state", str(state), "--max-retries", "2"]
     command[command.index("--port") + 1] = str(free_port())
     return subprocess.run(
         command,

@@ -44,7 +44,7 @@ def check(directory: Path) -> dict[str, int]:
 def test_memory_and_store_stay_within_their_bounds(killable: Killable) -> None:
     node = killable.federation.nodes[0]
     node.supernode.stop()
-    node.supernode._command += ["--retain", "1s"]
+    node.supernode.command += ["--retain", "1s"]
     killable.start(node)
     killable.federation.wait_until_connected()
     killable.wait(killable.submit(ballast=MEGABYTES))
@@ -60,4 +60,4 @@ def test_memory_and_store_stay_within_their_bounds(killable: Killable) -> None:
     checked = check(database.parent)
     assert checked["runs"] == 0
     assert checked["size"] < STORE_MEGABYTES * 2**20
-    del node.supernode._command[-2:]
+    del node.supernode.command[-2:]

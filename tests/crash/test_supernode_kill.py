@@ -69,7 +69,7 @@ def test_a_run_goes_on_after_kills_during_retention_and_migration(killable: Kill
     killable.wait_for_pause(go)
 
     node.supernode.kill()
-    node.supernode._command += ["--retain", "0s"]
+    node.supernode.command += ["--retain", "0s"]
     killable.start(node, "retention=kill")
     killable.wait_for_kill(node)
     assert runs_in(database) == ended + 1
@@ -85,4 +85,4 @@ def test_a_run_goes_on_after_kills_during_retention_and_migration(killable: Kill
     wait_until("the retention", lambda: runs_in(database) == 1)
     go.touch()
     killable.wait(run)
-    del node.supernode._command[-2:]
+    del node.supernode.command[-2:]

@@ -47,7 +47,7 @@ def test_a_run_that_the_superlink_does_not_know_is_freed_by_name_only(killable: 
         store.add_run(nobodys, Value(b"record"), Value(b"fab"), Value(b"context"))
         # As if the SuperLink had been away with another database.
         store.note_unknown(run.run_id)
-    node.supernode._command += ["--retain", "0s"]
+    node.supernode.command += ["--retain", "0s"]
     killable.start(node)
     wait_until(
         "the answer of the SuperLink",
@@ -63,7 +63,7 @@ def test_a_run_that_the_superlink_does_not_know_is_freed_by_name_only(killable: 
     assert state("check", directory)["unknown_runs"] == [str(NOBODYS)]
 
     node.supernode.stop()
-    del node.supernode._command[-2:]
+    del node.supernode.command[-2:]
     state("free", directory, str(NOBODYS))
     assert state("check", directory)["unknown_runs"] == []
     killable.start(node)

@@ -109,7 +109,7 @@ def test_an_interrupted_demo_stops_everything(tmp_path: Path, number: signal.Sig
     output = tmp_path / "output"
     with started(output, PROGRAMS / "fedstate", "demo", "--output", tmp_path) as demo:
         wait_until(lambda: (tmp_path / "federation" / "node-1" / "log").exists(), 60)
-        assert _of_directory(tmp_path), "the federation's processes are there"
+        wait_until(lambda: {"superlink", "supernode"} <= _names_of(tmp_path))
         demo.send_signal(number)
         assert demo.wait(60) == 130
     assert _of_directory(tmp_path) == []
@@ -131,14 +131,19 @@ def test_no_docker_engine_is_said() -> None:
 
 
 def _of_directory(directory: Path) -> list[str]:
-    """Return the commands of running processes that name a directory."""
-    commands = []
+    """Return the running processes that name a directory or write their output into it."""
+    found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except (FileNotFoundError, ProcessLookupError):
+                # Forks have the command line of the process that forked them.
+                if str(directory) in line + str((entry / "fd" / "1").readlink()):
+                    found.append(f"{(entry / 'comm').read_text().strip()}: {line}")
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
-            if str(directory) in line:
-                commands.append(line)
-    return commands
+    return found
+
+
+def _names_of(directory: Path) -> set[str]:
+    return {found.partition(":")[0] for found in _of_directory(directory)}

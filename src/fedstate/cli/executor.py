@@ -1,5 +1,7 @@
 """``fedstate executor``: run tasks, in place of ``flower-superexec``."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -108,19 +110,25 @@ def _certificates(path: Path | None, *, insecure: bool) -> str | None:
     return str(path)
 
 
-def _secret(path: Path | None) -> bytes | None:
+def _secret(path: Path | None) -> Path | None:
+    """Check the file without reading it: the fork server, and so every app, is a copy of us."""
     if path is None:
         return None
+    file = path.expanduser()
     try:
-        secret = path.expanduser().read_bytes()
+        size = file.stat().st_size
+        if not os.access(file, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except OSError as error:
         raise SettingError(
             f"--superexec-auth-secret-file names {path}, which cannot be read "
             f"({error.strerror}): give the file that the server was given."
         ) from error
-    if not secret:
+    if not size:
         raise SettingError(
             f"--superexec-auth-secret-file names {path}, which is empty: write a secret "
             "into it, the same for the server."
         )
-    return secret
+    return file

@@ -19,6 +19,7 @@ from fedstate.connection import Connection, write_connection
 from fedstate.errors import FederationError, SettingError
 from fedstate.flower.control import control, load_public_key
 from fedstate.interrupts import uninterrupted
+from fedstate.local.launcher import Launcher, Start, shared_launcher
 from fedstate.local.process import Process, check_port, free_port
 
 HOSTS = ("127.0.0.1", "localhost")
@@ -75,6 +76,9 @@ class Federation:
         The SuperLink's port; without it, a free one.
     programs : Programs
         What to start.
+    start : callable
+        How programs are started; without it, by the launcher that the federations of this
+        process share, which is much quicker.
     progress : callable
         Is told of each step.
     """
@@ -86,6 +90,7 @@ class Federation:
         nodes: int = 3,
         port: int | None = None,
         programs: Programs | None = None,
+        start: Start | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         if nodes < 1:
@@ -94,6 +99,7 @@ class Federation:
         self.port = port or free_port()
         self._progress = progress
         self._programs = programs or Programs()
+        self._start_program = start or shared_launcher()
         self._authority = self.directory / "authority"
         self._link_directory = self.directory / "superlink"
         self.root_certificates = self._link_directory / "ca.crt"
@@ -187,13 +193,14 @@ class Federation:
 
     def _start(self) -> None:
         self._progress("making certificates and keys")
+        if isinstance(self._start_program, Launcher):
+            self._start_program.warm_up([process.command for process in self.processes])
         check_port(self.port)
         self._make_certificates()
         write_connection(self.connection, default=True, home=self.directory / "flwr")
         self._progress("starting the SuperLink")
         self.superlink.start()
         self.superlink.wait_until_healthy(self.port, self.root_certificates, START_SECONDS)
-        self.serverapp_executor.start()
         self._progress(f"starting {len(self.nodes)} SuperNodes")
         with control(self.connection) as link:
             for node in self.nodes:
@@ -202,6 +209,10 @@ class Federation:
             node.supernode.start()
         for node in self.nodes:
             node.supernode.wait_until_healthy(node.port, self.root_certificates, START_SECONDS)
+        # The executors last: what they preload takes longest to import.
+        self._progress("starting the executors")
+        self.serverapp_executor.start()
+        for node in self.nodes:
             node.executor.start()
         self.wait_until_connected()
 
@@ -224,7 +235,7 @@ class Federation:
             "--enable-supernode-auth",
             "--disable-runtime-dependency-installation",
         ]
-        return Process("the SuperLink", command, _environment(here / "flwr"), here / "log")
+        return self._process("the SuperLink", command, here / "flwr", here / "log")
 
     def _node(self, number: int, count: int) -> LocalNode:
         here, port = self.directory / f"node-{number}", free_port()
@@ -237,7 +248,7 @@ class Federation:
             *("--node-config", f"partition-id={number - 1} num-partitions={count}"),
             *_tls(here, port),
         ]
-        supernode = Process(name, command, _environment(here / "flwr"), here / "log")
+        supernode = self._process(name, command, here / "flwr", here / "log")
         executor = self._executor(
             f"{name}'s executor", self._programs.clientapp_executor, here, port
         )
@@ -250,12 +261,21 @@ class Federation:
             *("--root-certificates", str(self.root_certificates)),
             *("--superexec-auth-secret-file", str(owner / "superexec.secret")),
         ]
-        environment = {
-            **_environment(owner / "executor" / "flwr"),
-            "FEDSTATE_RUNS": str(self.runs_directory),
-            "FEDSTATE_ENGINE": "processes",
-        }
-        return Process(name, command, environment, owner / "executor" / "log")
+        here = owner / "executor"
+        return self._process(
+            name,
+            command,
+            here / "flwr",
+            here / "log",
+            FEDSTATE_RUNS=str(self.runs_directory),
+            FEDSTATE_ENGINE="processes",
+        )
+
+    def _process(
+        self, name: str, command: list[str], flwr_home: Path, log: Path, **variables: str
+    ) -> Process:
+        environment = _environment(flwr_home) | variables
+        return Process(name, command, environment, log, self._start_program)
 
 
 def _tls(directory: Path, port: int) -> list[str]:

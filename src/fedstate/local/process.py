@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import ssl
@@ -14,10 +15,12 @@ from pathlib import Path
 
 from fedstate.errors import FederationError
 from fedstate.interrupts import uninterrupted
+from fedstate.local.launcher import Launcher, Start, Started, execute
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 15.0
 LOG_LINES = 5
+FREE_PORTS = (20000, 32000)
 
 
 class Process:
@@ -33,6 +36,8 @@ class Process:
         All of its environment.
     log_file : Path
         Where its output goes; appended to.
+    start : callable
+        How it is started: from nothing, or by a launcher.
     """
 
     def __init__(
@@ -41,39 +46,34 @@ class Process:
         command: Sequence[str],
         environment: Mapping[str, str],
         log_file: Path,
+        start: Start = execute,
     ) -> None:
         self.name = name
         self.log_file = log_file
-        self._command = list(command)
+        self.command = list(command)
         self._environment = dict(environment)
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._start = start
+        self._started: Started | None = None
 
     @property
     def pid(self) -> int:
         """The process id of the running process."""
-        if self._popen is None:
+        if self._started is None:
             raise FederationError(f"{self.name} has not been started.")
-        return self._popen.pid
+        return self._started.pid
 
     @property
     def running(self) -> bool:
         """Whether it was started and has not ended."""
-        return self._popen is not None and self._popen.poll() is None
+        return self._started is not None and self._started.poll() is None
 
     def start(self) -> None:
         """Start the program, in a process group of its own."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        with self.log_file.open("ab") as log, uninterrupted():
-            self._popen = subprocess.Popen(
-                self._command,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C in the terminal is for whoever runs the federation; it then stops its
-                # processes in order.
-                start_new_session=True,
-            )
+        if isinstance(self._start, Launcher):
+            self._start.wait_until_warm(self.command)
+        with uninterrupted():
+            self._started = self._start(self.command, self._environment, self.log_file)
 
     def wait_until_healthy(self, port: int, root_certificates: Path, seconds: float) -> None:
         """Wait until ``/health`` answers over TLS.
@@ -97,22 +97,22 @@ class Process:
 
     def stop(self) -> None:
         """End the process and everything it started: asked first, made to after 15 s."""
-        if self._popen is None:
+        if self._started is None:
             return
-        if self._popen.poll() is None:
-            self._popen.terminate()
+        if self._started.poll() is None:
+            self._started.terminate()
             try:
-                self._popen.wait(STOP_SECONDS)
+                self._started.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                self._popen.kill()
-                self._popen.wait()
+                self._started.kill()
+                self._started.wait()
         self._signal_group(signal.SIGKILL)
 
     def kill(self) -> None:
         """End the process and everything it started at once, as a crash would."""
-        if self._popen is not None:
+        if self._started is not None:
             self._signal_group(signal.SIGKILL)
-            self._popen.wait()
+            self._started.wait()
 
     def log_end(self) -> str:
         """Return a sentence with the last lines of its log."""
@@ -126,10 +126,16 @@ class Process:
 
 
 def free_port() -> int:
-    """Return a port on 127.0.0.1 that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a port on 127.0.0.1 that nobody listens on.
+
+    It lies below those that the system gives to outgoing connections, one of which could take it
+    before the program does that it is meant for.
+    """
+    while True:
+        port = random.randint(*FREE_PORTS)  # noqa: S311 (no secret)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def check_port(port: int) -> None:

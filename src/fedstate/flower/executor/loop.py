@@ -55,24 +55,25 @@ class RuntimeApi:
         Whether to connect without TLS.
     root_certificates
         File with the certificate authority; None for the system's.
-    auth_secret
-        The secret shared with the server; None if it asks for none.
+    auth_secret_file
+        File with the secret shared with the server; None if it asks for none.
     """
 
     address: str
     insecure: bool = False
     root_certificates: str | None = None
-    auth_secret: bytes | None = None
+    auth_secret_file: Path | None = None
 
     def client(self) -> RuntimeHttpClient:
         """Return a client that raises on the first failure; the loop itself tries again."""
         interceptors: list[RuntimeVersionHttpInterceptor | SuperExecAuthHttpInterceptor] = [
             RuntimeVersionHttpInterceptor(component_name="SuperExec")
         ]
-        if self.auth_secret:
+        if self.auth_secret_file is not None:
             interceptors.append(
                 SuperExecAuthHttpInterceptor(
-                    master_secret=self.auth_secret, protected_methods={_ACQUIRE_TASK}
+                    master_secret=self.auth_secret_file.read_bytes(),
+                    protected_methods={_ACQUIRE_TASK},
                 )
             )
         path = self.root_certificates
@@ -119,7 +120,8 @@ def run_executor(
     FederationError
         If the server refuses the executor, or the fork server cannot do its work.
     """
-    # Started first: it imports while this process connects.
+    # First: the fork server imports while this process connects, and is a copy of a process
+    # that has no thread yet and has not read the secret.
     executor = WarmExecutor(modules, limits)
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, _stop)

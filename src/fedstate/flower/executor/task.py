@@ -8,8 +8,9 @@ from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.supercore.constant import TaskType
 from flwr.supercore.superexec.executor.types import ExecutionSpec
 
-from fedstate.flower.executor.channel import Channel
-from fedstate.flower.executor.supervisor import Child, Ending, ForkedChild, ForkServer
+from fedstate.forking.channel import Channel
+from fedstate.forking.ending import Ending
+from fedstate.forking.supervisor import Child, ForkedChild, ForkServer
 
 
 @dataclass

@@ -14,9 +14,12 @@ from flwr.supercore.constant import TaskType
 from flwr.supercore.superexec.executor.types import ExecutionSpec, LaunchResult
 
 from fedstate.errors import FederationError
+from fedstate.flower.executor import worker
 from fedstate.flower.executor.failure import give_up
-from fedstate.flower.executor.supervisor import Ending, ForkServers, StartedChild
+from fedstate.flower.executor.started import StartedChild
 from fedstate.flower.executor.task import Task
+from fedstate.forking.ending import Ending
+from fedstate.forking.supervisor import ForkServers
 
 # Between being asked to end and being killed; within the 10 s that Docker gives a container.
 _GRACE_SECONDS = 5.0
@@ -50,7 +53,8 @@ class HasFileno(Protocol):
 class WarmExecutor:
     """Launches tasks in forks of a preloaded process, or in new processes.
 
-    Everything happens on the caller's thread, in `reconcile` and `wait`.
+    Everything happens on the caller's thread, in `reconcile` and `wait`; when it is made, that
+    must be the only one, for the fork server is a fork of this process.
 
     Parameters
     ----------
@@ -63,7 +67,9 @@ class WarmExecutor:
     def __init__(self, modules: Sequence[str] | None, limits: Limits) -> None:
         self._limits = limits
         self._tasks: list[Task] = []
-        self._servers = None if modules is None else ForkServers(modules)
+        self._servers = (
+            None if modules is None else ForkServers(worker.__name__, modules, by_fork=True)
+        )
         self._selector = selectors.DefaultSelector()
         if self._servers is not None:
             self._selector.register(self._servers.current.channel, selectors.EVENT_READ)

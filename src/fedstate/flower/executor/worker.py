@@ -4,8 +4,6 @@ Forked by the fork server, or, where nothing is preloaded, started as
 ``python -m fedstate.flower.executor.worker DESCRIPTOR``.
 """
 
-import atexit
-import contextlib
 import os
 import signal
 import socket
@@ -23,7 +21,8 @@ from flwr.supercore.constant import (
 )
 from flwr.supercore.superexec.executor.types import ExecutionSpec
 
-from fedstate.flower.executor.channel import Channel
+from fedstate.forking.channel import Channel
+from fedstate.forking.ending import leave
 
 
 class Orders:
@@ -86,7 +85,7 @@ def run(descriptor: int) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
-        _leave(code)
+        leave(code)
 
 
 def _run(spec: ExecutionSpec, channel: Channel, orders: Orders) -> int:
@@ -142,16 +141,6 @@ def _seed_again() -> None:
         import numpy as np
 
         np.random.seed()
-
-
-def _leave(code: int) -> NoReturn:
-    """End as a program does, but without unwinding into the fork server's frames."""
-    with contextlib.suppress(Exception):
-        atexit._run_exitfuncs()  # noqa: SLF001
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(code)
 
 
 if __name__ == "__main__":

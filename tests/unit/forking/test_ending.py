@@ -1,6 +1,6 @@
 import pytest
 
-from fedstate.flower.executor.supervisor import Ending
+from fedstate.forking.ending import Ending
 
 
 @pytest.mark.parametrize(

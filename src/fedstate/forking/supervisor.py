@@ -1,50 +1,24 @@
-"""The executor's side of the fork server: start it, ask it for children, notice that it died."""
+"""The side that asks for forks: it starts the fork server, and hears how its forks end."""
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from fedstate.errors import FederationError
-from fedstate.flower.executor.channel import Channel
+from fedstate.forking import server
+from fedstate.forking.channel import Channel
+from fedstate.forking.ending import Ending
 
 _STOP_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
-class Ending:
-    """How a process ended.
-
-    Parameters
-    ----------
-    code
-        Its exit code, or the negative number of the signal that ended it; None if nobody saw.
-    """
-
-    code: int | None
-
-    @property
-    def orderly(self) -> bool:
-        """Whether the process ended by its own doing."""
-        return self.code is not None and self.code >= 0
-
-    def __str__(self) -> str:
-        """Put it in words that follow the name of the process."""
-        if self.code is None:
-            return "ended"
-        if self.code >= 0:
-            return f"ended with exit code {self.code}"
-        name = signal.Signals(-self.code).name
-        hint = " (the system may have run out of memory)" if name == "SIGKILL" else ""
-        return f"was ended by {name}{hint}"
-
-
 class Child(Protocol):
-    """A process that runs one task."""
+    """A process that was asked for."""
 
     def poll(self) -> Ending | None:
         """Return how the process ended; None while it lives."""
@@ -58,23 +32,48 @@ class ForkServer:
 
     Parameters
     ----------
+    entry
+        The module whose ``run`` each fork calls with the descriptor of its end.
     modules
-        What it imports before it can fork.
+        What the server imports before it can fork.
+    by_fork
+        Whether it is a fork of this process, and has all that was imported here; only where
+        this is the one thread of Python.
+    environment
+        The environment of the server; None for this process's own.
+    session
+        Whether it gets a session of its own, which a terminal's Ctrl-C does not reach.
     """
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    def __init__(
+        self,
+        entry: str,
+        modules: Sequence[str],
+        *,
+        by_fork: bool = False,
+        environment: Mapping[str, str] | None = None,
+        session: bool = False,
+    ) -> None:
         self.channel, theirs = Channel.pair()
         self.ready = False
         self.failure: str | None = None
         self._exited: dict[int, Ending] = {}
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-P", "-m", "fedstate.flower.executor.forkserver"),
-                *(str(theirs.fileno()), ",".join(modules)),
-            ],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-        )
+        if by_fork:
+            self._process: _Forked | subprocess.Popen[bytes] = _Forked(server.fork())
+            if self._process.pid == 0:
+                self.channel.close()
+                server.run(theirs.detach(), entry, modules)
+        else:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-P", "-m", server.__name__),
+                    *(str(theirs.fileno()), entry, ",".join(modules)),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=session,
+            )
         theirs.close()
         self.channel.socket.setblocking(False)
 
@@ -84,7 +83,7 @@ class ForkServer:
         return not self.channel.ended
 
     def fork(self) -> Channel:
-        """Ask for a child; return the channel to it, which ends at once if there is none."""
+        """Ask for a fork; return the channel to it, which ends at once if there is none."""
         channel, theirs = Channel.pair()
         self.channel.send({"fork": True}, descriptor=theirs.fileno())
         theirs.close()
@@ -103,7 +102,7 @@ class ForkServer:
                     self._exited[message["pid"]] = Ending(message["status"])
 
     def how_ended(self, pid: int) -> Ending | None:
-        """Return how a child ended, once; None while it lives."""
+        """Return how a fork ended, once; None while it lives."""
         return self._exited.pop(pid, None)
 
     def how_server_ended(self) -> Ending:
@@ -111,7 +110,7 @@ class ForkServer:
         return Ending(self._process.wait())
 
     def close(self) -> None:
-        """End the server; its children live on."""
+        """End the server; its forks live on."""
         self.channel.close()
         try:
             self._process.wait(_STOP_SECONDS)
@@ -120,19 +119,39 @@ class ForkServer:
             self._process.wait()
 
 
+class _Forked:
+    """A fork of this process, with what a `subprocess.Popen` offers."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._handle = os.pidfd_open(pid) if pid else -1
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code, once, or raise `subprocess.TimeoutExpired`."""
+        if not select.select([self._handle], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired("the fork server", timeout or 0)
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self._handle)
+        return os.waitstatus_to_exitcode(status)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
 class ForkedChild:
-    """A child of a fork server, which may die before its child does.
+    """A fork of a fork server, which may die before it does.
 
     Parameters
     ----------
-    server
+    fork_server
         The server that forked it.
     pid
         Its process, as it has said itself.
     """
 
-    def __init__(self, server: ForkServer, pid: int) -> None:
-        self._server = server
+    def __init__(self, fork_server: ForkServer, pid: int) -> None:
+        self._server = fork_server
         self._pid = pid
         try:
             self._handle: int | None = os.pidfd_open(pid)
@@ -151,9 +170,13 @@ class ForkedChild:
 
     def kill(self) -> None:
         """End the process at once."""
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process a signal, if it is still there."""
         if self._handle is not None:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+                signal.pidfd_send_signal(self._handle, number)
 
     def _living(self) -> bool:
         if self._handle is None:
@@ -168,47 +191,26 @@ class ForkedChild:
         return True
 
 
-class StartedChild:
-    """A child that was started as a program of its own, with nothing preloaded."""
-
-    def __init__(self) -> None:
-        self.channel, theirs = Channel.pair()
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-P", "-m", "fedstate.flower.executor.worker"),
-                str(theirs.fileno()),
-            ],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-        )
-        theirs.close()
-        self.channel.socket.setblocking(False)
-
-    def poll(self) -> Ending | None:
-        """Return how the process ended; None while it lives."""
-        code = self._process.poll()
-        return None if code is None else Ending(code)
-
-    def kill(self) -> None:
-        """End the process at once."""
-        self._process.kill()
-
-
 class ForkServers:
     """The fork server in use; a new one takes the place of one that died.
 
     Parameters
     ----------
+    entry
+        The module whose ``run`` each fork calls.
     modules
-        What each imports.
+        What each server imports.
+    by_fork
+        Whether the first is a fork of this process; those after it never are.
     """
 
     _PATIENCE = 3
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    def __init__(self, entry: str, modules: Sequence[str], *, by_fork: bool = False) -> None:
+        self._entry = entry
         self._modules = modules
         self._never_ready = 0
-        self.current = ForkServer(modules)
+        self.current = ForkServer(entry, modules, by_fork=by_fork)
 
     def supervise(self) -> Ending | None:
         """Listen to the server; start another if it died, and return how it did.
@@ -218,20 +220,20 @@ class ForkServers:
         FederationError
             If it cannot preload, or died several times over it.
         """
-        server = self.current
-        if server.alive:
-            server.listen()
-        if server.alive:
+        current = self.current
+        if current.alive:
+            current.listen()
+        if current.alive:
             return None
-        if server.failure is not None:
-            raise FederationError(server.failure)
-        how = server.how_server_ended()
-        self._never_ready = 0 if server.ready else self._never_ready + 1
+        if current.failure is not None:
+            raise FederationError(current.failure)
+        how = current.how_server_ended()
+        self._never_ready = 0 if current.ready else self._never_ready + 1
         if self._never_ready == self._PATIENCE:
             raise FederationError(
                 f"The fork server {how} while it imported {', '.join(self._modules)}, "
                 f"{self._PATIENCE} times: name fewer modules with --preload, or none."
             )
-        server.channel.close()
-        self.current = ForkServer(self._modules)
+        current.channel.close()
+        self.current = ForkServer(self._entry, self._modules)
         return how

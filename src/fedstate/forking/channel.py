@@ -1,4 +1,4 @@
-"""Messages between executor, fork server and children: one JSON object per line."""
+"""Messages between processes over a socket pair: one JSON object per line."""
 
 import contextlib
 import json
@@ -73,5 +73,6 @@ class Channel:
 
     def close(self) -> None:
         """Close this end."""
+        self.ended = True
         with contextlib.suppress(OSError):
             self.socket.close()

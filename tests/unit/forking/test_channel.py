@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from fedstate.flower.executor.channel import Channel
+from fedstate.forking.channel import Channel
 
 
 def pair() -> tuple[Channel, Channel]:

@@ -1,0 +1,237 @@
+"""Starting the programs of federations: those of fedstate as forks, so that they start at once.
+
+SuperLink, SuperNodes and executors each take one to four seconds of a core to import flwr, and
+an executor five for TensorFlow. On one machine it is enough that one process has done so.
+"""
+
+import atexit
+import functools
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from fedstate.errors import FederationError, SettingError
+from fedstate.flower.executor import preload
+from fedstate.forking.channel import Channel
+from fedstate.forking.supervisor import ForkedChild, ForkServer
+
+_ENTRY = "fedstate.local.launched"
+_SERVERS = ("fedstate.flower.superlink.command", "fedstate.flower.supernode.command")
+_EXECUTOR = ("fedstate.flower.executor.loop",)
+_WARM_SECONDS = 120.0
+_POLL_SECONDS = 0.02
+_UNSEEN = -1
+
+
+class Started(Protocol):
+    """A running program, as `subprocess.Popen` shows it."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    @property
+    def returncode(self) -> int | None:
+        """What `poll` has returned last."""
+
+    def poll(self) -> int | None:
+        """Return the exit code, or the negative number of a signal; None while it lives."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for that, or raise `subprocess.TimeoutExpired`."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+Start = Callable[[Sequence[str], Mapping[str, str], Path], Started]
+
+
+def execute(command: Sequence[str], environment: Mapping[str, str], log_file: Path) -> Started:
+    """Start any program, from nothing; its output is appended to the log file.
+
+    It has a session of its own: Ctrl-C in the terminal is for whoever runs the federation, and
+    who then stops its processes in order.
+    """
+    with log_file.open("ab") as log:
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+@functools.cache
+def shared_launcher() -> "Launcher":
+    """Return the launcher of all federations of this process; it ends with the process."""
+    launcher = Launcher()
+    atexit.register(launcher.close)
+    return launcher
+
+
+class Launcher:
+    """Starts programs of fedstate as forks, and any other as `execute` does.
+
+    It keeps a fork server for SuperLinks and SuperNodes, and one for each set of modules that
+    executors preload. They end with it; the programs do not.
+    """
+
+    def __init__(self) -> None:
+        self._servers: dict[tuple[str, ...], ForkServer] = {}
+        self._lock = threading.RLock()
+
+    def warm_up(self, commands: Sequence[Sequence[str]]) -> None:
+        """Begin to import what these programs need, and do not wait for it."""
+        for command in commands:
+            if (modules := _modules(command)) is not None:
+                self._server(modules)
+
+    def wait_until_warm(self, command: Sequence[str]) -> None:
+        """Wait until this program would start at once.
+
+        Raises
+        ------
+        FederationError
+            If what it needs cannot be imported.
+        """
+        if (modules := _modules(command)) is None:
+            return
+        deadline = time.monotonic() + _WARM_SECONDS
+        server = self._server(modules)
+        while not server.ready:
+            if not server.alive or time.monotonic() > deadline:
+                why = server.failure or f"still imports after {_WARM_SECONDS:.0f} s"
+                raise FederationError(f"What {' '.join(command[:2])} needs does not load: {why}")
+            select.select([server.channel], [], [], 1.0)
+            with self._lock:
+                server.listen()
+
+    def __call__(
+        self, command: Sequence[str], environment: Mapping[str, str], log_file: Path
+    ) -> Started:
+        """Start a program, as `execute` does.
+
+        Raises
+        ------
+        FederationError
+            If what it needs cannot be imported.
+        OSError
+            If the log file cannot be written.
+        """
+        if (modules := _modules(command)) is None:
+            return execute(command, environment, log_file)
+        self.wait_until_warm(command)
+        program = {
+            "command": list(command),
+            "environment": dict(environment),
+            "directory": str(Path.cwd()),
+            "log_file": str(log_file.absolute()),
+        }
+        log_file.open("ab").close()  # what is wrong with it is said here, and nothing is started
+        with self._lock:
+            return _Launched(self._server(modules), self._lock, program)
+
+    def close(self) -> None:
+        """End the fork servers."""
+        with self._lock:
+            for server in self._servers.values():
+                server.close()
+            self._servers.clear()
+
+    def _server(self, modules: tuple[str, ...]) -> ForkServer:
+        with self._lock:
+            server = self._servers.get(modules)
+            if server is not None and server.alive:
+                server.listen()
+            if server is None or not server.alive:
+                environment = {
+                    **os.environ,
+                    "FLWR_TELEMETRY_ENABLED": "0",
+                    "TF_CPP_MIN_LOG_LEVEL": "2",
+                }
+                server = ForkServer(_ENTRY, modules, environment=environment, session=True)
+                self._servers[modules] = server
+            return server
+
+
+def _modules(command: Sequence[str]) -> tuple[str, ...] | None:
+    """Return what a program imports; None for one that is to be executed."""
+    if Path(command[0]).name != "fedstate" or not sys.platform.startswith("linux"):
+        return None
+    match command[1]:
+        case "superlink" | "supernode":
+            return _SERVERS
+        case "executor":
+            setting = (
+                command[command.index("--preload") + 1 :][:1] if "--preload" in command else []
+            )
+            try:
+                return (*_EXECUTOR, *(preload.modules_of(*setting or [preload.AUTO]) or ()))
+            except SettingError:
+                return None  # it says so itself
+    return None
+
+
+class _Launched:
+    """A program that a fork server was asked for."""
+
+    def __init__(
+        self, server: ForkServer, lock: threading.RLock, program: Mapping[str, object]
+    ) -> None:
+        self._server = server
+        self._lock = lock
+        self.returncode: int | None = None
+        channel = server.fork()
+        channel.socket.setblocking(True)
+        self.pid = _pid(channel)
+        self._child = ForkedChild(server, self.pid)
+        channel.send(program)
+        channel.close()
+
+    def poll(self) -> int | None:
+        """Return how it ended, as `subprocess.Popen` does; None while it lives."""
+        with self._lock:
+            if self.returncode is None:
+                if self._server.alive:
+                    self._server.listen()
+                if (ending := self._child.poll()) is not None:
+                    self.returncode = _UNSEEN if ending.code is None else ending.code
+            return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended, or raise `subprocess.TimeoutExpired`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+            time.sleep(_POLL_SECONDS)
+        return code
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._child.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._child.kill()
+
+
+def _pid(channel: Channel) -> int:
+    """Wait for a fork to say who it is."""
+    while not channel.ended:
+        for message in channel.receive():
+            return int(message["pid"])
+    raise FederationError("A process that starts programs ended; start the federation again.")
