@@ -11,6 +11,7 @@ from pathlib import Path
 from fedstate.errors import FederationError
 from fedstate.local import federation as federations
 from fedstate.local.federation import Federation, Programs
+from fedstate.local.launcher import Start
 from fedstate.local.process import Process
 from fedstate.local.runs import submit, wait_for_runs
 
@@ -56,11 +57,13 @@ class Run:
 
 
 @contextmanager
-def federation(contestant: Contestant, nodes: int, directory: Path) -> Iterator[Federation]:
+def federation(
+    contestant: Contestant, nodes: int, directory: Path, start: Start | None = None
+) -> Iterator[Federation]:
     """Start a federation with nothing in it, and stop it at the end."""
     here = directory / f"{contestant.name}-{nodes}"
     shutil.rmtree(here, ignore_errors=True)
-    with Federation(here, nodes=nodes, programs=contestant.programs) as started:
+    with Federation(here, nodes=nodes, programs=contestant.programs, start=start) as started:
         yield started
 
 

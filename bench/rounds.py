@@ -4,6 +4,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -20,6 +21,7 @@ from bench.federations import (
 )
 from bench.row import Row
 from fedstate.local.federation import Federation
+from fedstate.local.launcher import Launcher, execute
 
 NODES = 3
 MEMORY = Path("/dev/shm")  # noqa: S108  a file system in memory is what is wanted
@@ -55,7 +57,8 @@ def rows() -> Iterator[Row]:
         yield _first_round(extent.starts, directory)
         with (
             federation(STOCK, NODES, directory) as stock,
-            federation(OURS, NODES, directory) as ours,
+            # As on a machine for each node: nothing that one imported is shared with another.
+            federation(OURS, NODES, directory, execute) as ours,
         ):
             yield from _rounds(stock, ours, extent.alternations)
             yield _concurrent(stock, ours, extent.starts)
@@ -73,7 +76,11 @@ def _first_round(starts: int, directory: Path) -> Row:
     for _ in range(starts):
         for contestant in (STOCK, OURS):
             began = time.time()
-            with federation(contestant, NODES, directory) as here:
+            # A launcher of its own, which is what `fedstate local up` begins with.
+            with (
+                closing(Launcher()) as launcher,
+                federation(contestant, NODES, directory, launcher) as here,
+            ):
                 first = run(here, contestant, rounds=1)
             seconds[contestant.name].append(first.ended[-1] - began)
     return _compare("first round after the start", seconds, None)
