@@ -6,31 +6,24 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Request
 
 # flwr's routers are made of these, and what it authenticates and translates is in a table.
-from flwr.proto.message_pb2 import (
-    PullObjectRequest,
-    PullObjectResponse,
-    PushObjectRequest,
-    PushObjectResponse,
-)
+from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.supercore.dependencies.runtime import (
     RuntimeHandlersDependency,
     RuntimeStateDependency,
     SuperExecAuthDependency,
     TaskDependency,
 )
+from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.protobuf.routing import ProtobufRoute
 from flwr.supercore.protobuf.translation import (
     PROTOBUF_REQUEST_DEPENDENCY,
     PROTOBUF_REQUEST_TYPES,
 )
 
-from fedstate.flower.exchange import paths
+from fedstate.flower.exchange import batches, paths
 from fedstate.flower.exchange.messages import (
-    BATCH_BYTES,
     PullObjectsRequest,
-    PullObjectsResponse,
     PushObjectsRequest,
-    PushObjectsResponse,
     PushReplyRequest,
     WaitRequest,
     WaitResponse,
@@ -82,40 +75,6 @@ def serve(app: FastAPI, signals: Signals, *routers: APIRouter) -> None:
         app.include_router(router)
 
 
-def pull_each(request: Any, pull: Callable[[PullObjectRequest], PullObjectResponse]) -> Any:
-    """Answer a batch with flwr's handler for one object, up to a bound on the answer's size.
-
-    A large object is left out, as if it were still on its way, and is pulled alone.
-    """
-    answer, size = PullObjectsResponse(), 0
-    for object_id in request.object_ids:
-        one = pull(
-            PullObjectRequest(node=request.node, run_id=request.run_id, object_id=object_id)
-        )
-        if len(one.object_content) >= BATCH_BYTES:
-            one = PullObjectResponse(object_found=True)
-        size += len(one.object_content)
-        if size > BATCH_BYTES:
-            break
-        answer.objects.append(one)
-    return answer
-
-
-def push_each(request: Any, push: Callable[[PushObjectRequest], PushObjectResponse]) -> Any:
-    """Store a batch with flwr's handler for one object."""
-    answer = PushObjectsResponse()
-    for object_id, content in zip(request.object_ids, request.contents, strict=True):
-        one = PushObjectRequest(
-            node=request.node,
-            run_id=request.run_id,
-            session_id=request.session_id,
-            object_id=object_id,
-            object_content=content,
-        )
-        answer.stored.append(push(one).stored)
-    return answer
-
-
 async def wait(
     signal: Signal,
     request: Any,
@@ -136,7 +95,10 @@ def runtime_pull_objects(
     task: TaskDependency,
 ) -> Any:
     """Pull objects of the task's run."""
-    return pull_each(request, lambda one: handlers.pull_object(one, state, task))
+    _check_node(request, state)
+    return batches.pull(
+        request, task.run_id, state, lambda one: handlers.pull_object(one, state, task)
+    )
 
 
 @runtime_router.post(paths.RUNTIME_PUSH)
@@ -148,9 +110,18 @@ def runtime_push_objects(
     signals: SignalsDependency,
 ) -> Any:
     """Push objects of the task's run."""
-    answer = push_each(request, lambda one: handlers.push_object(one, state, task))
+    _check_node(request, state)
+    answer = batches.push(
+        request, task.run_id, state, lambda one: handlers.push_object(one, state, task)
+    )
     signals.messages.notify()
     return answer
+
+
+def _check_node(request: Any, state: object) -> None:
+    """Refuse what flwr's handler for one object does, where it is not asked."""
+    if isinstance(state, batches.Batches) and request.node.node_id != SUPERLINK_NODE_ID:
+        raise FlowerError(ApiErrorCode.RUNTIME_UNEXPECTED_NODE_ID, "Unexpected node ID.")
 
 
 _AcquireTaskAuth = Annotated[None, Depends(SuperExecAuthDependency(paths.ACQUIRE_TASK))]

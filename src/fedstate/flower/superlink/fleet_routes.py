@@ -21,14 +21,9 @@ from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_DEPENDENCY
 from flwr.superlink.dependencies.linkstate import get_linkstate
 from flwr.superlink.servicer.fleet import fleet_handlers
 
-from fedstate.flower.exchange import paths
+from fedstate.flower.exchange import batches, paths
 from fedstate.flower.exchange.messages import PushReplyResponse
-from fedstate.flower.exchange.routes import (
-    SignalsDependency,
-    pull_each,
-    push_each,
-    wait,
-)
+from fedstate.flower.exchange.routes import SignalsDependency, wait
 
 router = APIRouter(route_class=ProtobufRoute)
 
@@ -49,7 +44,7 @@ def fleet_pull_objects(request: _Request, state: _State) -> Any:
         )
 
     _check_run(request.run_id, state)
-    answer = pull_each(request, pull)
+    answer = batches.pull(request, request.run_id, state, pull)
     size = sum(len(each.object_content) for each in answer.objects)
     if size:
         state.store_traffic(request.run_id, bytes_sent=size, bytes_recv=0)
@@ -65,7 +60,7 @@ def fleet_push_objects(request: _Request, state: _State, signals: SignalsDepende
         return PushObjectResponse(stored=stored)
 
     _check_run(request.run_id, state)
-    answer = push_each(request, push)
+    answer = batches.push(request, request.run_id, state, push)
     stored = zip(request.contents, answer.stored, strict=True)
     size = sum(len(content) for content, was_stored in stored if was_stored)
     if size:
@@ -79,20 +74,21 @@ def fleet_push_reply(request: _Request, state: _State, signals: SignalsDependenc
     """Store a reply and its objects, and forget the message if all of them are stored."""
     push = fleet_handlers.push_messages(request.push, state)
     run_id = request.push.messages_list[0].metadata.run_id
-    wanted, stored, size = set(push.objects_to_push), [], 0
-    for object_id, content in zip(request.object_ids, request.contents, strict=True):
-        if object_id in wanted and state.store_object(
-            run_id, push.session_id, object_id, content
-        ):
-            stored.append(object_id)
-            size += len(content)
+    wanted = set(push.objects_to_push)
+    contents = {
+        object_id: content
+        for object_id, content in zip(request.object_ids, request.contents, strict=True)
+        if object_id in wanted
+    }
+    stored = batches.store(state, run_id, push.session_id, contents)
+    size = sum(len(contents[object_id]) for object_id in stored)
     if size:
         state.store_traffic(run_id, bytes_sent=0, bytes_recv=size)
     signals.replies.notify()
-    if request.confirm and wanted == set(stored):
+    if request.confirm and wanted == stored:
         replied_to = request.push.messages_list[0].metadata.reply_to_message_id
         state.object_store.delete(replied_to)
-    return PushReplyResponse(push=push, stored=stored)
+    return PushReplyResponse(push=push, stored=sorted(stored))
 
 
 @router.post(paths.FLEET_WAIT)

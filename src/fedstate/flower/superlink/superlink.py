@@ -6,7 +6,6 @@ from fastapi import FastAPI
 # What `flower-superlink` itself is made of.
 from flwr.supercore.http_logging import get_uvicorn_log_config
 from flwr.supercore.logger import console_handler
-from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.superlink.main import create_app
 
@@ -14,11 +13,12 @@ from fedstate.flower.exchange.routes import replies_router, runtime_router, serv
 from fedstate.flower.exchange.signals import Notifier, Signals
 from fedstate.flower.superlink import fleet_routes
 from fedstate.flower.superlink.layers import pass_by
+from fedstate.flower.superlink.state import Lifespan
 
 
 def run_superlink(config: SuperLinkLifespanConfig) -> None:
     """Run a SuperLink until SIGTERM or SIGINT."""
-    app = create_app(config, SuperLinkLifespan)
+    app = create_app(config, Lifespan)
     server = uvicorn.Server(
         uvicorn.Config(
             app=app,

@@ -1,0 +1,134 @@
+"""flwr's SuperLink state in its own database, taking and giving the objects of a request at once.
+
+flwr's handlers take one object each, and each asks the database some five times about the session
+in which it is pushed.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from logging import ERROR
+
+# The tables, and what flwr's own way of storing one object is made of.
+from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
+from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
+from flwr.supercore import log
+from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME, OBJECT_PUSH_SESSION_TTL_SECONDS
+from flwr.supercore.date import now
+from flwr.supercore.inflatable.inflatable_object import get_object_id
+from flwr.supercore.inflatable.inflatable_utils import validate_object_content
+from flwr.supercore.state.schema.corestate_models import (
+    ObjectPushSession,
+    ObjectPushSessionPending,
+)
+from flwr.supercore.utils import uint64_to_int64
+from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
+from sqlalchemy import delete, select, update
+
+from fedstate.flower.exchange.messages import BATCH_BYTES
+from fedstate.flower.superlink.objects import BulkObjectStore
+
+
+class BulkLinkState(SqlLinkState):
+    """The state of a SuperLink on SQLite, whose object store is a `BulkObjectStore`."""
+
+    def store_objects(
+        self, run_id: int, session_id: str, contents: Mapping[str, bytes]
+    ) -> set[str]:
+        """Store the objects for which the session waits; return which were stored."""
+        sound = {id_: data for id_, data in contents.items() if _is_sound(id_, data)}
+        if not sound:
+            return set()
+        of_session = ObjectPushSession.session_id == session_id
+        with self.session() as session:
+            claimed = set(
+                session.scalars(
+                    delete(ObjectPushSessionPending)
+                    .where(
+                        ObjectPushSessionPending.session_id == session_id,
+                        ObjectPushSessionPending.object_id.in_(sound),
+                        select(ObjectPushSession.session_id)
+                        .where(of_session, ObjectPushSession.run_id == uint64_to_int64(run_id))
+                        .exists(),
+                    )
+                    .returning(ObjectPushSessionPending.object_id)
+                )
+            )
+            if not claimed:
+                return set()
+            expires_at = session.scalar(select(ObjectPushSession.expires_at).where(of_session))
+            if expires_at is None or expires_at <= now():
+                self._cleanup_push_session(session_id, cleanup_messages=True)
+                return set()
+            self._objects.put_many({id_: sound[id_] for id_ in claimed})
+            pending = session.scalar(
+                update(ObjectPushSession)
+                .where(of_session)
+                .values(
+                    pending_count=ObjectPushSession.pending_count - len(claimed),
+                    expires_at=now() + timedelta(seconds=OBJECT_PUSH_SESSION_TTL_SECONDS),
+                )
+                .returning(ObjectPushSession.pending_count)
+            )
+            if pending == 0:
+                self._cleanup_push_session(session_id, cleanup_messages=False)
+        return claimed
+
+    def get_objects(self, run_id: int, object_ids: Sequence[str]) -> list[bytes | None]:
+        """Return the contents of the first of these objects, as many as one answer may carry."""
+        sizes = self._objects.sizes(object_ids)
+        there: list[str] = []
+        total, count = 0, 0
+        for object_id in object_ids:
+            size = sizes.get(object_id, 0)
+            if 0 < size < BATCH_BYTES:
+                total += size
+                if total > BATCH_BYTES:
+                    break
+                there.append(object_id)
+            count += 1
+        contents: dict[str, bytes | None] = dict(self._objects.get_many(there))
+        for object_id in object_ids[:count]:
+            if sizes.get(object_id, 0) >= BATCH_BYTES:
+                contents[object_id] = b""
+            elif object_id not in contents:
+                # Of one that is still to come flwr finds out whether its session has ended.
+                contents[object_id] = self.get_object(run_id, object_id)
+        return [contents[object_id] for object_id in object_ids[:count]]
+
+    @property
+    def _objects(self) -> BulkObjectStore:
+        store = self.object_store
+        assert isinstance(store, BulkObjectStore)  # noqa: S101  `Lifespan` has made it
+        return store
+
+
+class Lifespan(SuperLinkLifespan):
+    """flwr's SuperLink, from start to end, on these two if its database is a file."""
+
+    def startup(self) -> None:
+        """Open the database, and start what flwr starts."""
+        use_bulk(self.state_factory)
+        super().startup()
+
+
+def use_bulk(factory: LinkStateFactory) -> LinkState:
+    """Let the factories return our state and object store, as if they had made them."""
+    if factory.database != FLWR_IN_MEMORY_DB_NAME and factory.state_instance is None:
+        objects = BulkObjectStore(factory.database)
+        objects.initialize()
+        factory.objectstore_factory.store_instance = objects
+        state = BulkLinkState(factory.database, factory.federation_manager, objects)
+        state.initialize()
+        factory.state_instance = state
+    return factory.state()
+
+
+def _is_sound(object_id: str, content: bytes) -> bool:
+    try:
+        if object_id != get_object_id(content):
+            raise ValueError(f"Object ID {object_id} does not match content hash")
+        validate_object_content(content=content)
+    except Exception as error:  # whatever a stranger's bytes can cause, as in flwr's own way
+        log(ERROR, "Failed to store object %s: %s", object_id, error)
+        return False
+    return True
