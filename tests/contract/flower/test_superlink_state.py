@@ -239,6 +239,12 @@ def test_objects_are_pulled_in_the_order_asked_up_to_a_bound(tmp_path: Path) -> 
     assert ours.get_objects(RUN, [parts[0], parts[0]]) == [contents[parts[0]]] * 2
 
 
+def test_writers_wait_for_each_other(databases: Pair) -> None:
+    ((milliseconds,),) = [row.values() for row in databases.ours.query("PRAGMA busy_timeout")]
+    assert milliseconds == 30_000
+    assert databases.ours.object_store.query("PRAGMA busy_timeout") == [{"timeout": 30_000}]
+
+
 def test_a_database_in_memory_stays_flwrs_own() -> None:
     state = use_bulk(factory(FLWR_IN_MEMORY_DB_NAME))
     assert not isinstance(state, Batches)

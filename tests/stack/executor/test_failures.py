@@ -4,12 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+from fastapi import FastAPI, Request, Response
 from flwr.common.constant import ErrorCode
-from tests.stack.executor.conftest import Executor, Node, lives
+from starlette.middleware.base import RequestResponseEndpoint
+from tests.stack.executor.conftest import Executor, Node, lives, probe_fab
 from tests.waiting import wait_until
 
 # A token is given up after 30 to 60 s; whatever is reported sooner was not left to that.
@@ -170,3 +174,36 @@ raise SystemExit(clientapp.run_clientapp(spec, lambda event: True, lambda: ""))
     assert "bytes, and at most 1000 can be sent" in reason
     assert fresh_node.steps(1) == 0
     assert "kept" not in fresh_node.state_of(1)
+
+
+@pytest.fixture
+def failing_node() -> Iterator[tuple[Node, threading.Event]]:
+    """A node whose database is busy, as it were, until the event is set."""
+    works = threading.Event()
+
+    def prepare(app: FastAPI) -> None:
+        @app.middleware("http")
+        async def fail(request: Request, go_on: RequestResponseEndpoint) -> Response:
+            if request.url.path.endswith("acquire-task") and not works.is_set():
+                return Response(status_code=500)
+            return await go_on(request)
+
+    node = Node(prepare=prepare)
+    node.add_run(1, probe_fab())
+    yield node, works
+    node.stop()
+
+
+def test_a_server_error_passes(
+    failing_node: tuple[Node, threading.Event], tmp_path: Path
+) -> None:
+    node, works = failing_node
+    executor = Executor(node, tmp_path, "--preload", "numpy")
+    try:
+        message = node.ask(1, "tell")
+        wait_until(lambda: "500" in executor.log)
+        works.set()
+        assert node.read(node.reply(message))["calls"] == 1
+        assert "The server is reached." in executor.log
+    finally:
+        executor.kill_all()

@@ -36,11 +36,6 @@ _ACQUIRE_TASK = "/flwr.proto.Runtime/AcquireTask"
 _PRECAUTION_SECONDS = 5.0
 # How late a task's time limit is noticed.
 _TICK_SECONDS = 1.0
-_MAY_COME_BACK = (
-    httpx.codes.BAD_GATEWAY,
-    httpx.codes.SERVICE_UNAVAILABLE,
-    httpx.codes.GATEWAY_TIMEOUT,
-)
 
 
 @dataclass(frozen=True)
@@ -229,7 +224,8 @@ class _Connection:
                     f"The server at {error.request.url.netloc.decode()} refuses this executor "
                     f"(status {code}): give both the same --superexec-auth-secret-file."
                 ) from error
-            if code not in _MAY_COME_BACK:
+            # A server error passes, such as that of a database that others keep busy.
+            if not error.response.is_server_error:
                 raise FederationError(
                     f"The server at {error.request.url.netloc.decode()} answers with status "
                     f"{code} to the request for a task: check --runtime-api-address."

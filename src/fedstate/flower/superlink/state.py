@@ -16,16 +16,19 @@ from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME, OBJECT_PUSH_SESSION_
 from flwr.supercore.date import now
 from flwr.supercore.inflatable.inflatable_object import get_object_id
 from flwr.supercore.inflatable.inflatable_utils import validate_object_content
+from flwr.supercore.sql_mixin import SqlMixin
 from flwr.supercore.state.schema.corestate_models import (
     ObjectPushSession,
     ObjectPushSessionPending,
 )
 from flwr.supercore.utils import uint64_to_int64
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, event, select, update
 
 from fedstate.flower.exchange.messages import BATCH_BYTES
 from fedstate.flower.superlink.objects import BulkObjectStore
+
+_BUSY_MILLISECONDS = 30_000
 
 
 class BulkLinkState(SqlLinkState):
@@ -115,12 +118,29 @@ def use_bulk(factory: LinkStateFactory) -> LinkState:
     """Let the factories return our state and object store, as if they had made them."""
     if factory.database != FLWR_IN_MEMORY_DB_NAME and factory.state_instance is None:
         objects = BulkObjectStore(factory.database)
-        objects.initialize()
+        _open(objects)
         factory.objectstore_factory.store_instance = objects
         state = BulkLinkState(factory.database, factory.federation_manager, objects)
-        state.initialize()
+        _open(state)
         factory.state_instance = state
     return factory.state()
+
+
+def _open(database: SqlMixin) -> None:
+    """Open it as flwr does, but let writers wait longer for each other.
+
+    After flwr's 5 s, which a busy disk can take, a request fails, and with it the run.
+    """
+    database.initialize()
+    engine = database._engine  # noqa: SLF001
+    assert engine is not None, "it is initialized"  # noqa: S101
+    event.listen(
+        engine,
+        "connect",
+        lambda connection, _: connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}"),
+    )
+    # The connection that was used so far has flwr's timeout.
+    engine.dispose()
 
 
 def _is_sound(object_id: str, content: bytes) -> bool:
