@@ -1,6 +1,7 @@
 """Our SuperLink state beside flwr's: the same answers, and the same rows in the database."""
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,11 +18,13 @@ from flwr.supercore.date import now
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.object_store import NoObjectInStoreError, ObjectStoreFactory
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
+from flwr.superlink.cli.flower_superlink import _parse_superlink_lifespan_config
 from flwr.superlink.federation import NoOpFederationManager
 
 from fedstate.flower.exchange.batches import Batches
 from fedstate.flower.exchange.messages import BATCH_BYTES
 from fedstate.flower.superlink.state import BulkLinkState, use_bulk
+from fedstate.flower.superlink.superlink import make_app
 
 TABLES = {
     "objects": "object_id",
@@ -243,6 +246,15 @@ def test_writers_wait_for_each_other(databases: Pair) -> None:
     ((milliseconds,),) = [row.values() for row in databases.ours.query("PRAGMA busy_timeout")]
     assert milliseconds == 30_000
     assert databases.ours.object_store.query("PRAGMA busy_timeout") == [{"timeout": 30_000}]
+
+
+def test_the_superlink_works_on_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["flower-superlink", "--insecure", "--database", str(tmp_path / "link.db")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    app = make_app(_parse_superlink_lifespan_config())
+    assert isinstance(app.state.linkstate_factory.state(), BulkLinkState)
+    assert app.state.superlink_lifespan.state_factory is app.state.linkstate_factory
+    assert app.state.runtime_state_factory is app.state.linkstate_factory
 
 
 def test_a_database_in_memory_stays_flwrs_own() -> None:

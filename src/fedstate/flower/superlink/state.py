@@ -7,22 +7,23 @@ in which it is pushed.
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from logging import ERROR
+from typing import cast
 
 # The tables, and what flwr's own way of storing one object is made of.
 from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore import log
-from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME, OBJECT_PUSH_SESSION_TTL_SECONDS
+from flwr.supercore.constant import OBJECT_PUSH_SESSION_TTL_SECONDS
 from flwr.supercore.date import now
 from flwr.supercore.inflatable.inflatable_object import get_object_id
 from flwr.supercore.inflatable.inflatable_utils import validate_object_content
+from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.supercore.sql_mixin import SqlMixin
 from flwr.supercore.state.schema.corestate_models import (
     ObjectPushSession,
     ObjectPushSessionPending,
 )
 from flwr.supercore.utils import uint64_to_int64
-from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from sqlalchemy import delete, event, select, update
 
 from fedstate.flower.exchange.messages import BATCH_BYTES
@@ -101,46 +102,40 @@ class BulkLinkState(SqlLinkState):
     @property
     def _objects(self) -> BulkObjectStore:
         store = self.object_store
-        assert isinstance(store, BulkObjectStore)  # noqa: S101  `Lifespan` has made it
+        assert isinstance(store, BulkObjectStore)  # noqa: S101  `use_bulk` has made it
         return store
 
 
-class Lifespan(SuperLinkLifespan):
-    """flwr's SuperLink, from start to end, on these two if its database is a file."""
-
-    def startup(self) -> None:
-        """Open the database, and start what flwr starts."""
-        use_bulk(self.state_factory)
-        super().startup()
-
-
 def use_bulk(factory: LinkStateFactory) -> LinkState:
-    """Let the factories return our state and object store, as if they had made them."""
-    if factory.database != FLWR_IN_MEMORY_DB_NAME and factory.state_instance is None:
+    """Put our state and object store in the place of flwr's, where those are on SQLite.
+
+    The factories go on to return them, as if they had made them.
+    """
+    theirs = factory.state()
+    if type(theirs) is SqlLinkState:
         objects = BulkObjectStore(factory.database)
-        _open(objects)
+        _take_over(objects, cast("SqlObjectStore", theirs.object_store))
+        ours = BulkLinkState(factory.database, factory.federation_manager, objects)
+        _take_over(ours, theirs)
         factory.objectstore_factory.store_instance = objects
-        state = BulkLinkState(factory.database, factory.federation_manager, objects)
-        _open(state)
-        factory.state_instance = state
+        factory.state_instance = ours
     return factory.state()
 
 
-def _open(database: SqlMixin) -> None:
-    """Open it as flwr does, but let writers wait longer for each other.
+def _take_over(ours: SqlMixin, theirs: SqlMixin) -> None:
+    """Take a database that flwr has opened, and let writers wait longer for each other.
 
     After flwr's 5 s, which a busy disk can take, a request fails, and with it the run.
     """
-    database.initialize()
-    engine = database._engine  # noqa: SLF001
-    assert engine is not None, "it is initialized"  # noqa: S101
+    ours._engine, ours._session_factory = theirs._engine, theirs._session_factory  # noqa: SLF001
+    assert theirs._engine is not None, "it is initialized"  # noqa: S101, SLF001
     event.listen(
-        engine,
+        theirs._engine,  # noqa: SLF001
         "connect",
         lambda connection, _: connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}"),
     )
     # The connection that was used so far has flwr's timeout.
-    engine.dispose()
+    theirs._engine.dispose()  # noqa: SLF001
 
 
 def _is_sound(object_id: str, content: bytes) -> bool:

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 # What `flower-superlink` itself is made of.
 from flwr.supercore.http_logging import get_uvicorn_log_config
 from flwr.supercore.logger import console_handler
+from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.superlink.main import create_app
 
@@ -13,12 +14,12 @@ from fedstate.flower.exchange.routes import replies_router, runtime_router, serv
 from fedstate.flower.exchange.signals import Notifier, Signals
 from fedstate.flower.superlink import fleet_routes
 from fedstate.flower.superlink.layers import pass_by
-from fedstate.flower.superlink.state import Lifespan
+from fedstate.flower.superlink.state import use_bulk
 
 
 def run_superlink(config: SuperLinkLifespanConfig) -> None:
     """Run a SuperLink until SIGTERM or SIGINT."""
-    app = create_app(config, Lifespan)
+    app = make_app(config)
     server = uvicorn.Server(
         uvicorn.Config(
             app=app,
@@ -32,6 +33,13 @@ def run_superlink(config: SuperLinkLifespanConfig) -> None:
     )
     extend(app, Signals(closing=lambda: server.should_exit))
     server.run()
+
+
+def make_app(config: SuperLinkLifespanConfig) -> FastAPI:
+    """Return flwr's SuperLink, on a state of ours if its database is a file."""
+    app = create_app(config, SuperLinkLifespan)
+    use_bulk(app.state.linkstate_factory)
+    return app
 
 
 def extend(app: FastAPI, signals: Signals) -> None:
