@@ -19,6 +19,7 @@ from fedstate.store.database import (
     sync_directory,
     translated,
 )
+from fedstate.store.early_sync import EarlySync
 from fedstate.store.errors import StoreError, StoreForeignError, StoreKeyError
 from fedstate.store.guard import MARK, Guard
 from fedstate.store.rows import Row, SealedRows
@@ -63,6 +64,8 @@ class StoreFile:
                 "'fedstate supernode --state' uses."
             )
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._log = self.path.with_name(f"{self.path.name}-wal")
+        self._early_sync = EarlySync(self._log)
         self._lock = threading.RLock()
         self.guard = Guard(directory)
         try:
@@ -91,7 +94,7 @@ class StoreFile:
             wrapped = found[0] if found else key and new_wrapped_key(key)
             cipher = open_cipher(wrapped, key)
             self._rows = SealedRows(self._db, cipher)
-            self._values = ValueTable(self._db, cipher)
+            self._values = ValueTable(self._db, cipher, self._early_sync.written)
             if found is None:
                 row: Row = {"only": 1, "store_id": uuid.uuid4().hex, "node": None}
                 self._rows.put("store", row | {"generation": 0, "wrapped_key": wrapped})
@@ -227,8 +230,7 @@ class StoreFile:
                 checkpointer.close()
 
     def _log_size(self) -> int:
-        log = self.path.with_name(f"{self.path.name}-wal")
-        return log.stat().st_size if log.exists() else 0
+        return self._log.stat().st_size if self._log.exists() else 0
 
     def compact(self) -> None:
         """Give the space of removed values back to the file system."""
@@ -242,6 +244,7 @@ class StoreFile:
         """Move the log into the database and release the directory."""
         with self._lock:
             try:
+                self._early_sync.close()
                 with translated(self.path):
                     self._db.close()
             finally:

@@ -7,7 +7,7 @@ Every chunk is checked against its digest when it is read, and a value against i
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -40,11 +40,27 @@ def seal(cipher: Cipher, *columns: object) -> bytes:
 
 
 class ValueTable:
-    """The values in one database; the caller opens and commits the transactions."""
+    """The values in one database; the caller opens and commits the transactions.
 
-    def __init__(self, connection: sqlite3.Connection, cipher: Cipher) -> None:
+    Parameters
+    ----------
+    connection
+        The connection to the database.
+    cipher
+        How values are addressed and written.
+    written
+        Is told of the bytes of each chunk that was written.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        cipher: Cipher,
+        written: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._db = connection
         self._cipher = cipher
+        self._written = written
 
     def put(self, value: Value) -> int:
         """Store a value and return its number."""
@@ -87,6 +103,7 @@ class ValueTable:
         cursor = self._db.execute(
             "INSERT INTO chunk (digest, data) VALUES (?, ?)", (digest, self._cipher.seal(chunk))
         )
+        self._written(chunk.nbytes)
         return int(cursor.lastrowid or 0)
 
     def get(self, value_id: int) -> Value:
