@@ -5,6 +5,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.waiting import wait_until
 
@@ -77,7 +78,7 @@ def test_a_large_commit_syncs_the_log_before_its_end(
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    parts = [bytes([number]) * (STEP // 2) for number in range(4)]
+    parts = [np.random.default_rng(number).bytes(STEP // 2) for number in range(4)]
     with closing(NodeStore(tmp_path / "state")) as store:
         store.add_run(StoredRun(1, 1, "fab", None), Value(b""), Value(b""), Value(b""))
         store.receive("small", 1, Value(b""))
