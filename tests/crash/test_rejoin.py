@@ -3,12 +3,17 @@
 import os
 import shutil
 import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
-from fedstate.local.federation import LocalNode
+from fedstate.flower.control import control
+from fedstate.local.federation import Federation, LocalNode
 from fedstate.local.process import free_port
+from fedstate.store.node_store import NodeStore
+from tests.programs import PROGRAMS
 
-from .conftest import Killable
+from .conftest import Killable, wait_until
 
 
 def state_directory(node: LocalNode) -> Path:
@@ -62,3 +67,27 @@ def test_a_killed_supernode_is_admitted_again(killable: Killable) -> None:
     node.supernode.start()
     killable.federation.wait_until_connected()
     killable.wait(killable.submit(resend=True))
+
+
+def test_an_unregistered_node_says_so_and_keeps_its_step(tmp_path: Path) -> None:
+    with Federation(tmp_path, nodes=2, programs=PROGRAMS) as federation:
+        killable, node = Killable(federation), federation.nodes[0]
+        _, go = killable.submit_pausing(1)
+        killable.wait_for_pause(go)
+        with control(federation.connection) as link:
+            (node_id,) = [n.node_id for n in link.nodes() if n.public_key == node.public_key]
+        flwr = Path(sys.executable).parent / "flwr"
+        subprocess.run(
+            [flwr, "supernode", "unregister", str(node_id), "local"],
+            env=federation.environment,
+            capture_output=True,
+            check=True,
+        )
+        go.touch()
+        wait_until("its end", lambda: not node.supernode.running)
+        assert node.supernode._started is not None
+        assert node.supernode._started.returncode == 1
+        last = node.supernode.log_file.read_text().strip().splitlines()[-1]
+        assert "fedstate: The SuperLink does not accept this node's key: register it" in last
+        with closing(NodeStore(state_directory(node))) as store:
+            assert len(store.steps("committed") + store.steps("received")) == 1

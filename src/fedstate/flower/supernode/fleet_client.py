@@ -10,6 +10,8 @@ from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.retry import RetryInvoker, exponential, make_simple_http_retry_invoker
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
+from fedstate.errors import FederationError
+
 _RETRY_SECONDS = 5.0
 _IDLE_SECONDS = 2.0
 
@@ -42,8 +44,20 @@ class FleetClient(FleetHttpClient):
 
 
 def retry_invoker() -> RetryInvoker:
-    """Return flwr's policy for requests that fail, with shorter pauses."""
+    """Return flwr's policy for requests that fail, with shorter pauses and an honest end.
+
+    When the SuperLink does not accept the node any longer, flwr's policy interrupts the process,
+    which then ends as if it had been asked to; here `FederationError` says why it ends.
+    """
     invoker = make_simple_http_retry_invoker()
+    theirs = invoker.should_giveup
+
+    def should_give_up(error: Exception) -> bool:
+        if isinstance(error, httpx.HTTPStatusError) and is_unauthorized(error):
+            raise FederationError(reason_of(error)) from None
+        return theirs is not None and theirs(error)
+
+    invoker.should_giveup = should_give_up
     # flwr waits up to 20 s between tries, and a SuperLink that was restarted is back sooner.
     invoker.wait_gen_factory = lambda: exponential(max_delay=int(_RETRY_SECONDS))
     return invoker
@@ -67,7 +81,7 @@ def reason_of(error: httpx.HTTPError) -> str:
         )
     if is_unauthorized(error):
         return (
-            "The SuperLink does not accept this node's key; register it with 'flwr supernode "
-            "register'."
+            "The SuperLink does not accept this node's key: register it with 'flwr supernode "
+            "register'. A key that was unregistered is not taken again; give the node a new one."
         )
     return f"The SuperLink refused ({known.message if known else error})."
