@@ -91,7 +91,7 @@ def test_replies_that_come_one_after_the_other_are_taken_in_together(told: None)
 
 
 def test_a_reply_does_not_wait_for_one_that_takes_much_longer(told: None) -> None:
-    inner = Replies(0.2, 1.2)
+    inner = Replies(0.2, 2.2)
     assert answered(PollingGrid(inner).send_and_receive(messages(2))) == ["0", "1"]
     assert inner.looks == 3
 
