@@ -10,8 +10,8 @@ from pathlib import Path
 
 from fedstate.errors import FederationError
 from fedstate.local import federation as federations
+from fedstate.local.execute import Start
 from fedstate.local.federation import Federation, Programs
-from fedstate.local.launcher import Start
 from fedstate.local.process import Process
 from fedstate.local.runs import submit, wait_for_runs
 

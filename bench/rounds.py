@@ -20,8 +20,9 @@ from bench.federations import (
     run_at_once,
 )
 from bench.row import Row
+from fedstate.local.execute import execute
 from fedstate.local.federation import Federation
-from fedstate.local.launcher import Launcher, execute
+from fedstate.local.launcher import Launcher
 
 NODES = 3
 MEMORY = Path("/dev/shm")  # noqa: S108  a file system in memory is what is wanted

@@ -19,7 +19,8 @@ from fedstate.connection import Connection, write_connection
 from fedstate.errors import FederationError, SettingError
 from fedstate.flower.control import control, load_public_key
 from fedstate.interrupts import uninterrupted
-from fedstate.local.launcher import Launcher, Start, shared_launcher
+from fedstate.local.execute import Start
+from fedstate.local.launcher import Launcher, shared_launcher
 from fedstate.local.process import Process, check_port, free_port
 
 HOSTS = ("127.0.0.1", "localhost")

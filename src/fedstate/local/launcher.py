@@ -13,65 +13,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from fedstate.errors import FederationError, SettingError
 from fedstate.flower.executor import preload
 from fedstate.forking.channel import Channel
 from fedstate.forking.supervisor import ForkedChild, ForkServer
+from fedstate.local.execute import Started, execute
 
 _ENTRY = "fedstate.local.launched"
 _SERVERS = ("fedstate.flower.superlink.command", "fedstate.flower.supernode.command")
 _EXECUTOR = ("fedstate.flower.executor.loop",)
 _WARM_SECONDS = 120.0
 _POLL_SECONDS = 0.02
-_UNSEEN = -1
-
-
-class Started(Protocol):
-    """A running program, as `subprocess.Popen` shows it."""
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-
-    @property
-    def returncode(self) -> int | None:
-        """What `poll` has returned last."""
-
-    def poll(self) -> int | None:
-        """Return the exit code, or the negative number of a signal; None while it lives."""
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for that, or raise `subprocess.TimeoutExpired`."""
-
-    def terminate(self) -> None:
-        """Ask it to end."""
-
-    def kill(self) -> None:
-        """End it at once."""
-
-
-Start = Callable[[Sequence[str], Mapping[str, str], Path], Started]
-
-
-def execute(command: Sequence[str], environment: Mapping[str, str], log_file: Path) -> Started:
-    """Start any program, from nothing; its output is appended to the log file.
-
-    It has a session of its own: Ctrl-C in the terminal is for whoever runs the federation, and
-    who then stops its processes in order.
-    """
-    with log_file.open("ab") as log:
-        return subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+_UNSEEN = -1  # its fork server died, and nobody else saw how it ended
 
 
 @functools.cache
@@ -175,11 +131,10 @@ def _modules(command: Sequence[str]) -> tuple[str, ...] | None:
         case "superlink" | "supernode":
             return _SERVERS
         case "executor":
-            setting = (
-                command[command.index("--preload") + 1 :][:1] if "--preload" in command else []
-            )
+            named = "--preload" in command
+            setting = command[command.index("--preload") + 1] if named else preload.AUTO
             try:
-                return (*_EXECUTOR, *(preload.modules_of(*setting or [preload.AUTO]) or ()))
+                return (*_EXECUTOR, *(preload.modules_of(setting) or ()))
             except SettingError:
                 return None  # it says so itself
     return None

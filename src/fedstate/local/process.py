@@ -15,7 +15,8 @@ from pathlib import Path
 
 from fedstate.errors import FederationError
 from fedstate.interrupts import uninterrupted
-from fedstate.local.launcher import Launcher, Start, Started, execute
+from fedstate.local.execute import Start, Started, execute
+from fedstate.local.launcher import Launcher
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 15.0

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from fedstate.failpoints import VARIABLE
-from fedstate.local.launcher import Launcher, Started, execute
+from fedstate.local.execute import Started, execute
+from fedstate.local.launcher import Launcher
 from fedstate.local.process import free_port
 from tests.waiting import wait_until
 
