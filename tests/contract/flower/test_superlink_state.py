@@ -23,6 +23,7 @@ from flwr.superlink.federation import NoOpFederationManager
 
 from fedstate.flower.exchange.batches import Batches
 from fedstate.flower.exchange.messages import BATCH_BYTES
+from fedstate.flower.superlink import objects
 from fedstate.flower.superlink.state import BulkLinkState, use_bulk
 from fedstate.flower.superlink.superlink import make_app
 
@@ -106,8 +107,12 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         state.object_store._engine.dispose()
 
 
-@pytest.fixture
-def pair(databases: Pair) -> Pair:
+@pytest.fixture(params=[1, 2, 10_000])
+def pair(
+    databases: Pair, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Pair:
+    """Both, empty; ours with so many IDs in a statement."""
+    monkeypatch.setattr(objects, "_MOST_IN_A_STATEMENT", request.param)
     for state in (databases.theirs, databases.ours):
         state.object_store.clear()
         state.query("DELETE FROM object_push_sessions")

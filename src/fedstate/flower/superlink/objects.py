@@ -5,9 +5,10 @@ a message of ten objects, and as many to forget it. The tables, and what is in t
 are the same; a contract test compares.
 """
 
+import itertools
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from typing import cast
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from flwr.proto.message_pb2 import ObjectTree
 
@@ -25,6 +26,9 @@ _OBJECTS = cast("Table", StoredObject.__table__)
 _CHILDREN = cast("Table", ObjectChild.__table__)
 _RUN_OBJECTS = cast("Table", RunObject.__table__)
 
+# SQLite's own bound is 32,766 parameters, unless it was built with another.
+_MOST_IN_A_STATEMENT = 10_000
+
 
 class BulkObjectStore(SqlObjectStore):
     """An object store on SQLite that reads and writes whole trees."""
@@ -40,11 +44,7 @@ class BulkObjectStore(SqlObjectStore):
         children = _children_of(object_tree)
         ids = list(children)
         with self._mutation_session() as session:
-            found = session.execute(
-                select(_OBJECTS.c.object_id, _OBJECTS.c.is_available).where(
-                    _OBJECTS.c.object_id.in_(ids)
-                )
-            )
+            found = _of(session, ids, _OBJECTS.c.is_available)
             available = {object_id: bool(there) for object_id, there in found}
             _check_children(session, {id_: children[id_] for id_ in available})
             new = [object_id for object_id in ids if object_id not in available]
@@ -87,21 +87,13 @@ class BulkObjectStore(SqlObjectStore):
     def sizes(self, object_ids: Collection[str]) -> dict[str, int]:
         """Return the bytes of those objects that are registered; 0 if not there yet."""
         with self.session() as session:
-            found = session.execute(
-                select(_OBJECTS.c.object_id, func.length(_OBJECTS.c.content)).where(
-                    _OBJECTS.c.object_id.in_(object_ids)
-                )
-            )
+            found = _of(session, object_ids, func.length(_OBJECTS.c.content))
             return {object_id: int(size) for object_id, size in found}
 
     def get_many(self, object_ids: Collection[str]) -> dict[str, bytes]:
         """Return the content of those objects that are registered; empty if not there yet."""
         with self.session() as session:
-            found = session.execute(
-                select(_OBJECTS.c.object_id, _OBJECTS.c.content).where(
-                    _OBJECTS.c.object_id.in_(object_ids)
-                )
-            )
+            found = _of(session, object_ids, _OBJECTS.c.content)
             return {object_id: bytes(content) for object_id, content in found}
 
     def put_many(self, contents: dict[str, bytes]) -> None:
@@ -131,17 +123,11 @@ class BulkObjectStore(SqlObjectStore):
 
     def _delete(self, session: Session, level: set[str]) -> None:
         while level:
-            unused = set(
-                session.scalars(
-                    select(_OBJECTS.c.object_id).where(
-                        _OBJECTS.c.object_id.in_(level), _OBJECTS.c.ref_count == 0
-                    )
-                )
-            )
-            if not unused:
-                return
+            counted = _of(session, level, _OBJECTS.c.ref_count)
+            unused = {object_id for object_id, references in counted if references == 0}
             lost = Counter(child for _, child in _edges(session, unused))
-            session.execute(delete(_OBJECTS).where(_OBJECTS.c.object_id.in_(unused)))
+            for ids in in_batches(unused):
+                session.execute(delete(_OBJECTS).where(_OBJECTS.c.object_id.in_(ids)))
             _count_references(session, {child: -number for child, number in lost.items()})
             level = set(lost)
 
@@ -174,10 +160,31 @@ def _other_children(object_id: str) -> ValueError:
     return ValueError(f"Object {object_id} was preregistered with different children.")
 
 
-def _edges(session: Session, parents: Collection[str]) -> Sequence[tuple[str, str]]:
+def in_batches(ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Yield as many IDs at a time as one statement may have parameters."""
+    rest = iter(ids)
+    while batch := tuple(itertools.islice(rest, _MOST_IN_A_STATEMENT)):
+        yield batch
+
+
+def _of(session: Session, ids: Iterable[str], column: Any) -> list[tuple[str, Any]]:
+    """Return the IDs of those objects that are registered, each with a column of its row."""
+    statement = select(_OBJECTS.c.object_id, column)
+    return [
+        (object_id, value)
+        for batch in in_batches(ids)
+        for object_id, value in session.execute(statement.where(_OBJECTS.c.object_id.in_(batch)))
+    ]
+
+
+def _edges(session: Session, parents: Iterable[str]) -> list[tuple[str, str]]:
+    """Return each parent with each of its children."""
     statement = select(_CHILDREN.c.parent_id, _CHILDREN.c.child_id)
-    found = session.execute(statement.where(_CHILDREN.c.parent_id.in_(parents)))
-    return [(parent, child) for parent, child in found]
+    return [
+        (parent, child)
+        for batch in in_batches(parents)
+        for parent, child in session.execute(statement.where(_CHILDREN.c.parent_id.in_(batch)))
+    ]
 
 
 def _insert(session: Session, new: list[str], children: dict[str, list[str]]) -> None:

@@ -27,7 +27,7 @@ from flwr.supercore.utils import uint64_to_int64
 from sqlalchemy import delete, event, select, update
 
 from fedstate.flower.exchange.messages import BATCH_BYTES
-from fedstate.flower.superlink.objects import BulkObjectStore
+from fedstate.flower.superlink.objects import BulkObjectStore, in_batches
 
 _BUSY_MILLISECONDS = 30_000
 
@@ -44,19 +44,21 @@ class BulkLinkState(SqlLinkState):
             return set()
         of_session = ObjectPushSession.session_id == session_id
         with self.session() as session:
-            claimed = set(
-                session.scalars(
-                    delete(ObjectPushSessionPending)
-                    .where(
-                        ObjectPushSessionPending.session_id == session_id,
-                        ObjectPushSessionPending.object_id.in_(sound),
-                        select(ObjectPushSession.session_id)
-                        .where(of_session, ObjectPushSession.run_id == uint64_to_int64(run_id))
-                        .exists(),
-                    )
-                    .returning(ObjectPushSessionPending.object_id)
-                )
+            of_run = select(ObjectPushSession.session_id).where(
+                of_session, ObjectPushSession.run_id == uint64_to_int64(run_id)
             )
+            claim = (
+                delete(ObjectPushSessionPending)
+                .where(ObjectPushSessionPending.session_id == session_id, of_run.exists())
+                .returning(ObjectPushSessionPending.object_id)
+            )
+            claimed = {
+                object_id
+                for ids in in_batches(sound)
+                for object_id in session.scalars(
+                    claim.where(ObjectPushSessionPending.object_id.in_(ids))
+                )
+            }
             if not claimed:
                 return set()
             expires_at = session.scalar(select(ObjectPushSession.expires_at).where(of_session))
