@@ -33,10 +33,12 @@ def launcher() -> Iterator[Launcher]:
 @pytest.fixture
 def waiting(launcher: Launcher, tmp_path: Path) -> Iterator[Started]:
     program = launcher(WAITING, {**os.environ, "FLWR_HOME": str(tmp_path)}, tmp_path / "log")
-    wait_until(lambda: "cannot be reached" in (tmp_path / "log").read_text())
-    yield program
-    program.kill()
-    program.wait(10)
+    try:
+        wait_until(lambda: "cannot be reached" in (tmp_path / "log").read_text())
+        yield program
+    finally:
+        program.kill()
+        program.wait(10)
 
 
 def fork_server_of(program: Started) -> int:
