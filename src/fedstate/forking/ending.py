@@ -5,6 +5,8 @@ import contextlib
 import os
 import signal
 import sys
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -35,6 +37,19 @@ class Ending:
         name = signal.Signals(-self.code).name
         hint = " (the system may have run out of memory)" if name == "SIGKILL" else ""
         return f"was ended by {name}{hint}"
+
+
+def end_with(main: Callable[[], int], *, broken: int) -> NoReturn:
+    """Run what a fork is for, and end it with the exit code; `broken` if it raises."""
+    code = broken
+    try:
+        code = main()
+    except SystemExit as exit_request:
+        code = exit_request.code if isinstance(exit_request.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        leave(code)
 
 
 def leave(code: int) -> NoReturn:

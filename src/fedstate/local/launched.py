@@ -3,37 +3,33 @@
 import os
 import socket
 import sys
-import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
 from fedstate import cli, failpoints
 from fedstate.forking.channel import Channel
-from fedstate.forking.ending import leave
+from fedstate.forking.ending import end_with
 
 _COMM_LENGTH = 15
 
 
 def run(descriptor: int) -> NoReturn:
     """Become the program that comes over the descriptor, and end this process with it."""
-    code = 1
-    try:
-        launcher = Channel(socket.socket(fileno=descriptor))
-        # Before anybody knows this process: its group can be signalled from then on.
-        os.setsid()
-        launcher.send({"event": "started", "pid": os.getpid()})
-        program = _receive(launcher)
-        launcher.close()
-        if program is not None:
-            _become(program)
-            cli.main()
-            code = 0
-    except SystemExit as exit_request:
-        code = exit_request.code if isinstance(exit_request.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        leave(code)
+    end_with(lambda: _main(descriptor), broken=1)
+
+
+def _main(descriptor: int) -> int:
+    launcher = Channel(socket.socket(fileno=descriptor))
+    # Before anybody knows this process: its group can be signalled from then on.
+    os.setsid()
+    launcher.send({"event": "started", "pid": os.getpid()})
+    program = _receive(launcher)
+    launcher.close()
+    if program is None:
+        return 1
+    _become(program)
+    cli.main()
+    return 0
 
 
 def _receive(launcher: Channel) -> dict[str, Any] | None:

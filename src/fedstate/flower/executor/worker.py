@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import Any, NoReturn
@@ -22,7 +21,9 @@ from flwr.supercore.constant import (
 from flwr.supercore.superexec.executor.types import ExecutionSpec
 
 from fedstate.forking.channel import Channel
-from fedstate.forking.ending import leave
+from fedstate.forking.ending import end_with
+
+_BROKEN = 2
 
 
 class Orders:
@@ -71,21 +72,18 @@ class Orders:
 
 def run(descriptor: int) -> NoReturn:
     """Run the task that comes over the descriptor, and end this process."""
-    code = 2
-    try:
-        channel = Channel(socket.socket(fileno=descriptor))
-        channel.send({"event": "started", "pid": os.getpid()})
-        orders = Orders(channel)
-        spec = orders.task()
-        if spec is not None:
-            orders.obey()
-            code = _run(spec, channel, orders)
-    except SystemExit as exit_request:
-        code = exit_request.code if isinstance(exit_request.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        leave(code)
+    end_with(lambda: _main(descriptor), broken=_BROKEN)
+
+
+def _main(descriptor: int) -> int:
+    channel = Channel(socket.socket(fileno=descriptor))
+    channel.send({"event": "started", "pid": os.getpid()})
+    orders = Orders(channel)
+    spec = orders.task()
+    if spec is None:
+        return _BROKEN
+    orders.obey()
+    return _run(spec, channel, orders)
 
 
 def _run(spec: ExecutionSpec, channel: Channel, orders: Orders) -> int:
