@@ -181,7 +181,7 @@ def _by_nodes(nodes: int, directory: Path, rounds: dict[str, int]) -> Row:
             seconds[contestant.name] = run(
                 here, contestant, rounds=rounds[contestant.name]
             ).rounds
-    return _per_minute(f"{nodes} nodes", seconds)
+    return _per_minute("1 node" if nodes == 1 else f"{nodes} nodes", seconds)
 
 
 def _durability(directory: Path, alternations: int) -> Row:
