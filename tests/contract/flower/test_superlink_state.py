@@ -1,8 +1,10 @@
 """Our SuperLink state beside flwr's: the same answers, and the same rows in the database."""
 
 import hashlib
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from flwr.superlink.federation import NoOpFederationManager
 from fedstate.flower.exchange.batches import Batches
 from fedstate.flower.exchange.messages import BATCH_BYTES
 from fedstate.flower.superlink import objects
+from fedstate.flower.superlink.database import lay_out
 from fedstate.flower.superlink.state import BulkLinkState, use_bulk
 from fedstate.flower.superlink.superlink import make_app
 
@@ -41,6 +44,11 @@ def factory(database: str) -> LinkStateFactory:
     return LinkStateFactory(
         database, NoOpFederationManager(simulation=False), ObjectStoreFactory(database)
     )
+
+
+def page_bytes(file: Path) -> int:
+    with closing(sqlite3.connect(file)) as connection:
+        return int(connection.execute("PRAGMA page_size").fetchone()[0])
 
 
 class Pair:
@@ -260,6 +268,25 @@ def test_the_superlink_works_on_ours(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert isinstance(app.state.linkstate_factory.state(), BulkLinkState)
     assert app.state.superlink_lifespan.state_factory is app.state.linkstate_factory
     assert app.state.runtime_state_factory is app.state.linkstate_factory
+    assert page_bytes(tmp_path / "link.db") == 16384
+
+
+def test_a_database_of_flwrs_is_gone_on_with_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "link.db"
+    factory(str(file)).state()
+    before = file.read_bytes()
+    lay_out(str(file))
+    assert file.read_bytes() == before
+    assert page_bytes(file) == 4096
+
+
+@pytest.mark.parametrize("name", ["", ":memory:", FLWR_IN_MEMORY_DB_NAME, "sqlite:///link.db"])
+def test_what_is_no_file_is_not_laid_out(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay_out(name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_database_in_memory_stays_flwrs_own() -> None:

@@ -13,6 +13,7 @@ from flwr.superlink.main import create_app
 from fedstate.flower.exchange.routes import replies_router, runtime_router, serve
 from fedstate.flower.exchange.signals import Notifier, Signals
 from fedstate.flower.superlink import fleet_routes
+from fedstate.flower.superlink.database import lay_out
 from fedstate.flower.superlink.layers import pass_by
 from fedstate.flower.superlink.state import use_bulk
 
@@ -37,6 +38,7 @@ def run_superlink(config: SuperLinkLifespanConfig) -> None:
 
 def make_app(config: SuperLinkLifespanConfig) -> FastAPI:
     """Return flwr's SuperLink, on a state of ours if its database is a file."""
+    lay_out(config.database)
     app = create_app(config, SuperLinkLifespan)
     use_bulk(app.state.linkstate_factory)
     return app
