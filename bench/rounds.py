@@ -34,21 +34,17 @@ OVERHEAD_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured.
-
-    Rounds of stock Flower take long, so it makes fewer where many nodes or a large model make
-    them take longer still.
-    """
+    """How much is measured."""
 
     alternations: int
     starts: int
-    rounds: dict[str, int]
+    rounds: int
     node_counts: tuple[int, ...]
     megabytes: tuple[float, ...]
 
 
-FULL = Extent(3, 5, {STOCK.name: 3, OURS.name: 5}, (1, 3, 6, 12), (0.1, 1.0, 10.0, 100.0))
-QUICK = Extent(1, 1, {}, (), ())
+FULL = Extent(3, 5, 5, (1, 3, 6, 12), (0.1, 1.0, 10.0, 100.0))
+QUICK = Extent(1, 1, 0, (), ())
 
 
 def rows() -> Iterator[Row]:
@@ -159,28 +155,24 @@ def _cpu_by_process(here: Federation) -> list[float]:
     return [cpu_seconds(process) for process in here.processes]
 
 
-def _by_size(
-    stock: Federation, ours: Federation, megabytes: float, rounds: dict[str, int]
-) -> Row:
-    mine = run(ours, OURS, rounds=rounds[OURS.name], megabytes=megabytes).rounds
+def _by_size(stock: Federation, ours: Federation, megabytes: float, rounds: int) -> Row:
+    mine = run(ours, OURS, rounds=rounds, megabytes=megabytes).rounds
     what = f"model of {megabytes:g} MB"
     try:
-        theirs = run(stock, STOCK, rounds=rounds[STOCK.name], megabytes=megabytes).rounds
+        theirs = run(stock, STOCK, rounds=rounds, megabytes=megabytes).rounds
     except FederationError:
         # As with 100 MB on two cores; what is left to compare with is the training alone.
-        plain = limit.rounds(NODES, rounds[OURS.name], megabytes)
+        plain = limit.rounds(NODES, rounds, megabytes)
         name = f"seconds per round, {what}, against plain training: stock Flower's run fails"
         return Row(name, median(mine), median(plain), None, "s")
     return _per_minute(what, {OURS.name: mine, STOCK.name: theirs})
 
 
-def _by_nodes(nodes: int, directory: Path, rounds: dict[str, int]) -> Row:
+def _by_nodes(nodes: int, directory: Path, rounds: int) -> Row:
     seconds: dict[str, list[float]] = {}
     for contestant in (STOCK, OURS):
         with federation(contestant, nodes, directory) as here:
-            seconds[contestant.name] = run(
-                here, contestant, rounds=rounds[contestant.name]
-            ).rounds
+            seconds[contestant.name] = run(here, contestant, rounds=rounds).rounds
     return _per_minute("1 node" if nodes == 1 else f"{nodes} nodes", seconds)
 
 
