@@ -11,11 +11,11 @@ from typing import cast
 from rich.console import Console
 from rich.table import Table
 
+from bench.federations import OUTPUT
 from bench.row import Row
 from fedstate.errors import FedstateError
 from fedstate.interrupts import terminate_as_interrupt
 
-OUTPUT = Path("out/bench")
 MODULES = ("bench.state", "bench.store", "bench.rounds")
 
 

@@ -16,6 +16,7 @@ from fedstate.local.process import Process
 from fedstate.local.runs import submit, wait_for_runs
 
 APP = Path(__file__).parent / "app"
+OUTPUT = Path("out/bench")
 RUN_SECONDS = 900.0
 TICKS_PER_SECOND = 100
 
@@ -98,8 +99,8 @@ def run_at_once(
     statuses = wait_for_runs(here, run_ids, RUN_SECONDS)
     if any(status != "finished:completed" for status in statuses.values()):
         raise FederationError(
-            f"A run of {contestant.name} Flower did not complete: {statuses}; "
-            f"the logs are in {here.directory}."
+            f"A run of the {contestant.name} federation did not complete ({', '.join(statuses.values())}); "
+            f"the logs of its federation are in {_keep_logs(here)}."
         )
     return [Run(run_id, submitted, _times(here, run_id)) for run_id in run_ids]
 
@@ -129,6 +130,16 @@ def memory_megabytes(process: Process) -> float:
             continue
         total += next(int(line.split()[1]) for line in rollup.splitlines() if "Pss:" in line)
     return total / 1000
+
+
+def _keep_logs(here: Federation) -> Path:
+    """Copy what a federation has logged to where it outlives the federation's directory."""
+    kept = OUTPUT / "failed" / here.directory.name
+    for log in here.directory.rglob("log"):
+        copy = kept / log.relative_to(here.directory)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, copy)
+    return kept
 
 
 def _times(here: Federation, run_id: int) -> list[float]:
