@@ -99,8 +99,8 @@ def run_at_once(
     statuses = wait_for_runs(here, run_ids, RUN_SECONDS)
     if any(status != "finished:completed" for status in statuses.values()):
         raise FederationError(
-            f"A run of the {contestant.name} federation did not complete ({', '.join(statuses.values())}); "
-            f"the logs of its federation are in {_keep_logs(here)}."
+            f"A run of the {contestant.name} federation did not complete "
+            f"({', '.join(statuses.values())}); the logs are in {_keep_logs(here)}."
         )
     return [Run(run_id, submitted, _times(here, run_id)) for run_id in run_ids]
 
