@@ -1,7 +1,8 @@
 """The same disturbance with flower-supernode in the place of ours: proof that the tests bite."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,17 @@ import pytest
 
 from fedstate.local.federation import STOCK, Federation
 from fedstate.local.runs import wait_for_runs
+from fedstate.store.database import connect
 from tests.programs import PROGRAMS
 
-from .conftest import RUN_SECONDS, Killable, expected
+from .conftest import RUN_SECONDS, Killable, expected, wait_until
 
 
-def outcome_of_a_restart_while_training(directory: Path, supernode: Sequence[str]) -> Any:
+def outcome_of_a_restart_while_training(
+    directory: Path,
+    supernode: Sequence[str],
+    while_away: Callable[[Federation], None] = lambda _: None,
+) -> Any:
     programs = replace(PROGRAMS, supernode=supernode)
     with Federation(directory, nodes=2, programs=programs) as federation:
         killable = Killable(federation)
@@ -23,6 +29,7 @@ def outcome_of_a_restart_while_training(directory: Path, supernode: Sequence[str
         killable.wait_for_pause(go)
         # In good order, not killed: flower-supernode would not be admitted again for a minute.
         federation.nodes[0].supernode.stop()
+        while_away(federation)
         federation.nodes[0].supernode.start()
         go.touch()
         statuses = wait_for_runs(federation, [run.run_id], RUN_SECONDS)
@@ -30,8 +37,21 @@ def outcome_of_a_restart_while_training(directory: Path, supernode: Sequence[str
         return run.outcome(), expected(run.rounds, run.seed)
 
 
+def wait_until_it_is_missed(federation: Federation) -> None:
+    """Wait until the ServerApp has seen that a node is away, and will send its step again.
+
+    Back sooner, flower-supernode leaves it waiting for ever for the step that it has lost.
+    """
+    database = federation.directory / "superlink" / "superlink.db"
+    with closing(connect(database, write=False)) as connection:
+        said = "SELECT count(*) FROM task_logs WHERE log LIKE '%Waiting for nodes%'"
+        wait_until("the node's absence", lambda: connection.execute(said).fetchone()[0] > 0)
+
+
 def test_flower_supernode_forgets_and_reports_success(tmp_path: Path) -> None:
-    outcome, undisturbed = outcome_of_a_restart_while_training(tmp_path, ["flower-supernode"])
+    outcome, undisturbed = outcome_of_a_restart_while_training(
+        tmp_path, ["flower-supernode"], wait_until_it_is_missed
+    )
     assert outcome["values"] != undisturbed["values"]
     assert min(len(history) for history in outcome["histories"]) < 3
 
