@@ -96,7 +96,10 @@ def run_at_once(
     }
     submitted = time.time()
     run_ids = [submit(here, APP, config) for _ in range(count)]
-    statuses = wait_for_runs(here, run_ids, RUN_SECONDS)
+    try:
+        statuses = wait_for_runs(here, run_ids, RUN_SECONDS)
+    except FederationError as error:
+        raise FederationError(f"{error} They are kept in {_keep_logs(here)}.") from error
     if any(status != "finished:completed" for status in statuses.values()):
         raise FederationError(
             f"A run of the {contestant.name} federation did not complete "

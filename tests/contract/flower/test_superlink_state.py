@@ -1,6 +1,7 @@
 """Our SuperLink state beside flwr's: the same answers, and the same rows in the database."""
 
 import hashlib
+import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -271,13 +272,16 @@ def test_the_superlink_works_on_ours(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert page_bytes(tmp_path / "link.db") == 16384
 
 
-def test_a_database_of_flwrs_is_gone_on_with_as_it_is(tmp_path: Path) -> None:
-    file = tmp_path / "link.db"
-    factory(str(file)).state()
-    before = file.read_bytes()
-    lay_out(str(file))
-    assert file.read_bytes() == before
-    assert page_bytes(file) == 4096
+def test_what_a_killed_superlink_left_is_gone_on_with_as_it_is(tmp_path: Path) -> None:
+    running, left = tmp_path / "running", tmp_path / "left"
+    running.mkdir()
+    state = factory(str(running / "link.db")).state()
+    shutil.copytree(running, left)
+    before = {file.name: file.read_bytes() for file in left.iterdir()}
+    assert before.keys() > {"link.db"}, f"{state} has no log that it has not closed"
+    lay_out(str(left / "link.db"))
+    assert {file.name: file.read_bytes() for file in left.iterdir()} == before
+    assert page_bytes(left / "link.db") == 4096
 
 
 @pytest.mark.parametrize("name", ["", ":memory:", FLWR_IN_MEMORY_DB_NAME, "sqlite:///link.db"])

@@ -26,9 +26,9 @@ def lay_out(database: str) -> None:
         What ``--database`` says.
     """
     path = Path(database)
-    if database == FLWR_IN_MEMORY_DB_NAME or "://" in database or path.exists():
+    if database == FLWR_IN_MEMORY_DB_NAME or path.exists():
         return
-    # A file that cannot be created is flwr's to tell of, which opens it next.
+    # What cannot be created is a URL, or flwr's to tell of, which opens it next.
     with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
         for setting in _LAYOUT:
             connection.execute(f"PRAGMA {setting}")
