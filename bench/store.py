@@ -132,7 +132,7 @@ def memory_after_runs(which: str) -> float:
     from flwr.supercore.object_store import ObjectStoreFactory
     from flwr.supernode.nodestate import InMemoryNodeState, NodeState
 
-    from fedstate.flower.supernode.nodestate import DurableNodeState
+    from fedstate.flower.nodestate import DurableNodeState
 
     before = _resident()
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as directory:

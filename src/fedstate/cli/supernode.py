@@ -12,6 +12,6 @@ PASSED_ON = {
 
 def supernode(context: typer.Context) -> None:
     """Run a SuperNode whose client state survives; --help lists its options."""
-    from fedstate.flower.supernode.command import main
+    from fedstate.supernode.options import main
 
     main(context.args)

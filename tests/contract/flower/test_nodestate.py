@@ -14,7 +14,7 @@ from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.run import Run
 from flwr.supernode.nodestate import InMemoryNodeState, NodeState
 
-from fedstate.flower.supernode.nodestate import DurableNodeState
+from fedstate.flower.nodestate import DurableNodeState
 from fedstate.store.node_store import NodeStore
 
 FAB = Fab("", b"content", {"valid_license": "Valid"})

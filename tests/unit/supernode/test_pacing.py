@@ -2,7 +2,7 @@
 
 import threading
 
-from fedstate.flower.supernode.pacing import Pacing
+from fedstate.supernode.pacing import Pacing
 
 
 def test_a_hurry_ends_a_long_pause() -> None:

@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, field
 
-from fedstate.flower.supernode.codec import Envelope
+from fedstate.flower.stored_values import Envelope
 
 
 @dataclass

@@ -12,10 +12,10 @@ from flwr.common.constant import ErrorCode
 from flwr.supercore.fab import Fab
 from flwr.supercore.run import Run
 
-from fedstate.flower.supernode.fleet import Fleet
-from fedstate.flower.supernode.fleet_client import reason_of
-from fedstate.flower.supernode.nodestate import DurableNodeState
+from fedstate.flower.clients import reason_of
+from fedstate.flower.nodestate import DurableNodeState
 from fedstate.store.errors import StoreError, StoreFullError
+from fedstate.supernode.link import Fleet
 
 FabCheck = Callable[[Fab], str | None]
 

@@ -42,13 +42,13 @@ from flwr.supercore.run import Run
 
 from fedstate.errors import FederationError
 from fedstate.failpoints import reach
+from fedstate.flower.clients import Fate, FleetClient, reason_of, retry_invoker
 from fedstate.flower.exchange import paths
 from fedstate.flower.exchange.client import Exchange
 from fedstate.flower.objects import FIRST_WAIT_SECONDS
-from fedstate.flower.supernode.codec import Envelope
-from fedstate.flower.supernode.fleet_client import Fate, FleetClient, reason_of, retry_invoker
-from fedstate.flower.supernode.replies import Replies
-from fedstate.flower.supernode.session import SessionFile
+from fedstate.flower.stored_values import Envelope
+from fedstate.supernode.replies import Replies
+from fedstate.supernode.session import SessionFile
 
 # The shortest that a SuperLink takes, and how long it then waits for the next heartbeat.
 HEARTBEAT_SECONDS = float(HEARTBEAT_MIN_INTERVAL)

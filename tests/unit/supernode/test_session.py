@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.flower.supernode.session import Session, SessionFile
+from fedstate.supernode.session import Session, SessionFile
 
 PATIENCE = 20.0
 NOW = 1_000_000.0

@@ -14,9 +14,9 @@ from flwr.supernode.cli.flower_supernode import (
 )
 
 from fedstate.connection import flwr_home
-from fedstate.flower.supernode.supernode import DurableSettings, fingerprint, run_supernode
 from fedstate.store.cipher import read_key
 from fedstate.store.retention import Retention
+from fedstate.supernode.main import DurableSettings, fingerprint, run_supernode
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

@@ -28,16 +28,16 @@ from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.supercore.run import Run, RunNotRunningException
 
 from fedstate.failpoints import reach
+from fedstate.flower.clients import reason_of
+from fedstate.flower.nodestate import DurableNodeState
 from fedstate.flower.packed import PackedContext
-from fedstate.flower.supernode.admission import Admission
-from fedstate.flower.supernode.codec import Envelope, decode_reply, encode_reply, error_reply
-from fedstate.flower.supernode.fleet import Fleet
-from fedstate.flower.supernode.fleet_client import reason_of
-from fedstate.flower.supernode.nodestate import DurableNodeState
-from fedstate.flower.supernode.replies import Objects
-from fedstate.flower.supernode.step import Step
+from fedstate.flower.stored_values import Envelope, decode_reply, encode_reply, error_reply
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.values import Value
+from fedstate.supernode.admission import Admission
+from fedstate.supernode.link import Fleet
+from fedstate.supernode.replies import Objects
+from fedstate.supernode.step import Step
 
 _RETRY_SECONDS = 2.0
 

@@ -24,7 +24,7 @@ from flwr.supercore.run import Run
 from flwr.supernode.nodestate import InMemoryNodeState, NodeState, NodeStateFactory
 
 from fedstate.flower.packed import PackedContext
-from fedstate.flower.supernode.codec import decode_context, encode_context
+from fedstate.flower.stored_values import decode_context, encode_context
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
 

@@ -34,17 +34,17 @@ from flwr.supernode.start_client_internal import _verify_fab
 
 from fedstate.certificates.keys import ensure_node_key
 from fedstate.errors import FederationError, SettingError
-from fedstate.flower.supernode.admission import Admission
-from fedstate.flower.supernode.api import runtime_api
-from fedstate.flower.supernode.fleet import PATIENCE_SECONDS, Fleet, Patience
-from fedstate.flower.supernode.fleet_client import FleetClient, is_unauthorized, reason_of
-from fedstate.flower.supernode.maintenance import Maintenance
-from fedstate.flower.supernode.nodestate import DurableNodeState
-from fedstate.flower.supernode.pacing import Pacing
-from fedstate.flower.supernode.session import SessionFile
-from fedstate.flower.supernode.steps import Steps
+from fedstate.flower.clients import FleetClient, is_unauthorized, reason_of
+from fedstate.flower.nodestate import DurableNodeState
 from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
+from fedstate.supernode.admission import Admission
+from fedstate.supernode.link import PATIENCE_SECONDS, Fleet, Patience
+from fedstate.supernode.maintenance import Maintenance
+from fedstate.supernode.pacing import Pacing
+from fedstate.supernode.runtime_api import runtime_api
+from fedstate.supernode.session import SessionFile
+from fedstate.supernode.steps import Steps
 
 KeyPair = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
 

@@ -7,7 +7,7 @@ from flwr.app.message import make_message
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 
 from fedstate.flower.packed import PackedContext
-from fedstate.flower.supernode.codec import (
+from fedstate.flower.stored_values import (
     Envelope,
     decode_context,
     decode_reply,

@@ -20,10 +20,10 @@ from flwr.supernode.nodestate import NodeState
 from flwr.supernode.servicer.runtime import runtime_handlers
 
 from fedstate.failpoints import reach
+from fedstate.flower.nodestate import DurableNodeState
 from fedstate.flower.packed import PackedContext
-from fedstate.flower.supernode.nodestate import DurableNodeState
-from fedstate.flower.supernode.steps import Steps
-from fedstate.flower.supernode.transfer import Transfer, current_transfer
+from fedstate.supernode.steps import Steps
+from fedstate.supernode.transfer import Transfer, current_transfer
 
 
 class DurableHandlers:

@@ -17,10 +17,10 @@ from fedstate.errors import FederationError
 from fedstate.flower.exchange.presence import Presence
 from fedstate.flower.exchange.routes import runtime_router, serve
 from fedstate.flower.exchange.signals import Signals
-from fedstate.flower.supernode.handlers import DurableHandlers
-from fedstate.flower.supernode.nodestate import DurableNodeState, DurableNodeStateFactory
-from fedstate.flower.supernode.steps import Steps
-from fedstate.flower.supernode.transfer import LargeContexts
+from fedstate.flower.nodestate import DurableNodeState, DurableNodeStateFactory
+from fedstate.supernode.runtime_handlers import DurableHandlers
+from fedstate.supernode.steps import Steps
+from fedstate.supernode.transfer import LargeContexts
 
 _POLL_SECONDS = 0.1
 

@@ -10,13 +10,13 @@ import httpx
 # flwr exports its log nowhere.
 from flwr.supercore import log
 
-from fedstate.flower.supernode.fleet import Fleet
-from fedstate.flower.supernode.fleet_client import Fate, reason_of
-from fedstate.flower.supernode.nodestate import DurableNodeState
-from fedstate.flower.supernode.steps import Steps
+from fedstate.flower.clients import Fate, reason_of
+from fedstate.flower.nodestate import DurableNodeState
 from fedstate.store.errors import StoreFullError
 from fedstate.store.node_store import StoredRun
 from fedstate.store.retention import Retention
+from fedstate.supernode.link import Fleet
+from fedstate.supernode.steps import Steps
 
 _STORE_SECONDS = 2.0
 _RUNS_SECONDS = 30.0
