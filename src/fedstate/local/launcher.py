@@ -23,7 +23,7 @@ from fedstate.forking.supervisor import ForkedChild, ForkServer
 from fedstate.local.execute import Started, execute
 
 _ENTRY = "fedstate.local.launched"
-_SERVERS = ("fedstate.flower.superlink.command", "fedstate.supernode.options")
+_SERVERS = ("fedstate.superlink.options", "fedstate.supernode.options")
 _EXECUTOR = ("fedstate.flower.executor.loop",)
 _WARM_SECONDS = 120.0
 _POLL_SECONDS = 0.02

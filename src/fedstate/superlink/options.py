@@ -9,7 +9,7 @@ from flwr.superlink.cli.flower_superlink import (
     _parse_superlink_lifespan_config,
 )
 
-from fedstate.flower.superlink.superlink import run_superlink
+from fedstate.superlink.main import run_superlink
 
 
 def main(arguments: Sequence[str]) -> None:

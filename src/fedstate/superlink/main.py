@@ -10,12 +10,12 @@ from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.superlink.main import create_app
 
+from fedstate.flower.bulk_state import use_bulk
 from fedstate.flower.exchange.routes import replies_router, runtime_router, serve
 from fedstate.flower.exchange.signals import Notifier, Signals
-from fedstate.flower.superlink import fleet_routes
-from fedstate.flower.superlink.database import lay_out
-from fedstate.flower.superlink.layers import pass_by
-from fedstate.flower.superlink.state import use_bulk
+from fedstate.superlink import fleet_routes
+from fedstate.superlink.database import lay_out
+from fedstate.superlink.middleware import pass_by
 
 
 def run_superlink(config: SuperLinkLifespanConfig) -> None:

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fedstate.flower.superlink.layers import PASSED_BY, PassingBy, pass_by
+from fedstate.superlink.middleware import PASSED_BY, PassingBy, pass_by
 
 
 def test_these_are_all_layers_and_two_are_never_passed_by() -> None:
