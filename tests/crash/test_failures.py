@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.flower.clientapp import CONTEXT_LIMIT_BYTES
+from fedstate.executor.clientapp import CONTEXT_LIMIT_BYTES
 from fedstate.local.runs import wait_for_runs
 
 from .conftest import RUN_SECONDS, VALUES, Killable, Run, expected, wait_until

@@ -71,9 +71,9 @@ def executor(
     Takes the options of ``flower-superexec``, and a few of its own.
     """
     # flwr takes 2 s to import: not before the options are known to be good.
-    from fedstate.flower.executor import preload as preloading
-    from fedstate.flower.executor.loop import RuntimeApi, run_executor
-    from fedstate.flower.executor.warm import Limits
+    from fedstate.executor import preload as preloading
+    from fedstate.executor.loop import RuntimeApi, run_executor
+    from fedstate.executor.pool import Limits
 
     if executor_type != "subprocess":
         raise SettingError(

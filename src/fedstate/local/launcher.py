@@ -17,14 +17,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fedstate.errors import FederationError, SettingError
-from fedstate.flower.executor import preload
+from fedstate.executor import preload
 from fedstate.forking.channel import Channel
 from fedstate.forking.supervisor import ForkedChild, ForkServer
 from fedstate.local.execute import Started, execute
 
 _ENTRY = "fedstate.local.launched"
 _SERVERS = ("fedstate.superlink.options", "fedstate.supernode.options")
-_EXECUTOR = ("fedstate.flower.executor.loop",)
+_EXECUTOR = ("fedstate.executor.loop",)
 _WARM_SECONDS = 120.0
 _POLL_SECONDS = 0.02
 _UNSEEN = -1  # its fork server died, and nobody else saw how it ended

@@ -23,7 +23,7 @@ from fedstate.flower.exchange.client import batches
 from fedstate.flower.exchange.messages import BATCH_BYTES
 from fedstate.flower.exchange.routes import runtime_router, serve
 from fedstate.flower.exchange.signals import Signals
-from fedstate.flower.runtime import TaskClient, task_client
+from fedstate.flower.task_client import TaskClient, task_client
 
 SIZES = {
     "small": [1, 10, 100],

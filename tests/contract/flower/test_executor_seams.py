@@ -19,7 +19,7 @@ from flwr.supercore.superexec.executor.types import ExecutionSpec, Executor
 from flwr.supercore.superexec.plugin import AutoExecPlugin
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 
-from fedstate.flower.executor.warm import WarmExecutor
+from fedstate.executor.pool import WarmExecutor
 
 
 def parameters(function: Any) -> list[str]:

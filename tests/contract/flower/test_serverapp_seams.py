@@ -8,7 +8,7 @@ from flwr.cli.install import install_from_fab
 from flwr.superlink.grid import HttpGrid
 from tests.stack.executor.conftest import probe_fab
 
-from fedstate.flower.serverapp import WaitingGrid, prepare, program
+from fedstate.executor.serverapp import WaitingGrid, prepare, program
 
 
 def test_serverapps_that_start_together_find_all_of_their_app(

@@ -8,8 +8,8 @@ from flwr.common.constant import ErrorCode
 from flwr.supercore import log
 from flwr.supercore.constant import TaskType
 
-from fedstate.flower.executor.task import Task
-from fedstate.flower.runtime import failed, send_error, task_client
+from fedstate.executor.task import Task
+from fedstate.flower.task_client import failed, send_error, task_client
 
 
 def give_up(task: Task, reason: str) -> None:

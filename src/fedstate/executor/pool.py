@@ -14,10 +14,10 @@ from flwr.supercore.constant import TaskType
 from flwr.supercore.superexec.executor.types import ExecutionSpec, LaunchResult
 
 from fedstate.errors import FederationError
-from fedstate.flower.executor import worker
-from fedstate.flower.executor.failure import give_up
-from fedstate.flower.executor.started import StartedChild
-from fedstate.flower.executor.task import Task
+from fedstate.executor import worker
+from fedstate.executor.failure import give_up
+from fedstate.executor.started import StartedChild
+from fedstate.executor.task import Task
 from fedstate.forking.ending import Ending
 from fedstate.forking.supervisor import ForkServers
 

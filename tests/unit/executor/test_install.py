@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.stack.executor.conftest import probe_fab
 
-from fedstate.flower.fab import install
+from fedstate.executor.install import install
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from fedstate.errors import SettingError
-from fedstate.flower.executor import preload
+from fedstate.executor import preload
 
 
 def test_none_means_no_fork_server() -> None:
@@ -12,7 +12,7 @@ def test_none_means_no_fork_server() -> None:
 
 def test_auto_takes_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     always = preload.modules_of("") or ()
-    assert "fedstate.flower.clientapp" in always
+    assert "fedstate.executor.clientapp" in always
     assert preload.modules_of("auto") == (*always, "tensorflow", "keras")
     monkeypatch.setattr(preload, "find_spec", lambda _: None)
     assert preload.modules_of("auto") == always

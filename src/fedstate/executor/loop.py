@@ -28,8 +28,8 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.superexec.plugin import AutoExecPlugin
 
 from fedstate.errors import FederationError
-from fedstate.flower.executor.warm import Limits, WarmExecutor
-from fedstate.flower.executor.watch import TaskWatch
+from fedstate.executor.pool import Limits, WarmExecutor
+from fedstate.executor.watch import TaskWatch
 from fedstate.pace import Pace
 
 _ACQUIRE_TASK = "/flwr.proto.Runtime/AcquireTask"

@@ -1,7 +1,7 @@
 """The process of one task: told what to do over a socket pair, gone when it is done.
 
 Forked by the fork server, or, where nothing is preloaded, started as
-``python -m fedstate.flower.executor.worker DESCRIPTOR``.
+``python -m fedstate.executor.worker DESCRIPTOR``.
 """
 
 import os
@@ -97,7 +97,7 @@ def _run(spec: ExecutionSpec, channel: Channel, orders: Orders) -> int:
     if spec.task_type == TaskType.CLIENT_APP:
         # Imported here, as below, so that a task of another kind does not where nothing is
         # preloaded.
-        from fedstate.flower.clientapp import run_clientapp
+        from fedstate.executor.clientapp import run_clientapp
 
         return run_clientapp(spec, channel.send, orders.why_stopped)
     return _run_program_of_flwr(spec)
@@ -107,7 +107,7 @@ def _run_program_of_flwr(spec: ExecutionSpec) -> int:
     """Call flwr's own program for the task; its arguments stay inside this process."""
     name = TASK_TYPE_TO_COMMAND[spec.task_type]
     if spec.task_type == TaskType.SERVER_APP:
-        from fedstate.flower.serverapp import prepare
+        from fedstate.executor.serverapp import prepare
 
         prepare()
     sys.argv = [

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from fedstate.flower.executor import worker
+from fedstate.executor import worker
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import Ending
 

@@ -26,9 +26,9 @@ from flwr.supercore.superexec.dependency_installer import install_app_dependenci
 from flwr.supercore.superexec.executor.types import ExecutionSpec
 from flwr.supernode.runtime.run_clientapp import push_message
 
-from fedstate.flower.fab import install
+from fedstate.executor.install import install
 from fedstate.flower.parts import MESSAGE_LIMIT_BYTES, Buffer, size_of
-from fedstate.flower.runtime import failed, output_of, pull_input, send_error, task_client
+from fedstate.flower.task_client import failed, output_of, pull_input, send_error, task_client
 
 # The Context travels in one message of protobuf's; on the way back with the run and its FAB.
 CONTEXT_LIMIT_BYTES = MESSAGE_LIMIT_BYTES - 16 * 1024 * 1024

@@ -15,7 +15,7 @@ _ALWAYS = (
     "flwr.clientapp",
     "flwr.serverapp.strategy",
     "flwr.superlink.cli.flwr_serverapp",
-    "fedstate.flower.clientapp",
+    "fedstate.executor.clientapp",
 )
 _WHEN_INSTALLED = ("tensorflow", "keras")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from flwr.app import Message
 
-from fedstate.flower.fab import install
+from fedstate.executor.install import install
 from fedstate.flower.grid import ExchangeGrid
 from fedstate.server.polling import PollingGrid
 
