@@ -8,8 +8,8 @@ import httpx
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.runtime import RuntimeHttpClient
 
-from fedstate.flower.exchange import paths
-from fedstate.flower.exchange.client import Exchange
+from fedstate.exchange import paths
+from fedstate.exchange.client import Exchange
 
 _WAIT_SECONDS = 10.0
 # After a failure; the loop itself looks for tasks meanwhile, and reports what is wrong.

@@ -26,8 +26,8 @@ from flwr.supercore.state.schema.corestate_models import (
 from flwr.supercore.utils import uint64_to_int64
 from sqlalchemy import delete, event, select, update
 
+from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.flower.bulk_objects import BulkObjectStore, in_batches
-from fedstate.flower.exchange.messages import BATCH_BYTES
 
 _BUSY_MILLISECONDS = 30_000
 

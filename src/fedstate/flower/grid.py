@@ -9,8 +9,8 @@ from flwr.supercore.interceptors import (
 )
 from flwr.superlink.grid import HttpGrid
 
-from fedstate.flower.exchange import paths
-from fedstate.flower.exchange.client import BatchingRuntimeClient
+from fedstate.exchange import paths
+from fedstate.exchange.client import BatchingRuntimeClient
 
 
 class ExchangeGrid(HttpGrid):

@@ -21,9 +21,9 @@ from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_DEPENDENCY
 from flwr.superlink.dependencies.linkstate import get_linkstate
 from flwr.superlink.servicer.fleet import fleet_handlers
 
-from fedstate.flower.exchange import batches, paths
-from fedstate.flower.exchange.messages import PushReplyResponse
-from fedstate.flower.exchange.routes import SignalsDependency, wait
+from fedstate.exchange import batches, paths
+from fedstate.exchange.messages import PushReplyResponse
+from fedstate.exchange.routes import SignalsDependency, wait
 
 router = APIRouter(route_class=ProtobufRoute)
 

@@ -10,9 +10,9 @@ from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.superlink.main import create_app
 
+from fedstate.exchange.routes import replies_router, runtime_router, serve
+from fedstate.exchange.signals import Notifier, Signals
 from fedstate.flower.bulk_state import use_bulk
-from fedstate.flower.exchange.routes import replies_router, runtime_router, serve
-from fedstate.flower.exchange.signals import Notifier, Signals
 from fedstate.superlink import fleet_routes
 from fedstate.superlink.database import lay_out
 from fedstate.superlink.middleware import pass_by

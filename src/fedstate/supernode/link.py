@@ -41,10 +41,10 @@ from flwr.supercore.retry import exponential
 from flwr.supercore.run import Run
 
 from fedstate.errors import FederationError
+from fedstate.exchange import paths
+from fedstate.exchange.client import Exchange
 from fedstate.failpoints import reach
 from fedstate.flower.clients import Fate, FleetClient, reason_of, retry_invoker
-from fedstate.flower.exchange import paths
-from fedstate.flower.exchange.client import Exchange
 from fedstate.flower.objects import FIRST_WAIT_SECONDS
 from fedstate.flower.stored_values import Envelope
 from fedstate.supernode.replies import Replies

@@ -13,11 +13,11 @@ from flwr.supercore.inflatable.inflatable_utils import (
 )
 from flwr.supercore.retry import RetryInvoker
 
+from fedstate.exchange import paths
+from fedstate.exchange.client import Exchange, batches
+from fedstate.exchange.messages import BATCH_BYTES, PushReplyRequest, PushReplyResponse
 from fedstate.failpoints import reach
 from fedstate.flower.clients import FleetClient
-from fedstate.flower.exchange import paths
-from fedstate.flower.exchange.client import Exchange, batches
-from fedstate.flower.exchange.messages import BATCH_BYTES, PushReplyRequest, PushReplyResponse
 from fedstate.flower.stored_values import Envelope
 
 Objects = dict[str, bytes]

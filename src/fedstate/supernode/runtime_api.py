@@ -14,9 +14,9 @@ from flwr.supernode.cli.flower_supernode import SuperNodeLifespanConfig
 from flwr.supernode.main import create_app
 
 from fedstate.errors import FederationError
-from fedstate.flower.exchange.presence import Presence
-from fedstate.flower.exchange.routes import runtime_router, serve
-from fedstate.flower.exchange.signals import Signals
+from fedstate.exchange.presence import Presence
+from fedstate.exchange.routes import runtime_router, serve
+from fedstate.exchange.signals import Signals
 from fedstate.flower.nodestate import DurableNodeState, DurableNodeStateFactory
 from fedstate.supernode.runtime_handlers import DurableHandlers
 from fedstate.supernode.steps import Steps

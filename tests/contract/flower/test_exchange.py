@@ -18,11 +18,11 @@ from flwr.supercore.superexec.executor.types import ExecutionSpec
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 from tests.stack.executor.conftest import Node, probe_fab
 
-from fedstate.flower.exchange import paths
-from fedstate.flower.exchange.client import batches
-from fedstate.flower.exchange.messages import BATCH_BYTES
-from fedstate.flower.exchange.routes import runtime_router, serve
-from fedstate.flower.exchange.signals import Signals
+from fedstate.exchange import paths
+from fedstate.exchange.client import batches
+from fedstate.exchange.messages import BATCH_BYTES
+from fedstate.exchange.routes import runtime_router, serve
+from fedstate.exchange.signals import Signals
 from fedstate.flower.task_client import TaskClient, task_client
 
 SIZES = {

@@ -24,9 +24,9 @@ from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.superlink.cli.flower_superlink import _parse_superlink_lifespan_config
 from flwr.superlink.federation import NoOpFederationManager
 
+from fedstate.exchange.batches import Batches
+from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.flower.bulk_state import BulkLinkState, use_bulk
-from fedstate.flower.exchange.batches import Batches
-from fedstate.flower.exchange.messages import BATCH_BYTES
 from fedstate.superlink.database import lay_out
 from fedstate.superlink.main import make_app
 

@@ -13,10 +13,9 @@ from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedstate.certificates.keys import ensure_node_key
-from fedstate.flower.control import control
-from fedstate.flower.exchange import paths
-from fedstate.flower.exchange.client import Exchange
-from fedstate.flower.exchange.messages import (
+from fedstate.exchange import paths
+from fedstate.exchange.client import Exchange
+from fedstate.exchange.messages import (
     PullObjectsRequest,
     PullObjectsResponse,
     PushObjectsRequest,
@@ -26,6 +25,7 @@ from fedstate.flower.exchange.messages import (
     WaitRequest,
     WaitResponse,
 )
+from fedstate.flower.control import control
 from fedstate.local.federation import Federation
 
 CALLS = {

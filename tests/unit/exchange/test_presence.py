@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fedstate.flower.exchange.presence import Presence
+from fedstate.exchange.presence import Presence
 
 GRACE_SECONDS = 0.05
 

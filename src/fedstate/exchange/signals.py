@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fedstate.flower.exchange.presence import Presence
+from fedstate.exchange.presence import Presence
 
 # A peer of flwr's own announces a message and then sends its objects one by one.
 SOON_SECONDS = 0.2

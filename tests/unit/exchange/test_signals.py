@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 
-from fedstate.flower.exchange.signals import Notifier, Signal
+from fedstate.exchange.signals import Notifier, Signal
 
 
 def never() -> bool:

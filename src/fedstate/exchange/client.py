@@ -24,8 +24,8 @@ from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supercore.runtime import RuntimeHttpClient
 
-from fedstate.flower.exchange import paths
-from fedstate.flower.exchange.messages import (
+from fedstate.exchange import paths
+from fedstate.exchange.messages import (
     BATCH_BYTES,
     PullObjectsRequest,
     PullObjectsResponse,

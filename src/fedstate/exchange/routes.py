@@ -20,15 +20,15 @@ from flwr.supercore.protobuf.translation import (
     PROTOBUF_REQUEST_TYPES,
 )
 
-from fedstate.flower.exchange import batches, paths
-from fedstate.flower.exchange.messages import (
+from fedstate.exchange import batches, paths
+from fedstate.exchange.messages import (
     PullObjectsRequest,
     PushObjectsRequest,
     PushReplyRequest,
     WaitRequest,
     WaitResponse,
 )
-from fedstate.flower.exchange.signals import Signal, Signals
+from fedstate.exchange.signals import Signal, Signals
 
 # The longest that a request may wait, whatever it asks for.
 _LONGEST_SECONDS = 20.0

@@ -12,7 +12,7 @@ from flwr.proto.message_pb2 import (
 )
 from flwr.server.superlink.linkstate import LinkState
 
-from fedstate.flower.exchange.messages import (
+from fedstate.exchange.messages import (
     BATCH_BYTES,
     PullObjectsResponse,
     PushObjectsResponse,
