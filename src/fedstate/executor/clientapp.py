@@ -27,8 +27,8 @@ from flwr.supercore.superexec.executor.types import ExecutionSpec
 from flwr.supernode.runtime.run_clientapp import push_message
 
 from fedstate.executor.install import install
-from fedstate.flower.parts import MESSAGE_LIMIT_BYTES, Buffer, size_of
 from fedstate.flower.task_client import failed, output_of, pull_input, send_error, task_client
+from fedstate.large.wire import MESSAGE_LIMIT_BYTES, Buffer, size_of
 
 # The Context travels in one message of protobuf's; on the way back with the run and its FAB.
 CONTEXT_LIMIT_BYTES = MESSAGE_LIMIT_BYTES - 16 * 1024 * 1024

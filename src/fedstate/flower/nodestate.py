@@ -23,8 +23,8 @@ from flwr.supercore.object_store import ObjectStore
 from flwr.supercore.run import Run
 from flwr.supernode.nodestate import InMemoryNodeState, NodeState, NodeStateFactory
 
-from fedstate.flower.packed import PackedContext
 from fedstate.flower.stored_values import decode_context, encode_context
+from fedstate.large.context import PackedContext
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
 

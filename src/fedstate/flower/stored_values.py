@@ -27,8 +27,8 @@ from flwr.supercore.inflatable.inflatable_object import (
     no_object_id_recompute,
 )
 
-from fedstate.flower.packed import PackedContext
-from fedstate.flower.parts import PART_BYTES, Parts
+from fedstate.large.context import PackedContext
+from fedstate.large.wire import PART_BYTES, Parts
 from fedstate.store.values import Value
 
 

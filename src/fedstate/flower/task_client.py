@@ -33,8 +33,8 @@ from flwr.supercore.superexec.executor.types import ExecutionSpec
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 
 from fedstate.exchange.client import BatchingRuntimeClient
-from fedstate.flower.packed import PackedContext
-from fedstate.flower.parts import (
+from fedstate.large.context import PackedContext
+from fedstate.large.wire import (
     TASK_INPUT,
     TASK_OUTPUT,
     Buffer,

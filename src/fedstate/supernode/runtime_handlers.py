@@ -21,7 +21,7 @@ from flwr.supernode.servicer.runtime import runtime_handlers
 
 from fedstate.failpoints import reach
 from fedstate.flower.nodestate import DurableNodeState
-from fedstate.flower.packed import PackedContext
+from fedstate.large.context import PackedContext
 from fedstate.supernode.steps import Steps
 from fedstate.supernode.transfer import Transfer, current_transfer
 

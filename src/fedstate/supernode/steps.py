@@ -30,8 +30,8 @@ from flwr.supercore.run import Run, RunNotRunningException
 from fedstate.failpoints import reach
 from fedstate.flower.clients import reason_of
 from fedstate.flower.nodestate import DurableNodeState
-from fedstate.flower.packed import PackedContext
 from fedstate.flower.stored_values import Envelope, decode_reply, encode_reply, error_reply
+from fedstate.large.context import PackedContext
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.values import Value
 from fedstate.supernode.admission import Admission

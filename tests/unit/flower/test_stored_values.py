@@ -6,7 +6,6 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Metadata, MetricRecord,
 from flwr.app.message import make_message
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 
-from fedstate.flower.packed import PackedContext
 from fedstate.flower.stored_values import (
     Envelope,
     decode_context,
@@ -16,6 +15,7 @@ from fedstate.flower.stored_values import (
     pack,
     unpack,
 )
+from fedstate.large.context import PackedContext
 
 LARGE = np.random.default_rng(0).standard_normal((100, 100))
 

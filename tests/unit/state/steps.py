@@ -7,7 +7,7 @@ from typing import Any
 
 from flwr.app import ConfigRecord, Context, Message, Metadata, RecordDict
 
-from fedstate.flower.wire import context_from_bytes, context_to_bytes
+from fedstate.flower.contexts import context_from_bytes, context_to_bytes
 from fedstate.state import ClientState, open_state
 
 RUN, NODE = 2**63 + 11, 2**62 + 7

@@ -10,7 +10,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedstate.flower.wire import context_to_bytes
+from fedstate.flower.contexts import context_to_bytes
 from fedstate.state import History, client_state, content_digest, read_ledger, state_of
 
 

@@ -8,7 +8,7 @@ from flwr.app import Array, ArrayRecord, Context, RecordDict
 # flwr.app has no public way to turn a Context into bytes.
 from flwr.common.serde import context_to_proto
 
-from fedstate.flower.parts import PART_BYTES, Buffer, Parts
+from fedstate.large.wire import PART_BYTES, Buffer, Parts
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from flwr.common.serde import context_from_proto, context_to_proto
 from flwr.proto.message_pb2 import Context as ContextProto
 from flwr.proto.runtime_pb2 import PullTaskInputResponse, PushTaskOutputRequest
 
-from fedstate.flower.packed import PackedContext
-from fedstate.flower.parts import (
+from fedstate.large.context import PackedContext
+from fedstate.large.wire import (
     CONTEXT,
     TASK_INPUT,
     TASK_OUTPUT,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from fedstate.flower.parts import (
+from fedstate.large.wire import (
     MESSAGE_LIMIT_BYTES,
     TASK_INPUT,
     TASK_OUTPUT,
