@@ -10,10 +10,10 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
 from fedstate.errors import FederationError, FedstateError
-from fedstate.server.polling import PollingGrid
-from fedstate.server.recording import RecordingGrid
-from fedstate.server.resend import ResendingGrid
-from fedstate.server.waiting import wait_for_nodes
+from fedstate.grids.polling import PollingGrid
+from fedstate.grids.recording import RecordingGrid
+from fedstate.grids.resending import ResendingGrid
+from fedstate.grids.waiting import wait_for_nodes
 from keras_mnist.model import make_model
 from keras_mnist.settings import Settings
 

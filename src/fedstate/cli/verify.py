@@ -35,7 +35,7 @@ def verify(
 ) -> None:
     """Compare what the nodes hold with what the server was told; exit code 1 if they differ."""
     # It pulls in flwr, for which a container's health check must not wait.
-    from fedstate.server.recording import runs_directory
+    from fedstate.grids.recording import runs_directory
 
     evidence = read_runs(runs or runs_directory(), run_ids)
     report = verify_runs(evidence, _statuses(evidence, superlink))

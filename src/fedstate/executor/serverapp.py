@@ -16,7 +16,7 @@ from flwr.app import Message
 
 from fedstate.executor.install import install
 from fedstate.flower.grid import ExchangeGrid
-from fedstate.server.polling import PollingGrid
+from fedstate.grids.polling import PollingGrid
 
 
 def program() -> ModuleType:

@@ -45,7 +45,7 @@ from fedstate.exchange import paths
 from fedstate.exchange.client import Exchange
 from fedstate.failpoints import reach
 from fedstate.flower.clients import Fate, FleetClient, reason_of, retry_invoker
-from fedstate.flower.objects import FIRST_WAIT_SECONDS
+from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS
 from fedstate.flower.stored_values import Envelope
 from fedstate.supernode.replies import Replies
 from fedstate.supernode.session import SessionFile

@@ -117,7 +117,7 @@ def _read(file: Path) -> RunEvidence:
     except FileNotFoundError:
         raise EvidenceError(
             f"Run {file.stem} left no record in {file.parent}; check its number, and that its "
-            "ServerApp uses fedstate.server.recording.RecordingGrid."
+            "ServerApp uses fedstate.grids.recording.RecordingGrid."
         ) from None
     except ValueError:
         raise EvidenceError(f"The record {file} is damaged: it is not JSON.") from None

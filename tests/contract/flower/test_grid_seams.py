@@ -7,7 +7,7 @@ import pytest
 from flwr.supercore.inflatable.inflatable_utils import ObjectUnavailableError, pull_objects
 from flwr.superlink.grid import http_grid
 
-from fedstate.flower.objects import FIRST_WAIT_SECONDS, look_again_soon
+from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS, look_again_soon
 
 
 def test_a_part_on_its_way_is_looked_for_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +30,7 @@ def test_a_part_on_its_way_is_looked_for_again_soon(monkeypatch: pytest.MonkeyPa
 
 
 def test_flwr_still_waits_a_second_and_has_the_parameter() -> None:
-    """When this default goes down, `fedstate.flower.objects` has become needless."""
+    """When this default goes down, `fedstate.flower.pull_backoff` has become needless."""
     wait = inspect.signature(pull_objects).parameters["initial_backoff"].default
     assert wait > 10 * FIRST_WAIT_SECONDS
 

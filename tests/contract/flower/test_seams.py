@@ -15,7 +15,6 @@ from flwr.supernode.main import create_app
 from flwr.supernode.nodestate import InMemoryNodeState, NodeStateFactory
 from flwr.supernode.servicer.runtime import runtime_handlers
 
-from fedstate.server import resend
 from fedstate.supernode.link import HEARTBEAT_SECONDS, PATIENCE_SECONDS
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
-from fedstate.server.polling import PollingGrid
-from fedstate.server.resend import ResendingGrid
+from fedstate.grids.polling import PollingGrid
+from fedstate.grids.resending import ResendingGrid
 
 app = ServerApp()
 

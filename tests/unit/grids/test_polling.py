@@ -7,9 +7,9 @@ import pytest
 from flwr.app import Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedstate.server import polling
-from fedstate.server.polling import PollingGrid
-from fedstate.server.wrapper import GridWrapper
+from fedstate.grids import polling
+from fedstate.grids.polling import PollingGrid
+from fedstate.grids.wrapper import GridWrapper
 
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
 

@@ -15,7 +15,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedstate.errors import FederationError, SettingError
-from fedstate.server.wrapper import GridWrapper
+from fedstate.grids.wrapper import GridWrapper
 
 # Flower's error codes, which flwr.app does not export: the message or its reply is gone, the
 # node is offline, the ClientApp's process died (tests/contract/test_flwr_seams.py).

@@ -7,9 +7,9 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedstate.flower.grid import wait_for_replies
-from fedstate.flower.objects import look_again_soon
+from fedstate.flower.pull_backoff import look_again_soon
+from fedstate.grids.wrapper import GridWrapper
 from fedstate.pace import Pace
-from fedstate.server.wrapper import GridWrapper
 
 # An error reply in a lost node's place comes by the SuperLink's clock, and nothing tells of it.
 _WAIT_SECONDS = 2.0

@@ -17,7 +17,7 @@ from flwr.serverapp import Grid
 from fedstate.connection import flwr_home
 from fedstate.files import PUBLIC, write_new
 from fedstate.flower.engine import engine_of
-from fedstate.server.wrapper import GridWrapper
+from fedstate.grids.wrapper import GridWrapper
 from fedstate.state import AUDIT_RECORD, COMMIT_RECORD
 
 SCHEMA = "fedstate.run/1"

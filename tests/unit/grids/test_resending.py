@@ -12,14 +12,14 @@ from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.app.message import make_message
 
 from fedstate.errors import FederationError, SettingError
-from fedstate.server.resend import (
+from fedstate.grids.resending import (
     CLIENT_APP_CRASHED,
     MESSAGE_UNAVAILABLE,
     NODE_UNAVAILABLE,
     REPLY_UNAVAILABLE,
     ResendingGrid,
 )
-from fedstate.server.wrapper import GridWrapper
+from fedstate.grids.wrapper import GridWrapper
 
 RAISED = 2
 
