@@ -1,7 +1,7 @@
 """The warm executor: a fresh process for every task, without a fresh import of TensorFlow.
 
 ``loop``      asks a SuperNode or SuperLink for tasks, in place of ``flower-superexec``
-``warm``      flwr's ``Executor``: launches tasks, bounds them, supervises them
+``pool``      flwr's ``Executor``: launches tasks, bounds them, supervises them
 ``preload``   what the fork server imports; the fork server itself is in `fedstate.forking`
 ``started``   a task's process where nothing is to be preloaded
 ``task``      what the executor knows about a task under way

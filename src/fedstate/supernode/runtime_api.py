@@ -18,9 +18,9 @@ from fedstate.exchange.presence import Presence
 from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
 from fedstate.flower.nodestate import DurableNodeState, DurableNodeStateFactory
+from fedstate.large.middleware import LargeContexts
 from fedstate.supernode.runtime_handlers import DurableHandlers
 from fedstate.supernode.steps import Steps
-from fedstate.supernode.transfer import LargeContexts
 
 _POLL_SECONDS = 0.1
 

@@ -22,8 +22,8 @@ from flwr.supernode.servicer.runtime import runtime_handlers
 from fedstate.failpoints import reach
 from fedstate.flower.nodestate import DurableNodeState
 from fedstate.large.context import PackedContext
+from fedstate.large.middleware import Transfer, current_transfer
 from fedstate.supernode.steps import Steps
-from fedstate.supernode.transfer import Transfer, current_transfer
 
 
 class DurableHandlers:

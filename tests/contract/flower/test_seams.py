@@ -15,6 +15,7 @@ from flwr.supernode.main import create_app
 from flwr.supernode.nodestate import InMemoryNodeState, NodeStateFactory
 from flwr.supernode.servicer.runtime import runtime_handlers
 
+from fedstate.grids import resending
 from fedstate.supernode.link import HEARTBEAT_SECONDS, PATIENCE_SECONDS
 
 
@@ -62,7 +63,7 @@ def test_a_retry_invoker_takes_other_pauses() -> None:
 
 
 def test_the_error_codes_of_lost_steps_are_still_flwrs() -> None:
-    assert resend.MESSAGE_UNAVAILABLE == constant.ErrorCode.MESSAGE_UNAVAILABLE
-    assert resend.REPLY_UNAVAILABLE == constant.ErrorCode.REPLY_MESSAGE_UNAVAILABLE
-    assert resend.NODE_UNAVAILABLE == constant.ErrorCode.NODE_UNAVAILABLE
-    assert resend.CLIENT_APP_CRASHED == constant.ErrorCode.CLIENT_APP_CRASHED
+    assert resending.MESSAGE_UNAVAILABLE == constant.ErrorCode.MESSAGE_UNAVAILABLE
+    assert resending.REPLY_UNAVAILABLE == constant.ErrorCode.REPLY_MESSAGE_UNAVAILABLE
+    assert resending.NODE_UNAVAILABLE == constant.ErrorCode.NODE_UNAVAILABLE
+    assert resending.CLIENT_APP_CRASHED == constant.ErrorCode.CLIENT_APP_CRASHED

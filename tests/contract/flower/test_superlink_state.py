@@ -26,6 +26,7 @@ from flwr.superlink.federation import NoOpFederationManager
 
 from fedstate.exchange.batches import Batches
 from fedstate.exchange.messages import BATCH_BYTES
+from fedstate.flower import bulk_objects
 from fedstate.flower.bulk_state import BulkLinkState, use_bulk
 from fedstate.superlink.database import lay_out
 from fedstate.superlink.main import make_app
@@ -120,7 +121,7 @@ def pair(
     databases: Pair, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Pair:
     """Both, empty; ours with so many IDs in a statement."""
-    monkeypatch.setattr(objects, "_MOST_IN_A_STATEMENT", request.param)
+    monkeypatch.setattr(bulk_objects, "_MOST_IN_A_STATEMENT", request.param)
     for state in (databases.theirs, databases.ours):
         state.object_store.clear()
         state.query("DELETE FROM object_push_sessions")

@@ -1,0 +1,1 @@
+"""Contexts of up to 2 GiB: their larger arrays travel and are stored beside protobuf."""
