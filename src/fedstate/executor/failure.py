@@ -1,15 +1,13 @@
 """Giving up a task whose process died before it had reported."""
 
-from logging import ERROR, WARNING
-
 import httpx
 from flwr.app import Error
 from flwr.common.constant import ErrorCode
-from flwr.supercore import log
 from flwr.supercore.constant import TaskType
 
 from fedstate.executor.task import Task
 from fedstate.flower.task_client import failed, send_error, task_client
+from fedstate.logs import logger
 
 
 def give_up(task: Task, reason: str) -> None:
@@ -19,15 +17,15 @@ def give_up(task: Task, reason: str) -> None:
     (the server is down, or has given the task up already) is left to that.
     """
     task_id = task.spec.task_id
-    log(ERROR, "Task %d failed: %s", task_id, reason)
+    logger.error("Task %d failed: %s", task_id, reason)
     try:
         with task_client(task.spec) as client:
             client.pulled = task.message
             if task.spec.task_type == TaskType.CLIENT_APP and not task.replied:
                 error = Error(ErrorCode.CLIENT_APP_CRASHED, reason)
                 if not send_error(client, error):
-                    log(WARNING, "Task %d has no message to answer; it will expire.", task_id)
+                    logger.warning("Task %d has no message to answer; it will expire.", task_id)
                     return
             client.PushTaskOutput(failed(reason))
     except httpx.HTTPError as error:
-        log(WARNING, "The failure of task %d could not be reported: %s", task_id, error)
+        logger.warning("The failure of task %d could not be reported: %s", task_id, error)

@@ -10,13 +10,11 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from logging import INFO, WARNING
 from pathlib import Path
 from types import FrameType
 
 import httpx
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
-from flwr.supercore import log
 from flwr.supercore.app_utils import start_parent_process_monitor
 from flwr.supercore.constant import TaskType
 from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
@@ -30,6 +28,7 @@ from flwr.supercore.superexec.plugin import AutoExecPlugin
 from fedstate.errors import FederationError
 from fedstate.executor.pool import Limits, WarmExecutor
 from fedstate.executor.watch import TaskWatch
+from fedstate.logs import logger
 from fedstate.pace import Pace
 
 _ACQUIRE_TASK = "/flwr.proto.Runtime/AcquireTask"
@@ -135,7 +134,7 @@ def run_executor(
         with api.client() as client:
             _serve(client, plugin, executor)
     except Stopped:
-        log(INFO, "The executor stops.")
+        logger.info("The executor stops.")
     finally:
         executor.close()
 
@@ -237,13 +236,13 @@ class _Connection:
             ) from error
         if not self._lost:
             self._lost = True
-            log(WARNING, "The server cannot be reached (%s); trying again.", error)
+            logger.warning("The server cannot be reached (%s); trying again.", error)
 
     def made(self) -> None:
         """Take note of a request that was answered."""
         if self._lost:
             self._lost = False
-            log(INFO, "The server is reached.")
+            logger.info("The server is reached.")
 
 
 def _is_about_tls(error: httpx.HTTPError) -> bool:

@@ -6,10 +6,8 @@ import selectors
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from logging import INFO, WARNING
 from typing import Protocol
 
-from flwr.supercore import log
 from flwr.supercore.constant import TaskType
 from flwr.supercore.superexec.executor.types import ExecutionSpec, LaunchResult
 
@@ -20,6 +18,7 @@ from fedstate.executor.started import StartedChild
 from fedstate.executor.task import Task
 from fedstate.forking.ending import Ending
 from fedstate.forking.supervisor import ForkServers
+from fedstate.logs import logger
 
 # Between being asked to end and being killed; within the 10 s that Docker gives a container.
 _GRACE_SECONDS = 5.0
@@ -176,11 +175,11 @@ class WarmExecutor:
         was_ready = before.ready
         how = self._servers.supervise()
         if how is not None:
-            log(WARNING, "The fork server %s; another takes its place.", how)
+            logger.warning("The fork server %s; another takes its place.", how)
             self._selector.unregister(before.channel)
             self._selector.register(self._servers.current.channel, selectors.EVENT_READ)
         elif before.ready and not was_ready:
-            log(INFO, "Ready: tasks start in forks of a preloaded process.")
+            logger.info("Ready: tasks start in forks of a preloaded process.")
 
     def _end(self, task: Task, ending: Ending) -> None:
         self._tasks.remove(task)

@@ -6,13 +6,11 @@ in which it is pushed.
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from logging import ERROR
 from typing import cast
 
 # The tables, and what flwr's own way of storing one object is made of.
 from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
-from flwr.supercore import log
 from flwr.supercore.constant import OBJECT_PUSH_SESSION_TTL_SECONDS
 from flwr.supercore.date import now
 from flwr.supercore.inflatable.inflatable_object import get_object_id
@@ -28,6 +26,7 @@ from sqlalchemy import delete, event, select, update
 
 from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.flower.bulk_objects import BulkObjectStore, in_batches
+from fedstate.logs import logger
 
 _BUSY_MILLISECONDS = 30_000
 
@@ -146,6 +145,6 @@ def _is_sound(object_id: str, content: bytes) -> bool:
             raise ValueError(f"Object ID {object_id} does not match content hash")
         validate_object_content(content=content)
     except Exception as error:  # whatever a stranger's bytes can cause, as in flwr's own way
-        log(ERROR, "Failed to store object %s: %s", object_id, error)
+        logger.error("Failed to store object %s: %s", object_id, error)
         return False
     return True

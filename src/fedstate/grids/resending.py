@@ -8,7 +8,6 @@ forgets, sending again trains again: use it with durable nodes.
 import time
 from collections import Counter
 from collections.abc import Iterable
-from logging import getLogger
 from typing import Literal
 
 from flwr.app import Message
@@ -16,6 +15,7 @@ from flwr.serverapp import Grid
 
 from fedstate.errors import FederationError, SettingError
 from fedstate.grids.wrapper import GridWrapper
+from fedstate.logs import logger
 
 # Flower's error codes, which flwr.app does not export: the message or its reply is gone, the
 # node is offline, the ClientApp's process died (tests/contract/test_flwr_seams.py).
@@ -25,8 +25,6 @@ _LOST = frozenset({MESSAGE_UNAVAILABLE, REPLY_UNAVAILABLE, NODE_UNAVAILABLE})
 # A ClientApp that dies at every attempt, for want of memory say, is not helped by a fourth.
 _CRASHES = 3
 _POLL_SECONDS = 0.5
-
-_log = getLogger("flwr")
 
 
 class ResendingGrid(GridWrapper):
@@ -109,7 +107,7 @@ class ResendingGrid(GridWrapper):
         # Also when all are online: a node that lost a message at once might lose the next.
         time.sleep(min(_POLL_SECONDS, max(until - time.monotonic(), 0)))
         away = sorted({message.metadata.dst_node_id for message in messages})
-        _log.warning("Waiting for nodes %s, to send their messages again.", away)
+        logger.warning("Waiting for nodes %s, to send their messages again.", away)
         while time.monotonic() < until:
             online = set(self.inner.get_node_ids())
             back = [each for each in messages if each.metadata.dst_node_id in online]
@@ -128,7 +126,7 @@ class ResendingGrid(GridWrapper):
         )
         if self._on_lost == "fail":
             raise FederationError(text)
-        _log.warning("%s The run goes on without.", text)
+        logger.warning("%s The run goes on without.", text)
 
 
 def _id(message: Message) -> str:

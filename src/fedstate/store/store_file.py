@@ -1,6 +1,5 @@
 """Opening, checking, committing to and closing a node store, whatever it contains."""
 
-import logging
 import sqlite3
 import threading
 import uuid
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedstate.failpoints import reach
+from fedstate.logs import logger
 from fedstate.store.check import findings
 from fedstate.store.cipher import new_wrapped_key, open_cipher, rewrap
 from fedstate.store.database import (
@@ -25,8 +25,6 @@ from fedstate.store.guard import MARK, Guard
 from fedstate.store.rows import Row, SealedRows
 from fedstate.store.schema import migrate, version
 from fedstate.store.values import DamagedValueError, ValueTable
-
-_log = logging.getLogger("fedstate.store")
 
 
 class StoreFile:
@@ -204,7 +202,7 @@ class StoreFile:
             self.guard.advance(self.store_id, generation)
         except OSError as error:
             # The commit itself is durable; only an older copy might go unnoticed once more.
-            _log.warning("The file '%s' could not be written: %s", self.guard.path, error)
+            logger.warning("The file '%s' could not be written: %s", self.guard.path, error)
             self.guard.generation = generation
 
     def maintain(self) -> None:
@@ -230,7 +228,7 @@ class StoreFile:
                 checkpointer.close()
 
     def _log_size(self) -> int:
-        return self._log.stat().st_size if self._log.exists() else 0
+        return self._log.stat().st_size if self.logger.exists() else 0
 
     def compact(self) -> None:
         """Give the space of removed values back to the file system."""

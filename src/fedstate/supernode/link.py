@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from logging import INFO, WARNING
 
 import httpx
 
@@ -32,7 +31,6 @@ from flwr.proto.message_pb2 import (
 )
 from flwr.proto.node_pb2 import Node
 from flwr.proto.run_pb2 import GetRunRequest
-from flwr.supercore import log
 from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object_fn_protobuf
@@ -47,6 +45,7 @@ from fedstate.failpoints import reach
 from fedstate.flower.clients import Fate, FleetClient, reason_of, retry_invoker
 from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS
 from fedstate.flower.stored_values import Envelope
+from fedstate.logs import logger
 from fedstate.supernode.replies import Replies
 from fedstate.supernode.session import SessionFile
 
@@ -131,10 +130,10 @@ class Fleet:
         if left is not None:
             self._node = Node(node_id=left.node_id)
             if left.pulling:
-                log(INFO, "The last SuperNode ended while it pulled a message.")
+                logger.info("The last SuperNode ended while it pulled a message.")
                 self._rejoin()
             elif self._heartbeat():
-                log(INFO, "Going on with the session of the last SuperNode.")
+                logger.info("Going on with the session of the last SuperNode.")
             else:
                 self._activate()
         else:
@@ -167,7 +166,7 @@ class Fleet:
                     f"The SuperNode could not connect to the SuperLink, tried {tries} times in "
                     f"{waited:.0f} s. {reason}"
                 )
-            log(WARNING, "%s Trying again.", reason)
+            logger.warning("%s Trying again.", reason)
             if self._left.wait(next(pauses)):
                 raise FederationError("The SuperNode was stopped before it was connected.")
 
@@ -195,15 +194,15 @@ class Fleet:
         try:
             known = bool(self._client.SendNodeHeartbeat(request).success)
         except httpx.HTTPError as error:
-            log(WARNING, "The heartbeat was not answered. %s", reason_of(error))
+            logger.warning("The heartbeat was not answered. %s", reason_of(error))
             return False
         except ValueError as error:  # an answer that is none must not end the heartbeats
-            log(WARNING, "The heartbeat's answer cannot be read: %s", error)
+            logger.warning("The heartbeat's answer cannot be read: %s", error)
             return False
         if known:
             self._session.alive(self.node_id, since)
         else:
-            log(WARNING, "The SuperLink does not know this node any more.")
+            logger.warning("The SuperLink does not know this node any more.")
         return known
 
     def _rejoin(self) -> None:
@@ -229,7 +228,7 @@ class Fleet:
             self._session.pulling(active=False)
             raise
         except httpx.TransportError as error:
-            log(WARNING, "A message may be lost: %s", error)
+            logger.warning("A message may be lost: %s", error)
             self._rejoin()
             self._session.pulling(active=False)
             return False
@@ -339,7 +338,7 @@ class Fleet:
             # It counts as offline already.
             pass
         except httpx.TransportError as error:
-            log(WARNING, "%s", reason_of(error))
+            logger.warning("%s", reason_of(error))
             return False
         self._session.end()
         return True

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from logging import INFO, WARNING
 from pathlib import Path
 
 import httpx
@@ -18,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 # Everything that `flower-supernode` is made of; its own main loop polls every 3 s, runs one
 # message at a time over all runs, and sends a reply before the state is stored.
 from flwr.common.constant import ISOLATION_MODE_SUBPROCESS
-from flwr.supercore import log
 from flwr.supercore.address import parse_address, resolve_bind_address
 from flwr.supercore.exit import register_signal_handlers
 from flwr.supercore.fab import Fab
@@ -36,6 +34,7 @@ from fedstate.certificates.keys import ensure_node_key
 from fedstate.errors import FederationError, SettingError
 from fedstate.flower.clients import FleetClient, is_unauthorized, reason_of
 from fedstate.flower.nodestate import DurableNodeState
+from fedstate.logs import logger
 from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
 from fedstate.supernode.admission import Admission
@@ -124,7 +123,7 @@ def run_supernode(config: SuperNodeLifespanConfig, settings: DurableSettings) ->
             _start_executor(config)
         fleet.join()
         state.set_node_id(fleet.node_id)
-        log(INFO, "SuperNode ID: %s", fleet.node_id)
+        logger.info("SuperNode ID: %s", fleet.node_id)
         stack.enter_context(_maintenance(state, fleet, steps, settings.retention, pacing))
         steps.resume()
         _pull_messages(fleet, steps, pacing)
@@ -134,7 +133,7 @@ def _leave(fleet: Fleet, steps: Steps) -> None:
     under_way = steps.under_way
     steps.close()
     if under_way:
-        log(INFO, "Steps are under way: the next SuperNode goes on with them.")
+        logger.info("Steps are under way: the next SuperNode goes on with them.")
     fleet.leave(for_good=not under_way)
 
 
@@ -164,7 +163,7 @@ def _pull_messages(fleet: Fleet, steps: Steps, pacing: Pacing) -> None:
         except httpx.HTTPError as error:
             if is_unauthorized(error):
                 raise FederationError(reason_of(error)) from None
-            log(WARNING, "%s Trying again.", reason_of(error))
+            logger.warning("%s Trying again.", reason_of(error))
             pause.wait(_RETRY_SECONDS)
         pacing.wait()
 

@@ -3,15 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
-from logging import INFO, WARNING
 
 import httpx
 
-# flwr exports its log nowhere.
-from flwr.supercore import log
-
 from fedstate.flower.clients import Fate, reason_of
 from fedstate.flower.nodestate import DurableNodeState
+from fedstate.logs import logger
 from fedstate.store.errors import StoreFullError
 from fedstate.store.node_store import StoredRun
 from fedstate.store.retention import Retention
@@ -74,7 +71,7 @@ class Maintenance:
                 try:
                     self._once()
                 except StoreFullError as error:
-                    log(WARNING, "%s", error)
+                    logger.warning("%s", error)
         except BaseException as error:
             self._on_failure(error)
 
@@ -97,7 +94,7 @@ class Maintenance:
             try:
                 fate = self._fleet.fate(run.run_id)
             except httpx.HTTPError as error:
-                log(WARNING, "Run %s cannot be looked up. %s", run.run_id, reason_of(error))
+                logger.warning("Run %s cannot be looked up. %s", run.run_id, reason_of(error))
             else:
                 self._note_fate(run, fate)
 
@@ -107,8 +104,7 @@ class Maintenance:
             # A SuperLink with another database knows it no more than one that has lost it; and
             # a node that was taken out of a federation may be put back. So nothing is freed.
             if store.note_unknown(run.run_id):
-                log(
-                    WARNING,
+                logger.warning(
                     "The SuperLink does not know run %s, or this node is not in its federation. "
                     "Its state is kept. If the run will not go on, stop the SuperNode and free "
                     "it with: fedstate state free %s %s",
@@ -118,12 +114,12 @@ class Maintenance:
                 )
             return
         if store.note_known(run.run_id):
-            log(INFO, "The SuperLink knows run %s again.", run.run_id)
+            logger.info("The SuperLink knows run %s again.", run.run_id)
         if fate is Fate.ENDED:
-            log(INFO, "Run %s has ended.", run.run_id)
+            logger.info("Run %s has ended.", run.run_id)
             store.finish_run(run.run_id)
             self._state.forget_run(run.run_id, run.series_id)
 
     def _free(self) -> None:
         for run_id in self._retention.apply(self._state.store):
-            log(INFO, "The state of run %s is freed.", run_id)
+            logger.info("The state of run %s is freed.", run_id)

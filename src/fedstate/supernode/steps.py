@@ -13,7 +13,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from logging import ERROR, INFO, WARNING
 
 import httpx
 from flwr.app import Context, Error, Message, RecordDict
@@ -21,7 +20,6 @@ from flwr.app import Context, Error, Message, RecordDict
 # Tasks, error codes, and what flwr raises when a run has ended or an object is gone.
 from flwr.common.constant import ErrorCode, SubStatus
 from flwr.proto.task_pb2 import Task
-from flwr.supercore import log
 from flwr.supercore.constant import TaskType
 from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPushError
 from flwr.supercore.object_store import NoObjectInStoreError
@@ -32,6 +30,7 @@ from fedstate.flower.clients import reason_of
 from fedstate.flower.nodestate import DurableNodeState
 from fedstate.flower.stored_values import Envelope, decode_reply, encode_reply, error_reply
 from fedstate.large.context import PackedContext
+from fedstate.logs import logger
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.values import Value
 from fedstate.supernode.admission import Admission
@@ -100,14 +99,14 @@ class Steps:
         for step in [*store.steps("committed"), *store.steps("received")]:
             header = store.message(step.message_id)
             if header is not None:
-                log(INFO, "Resuming %s step %s.", step.status, step.message_id)
+                logger.info("Resuming %s step %s.", step.status, step.message_id)
                 self._offer(Envelope.from_bytes(header))
 
     def receive(self, envelope: Envelope) -> None:
         """Make a pulled message durable and queue its step."""
         metadata = envelope.message.metadata
-        log(INFO, "[RUN %s, ROUND %s]", metadata.run_id, metadata.group_id)
-        log(INFO, "Receiving: %s message (ID: %s)", metadata.message_type, metadata.message_id)
+        logger.info("[RUN %s, ROUND %s]", metadata.run_id, metadata.group_id)
+        logger.info("Receiving: %s message (ID: %s)", metadata.message_type, metadata.message_id)
         try:
             problem = self._admission.problem_with(metadata.run_id)
             if problem is None:
@@ -115,12 +114,12 @@ class Steps:
                     metadata.message_id, metadata.run_id, Value(envelope.to_bytes())
                 )
         except RunNotRunningException:
-            log(INFO, "Run %s has ended; its message is ignored.", metadata.run_id)
+            logger.info("Run %s has ended; its message is ignored.", metadata.run_id)
             return
         except StoreFullError as error:
             problem = Error(ErrorCode.UNKNOWN, str(error))
         if problem is not None:
-            log(ERROR, "Message %s is refused: %s", metadata.message_id, problem.reason)
+            logger.error("Message %s is refused: %s", metadata.message_id, problem.reason)
             self._pool.submit(self._guarded, self._send_error, Step(envelope), problem)
             return
         reach("message-stored")
@@ -172,10 +171,10 @@ class Steps:
                 try:
                     return action(step, *arguments)
                 except httpx.TransportError as error:
-                    log(WARNING, "%s Trying again.", reason_of(error))
+                    logger.warning("%s Trying again.", reason_of(error))
                     time.sleep(_RETRY_SECONDS)
                 except RunNotRunningException:
-                    log(INFO, "Run %s has ended; its step is dropped.", step.run_id)
+                    logger.info("Run %s has ended; its step is dropped.", step.run_id)
                     known = self._state.store.step(step.message_id)
                     # A step that was committed stays known: if the SuperLink was mistaken and
                     # the message comes again, it must not be made again.
@@ -196,7 +195,7 @@ class Steps:
             try:
                 return note(step.message_id)
             except StoreFullError as error:
-                log(WARNING, "%s", error)
+                logger.warning("%s", error)
                 time.sleep(_RETRY_SECONDS)
 
     def _start(self, step: Step) -> None:
@@ -216,7 +215,7 @@ class Steps:
                 state.object_store.put(object_id, content)
         except (ObjectPullError, httpx.HTTPStatusError, ValueError) as error:
             # Gone at the SuperLink, not uploaded in time, or not what its ID says.
-            log(WARNING, "Message %s cannot be pulled: %s", step.message_id, error)
+            logger.warning("Message %s cannot be pulled: %s", step.message_id, error)
             self._send_error(step, Error(ErrorCode.MESSAGE_UNAVAILABLE, str(error)))
             return
         state.store_message(message)
@@ -245,7 +244,7 @@ class Steps:
             gone = error_reply(step.envelope.message, Error(ErrorCode.UNKNOWN, reason))
             self._send(step, *gone, committed=True)
             return
-        log(INFO, "Step %s is committed: its stored reply is sent.", step.message_id)
+        logger.info("Step %s is committed: its stored reply is sent.", step.message_id)
         step.sent_before = True
         self._send(step, *decode_reply(stored), committed=True)
 
@@ -282,7 +281,7 @@ class Steps:
                     step.message_id, step.series_id, context, encode_reply(envelope, objects)
                 )
             except (StoreFullError, LookupError, ValueError, NoObjectInStoreError) as error:
-                log(ERROR, "%s", error)
+                logger.error("%s", error)
                 self._fail(step, Error(ErrorCode.UNKNOWN, str(error)))
                 return
             reach("step-committed")
@@ -344,7 +343,7 @@ class Steps:
 
     def _send(self, step: Step, envelope: Envelope, objects: Objects, *, committed: bool) -> None:
         metadata = envelope.message.metadata
-        log(INFO, "Sending: %s message (ID: %s)", metadata.message_type, metadata.message_id)
+        logger.info("Sending: %s message (ID: %s)", metadata.message_type, metadata.message_id)
         seconds = self._state.seconds_taken(step.message_id)
         while True:
             with self._lock:
@@ -354,13 +353,13 @@ class Steps:
                 reply, confirmed = (envelope, objects, seconds), False
                 confirmed = self._fleet.send(*reply, again=again, confirm=committed)
             except httpx.HTTPStatusError as error:
-                log(ERROR, "The reply to %s was refused. %s", step.message_id, reason_of(error))
+                logger.error("The reply to %s was refused. %s", step.message_id, reason_of(error))
                 if error.response.is_server_error:  # such as a database that was busy
                     time.sleep(_RETRY_SECONDS)
                     continue
             except ObjectPushError as error:
                 # Its connection broke, or it took too long: what is missing is sent anew.
-                log(WARNING, "%s Sending again.", error)
+                logger.warning("%s Sending again.", error)
                 time.sleep(_RETRY_SECONDS)
                 continue
             reach("reply-sent")
@@ -377,8 +376,8 @@ class Steps:
             if committed and not confirmed:
                 self._fleet.confirm(step.run_id, step.message_id)
         except httpx.HTTPStatusError as error:
-            log(WARNING, "Message %s is kept longer. %s", step.message_id, reason_of(error))
-        log(INFO, "Sent successfully")
+            logger.warning("Message %s is kept longer. %s", step.message_id, reason_of(error))
+        logger.info("Sent successfully")
         self._end(step, metadata.message_id)
 
     def _end(self, step: Step, *reply_ids: str) -> None:
