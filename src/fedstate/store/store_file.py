@@ -228,7 +228,7 @@ class StoreFile:
                 checkpointer.close()
 
     def _log_size(self) -> int:
-        return self._log.stat().st_size if self.logger.exists() else 0
+        return self._log.stat().st_size if self._log.exists() else 0
 
     def compact(self) -> None:
         """Give the space of removed values back to the file system."""
