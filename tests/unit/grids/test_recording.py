@@ -12,6 +12,7 @@ from fedstate.grids import GridWrapper, RecordingGrid
 from fedstate.grids.recording import AUDIT_QUERY
 from fedstate.state import AUDIT_RECORD, COMMIT_RECORD
 from fedstate.verify.evidence import read_runs
+from tests.identity import be_task
 
 COMMIT: dict[str, Any] = {
     "sequence": 1, "run_id": "7", "node_id": "1", "round": 3, "action": "train",
@@ -60,6 +61,7 @@ class Nodes(GridWrapper):
 @pytest.fixture
 def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordingGrid:
     monkeypatch.setenv("FEDSTATE_RUNS", str(tmp_path))
+    be_task(monkeypatch, run_id=7, node_id=9)
     return RecordingGrid(Nodes(), Context(7, 9, {}, RecordDict(), {"seed": 1}))
 
 
