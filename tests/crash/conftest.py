@@ -17,11 +17,20 @@ from fedstate.failpoints import VARIABLE
 from fedstate.local.federation import Federation, LocalNode
 from fedstate.local.runs import start, wait_for_runs
 from fedstate.store.database import connect
+from tests.federation_logs import AFTER_A_KILL, MARKER
 from tests.programs import PROGRAMS
 
 APP = Path(__file__).parents[1] / "apps" / "counting"
 VALUES = 1000
 RUN_SECONDS = 180.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Allow in the logs what every kill leaves there."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(getattr(pytest.mark, MARKER)(*AFTER_A_KILL))
 
 
 def wait_until(what: str, condition: Callable[[], bool], seconds: float = 90.0) -> None:

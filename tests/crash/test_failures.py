@@ -13,6 +13,10 @@ from fedstate.local.runs import wait_for_runs
 
 from .conftest import RUN_SECONDS, VALUES, Killable, Run, expected, wait_until
 
+pytestmark = pytest.mark.allowed_errors(
+    r"failed as configured", r"ContextTooLargeError", r"The disk of .* is full"
+)
+
 # Four megabytes: more than the store's log has room for when the disk is full.
 LARGE = 500_000
 

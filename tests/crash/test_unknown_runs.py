@@ -7,11 +7,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fedstate.store.database import connect
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
 
 from .conftest import Killable, wait_until
+
+pytestmark = pytest.mark.allowed_errors(r"ApiError:2008\].*Run ID not found")
 
 FEDSTATE = Path(sys.executable).parent / "fedstate"
 NOBODYS = 4711
