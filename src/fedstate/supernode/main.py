@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
@@ -19,33 +18,30 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.common.constant import ISOLATION_MODE_SUBPROCESS
 from flwr.supercore.address import parse_address, resolve_bind_address
 from flwr.supercore.exit import register_signal_handlers
-from flwr.supercore.fab import Fab
 from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
-from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.telemetry import EventType
 from flwr.supercore.tls import get_client_tls_args
 from flwr.supernode.cli.flower_supernode import SuperNodeLifespanConfig
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
-from flwr.supernode.start_client_internal import _verify_fab
 
 from fedstate.certificates.keys import ensure_node_key
-from fedstate.errors import FederationError, SettingError
-from fedstate.flower.clients import FleetClient, is_unauthorized, reason_of
+from fedstate.errors import SettingError
+from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi, KeyPair
+from fedstate.flower.errors import RefusedError, UnauthorizedError, UnreachableError
 from fedstate.flower.nodestate import DurableNodeState
+from fedstate.flower.runs import Fab, is_verified
 from fedstate.logs import logger
 from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
 from fedstate.supernode.admission import Admission
-from fedstate.supernode.link import PATIENCE_SECONDS, Fleet, Patience
+from fedstate.supernode.link import Link
 from fedstate.supernode.maintenance import Maintenance
+from fedstate.supernode.membership import Membership, Patience
 from fedstate.supernode.pacing import Pacing
 from fedstate.supernode.runtime_api import runtime_api
 from fedstate.supernode.session import SessionFile
 from fedstate.supernode.steps import Steps
-
-KeyPair = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
 
 
 @dataclass(frozen=True)
@@ -106,35 +102,42 @@ def run_supernode(config: SuperNodeLifespanConfig, settings: DurableSettings) ->
             exit_message="SuperNode terminated gracefully.",
             grpc_servers=health,
         )
-        fleet = _fleet(config, settings.state, keys)
+        api = _fleet_api(config, keys)
+        membership = Membership(
+            api,
+            SessionFile(settings.state / "session", PATIENCE_SECONDS),
+            register=config.authentication_keys is None,
+            patience=Patience(config.max_retries, config.max_wait_time),
+        )
+        link = Link(api, membership)
         pacing = Pacing(settings.poll_seconds)
         steps = Steps(
             state,
-            fleet,
+            link,
             admission=Admission(
-                state, fleet, config.node_config, _fab_check(config.trusted_entities)
+                state, link, config.node_config, _fab_check(config.trusted_entities)
             ),
             concurrency=settings.concurrency,
             on_change=pacing.hurry,
         )
-        stack.callback(_leave, fleet, steps)
+        stack.callback(_leave, membership, steps)
         stack.enter_context(runtime_api(config, state, steps))
         if config.isolation == ISOLATION_MODE_SUBPROCESS:
             _start_executor(config)
-        fleet.join()
-        state.set_node_id(fleet.node_id)
-        logger.info("SuperNode ID: %s", fleet.node_id)
-        stack.enter_context(_maintenance(state, fleet, steps, settings.retention, pacing))
+        membership.join()
+        state.set_node_id(membership.node_id)
+        logger.info("SuperNode ID: %s", membership.node_id)
+        stack.enter_context(_maintenance(state, link, steps, settings.retention, pacing))
         steps.resume()
-        _pull_messages(fleet, steps, pacing)
+        _pull_messages(link, steps, pacing)
 
 
-def _leave(fleet: Fleet, steps: Steps) -> None:
+def _leave(membership: Membership, steps: Steps) -> None:
     under_way = steps.under_way
     steps.close()
     if under_way:
         logger.info("Steps are under way: the next SuperNode goes on with them.")
-    fleet.leave(for_good=not under_way)
+    membership.leave(for_good=not under_way)
 
 
 @contextmanager
@@ -149,21 +152,21 @@ def _ending_in_time() -> Iterator[None]:
         raise
 
 
-def _pull_messages(fleet: Fleet, steps: Steps, pacing: Pacing) -> None:
+def _pull_messages(link: Link, steps: Steps, pacing: Pacing) -> None:
     pause = threading.Event()
     while True:
         if steps.failure is not None:
             raise steps.failure
         try:
-            if fleet.receive(steps.receive):
+            if link.receive(steps.receive):
                 pacing.hurry()
                 continue
-            if fleet.wait_for_messages():
+            if link.wait_for_messages():
                 continue
-        except httpx.HTTPError as error:
-            if is_unauthorized(error):
-                raise FederationError(reason_of(error)) from None
-            logger.warning("%s Trying again.", reason_of(error))
+        except UnauthorizedError:
+            raise
+        except (RefusedError, UnreachableError) as error:
+            logger.warning("%s Trying again.", error)
             pause.wait(_RETRY_SECONDS)
         pacing.wait()
 
@@ -186,7 +189,7 @@ def _own_keys(directory: Path) -> KeyPair:
     return private_key, private_key.public_key()
 
 
-def _fleet(config: SuperNodeLifespanConfig, state: Path, keys: KeyPair) -> Fleet:
+def _fleet_api(config: SuperNodeLifespanConfig, keys: KeyPair) -> FleetApi:
     parsed = parse_address(config.server_address)
     if not parsed:
         raise SettingError(
@@ -194,21 +197,13 @@ def _fleet(config: SuperNodeLifespanConfig, state: Path, keys: KeyPair) -> Fleet
         )
     host, port, is_v6 = parsed
     certificates = config.root_certificates
-    client = FleetClient.from_server_address(
+    return FleetApi(
         f"[{host}]:{port}" if is_v6 else f"{host}:{port}",
-        config.insecure,
-        str(Path(certificates).expanduser()) if isinstance(certificates, str) else certificates,
-        interceptors=[
-            RuntimeVersionHttpInterceptor(component_name="SuperNode"),
-            NodeAuthHttpInterceptor(*keys),
-        ],
-    )
-    return Fleet(
-        client,
-        public_key_to_bytes(keys[1]),
-        SessionFile(state / "session", PATIENCE_SECONDS),
-        register=config.authentication_keys is None,
-        patience=Patience(config.max_retries, config.max_wait_time),
+        keys,
+        insecure=config.insecure,
+        root_certificates=str(Path(certificates).expanduser())
+        if isinstance(certificates, str)
+        else certificates,
     )
 
 
@@ -233,13 +228,13 @@ def _start_executor(config: SuperNodeLifespanConfig) -> None:
 
 @contextmanager
 def _maintenance(
-    state: DurableNodeState, fleet: Fleet, steps: Steps, retention: Retention, pacing: Pacing
+    state: DurableNodeState, link: Link, steps: Steps, retention: Retention, pacing: Pacing
 ) -> Iterator[None]:
     def failed(error: BaseException) -> None:
         steps.failure = error
         pacing.hurry()
 
-    maintenance = Maintenance(state, fleet, steps, retention, failed)
+    maintenance = Maintenance(state, link, steps, retention, failed)
     maintenance.start()
     try:
         yield
@@ -249,10 +244,7 @@ def _maintenance(
 
 def _fab_check(trusted_entities: dict[str, str] | None) -> Callable[[Fab], str | None]:
     def problem(fab: Fab) -> str | None:
-        if not trusted_entities:
-            return None
-        licensed = fab.verifications.get("valid_license", "")
-        if licensed and _verify_fab(fab, trusted_entities):
+        if not trusted_entities or is_verified(fab, trusted_entities):
             return None
         return "The FAB could not be verified."
 

@@ -15,8 +15,8 @@ from flwr.supernode.main import create_app
 from flwr.supernode.nodestate import InMemoryNodeState, NodeStateFactory
 from flwr.supernode.servicer.runtime import runtime_handlers
 
+from fedstate.flower.clients import HEARTBEAT_SECONDS, PATIENCE_SECONDS
 from fedstate.grids import resending
-from fedstate.supernode.link import HEARTBEAT_SECONDS, PATIENCE_SECONDS
 
 
 def parameters(function: object) -> list[str]:
