@@ -14,28 +14,34 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import httpx
 from flwr.app import Context, Error, Message, RecordDict
 
-# Tasks, error codes, and what flwr raises when a run has ended or an object is gone.
-from flwr.common.constant import ErrorCode, SubStatus
+# Tasks, and what flwr raises when an object is gone.
+from flwr.common.constant import SubStatus
 from flwr.proto.task_pb2 import Task
 from flwr.supercore.constant import TaskType
-from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPushError
 from flwr.supercore.object_store import NoObjectInStoreError
-from flwr.supercore.run import Run, RunNotRunningException
 
 from fedstate.failpoints import reach
-from fedstate.flower.clients import reason_of
+from fedstate.flower.clients import Objects
+from fedstate.flower.errors import (
+    ErrorCode,
+    MessageUnavailableError,
+    RefusedError,
+    ReplyIncompleteError,
+    RunEndedError,
+    UnauthorizedError,
+    UnreachableError,
+)
 from fedstate.flower.nodestate import DurableNodeState
+from fedstate.flower.runs import Run
 from fedstate.flower.stored_values import Envelope, decode_reply, encode_reply, error_reply
 from fedstate.large.context import PackedContext
 from fedstate.logs import logger
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.values import Value
 from fedstate.supernode.admission import Admission
-from fedstate.supernode.link import Fleet
-from fedstate.supernode.replies import Objects
+from fedstate.supernode.link import Link
 from fedstate.supernode.step import Step
 
 _RETRY_SECONDS = 2.0
@@ -48,8 +54,8 @@ class Steps:
     ----------
     state : DurableNodeState
         The node state, which the Runtime API serves to executors.
-    fleet : Fleet
-        The session at the SuperLink.
+    link : Link
+        The node's runs and messages at the SuperLink.
     admission : Admission
         What takes in new runs.
     concurrency : int
@@ -61,14 +67,14 @@ class Steps:
     def __init__(
         self,
         state: DurableNodeState,
-        fleet: Fleet,
+        link: Link,
         *,
         admission: Admission,
         concurrency: int,
         on_change: Callable[[], None],
     ) -> None:
         self._state = state
-        self._fleet = fleet
+        self._link = link
         self._admission = admission
         self._concurrency = concurrency
         self._on_change = on_change
@@ -113,7 +119,7 @@ class Steps:
                 self._state.store.receive(
                     metadata.message_id, metadata.run_id, Value(envelope.to_bytes())
                 )
-        except RunNotRunningException:
+        except RunEndedError:
             logger.info("Run %s has ended; its message is ignored.", metadata.run_id)
             return
         except StoreFullError as error:
@@ -170,10 +176,10 @@ class Steps:
             while True:
                 try:
                     return action(step, *arguments)
-                except httpx.TransportError as error:
-                    logger.warning("%s Trying again.", reason_of(error))
+                except UnreachableError as error:
+                    logger.warning("%s Trying again.", error)
                     time.sleep(_RETRY_SECONDS)
-                except RunNotRunningException:
+                except RunEndedError:
                     logger.info("Run %s has ended; its step is dropped.", step.run_id)
                     known = self._state.store.step(step.message_id)
                     # A step that was committed stays known: if the SuperLink was mistaken and
@@ -210,10 +216,12 @@ class Steps:
         state, message = self._state, step.envelope.message
         missing = state.object_store.preregister(step.run_id, step.envelope.tree)
         try:
-            objects = self._fleet.pull_objects(step.run_id, missing)
+            objects = self._link.pull_objects(step.run_id, missing)
             for object_id, content in objects.items():
                 state.object_store.put(object_id, content)
-        except (ObjectPullError, httpx.HTTPStatusError, ValueError) as error:
+        except UnauthorizedError:
+            raise
+        except (MessageUnavailableError, RefusedError, ValueError) as error:
             # Gone at the SuperLink, not uploaded in time, or not what its ID says.
             logger.warning("Message %s cannot be pulled: %s", step.message_id, error)
             self._send_error(step, Error(ErrorCode.MESSAGE_UNAVAILABLE, str(error)))
@@ -351,13 +359,15 @@ class Steps:
             try:
                 again, step.sent_before = step.sent_before, True
                 reply, confirmed = (envelope, objects, seconds), False
-                confirmed = self._fleet.send(*reply, again=again, confirm=committed)
-            except httpx.HTTPStatusError as error:
-                logger.error("The reply to %s was refused. %s", step.message_id, reason_of(error))
-                if error.response.is_server_error:  # such as a database that was busy
+                confirmed = self._link.send(*reply, again=again, confirm=committed)
+            except UnauthorizedError:
+                raise
+            except RefusedError as error:
+                logger.error("The reply to %s was refused. %s", step.message_id, error)
+                if error.is_server_error:  # such as a database that was busy
                     time.sleep(_RETRY_SECONDS)
                     continue
-            except ObjectPushError as error:
+            except ReplyIncompleteError as error:
                 # Its connection broke, or it took too long: what is missing is sent anew.
                 logger.warning("%s Sending again.", error)
                 time.sleep(_RETRY_SECONDS)
@@ -374,9 +384,11 @@ class Steps:
         try:
             # The message of a step that failed may be on its way again, with the same objects.
             if committed and not confirmed:
-                self._fleet.confirm(step.run_id, step.message_id)
-        except httpx.HTTPStatusError as error:
-            logger.warning("Message %s is kept longer. %s", step.message_id, reason_of(error))
+                self._link.confirm(step.run_id, step.message_id)
+        except UnauthorizedError:
+            raise
+        except RefusedError as error:
+            logger.warning("Message %s is kept longer. %s", step.message_id, error)
         logger.info("Sent successfully")
         self._end(step, metadata.message_id)
 

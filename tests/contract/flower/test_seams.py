@@ -6,6 +6,7 @@ A failure here after an upgrade of flwr names the seam that moved.
 import importlib
 import inspect
 
+from flwr.common import constant
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.superlink.servicer.fleet import fleet_handlers
@@ -14,7 +15,7 @@ from flwr.supernode.main import create_app
 from flwr.supernode.nodestate import InMemoryNodeState, NodeStateFactory
 from flwr.supernode.servicer.runtime import runtime_handlers
 
-from fedstate.supernode.link import HEARTBEAT_SECONDS, PATIENCE_SECONDS
+from fedstate.flower.clients import HEARTBEAT_SECONDS, PATIENCE_SECONDS
 
 
 def parameters(function: object) -> list[str]:
