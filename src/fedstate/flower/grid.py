@@ -10,7 +10,7 @@ from flwr.supercore.interceptors import (
 from flwr.superlink.grid import HttpGrid
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import BatchingRuntimeClient
+from fedstate.flower.object_client import BatchingRuntimeClient
 
 
 class ExchangeGrid(HttpGrid):

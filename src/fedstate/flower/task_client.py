@@ -32,7 +32,7 @@ from flwr.supercore.runtime.tracing import RuntimeTracingInterceptor
 from flwr.supercore.superexec.executor.types import ExecutionSpec
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 
-from fedstate.exchange.client import BatchingRuntimeClient
+from fedstate.flower.object_client import BatchingRuntimeClient
 from fedstate.large.context import PackedContext
 from fedstate.large.wire import (
     TASK_INPUT,

@@ -11,8 +11,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-# A name that says that there is to be no file; SQLite knows its own.
-from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME
+from fedstate.flower.superlink_app import IN_MEMORY_DATABASE
 
 _LAYOUT = ("page_size = 16384", "journal_mode = WAL")
 
@@ -26,7 +25,7 @@ def lay_out(database: str) -> None:
         What ``--database`` says.
     """
     path = Path(database)
-    if database == FLWR_IN_MEMORY_DB_NAME or path.exists():
+    if database == IN_MEMORY_DATABASE or path.exists():
         return
     # What cannot be created is a URL, or flwr's to tell of, which opens it next.
     with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
