@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from fedstate.flower.field_numbers import TASK_INPUT, TASK_OUTPUT
 from fedstate.large.wire import (
     MESSAGE_LIMIT_BYTES,
-    TASK_INPUT,
-    TASK_OUTPUT,
     Parts,
     in_chunks,
     put_in,
