@@ -4,9 +4,9 @@ import typer
 
 
 def superlink(context: typer.Context) -> None:
-    """Flower's SuperLink with push notification: waiting nodes, executors and ServerApps are woken.
+    """Flower's SuperLink with push notification.
 
-    --help lists its options.
+    Waiting nodes, executors and ServerApps are woken. --help lists its options.
     """
     from fedstate.superlink.options import main
 

@@ -21,7 +21,7 @@ class Presence:
     Parameters
     ----------
     on_lost : callable
-        Called, in a thread of its own, with the IDs of such tasks, so that they are expired; tasks
+        Called, in a thread of its own, with the IDs of such tasks, which are to be expired; tasks
         that have ended normally are among them.
     grace : float
         Seconds after which a task that no request names is lost.

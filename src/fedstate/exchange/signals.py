@@ -21,7 +21,7 @@ class Signal:
     """A count of one kind of event, such as messages for nodes; safe to use from every thread."""
 
     def __init__(self) -> None:
-        # Not a count that the server before a restart has given out: a client that has seen one of
+        # Not a count that the server gave out before a restart: a client that has seen one of
         # those is answered at once.
         self._count = time.time_ns()
         self._lock = threading.Lock()

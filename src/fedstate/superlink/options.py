@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from fedstate.flower.superlink_app import parse
 from fedstate.superlink.main import run_superlink
 
-DESCRIPTION = "Flower's SuperLink with push notification: waiting nodes, executors and ServerApps are woken."
+DESCRIPTION = (
+    "Flower's SuperLink with push notification: "
+    "waiting nodes, executors and ServerApps are woken."
+)
 
 
 def main(arguments: Sequence[str]) -> None:
