@@ -1,4 +1,4 @@
-.PHONY: demo test test-long lint format bench up down lock clean
+.PHONY: demo test test-long lint format bench up down lock proto clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -26,6 +26,8 @@ down:            ## stop the containers; runs, keys and state stay
 	docker compose down
 lock: .venv/ok   ## write requirements/*.txt again
 	sh requirements/lock.sh
+proto: .venv/ok  ## generate the messages of our own routes from exchange.proto again
+	.venv/bin/python -m fedstate.flower.proto.generate
 clean:           ## forget the local federation, results and the environment
 	rm -rf .venv .fedstate out build
 

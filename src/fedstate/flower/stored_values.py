@@ -10,14 +10,9 @@ from dataclasses import dataclass
 
 from flwr.app import Error, Message
 
-# Flower's wire format: flwr.app has no public way to turn a Context or a Message into bytes.
-from flwr.common.serde import (
-    context_from_proto,
-    message_from_proto,
-    message_to_proto,
-)
+# Flower's wire format: flwr.app has no public way to turn a Message into bytes.
+from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.fleet_pb2 import PullMessagesResponse
-from flwr.proto.message_pb2 import Context as ContextProto
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.constant import HEAD_BODY_DIVIDER
 from flwr.supercore.inflatable.inflatable_object import (
@@ -27,6 +22,7 @@ from flwr.supercore.inflatable.inflatable_object import (
     no_object_id_recompute,
 )
 
+from fedstate.flower.contexts import context_from_bytes
 from fedstate.large.context import PackedContext
 from fedstate.large.wire import PART_BYTES, Parts
 from fedstate.store.values import Value
@@ -54,8 +50,7 @@ def encode_context(context: PackedContext) -> Value:
 def decode_context(value: Value) -> PackedContext:
     """Return the Context that `encode_context` was given."""
     proto, large = unpack(value.header)
-    context = context_from_proto(ContextProto.FromString(proto))
-    return PackedContext(context, Parts(large, value.parts))
+    return PackedContext(context_from_bytes(proto), Parts(large, value.parts))
 
 
 @dataclass(frozen=True)

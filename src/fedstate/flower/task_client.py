@@ -32,11 +32,10 @@ from flwr.supercore.runtime.tracing import RuntimeTracingInterceptor
 from flwr.supercore.superexec.executor.types import ExecutionSpec
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 
-from fedstate.exchange.client import BatchingRuntimeClient
+from fedstate.flower.field_numbers import TASK_INPUT, TASK_OUTPUT
+from fedstate.flower.object_client import BatchingRuntimeClient
 from fedstate.large.context import PackedContext
 from fedstate.large.wire import (
-    TASK_INPUT,
-    TASK_OUTPUT,
     Buffer,
     Parts,
     in_chunks,

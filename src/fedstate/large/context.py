@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from flwr.app import Array, ArrayRecord, Context, RecordDict
 
-# flwr.app has no public way to turn a Context into bytes.
-from flwr.common.serde import context_to_proto
-
+from fedstate.flower.contexts import context_to_bytes
 from fedstate.large.wire import PART_BYTES, Buffer, Parts
 
 
@@ -90,7 +88,7 @@ class PackedContext:
 
     def to_bytes(self) -> bytes:
         """Return the Context without its larger arrays as bytes."""
-        return bytes(context_to_proto(self.context).SerializeToString())
+        return context_to_bytes(self.context)
 
 
 def _arrays(context: Context) -> Iterator[Array]:

@@ -14,9 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 from fedstate import limits
+from fedstate.flower.field_numbers import TASK_INPUT, TASK_OUTPUT
 from fedstate.large.wire import (
-    TASK_INPUT,
-    TASK_OUTPUT,
     Parts,
     in_chunks,
     put_in,

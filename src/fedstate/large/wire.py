@@ -9,14 +9,8 @@ Whoever is at the other end sees an ordinary message.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-# Flower's messages, for the numbers of their fields.
-from flwr.proto.message_pb2 import Context as ContextProto
-from flwr.proto.recorddict_pb2 import Array as ArrayProto
-from flwr.proto.recorddict_pb2 import ArrayRecord as ArrayRecordProto
-from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
-from flwr.proto.runtime_pb2 import PullTaskInputResponse, PushTaskOutputRequest
+from fedstate.flower.field_numbers import ARRAY_DATA
 
 Buffer = bytes | memoryview
 
@@ -25,23 +19,6 @@ PART_BYTES = 4096
 _SENT_AT_ONCE = 1024 * 1024
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-
-
-def _number(message: Any, field: str) -> int:
-    return int(message.DESCRIPTOR.fields_by_name[field].number)
-
-
-# The numbers of the fields that lead from a message to each of its arrays.
-CONTEXT = (
-    _number(ContextProto, "state"),
-    _number(RecordDictProto, "items"),
-    _number(RecordDictProto.Item, "array_record"),
-    _number(ArrayRecordProto, "items"),
-    _number(ArrayRecordProto.Item, "value"),
-)
-TASK_INPUT = (_number(PullTaskInputResponse, "context"), *CONTEXT)
-TASK_OUTPUT = (_number(PushTaskOutputRequest, "context"), *CONTEXT)
-_DATA = _number(ArrayProto, "data")
 
 
 @dataclass(frozen=True)
@@ -86,7 +63,7 @@ def take_out(message: Buffer, path: Sequence[int]) -> tuple[bytes, Parts]:
 def _take_out(
     view: memoryview, path: tuple[int, ...], large: bytearray, parts: list[Buffer]
 ) -> bytes:
-    wanted = path[0] if path else _DATA
+    wanted = path[0] if path else ARRAY_DATA
     pieces: list[Buffer] = []
     taken = False
     for number, whole, content in _fields(view):
@@ -120,7 +97,7 @@ def _put_in(
         if not next(large):
             return [view], view.nbytes
         part = memoryview(next(parts))
-        head = _key(_DATA) + _varint(part.nbytes)
+        head = _key(ARRAY_DATA) + _varint(part.nbytes)
         return [view, head, part], view.nbytes + len(head) + part.nbytes
     pieces: list[Buffer] = []
     size = 0

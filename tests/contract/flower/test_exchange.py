@@ -19,7 +19,6 @@ from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 from tests.stack.executor.conftest import Node, probe_fab
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import batches
 from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
@@ -164,15 +163,6 @@ def test_a_push_that_is_refused_fails(node: Node) -> None:
         with pytest.raises(Exception, match="Failed to push object"):
             push_message(client, reply, context)
     assert message_id
-
-
-def test_batches_hold_every_object_but_the_large_once() -> None:
-    sizes = [1, BATCH_BYTES - 1, BATCH_BYTES, 2, BATCH_BYTES // 2, BATCH_BYTES // 2, 3]
-    objects = {str(n): bytes(size) for n, size in enumerate(sizes)}
-    found = list(batches(objects))
-    assert [key for batch in found for key in batch] == ["0", "1", "3", "4", "5", "6"]
-    assert all(sum(map(len, batch.values())) <= BATCH_BYTES for batch in found)
-    assert all(found)
 
 
 @pytest.mark.parametrize("kind", ["ours"], indirect=True)

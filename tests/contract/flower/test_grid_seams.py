@@ -7,7 +7,7 @@ import pytest
 from flwr.supercore.inflatable.inflatable_utils import ObjectUnavailableError, pull_objects
 from flwr.superlink.grid import http_grid
 
-from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS, look_again_soon
+from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS, patch_pull_backoff
 
 
 def test_a_part_on_its_way_is_looked_for_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,7 +20,7 @@ def test_a_part_on_its_way_is_looked_for_again_soon(monkeypatch: pytest.MonkeyPa
         return b"there"
 
     monkeypatch.setattr(http_grid, "pull_objects", pull_objects)
-    look_again_soon()
+    patch_pull_backoff(http_grid.HttpGrid(token="token"))
     pull = vars(http_grid)["pull_objects"]
     began = time.monotonic()
     assert pull(["part"], not_yet) == {"part": b"there"}

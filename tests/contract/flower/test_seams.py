@@ -6,7 +6,6 @@ A failure here after an upgrade of flwr names the seam that moved.
 import importlib
 import inspect
 
-from flwr.common import constant
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.superlink.servicer.fleet import fleet_handlers

@@ -3,15 +3,13 @@
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, MetricRecord, RecordDict
-from flwr.common.serde import context_from_proto, context_to_proto
-from flwr.proto.message_pb2 import Context as ContextProto
+from flwr.common.serde import context_to_proto
 from flwr.proto.runtime_pb2 import PullTaskInputResponse, PushTaskOutputRequest
 
+from fedstate.flower.contexts import context_from_bytes, context_to_bytes
+from fedstate.flower.field_numbers import CONTEXT, TASK_INPUT, TASK_OUTPUT
 from fedstate.large.context import PackedContext
 from fedstate.large.wire import (
-    CONTEXT,
-    TASK_INPUT,
-    TASK_OUTPUT,
     Parts,
     in_chunks,
     put_in,
@@ -62,11 +60,11 @@ def test_what_was_taken_out_is_put_in_again_to_the_byte() -> None:
 
 def test_what_remains_is_the_message_that_protobuf_would_make() -> None:
     packed = PackedContext.pack(context())
-    bare, taken = take_out(context_to_proto(context()).SerializeToString(), CONTEXT)
+    bare, taken = take_out(context_to_bytes(context()), CONTEXT)
     assert bare == packed.to_bytes()
     assert taken.large == packed.taken.large
     assert [bytes(part) for part in taken.parts] == list(packed.taken.parts)
-    assert context_from_proto(ContextProto.FromString(bare)) == packed.context
+    assert context_from_bytes(bare) == packed.context
     assert packed.unpack() == context()
 
 
