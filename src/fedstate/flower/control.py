@@ -5,7 +5,6 @@ is too long for a loop that watches runs and for a container that registers keys
 """
 
 import hashlib
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedstate.connection import Connection
 from fedstate.errors import CertificateError, FederationError
+from fedstate.waiting import wait_until
 
 POLL_SECONDS = 0.2
 
@@ -166,16 +166,20 @@ def wait_for_superlink(connection: Connection, seconds: float) -> None:
     FederationError
         If it does not within ``seconds``; the message has the last reason.
     """
-    deadline = time.monotonic() + seconds
-    while True:
+    silence: FederationError | None = None
+
+    def answers() -> bool:
+        nonlocal silence
         try:
             with control(connection) as superlink:
                 superlink.nodes()
-                return
-        except FederationError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(POLL_SECONDS)
+        except FederationError as error:
+            silence = error
+            return False
+        return True
+
+    if not wait_until(answers, seconds, poll_seconds=POLL_SECONDS) and silence is not None:
+        raise silence
 
 
 def load_public_key(file: Path) -> bytes:
