@@ -25,7 +25,7 @@ def handling(handler: Any) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.fixture(params=STARTED.values(), ids=STARTED)
+@pytest.fixture(params=list(STARTED.values()), ids=list(STARTED))
 def started(request: pytest.FixtureRequest) -> Iterator[Any]:
     with handling(request.param):
         yield request.param

@@ -26,7 +26,7 @@ from fedstate.waiting import wait_until
 _ENTRY = "fedstate.local.launched"
 _COMMAND_LINE = "fedstate.cli"
 _SERVERS = (_COMMAND_LINE, "fedstate.superlink.options", "fedstate.supernode.options")
-_EXECUTOR = (_COMMAND_LINE, "fedstate.executor.loop")
+_EXECUTOR = (_COMMAND_LINE, "fedstate.executor.main")
 _WARM_SECONDS = 120.0
 _LISTEN_SECONDS = 1.0
 _POLL_SECONDS = 0.02
