@@ -50,7 +50,10 @@ class TaskNotifications:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._closed = threading.Event()
         self.active = False
-        threading.Thread(target=self._watch, name="task notifications", daemon=True).start()
+        self._thread = threading.Thread(
+            target=self._watch, name="task notifications", daemon=True
+        )
+        self._thread.start()
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when there may be a task."""
@@ -87,6 +90,8 @@ class TaskNotifications:
             if count != seen:
                 seen = count
                 self._polled.clear()
+                if self._closed.is_set():
+                    return  # `close` may have set the event that has just been cleared
                 os.eventfd_write(self._wake, 1)
                 # The next request names the tasks that this one has brought.
                 self._polled.wait(_WAIT_SECONDS)

@@ -89,6 +89,7 @@ class TaskPool:
         self._clock = clock
         self._selector = selectors.DefaultSelector()
         self._sources: list[HasFileno] = []
+        self._closed = False
         if self._servers is not None:
             self._selector.register(self._servers.current.channel, selectors.EVENT_READ)
 
@@ -190,7 +191,10 @@ class TaskPool:
             self._report(task, task.stop_reason or f"The process of the task {ending}.")
 
     def close(self) -> None:
-        """Stop the tasks under way, in order, and then the fork server."""
+        """Stop the tasks under way, in order, and then the fork server. Twice is as once."""
+        if self._closed:
+            return
+        self._closed = True
         stopped = "The executor of the task was stopped."
         for source in self._sources:
             self._selector.unregister(source)  # nobody reads from it any longer
