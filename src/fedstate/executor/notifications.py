@@ -10,6 +10,7 @@ from fedstate.flower.tasks import TaskServerError
 _WAIT_SECONDS = 10.0
 # After a failure; the loop itself polls for tasks meanwhile, and reports what is wrong.
 _RETRY_SECONDS = 1.0
+_ALL_BYTES = 4096
 
 
 class Notifier(Protocol):
@@ -23,7 +24,7 @@ class TaskNotifications:
     """Waits for notifications of tasks for as long as the server sends any.
 
     Only `fileno`, `received`, `rearm` and `close` are called by the executor's loop; the thread
-    shares with them two events, an eventfd and the flag `active`.
+    shares with them two events, a pipe and the flag `active`.
 
     Parameters
     ----------
@@ -47,7 +48,9 @@ class TaskNotifications:
         self._task_ids = task_ids
         self._retry_seconds = retry_seconds
         self._polled = threading.Event()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        # A pipe, which every system has: an executor that cannot fork still has notifications.
+        self._wake, self._waker = os.pipe()
+        os.set_blocking(self._wake, False)
         self._closed = threading.Event()
         self.active = False
         self._thread = threading.Thread(
@@ -62,7 +65,7 @@ class TaskNotifications:
     def received(self) -> bool:
         """Return whether there may be a task since this was last asked."""
         try:
-            return os.eventfd_read(self._wake) > 0
+            return bool(os.read(self._wake, _ALL_BYTES))
         except BlockingIOError:
             return False
 
@@ -92,6 +95,6 @@ class TaskNotifications:
                 self._polled.clear()
                 if self._closed.is_set():
                     return  # `close` may have set the event that has just been cleared
-                os.eventfd_write(self._wake, 1)
+                os.write(self._waker, b"1")
                 # The next request names the tasks that this one has brought.
                 self._polled.wait(_WAIT_SECONDS)
