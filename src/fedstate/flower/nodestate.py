@@ -21,8 +21,9 @@ from flwr.supercore.date import now
 from flwr.supercore.fab import Fab
 from flwr.supercore.object_store import ObjectStore
 from flwr.supercore.run import Run
-from flwr.supernode.nodestate import InMemoryNodeState, NodeState, NodeStateFactory
+from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
+from fedstate.flower.step_tasks import StepTasks
 from fedstate.flower.stored_values import decode_context, encode_context
 from fedstate.large.context import PackedContext
 from fedstate.store.node_store import NodeStore, StoredRun
@@ -31,7 +32,7 @@ from fedstate.store.values import Value
 CACHE_BYTES = 256 * 1024 * 1024
 
 
-class DurableNodeState(InMemoryNodeState):
+class DurableNodeState(StepTasks):
     """Keep runs, FABs and Contexts in a node store, with a small cache of Contexts.
 
     Parameters
@@ -49,7 +50,7 @@ class DurableNodeState(InMemoryNodeState):
     ) -> None:
         super().__init__(object_store)
         self.store = store
-        self.on_tasks_expired: Callable[[list[Task]], None] = lambda _: None
+        self.on_tasks_expired: Callable[[list[int]], None] = lambda _: None
         self._cache_bytes = cache_bytes
         self._cache: OrderedDict[int, tuple[PackedContext, int]] = OrderedDict()
         self._cache_lock = RLock()
@@ -175,7 +176,7 @@ class DurableNodeState(InMemoryNodeState):
 
     def _on_task_tokens_expired(self, tasks: list[Task]) -> None:
         """Tell who runs the steps; flwr would answer every message of the tasks' runs."""
-        self.on_tasks_expired(tasks)
+        self.on_tasks_expired([task.task_id for task in tasks])
 
 
 class DurableNodeStateFactory(NodeStateFactory):

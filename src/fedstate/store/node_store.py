@@ -19,7 +19,7 @@ _REPLIES_KEPT = 2
 
 
 @dataclass(frozen=True)
-class Step:
+class StoredStep:
     """A message of a run, and how far it has come.
 
     Attributes
@@ -30,14 +30,11 @@ class Step:
         The run.
     status : str
         ``received``, ``committed`` or ``answered``.
-    has_reply : bool
-        Whether the store still has the reply.
     """
 
     message_id: str
     run_id: int
     status: str
-    has_reply: bool
 
 
 @dataclass(frozen=True)
@@ -141,12 +138,12 @@ class NodeStore(StoreFile):
             row |= {"sequence": last[0] + 1, "status": "received", "reply_value": None}
             self._rows.put("step", row | {"message_value": self._values.put(message)})
 
-    def steps(self, status: str) -> list[Step]:
+    def steps(self, status: str) -> list[StoredStep]:
         """Return the steps with a `status`, in the order of their messages."""
         with self._reading():
             return [_step(row) for row in self._rows.find("step", "sequence", status=status)]
 
-    def step(self, message_id: str) -> Step | None:
+    def step(self, message_id: str) -> StoredStep | None:
         """Return the step of a message, or None."""
         with self._reading():
             row = self._rows.one("step", message_id)
@@ -300,12 +297,11 @@ def _number(column: object) -> int:
     return column
 
 
-def _step(row: Row) -> Step:
-    return Step(
+def _step(row: Row) -> StoredStep:
+    return StoredStep(
         message_id=str(row["message_id"]),
         run_id=int(str(row["run_id"])),
         status=str(row["status"]),
-        has_reply=row["reply_value"] is not None,
     )
 
 
