@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.executor.clientapp import CONTEXT_LIMIT_BYTES
+from fedstate.limits import CONTEXT_BYTES
 from fedstate.local.runs import wait_for_runs
 
 from .conftest import RUN_SECONDS, VALUES, Killable, Run, expected, wait_until
@@ -38,7 +38,7 @@ def test_a_state_past_the_limit_of_protobuf_fails_the_step_and_stays_as_it_was(
     killable: Killable,
 ) -> None:
     (error,) = errors_of(killable, killable.submit(oversize_round=2), 2)
-    assert f"at most {CONTEXT_LIMIT_BYTES} can be sent" in error
+    assert f"at most {CONTEXT_BYTES} can be sent" in error
     assert "The state before this step stays." in error
 
 

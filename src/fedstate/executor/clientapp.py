@@ -26,12 +26,10 @@ from flwr.supercore.superexec.dependency_installer import install_app_dependenci
 from flwr.supercore.superexec.executor.types import ExecutionSpec
 from flwr.supernode.runtime.run_clientapp import push_message
 
+from fedstate import limits
 from fedstate.executor.install import install
 from fedstate.flower.task_client import failed, output_of, pull_input, send_error, task_client
-from fedstate.large.wire import MESSAGE_LIMIT_BYTES, Buffer, size_of
-
-# The Context travels in one message of protobuf's; on the way back with the run and its FAB.
-CONTEXT_LIMIT_BYTES = MESSAGE_LIMIT_BYTES - 16 * 1024 * 1024
+from fedstate.large.wire import Buffer, size_of
 
 Tell = Callable[[Mapping[str, Any]], bool]
 
@@ -116,13 +114,18 @@ def _step(
     reply = app(message=message, context=context)
     # Before the reply is pushed: afterwards it would be too late to answer with an error.
     output = output_of(context)
+    check_size(output)
+    return reply, output
+
+
+def check_size(output: list[Buffer]) -> None:
+    """Refuse an output that the SuperNode would not take; raise ContextTooLargeError."""
     size = size_of(output)
-    if size > CONTEXT_LIMIT_BYTES:
+    if size > limits.CONTEXT_BYTES:
         raise ContextTooLargeError(
-            f"The Context takes {size} bytes, and at most {CONTEXT_LIMIT_BYTES} can be sent "
+            f"The Context takes {size} bytes, and at most {limits.CONTEXT_BYTES} can be sent "
             "to the SuperNode: keep less in Context.state. The state before this step stays."
         )
-    return reply, output
 
 
 def _on_stop_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:

@@ -100,8 +100,8 @@ class FleetApi:
         The node's private and public key, which sign each request.
     insecure : bool
         Whether to speak HTTP in place of HTTPS.
-    root_certificates : str or bytes, optional
-        The authority that vouches for the SuperLink: a file's path, or PEM.
+    root_certificates : bytes, optional
+        The authority that vouches for the SuperLink, as PEM; without it, the system's.
     transport : httpx.BaseTransport, optional
         What carries the requests, in place of a connection; for tests.
     retry_seconds : float
@@ -119,7 +119,7 @@ class FleetApi:
         keys: KeyPair,
         *,
         insecure: bool = False,
-        root_certificates: str | bytes | None = None,
+        root_certificates: bytes | None = None,
         transport: httpx.BaseTransport | None = None,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
@@ -378,12 +378,12 @@ class FleetApi:
         )
 
 
-def _authority(root_certificates: str | bytes | None) -> ssl.SSLContext | bool:
+def _authority(root_certificates: bytes | None) -> ssl.SSLContext | bool:
     if root_certificates is None:
         return True
-    if isinstance(root_certificates, bytes):
-        return ssl.create_default_context(cadata=root_certificates.decode("ascii"))
-    return ssl.create_default_context(cafile=root_certificates)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=root_certificates.decode("ascii"))
+    return context
 
 
 def _retry_invoker(longest_seconds: float) -> RetryInvoker:

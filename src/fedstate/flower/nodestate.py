@@ -19,7 +19,7 @@ from flwr.proto.run_pb2 import Run as RunProto
 from flwr.proto.task_pb2 import Task
 from flwr.supercore.date import now
 from flwr.supercore.fab import Fab
-from flwr.supercore.object_store import ObjectStore
+from flwr.supercore.object_store import ObjectStore, ObjectStoreFactory
 from flwr.supercore.run import Run
 from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
@@ -167,7 +167,7 @@ class DurableNodeState(StepTasks):
         self.delete_sessions_in_run(run_id)
 
     def expire_tasks(self, task_ids: Sequence[int]) -> None:
-        """Give up tasks that are under way as if their heartbeats had lapsed."""
+        """Expire tasks that are under way as if their heartbeats had lapsed."""
         with self.lock_task_store:
             for task_id in task_ids:
                 if record := self.task_token_store.get(task_id):
@@ -188,3 +188,8 @@ class DurableNodeStateFactory(NodeStateFactory):
     def state(self) -> NodeState:
         """Return the node state."""
         return self._durable
+
+
+def durable_node_state(store: NodeStore) -> DurableNodeState:
+    """Return a node state on a node store, with the messages under way in memory."""
+    return DurableNodeState(ObjectStoreFactory().store(), store)

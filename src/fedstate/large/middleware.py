@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from fedstate import limits
 from fedstate.large.wire import (
-    MESSAGE_LIMIT_BYTES,
     TASK_INPUT,
     TASK_OUTPUT,
     Parts,
@@ -91,8 +91,8 @@ class LargeContexts:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > MESSAGE_LIMIT_BYTES:
-                reason = f"A Context of more than {MESSAGE_LIMIT_BYTES} bytes is not taken."
+            if len(body) > limits.CONTEXT_BYTES:
+                reason = f"A Context of more than {limits.CONTEXT_BYTES} bytes is not taken."
                 await JSONResponse({"detail": reason}, 413)(scope, receive, send)
                 return
         try:

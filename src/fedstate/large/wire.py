@@ -20,8 +20,6 @@ from flwr.proto.runtime_pb2 import PullTaskInputResponse, PushTaskOutputRequest
 
 Buffer = bytes | memoryview
 
-# What protobuf reads and writes as one message.
-MESSAGE_LIMIT_BYTES = 2**31 - 1
 # Below this size an array costs more as a part of its own than inside the message.
 PART_BYTES = 4096
 _SENT_AT_ONCE = 1024 * 1024

@@ -161,8 +161,9 @@ def test_a_context_beyond_the_limit_fails_the_step_and_keeps_the_state(
     script = f"""
 from flwr.supercore.constant import TaskType
 from flwr.supercore.superexec.executor.types import ExecutionSpec
+from fedstate import limits
 from fedstate.executor import clientapp
-clientapp.CONTEXT_LIMIT_BYTES = 1000
+limits.CONTEXT_BYTES = 1000
 spec = ExecutionSpec(TaskType.CLIENT_APP, {fresh_node.address!r}, {token!r}, True, None, False,
                      None, False, {task.task_id})
 raise SystemExit(clientapp.run_clientapp(spec, lambda event: True, lambda: ""))
