@@ -25,8 +25,9 @@ from flwr.supercore.date import now
 from flwr.supercore.fab import Fab
 from flwr.supercore.object_store import ObjectStore, ObjectStoreFactory
 from flwr.supercore.run import Run
-from flwr.supernode.nodestate import InMemoryNodeState, NodeState, NodeStateFactory
+from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
+from fedstate.flower.step_tasks import StepTasks
 from fedstate.flower.stored_values import decode_context, encode_context
 from fedstate.large.context import PackedContext
 from fedstate.store.node_store import NodeStore, StoredRun
@@ -35,7 +36,7 @@ from fedstate.store.values import Value
 CACHE_BYTES = 256 * 1024 * 1024
 
 
-class DurableNodeState(InMemoryNodeState):
+class DurableNodeState(StepTasks):
     """Keep runs, FABs and Contexts in a node store, with a small cache of Contexts.
 
     Any thread may use it. A load and a commit of one run series follow each other, so that no
@@ -58,7 +59,7 @@ class DurableNodeState(InMemoryNodeState):
     ) -> None:
         super().__init__(object_store)
         self.store = store
-        self.on_tasks_expired: Callable[[list[Task]], None] = lambda _: None
+        self.on_tasks_expired: Callable[[list[int]], None] = lambda _: None
         self._cache_bytes = cache_bytes
         self._cache: OrderedDict[int, _Cached] = OrderedDict()
         # For the two dictionaries alone: it is never held while something is read or written.
@@ -206,7 +207,7 @@ class DurableNodeState(InMemoryNodeState):
 
     def _on_task_tokens_expired(self, tasks: list[Task]) -> None:
         """Note them for who runs the steps; flwr would answer every message of their runs."""
-        self._task_lock.expired += tasks
+        self._task_lock.expired += [task.task_id for task in tasks]
 
 
 @dataclass(frozen=True)
@@ -224,11 +225,11 @@ class _TaskLock:
     Were it called earlier, it could take no lock under which anybody touches a task.
     """
 
-    def __init__(self, on_expired: Callable[[list[Task]], None]) -> None:
+    def __init__(self, on_expired: Callable[[list[int]], None]) -> None:
         self._lock = Lock()
         self._on_expired = on_expired
         # Guarded by the lock.
-        self.expired: list[Task] = []
+        self.expired: list[int] = []
 
     def __enter__(self) -> None:
         self._lock.acquire()

@@ -136,7 +136,7 @@ class TestDurable:
             assert state.activate_task(running)
             assert state.activate_task(other)
             failed: list[int] = []
-            state.on_tasks_expired = lambda tasks: failed.extend(t.task_id for t in tasks)
+            state.on_tasks_expired = failed.extend
             state.expire_tasks([starting, running, pending, 12345])
             assert failed == [running]
             assert not state.acknowledge_task_heartbeat(running)
