@@ -85,6 +85,7 @@ def test_a_mistake_ends_it_as_it_ends_a_program_that_is_executed(
     assert "--insecure is given together" in ends[0][1]
 
 
+@pytest.mark.allowed_errors("no-such-point")
 def test_a_program_gets_its_own_environment_only(
     launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
