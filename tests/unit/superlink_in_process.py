@@ -63,9 +63,9 @@ _seeds = itertools.count()
 
 
 @functools.cache
-def fab(project: str = PROJECT) -> bytes:
+def fab() -> bytes:
     files: dict[str, bytes | Path] = {
-        "pyproject.toml": project.encode(),
+        "pyproject.toml": PROJECT.encode(),
         "LICENSE": b"none",
         "app.py": b"app = None",
     }
