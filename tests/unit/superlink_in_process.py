@@ -235,9 +235,16 @@ class SuperLink:
         return message_id
 
     def take_reply(self, run_id: int, message_id: str) -> Message | None:
-        """Return the reply to a message without its content, or None."""
+        """Return the reply to a message without its content, or None.
+
+        As flwr's handler does, forget the message then: no reply to it is taken any longer.
+        """
         replies = self.state.get_message_res({message_id}, run_id)
-        return replies[0] if replies else None
+        if not replies:
+            return None
+        self.state.delete_messages(message_ins_ids={message_id})
+        reply: Message = replies[0]
+        return reply
 
     def content_of(self, run_id: int, reply: Message) -> RecordDict:
         """Return the content of a reply that was taken; fail if it is not here as a whole."""
