@@ -96,7 +96,7 @@ class Steps:
         self.failure: BaseException | None = None
         self.on_task: Callable[[], None] = lambda: None
         state.on_tasks_expired = self._on_tasks_expired
-        actions = Actions(state, link)
+        self._actions = actions = Actions(state, link)
         self._quick: dict[Command, Callable[[Step, Any], Outcome | None]] = {
             Command.QUEUE: self._queue,
             Command.LOOK_UP: actions.look_up,
@@ -149,7 +149,7 @@ class Steps:
     def receive(self, envelope: Envelope) -> None:
         """Make a pulled message durable and queue its step, or refuse it.
 
-        When this returns the message is durable, or its refusal was sent: a SuperNode that is
+        When this returns the message is durable, or its answer was sent: a SuperNode that is
         killed before that has left a note that a message may be lost.
 
         Raises
@@ -282,9 +282,10 @@ class Steps:
             logger.info("Run %s has ended; its message is ignored.", step.run_id)
             return Event.RUN_ENDED, None
         except StoreFullError as error:
-            # What is known already need not be stored; it may be committed.
-            if store.step(step.message_id) is None:
-                problem = Error(ErrorCode.UNKNOWN, str(error))
+            known = self._actions.look_up(step, None)
+            if known[0] is not Event.MISSING:
+                return known
+            problem = Error(ErrorCode.UNKNOWN, str(error))
         if problem is None and step.run is None:
             problem = Error(ErrorCode.UNKNOWN, f"Run {step.run_id} was removed from this node.")
         if problem is not None:
