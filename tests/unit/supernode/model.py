@@ -13,7 +13,8 @@ from fedstate.store.values import Value
 
 # Runs 1 and 2 are of one series.
 SERIES = {1: 7, 2: 7, 3: 8, 4: 9}
-REPLIES_KEPT = 2
+# Fewer than a store keeps, so that a reply is often gone when it is asked for.
+REPLIES_KEPT = 1
 
 
 class BrokenError(AssertionError):

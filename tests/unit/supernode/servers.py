@@ -19,7 +19,7 @@ from fedstate.flower.errors import (
 from fedstate.flower.stored_values import Envelope
 from fedstate.store.errors import StoreFullError
 
-from .model import SERIES, Disk, promise
+from .model import SERIES, Disk, Killed, promise
 
 Choose = Callable[[Sequence[Any]], Any]
 
@@ -222,13 +222,13 @@ class Servers:
                 each.dropped = each.dropped or each.run_id == run_id
             raise RunEndedError("The run has ended.")
 
-    def meanwhile(self) -> None:
-        """Let others do something while a request is on its way."""
+    def meanwhile(self, asked: Asked | None = None) -> None:
+        """Let others do something while a request is on its way, most likely with its message."""
         if self.nested or not self.faults:
             return
         self.nested = True
         try:
-            for _ in range(self.choose([0, 0, 0, 1, 2])):
+            for _ in range(self.choose([0, 0, 0, 1, 3])):
                 options: list[tuple[Callable[..., None], Any]] = [
                     *((self.take, each) for each in self.replied()),
                     *((self.lose, each) for each in self.lost()),
@@ -236,8 +236,9 @@ class Servers:
                     *((self.pull, each) for each in self.pending()),
                     *((self.push, run_id) for run_id in self.pushable()),
                 ]
+                same = [each for each in options if each[1] is asked]
                 if options:
-                    action, argument = self.choose(options)
+                    action, argument = self.choose(options + 3 * same)
                     action(argument)
         finally:
             self.nested = False
@@ -266,9 +267,9 @@ class Servers:
         message_id = envelope.message.metadata.reply_to_message_id
         reply = self._leaving(message_id, envelope, objects, confirm=confirm)
         asked = self.asked[message_id]
-        self.meanwhile()
+        self.meanwhile(asked)
         self._talk(asked.run_id)
-        kinds = ["", "", "", "", "", "broken before", "broken after", "busy", "half"]
+        kinds = [*[""] * 10, "broken before", "broken after", "busy", "half", "half", "killed"]
         fault = self.choose(kinds) if self.faults else ""
         if fault == "broken before":
             raise UnreachableError("The SuperLink cannot be reached.", sent=False)
@@ -278,13 +279,16 @@ class Servers:
         if fault == "half" and envelope.message.has_error():
             raise ReplyIncompleteError("An object was not stored.")  # its only one
         if wanted:
-            asked.reply, asked.half = reply, fault == "half"
+            error = envelope.message.has_error()  # which is one object, that comes or does not
+            asked.reply, asked.half = reply, fault in ("half", "killed") and not error
         elif asked.half_taken is not None and again:
             # The ServerApp has taken the reply, and waits for its objects.
             taken, asked.half_taken = asked.half_taken, None
             promise(taken == reply, "Another reply was sent than the one that was half sent.")
             self._got(asked, reply)
-        self.meanwhile()
+        if fault == "killed":
+            raise Killed
+        self.meanwhile(asked)
         if fault == "broken after":
             raise UnreachableError("The SuperLink cannot be reached.", sent=True)
         if fault == "half" and wanted:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,7 +10,14 @@ import pytest
 from fedstate.store.errors import StoreFullError
 from fedstate.supernode import machine
 from fedstate.supernode.actions import Actions, Outcome
-from fedstate.supernode.machine import RESENT_TABLE, TABLE, Command, Event, Stage
+from fedstate.supernode.machine import (
+    RESENT_TABLE,
+    TABLE,
+    Command,
+    Event,
+    ImpossibleEventError,
+    Stage,
+)
 from fedstate.supernode.step import Step
 from fedstate.supernode.steps import Steps
 from fedstate.supernode.turns import Turns
@@ -18,7 +26,7 @@ from .model import BrokenError
 from .world import walk
 
 # Many times as many as each of them takes.
-WALKS = 300
+WALKS = 600
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -77,7 +85,8 @@ def forgotten_when_it_comes_again(patch: pytest.MonkeyPatch) -> None:
     sent_again = Steps._sent_again
 
     def forget_first(self: Steps, step: Step) -> bool:
-        self._state.store.forget(step.message_id)
+        with suppress(StoreFullError):
+            self._state.store.forget(step.message_id)
         return sent_again(self, step)
 
     patch.setattr(Steps, "_sent_again", forget_first)
@@ -155,7 +164,10 @@ BUGS: dict[str, tuple[Plant, str]] = {
         row(Stage.SENDING, Event.RUN_ENDED, Stage.FORGETTING, Command.FORGET),
         "A committed step was forgotten",
     ),
-    "a committed step is made again after a kill": (committed_is_fresh, "again after its commit"),
+    "a committed step is made again after a kill": (
+        committed_is_fresh,
+        "again after its commit|FRESH .* cannot happen",
+    ),
     "a message that comes again while the reply is on its way gets none": (
         stale_reply,
         "neither durable nor answered",
@@ -174,18 +186,8 @@ BUGS: dict[str, tuple[Plant, str]] = {
         "A failed step was noted as answered",
     ),
     "a task that expires late fails a committed step": (
-        lambda patch: (
-            patch.setattr("fedstate.supernode.machine._TASK_ENDED", {Stage.OVER})
-            or row(
-                Stage.SENDING,
-                Event.FAILED,
-                Stage.SENDING_ERROR,
-                Command.FAIL_TASK,
-                Command.WRITE_ERROR,
-                Command.SEND,
-            )(patch)
-        ),
-        "An error was sent for a step that is committed",
+        late_failure,
+        "An error was sent for a step that is committed|(FAILED|OUTPUT) .* SENDING",
     ),
     "a reply that was half sent is sent as if it were new": (
         stored_reply_as_if_new,
@@ -193,7 +195,7 @@ BUGS: dict[str, tuple[Plant, str]] = {
     ),
     "a full disk when a message comes is overlooked": (
         full_disk_is_no_matter,
-        "neither durable nor answered",
+        "neither durable nor answered|the store does not have",
     ),
     "an answer is noted only if there is room at once": (
         row(Stage.NOTING, Event.DISK_FULL, Stage.OVER, Command.RELEASE),
@@ -212,5 +214,5 @@ def walk_until_broken() -> None:
 def test_a_planted_bug_is_caught(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plant, sentence = BUGS[bug]
     plant(monkeypatch)
-    with pytest.raises(BrokenError, match=sentence):
+    with pytest.raises((BrokenError, ImpossibleEventError), match=sentence):
         walk_until_broken()

@@ -54,6 +54,13 @@ class World(Servers):
         """Start a SuperNode, which resumes what the last one left."""
         self.jobs, self.memory = Jobs(), Memory(self.disk)
         self.seen.clear()
+        if self.pulling and self.receiving is not None:
+            # Its answer may be half sent, and the store did not have room to keep it: after three
+            # minutes the ServerApp waits for the rest no longer, and sends the message again.
+            asked = self.asked[self.receiving]
+            if asked.half or asked.half_taken:
+                asked.half, asked.reply, asked.half_taken, asked.owed = False, None, None, True
+                asked.at = "absent"
         self.receiving = None
         self.steps = Steps(
             self.memory,  # type: ignore[arg-type]
