@@ -63,6 +63,8 @@ class DurableNodeState(StepTasks):
             Value(b"", [fab_to_proto(fab).SerializeToString()]),
             encode_context(PackedContext.pack(context)),
         )
+        with self._cache_lock:  # it holds the Context of an earlier run of the series
+            self._cache.pop(run.series_id, None)
 
     def get_run(self, run_id: int) -> Run | None:
         """Return a run, or None."""
