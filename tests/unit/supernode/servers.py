@@ -7,6 +7,7 @@ from typing import Any
 from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.app.message import make_message
 from flwr.supercore.inflatable.inflatable_object import get_object_tree
+from tests.unit.supernode.model import SERIES, Disk, Killed, promise
 
 from fedstate.flower.errors import (
     ErrorCode,
@@ -18,8 +19,6 @@ from fedstate.flower.errors import (
 )
 from fedstate.flower.stored_values import Envelope
 from fedstate.store.errors import StoreFullError
-
-from .model import SERIES, Disk, Killed, promise
 
 Choose = Callable[[Sequence[Any]], Any]
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from tests.unit.supernode.world import World, walk
 
 from fedstate.supernode import machine, steps
 from fedstate.supernode.machine import (
@@ -27,8 +28,6 @@ from fedstate.supernode.machine import (
     Stage,
     advance,
 )
-
-from .world import World, walk
 
 TRANSITIONS = 100_000
 

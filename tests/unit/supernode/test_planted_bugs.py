@@ -6,6 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from tests.unit.supernode.model import BrokenError
+from tests.unit.supernode.world import walk
 
 from fedstate.store.errors import StoreFullError
 from fedstate.supernode import machine
@@ -21,9 +23,6 @@ from fedstate.supernode.machine import (
 from fedstate.supernode.step import Step
 from fedstate.supernode.steps import Steps
 from fedstate.supernode.turns import Turns
-
-from .model import BrokenError
-from .world import walk
 
 # Many times as many as each of them takes.
 WALKS = 600

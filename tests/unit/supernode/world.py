@@ -16,6 +16,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from flwr.app import Error
+from tests.unit.supernode.model import SERIES, BrokenError, Jobs, Killed, Memory, promise
+from tests.unit.supernode.servers import Asked, Choose, Servers
 
 from fedstate.flower.errors import ErrorCode
 from fedstate.large.context import PackedContext
@@ -23,9 +25,6 @@ from fedstate.large.wire import Parts
 from fedstate.supernode.machine import Stage
 from fedstate.supernode.step import Step
 from fedstate.supernode.steps import Steps
-
-from .model import SERIES, BrokenError, Jobs, Killed, Memory, promise
-from .servers import Asked, Choose, Servers
 
 CONCURRENCY = 2
 
