@@ -182,6 +182,7 @@ class SuperLink:
             app = create_app(config, SuperLinkLifespan)
         self.state: Any = app.state.linkstate_factory.state()
         self._client = TestClient(app)
+        self._sent: dict[str, Message] = {}
 
     def close(self) -> None:
         self.state._engine.dispose()
@@ -224,6 +225,18 @@ class SuperLink:
         message = Message(content, dst_node_id=node_id, message_type="train")
         message_id: str = message.object_id
         message.metadata.__dict__["_message_id"] = message_id
+        self._sent[message_id] = message
+        self._push(message)
+        return message_id
+
+    def send_again(self, message_id: str) -> None:
+        """Send the very same message again, as a ServerApp whose reply was lost."""
+        # What the SuperLink does as soon as a reply was taken.
+        self.state.delete_messages(message_ins_ids={message_id})
+        self._push(self._sent[message_id])
+
+    def _push(self, message: Message) -> None:
+        run_id = message.metadata.run_id
         session = self.state.start_session(run_id)
         stored, wanted = self.state.store_message_and_object_tree(
             message, get_object_tree(message), session
@@ -232,7 +245,6 @@ class SuperLink:
         for object_id, each in objects_of(message).items():
             if object_id in wanted:
                 assert self.state.store_object(run_id, session, object_id, each)
-        return message_id
 
     def take_reply(self, run_id: int, message_id: str) -> Message | None:
         """Return the reply to a message without its content, or None.
