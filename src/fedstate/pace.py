@@ -1,4 +1,4 @@
-"""How long to wait between two looks at something that tells nobody when it changes."""
+"""How long to wait between two polls of something that sends no notifications."""
 
 import random
 import time
@@ -14,7 +14,7 @@ class Pace:
 
     A wait is 15% of the time that has passed since the last activity, so whatever comes is
     noticed late by less than a fifth of the time that it took to come; a long silence costs few
-    looks. Jitter keeps the processes of one federation from looking all at once.
+    polls. Jitter keeps the processes of one federation from polling all at once.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Pace:
         self._last_activity = time.monotonic()
 
     def wait(self) -> float:
-        """Return how long to wait before the next look, in seconds."""
+        """Return how long to wait before the next poll, in seconds."""
         passed = time.monotonic() - self._last_activity
         even = min(max(self._quickest, _SHARE * passed), self._slowest)
         return even * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311

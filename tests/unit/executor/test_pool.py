@@ -203,15 +203,16 @@ def test_closing_stops_the_tasks_and_reports_those_that_had_to_be_killed(
 
 
 def test_closing_starts_no_process_for_a_task_that_never_began(
-    make_pool: MakePool, reports: Reports
+    make_pool: MakePool, reports: Reports, tmp_path: Path
 ) -> None:
     pool = make_pool()
     settle(pool, lambda: pool.ready)
     os.kill(fork_server(pool), signal.SIGSTOP)
-    pool.launch(order("started pulled deaf"))
+    pool.launch(order(f"first:{tmp_path}/flag"))
     os.kill(fork_server(pool), signal.SIGKILL)
     pool.close()
     assert reports == [(1, "The executor of the task was stopped.")]
+    assert not (tmp_path / "flag").exists()
 
 
 def test_whatever_is_added_ends_a_wait_until_the_pool_is_closed(make_pool: MakePool) -> None:
