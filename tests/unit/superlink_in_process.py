@@ -32,7 +32,7 @@ from starlette.testclient import TestClient
 from fedstate.exchange.signals import Signals
 from fedstate.flower.clients import FleetApi, KeyPair, Objects
 from fedstate.flower.stored_values import Envelope
-from fedstate.flower.superlink_options import superlink_settings
+from fedstate.flower.superlink_app import parse
 from fedstate.superlink.main import extend, make_app
 
 PROJECT = """
