@@ -1,4 +1,4 @@
-"""A Context whose larger arrays are beside it, so that it is sent and stored without copies."""
+"""A Context apart from its larger arrays, so that it is sent and stored without copies."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from fedstate.large.wire import PART_BYTES, Buffer, Parts
 
 @dataclass(frozen=True)
 class PackedContext:
-    """A Context whose larger arrays are beside it.
+    """A Context apart from its larger arrays.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class PackedContext:
 
     @staticmethod
     def pack(context: Context) -> "PackedContext":
-        """Return a Context as a packed one; neither is its data copied nor is it changed."""
+        """Split a Context; its data is not copied, and it is not changed."""
         large, parts = bytearray(), list[Buffer]()
         state = RecordDict()
         for name, record in context.state.items():
@@ -53,13 +53,13 @@ class PackedContext:
         return PackedContext(bare, Parts(bytes(large), parts))
 
     def check(self) -> None:
-        """Raise ValueError if the arrays of the Context and the parts do not fit together."""
+        """Raise ValueError if the Context and the larger arrays do not belong together."""
         count = sum(1 for _ in _arrays(self.context))
         if count != len(self.taken.large) or sum(self.taken.large) != len(self.taken.parts):
             raise ValueError(f"the Context has {count} arrays, not {len(self.taken.large)}")
 
     def unpack(self) -> Context:
-        """Return a Context as a ClientApp knows it."""
+        """Return the whole Context, as a ClientApp knows it."""
         packed = self.context
         state = RecordDict()
         large, parts = iter(self.taken.large), iter(self.taken.parts)

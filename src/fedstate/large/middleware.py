@@ -1,8 +1,8 @@
-"""How Contexts travel between the SuperNode and its ClientApps: past protobuf, not through it.
+"""Middleware that streams large arrays around protobuf.
 
-A layer around flwr's Runtime API. It takes the larger arrays out of a request before flwr reads
-it and puts them into an answer after flwr has written it; flwr's own layers, which check tokens
-and versions, see messages of a few kilobytes.
+It is around flwr's Runtime API. It splits the larger arrays from a request before flwr reads the
+request, and joins them to a response after flwr has written it; flwr's own middleware, which
+checks tokens and versions, handles messages of a few kilobytes.
 """
 
 from collections.abc import Sequence
@@ -32,12 +32,12 @@ OUTPUT_ROUTE = "/v1/runtime/push-task-output"
 
 @dataclass
 class Transfer:
-    """The arrays that belong to the request that is being handled.
+    """The larger arrays of the request that is being handled.
 
     Attributes
     ----------
     taken : Parts
-        Those of the request, or those for the answer.
+        Those of the request, or those for the response.
     """
 
     taken: Parts
@@ -47,12 +47,12 @@ _current: ContextVar[Transfer | None] = ContextVar("transfer", default=None)
 
 
 def current_transfer() -> Transfer | None:
-    """Return what belongs to the request that this thread handles; None outside of one."""
+    """Return the arrays of the request that this thread handles; None outside of a request."""
     return _current.get()
 
 
 class LargeContexts:
-    """Flwr's Runtime API, with larger arrays taken past it.
+    """flwr's Runtime API, which larger arrays are streamed around.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class LargeContexts:
             if route == OUTPUT_ROUTE:
                 await self._take(scope, receive, send, transfer)
             else:
-                await self._app(scope, receive, _Answer(send, transfer))
+                await self._app(scope, receive, _Response(send, transfer))
         finally:
             _current.reset(token)
 
@@ -91,7 +91,7 @@ class LargeContexts:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > MESSAGE_LIMIT_BYTES:
-                reason = f"A Context of more than {MESSAGE_LIMIT_BYTES} bytes is not taken."
+                reason = f"A Context of more than {MESSAGE_LIMIT_BYTES} bytes cannot be stored."
                 await JSONResponse({"detail": reason}, 413)(scope, receive, send)
                 return
         try:
@@ -99,7 +99,7 @@ class LargeContexts:
                 take_out, memoryview(body), TASK_OUTPUT
             )
         except ValueError:
-            bare = bytes(body)  # flwr says what is wrong with it
+            bare = bytes(body)  # flwr reports what is wrong with it
 
         replayed: list[Message] = [{"type": "http.request", "body": bare, "more_body": False}]
 
@@ -109,8 +109,8 @@ class LargeContexts:
         await self._app(scope, replay, send)
 
 
-class _Answer:
-    """Sends an answer with the arrays put into it."""
+class _Response:
+    """Sends a response with the larger arrays joined to it."""
 
     def __init__(self, send: "Send", transfer: Transfer) -> None:
         self._send = send

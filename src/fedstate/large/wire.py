@@ -1,10 +1,10 @@
-"""Large arrays outside of the messages that carry them.
+"""Splitting the larger arrays from a message, and joining them again, in protobuf's wire format.
 
-Python's protobuf copies a message at every level at which it is put together or read, and holds
+Python's protobuf copies a message at each level at which it is put together or read, and holds
 the interpreter's lock meanwhile: for a Context of 1 GB these are seven copies, and seconds in
-which no heartbeat leaves the process. Here the bytes of each larger array are taken out of a
-message, or put into one, in its wire format and without a copy, and protobuf sees the small rest.
-Whoever is at the other end sees an ordinary message.
+which no heartbeat leaves the process. Here the bytes of each larger array are split from a
+message, or joined to one, without a copy, and protobuf reads the small rest. The other end of the
+connection sees an ordinary message.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,21 +16,21 @@ Buffer = bytes | memoryview
 
 # What protobuf reads and writes as one message.
 MESSAGE_LIMIT_BYTES = 2**31 - 1
-# Below this size an array costs more as a part of its own than inside the message.
+# Below this size an array costs more apart from the message than inside it.
 PART_BYTES = 4096
-_SENT_AT_ONCE = 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What was taken out of a message.
+    """The larger arrays of a message.
 
     Attributes
     ----------
     large : bytes
-        For each array of the message, in order: 1 if its bytes are in `parts`, else 0.
+        For each array of the message, in order: 1 if it is one of these, else 0.
     parts : sequence of bytes or memoryview
         The bytes of the larger arrays, in order.
     """
@@ -40,7 +40,7 @@ class Parts:
 
 
 def take_out(message: Buffer, path: Sequence[int]) -> tuple[bytes, Parts]:
-    """Return a message without its larger arrays, and these as views of `message`.
+    """Split a message; return it without its larger arrays, and these as views of `message`.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def _take_out(
 
 
 def put_in(bare: Buffer, path: Sequence[int], taken: Parts) -> list[Buffer]:
-    """Return the pieces of the message that `take_out` was given."""
+    """Join a message and its larger arrays; return the message in pieces."""
     pieces, _ = _put_in(memoryview(bare), tuple(path), iter(taken.large), iter(taken.parts))
     return pieces
 
@@ -120,7 +120,7 @@ def size_of(pieces: Iterable[Buffer]) -> int:
     return sum(memoryview(piece).nbytes for piece in pieces)
 
 
-def in_chunks(pieces: Iterable[Buffer], size: int = _SENT_AT_ONCE) -> Iterator[bytes]:
+def in_chunks(pieces: Iterable[Buffer], size: int = _CHUNK_BYTES) -> Iterator[bytes]:
     """Yield the same bytes in chunks of `size`, so that little of them is copied at once."""
     chunk = bytearray()
     for piece in pieces:
