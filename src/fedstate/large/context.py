@@ -35,11 +35,11 @@ class PackedContext:
                 continue
             arrays = {}
             for key, array in record.items():
-                taken = len(array.data) >= PART_BYTES
-                large.append(taken)
-                if taken:
+                is_large = len(array.data) >= PART_BYTES
+                large.append(is_large)
+                if is_large:
                     parts.append(array.data)
-                data = b"" if taken else array.data
+                data = b"" if is_large else array.data
                 arrays[key] = Array(array.dtype, array.shape, array.stype, data)
             state[name] = ArrayRecord(arrays)
         bare = Context(
@@ -60,10 +60,10 @@ class PackedContext:
 
     def unpack(self) -> Context:
         """Return the whole Context, as a ClientApp knows it."""
-        packed = self.context
+        bare = self.context
         state = RecordDict()
         large, parts = iter(self.taken.large), iter(self.taken.parts)
-        for name, record in packed.state.items():
+        for name, record in bare.state.items():
             if isinstance(record, ArrayRecord):
                 record = ArrayRecord(
                     {
@@ -78,12 +78,12 @@ class PackedContext:
                 )
             state[name] = record
         return Context(
-            packed.run_id,
-            packed.node_id,
-            packed.node_config,
+            bare.run_id,
+            bare.node_id,
+            bare.node_config,
             state,
-            packed.run_config,
-            packed.series_id,
+            bare.run_config,
+            bare.series_id,
         )
 
     def to_bytes(self) -> bytes:

@@ -67,22 +67,22 @@ def _take_out(
 ) -> bytes:
     wanted = path[0] if path else ARRAY_DATA
     pieces: list[Buffer] = []
-    taken = False
+    found = False
     for number, whole, content in _fields(view):
         if number != wanted or content is None:
             pieces.append(whole)
         elif path:
             inner = _take_out(content, path[1:], large, parts)
             pieces += [_key(number), _varint(len(inner)), inner]
-        elif taken:
+        elif found:
             raise ValueError("an array has two contents")
         elif content.nbytes >= PART_BYTES:
             parts.append(content)
-            taken = True
+            found = True
         else:
             pieces.append(whole)
     if not path:
-        large.append(taken)
+        large.append(found)
     return b"".join(pieces)
 
 
@@ -98,9 +98,9 @@ def _put_in(
     if not path:
         if not next(large):
             return [view], view.nbytes
-        part = memoryview(next(parts))
-        head = _key(ARRAY_DATA) + _varint(part.nbytes)
-        return [view, head, part], view.nbytes + len(head) + part.nbytes
+        data = memoryview(next(parts))
+        head = _key(ARRAY_DATA) + _varint(data.nbytes)
+        return [view, head, data], view.nbytes + len(head) + data.nbytes
     pieces: list[Buffer] = []
     size = 0
     for number, whole, content in _fields(view):

@@ -1,4 +1,4 @@
-"""Arrays are taken out of Flower's own messages, and put into them, to the byte."""
+"""Larger arrays are split from Flower's own messages, and joined to them, to the byte."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def joined(pieces: list[bytes | memoryview]) -> bytes:
     return b"".join(pieces)
 
 
-def test_what_was_taken_out_is_put_in_again_to_the_byte() -> None:
+def test_what_was_split_is_joined_again_to_the_byte() -> None:
     for path, whole in (
         (CONTEXT, context_to_proto(context())),
         (TASK_OUTPUT, PushTaskOutputRequest(context=context_to_proto(context()), details="d")),
@@ -128,7 +128,7 @@ def _length(content: bytes) -> bytes:
     )
 
 
-def test_parts_that_do_not_fit_are_noticed() -> None:
+def test_arrays_that_do_not_fit_are_noticed() -> None:
     packed = PackedContext.pack(context())
     packed.check()
     for taken in (
