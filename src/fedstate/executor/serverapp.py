@@ -15,7 +15,7 @@ from typing import Any
 from flwr.app import Message
 
 from fedstate.executor.install import install
-from fedstate.flower.grid import ExchangeGrid
+from fedstate.flower.grid import BatchingGrid
 from fedstate.grids.polling import PollingGrid
 
 
@@ -31,7 +31,7 @@ def prepare() -> None:
     module.HttpGrid = WaitingGrid  # type: ignore[attr-defined]
 
 
-class WaitingGrid(ExchangeGrid):
+class WaitingGrid(BatchingGrid):
     """The Grid that every ServerApp is given: it waits as `PollingGrid` does."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -9,7 +9,7 @@ from flwr.proto.node_pb2 import Node
 from flwr.supercore.runtime import RuntimeHttpClient
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import Exchange
+from fedstate.exchange.client import ExtraRoutes
 
 _WAIT_SECONDS = 10.0
 # After a failure; the loop itself looks for tasks meanwhile, and reports what is wrong.
@@ -28,7 +28,7 @@ class TaskWatch:
     """
 
     def __init__(self, client: RuntimeHttpClient, task_ids: Callable[[], list[int]]) -> None:
-        self._exchange = Exchange(client)
+        self._routes = ExtraRoutes(client)
         self._task_ids = task_ids
         self._looked = threading.Event()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -60,7 +60,7 @@ class TaskWatch:
         seen = 0
         while not self._ended.is_set():
             try:
-                count = self._exchange.wait(
+                count = self._routes.wait(
                     paths.TASKS_WAIT,
                     Node(),
                     seen,

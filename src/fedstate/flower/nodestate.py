@@ -24,7 +24,7 @@ from flwr.supercore.run import Run
 from flwr.supernode.nodestate import InMemoryNodeState, NodeState, NodeStateFactory
 
 from fedstate.flower.stored_values import decode_context, encode_context
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
 
@@ -51,7 +51,7 @@ class DurableNodeState(InMemoryNodeState):
         self.store = store
         self.on_tasks_expired: Callable[[list[Task]], None] = lambda _: None
         self._cache_bytes = cache_bytes
-        self._cache: OrderedDict[int, tuple[PackedContext, int]] = OrderedDict()
+        self._cache: OrderedDict[int, tuple[SplitContext, int]] = OrderedDict()
         self._cache_lock = RLock()
 
     def add_run(self, run: Run, fab: Fab, context: Context) -> None:
@@ -60,7 +60,7 @@ class DurableNodeState(InMemoryNodeState):
             StoredRun(run.run_id, run.series_id, run.fab_hash, None),
             Value(run_to_proto(run).SerializeToString()),
             Value(b"", [fab_to_proto(fab).SerializeToString()]),
-            encode_context(PackedContext.pack(context)),
+            encode_context(SplitContext.split(context)),
         )
 
     def get_run(self, run_id: int) -> Run | None:
@@ -81,10 +81,10 @@ class DurableNodeState(InMemoryNodeState):
 
     def get_run_series_context(self, series_id: int) -> Context | None:
         """Return the committed Context of a run series, or None."""
-        packed = self.packed_context(series_id)
-        return None if packed is None else packed.unpack()
+        split = self.split_context(series_id)
+        return None if split is None else split.join()
 
-    def packed_context(self, series_id: int) -> PackedContext | None:
+    def split_context(self, series_id: int) -> SplitContext | None:
         """Return the committed Context of a run series without copying its arrays, or None."""
         with self._cache_lock:
             if cached := self._cache.get(series_id):
@@ -106,14 +106,14 @@ class DurableNodeState(InMemoryNodeState):
 
     def set_run_series_context(self, series_id: int, context: Context) -> None:
         """Store a Context durably; a ClientApp's is stored with its reply by `commit_step`."""
-        packed = PackedContext.pack(context)
-        value = encode_context(packed)
+        split = SplitContext.split(context)
+        value = encode_context(split)
         with self._cache_lock:
             self.store.set_context(series_id, context.run_id, value)
-            self._keep(series_id, packed, value.size)
+            self._keep(series_id, split, value.size)
 
     def commit_step(
-        self, message_id: str, series_id: int, context: PackedContext, reply: Value
+        self, message_id: str, series_id: int, context: SplitContext, reply: Value
     ) -> None:
         """Store the Context that a step left and its reply, both or neither."""
         value = encode_context(context)
@@ -121,7 +121,7 @@ class DurableNodeState(InMemoryNodeState):
             self.store.commit(message_id, series_id, value, reply)
             self._keep(series_id, context, value.size)
 
-    def _keep(self, series_id: int, context: PackedContext, size: int) -> None:
+    def _keep(self, series_id: int, context: SplitContext, size: int) -> None:
         self._cache.pop(series_id, None)
         if size > self._cache_bytes:
             return

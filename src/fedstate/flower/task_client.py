@@ -34,14 +34,14 @@ from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 
 from fedstate.flower.field_numbers import TASK_INPUT, TASK_OUTPUT
 from fedstate.flower.object_client import BatchingRuntimeClient
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.large.wire import (
     Buffer,
-    Parts,
+    LargeArrays,
     in_chunks,
-    put_in,
+    join_message,
     size_of,
-    take_out,
+    split_message,
 )
 
 # flwr waits 30 s for any answer; a Context of 1 GB takes longer to be made durable.
@@ -55,7 +55,7 @@ class TaskClient(BatchingRuntimeClient):
     """
 
     pulled: MessageProto | None = None
-    taken = Parts()
+    arrays = LargeArrays()
     on_pulled: Callable[[MessageProto], None] | None = None
 
     def __init__(self, base_url: str, **options: Any) -> None:
@@ -73,10 +73,10 @@ class TaskClient(BatchingRuntimeClient):
         return response
 
     def PullTaskInput(self, request: PullTaskInputRequest) -> PullTaskInputResponse:  # noqa: N802
-        """Take what the task works on; the Context's larger arrays are left in `taken`."""
+        """Take what the task works on; the Context's larger arrays are left in `arrays`."""
         pieces = [request.SerializeToString()]
         body = self._exchange("pull-task-input", "PullTaskInput", request, pieces)
-        bare, self.taken = take_out(memoryview(body), TASK_INPUT)
+        bare, self.arrays = split_message(memoryview(body), TASK_INPUT)
         response: PullTaskInputResponse = PullTaskInputResponse.FromString(bare)
         return response
 
@@ -129,18 +129,18 @@ class _Content:
 def pull_input(client: TaskClient) -> tuple[Message, Context, Run, Fab]:
     """Take a task's message, Context, run and FAB."""
     message, context, run, fab = pull_task_input(client)
-    context = PackedContext(context, client.taken).unpack()
-    client.taken = Parts()
+    context = SplitContext(context, client.arrays).join()
+    client.arrays = LargeArrays()
     return message, context, run, fab
 
 
 def output_of(context: Context) -> list[Buffer]:
     """Return the output of a task that left this Context, in pieces."""
-    packed = PackedContext.pack(context)
+    split = SplitContext.split(context)
     output = PushTaskOutputRequest(
-        context=context_to_proto(packed.context), sub_status=SubStatus.COMPLETED
+        context=context_to_proto(split.context), sub_status=SubStatus.COMPLETED
     )
-    return put_in(output.SerializeToString(), TASK_OUTPUT, packed.taken)
+    return join_message(output.SerializeToString(), TASK_OUTPUT, split.arrays)
 
 
 def task_client(spec: ExecutionSpec, retry: RetryInvoker | None = None) -> TaskClient:

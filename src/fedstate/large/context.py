@@ -6,28 +6,28 @@ from dataclasses import dataclass
 from flwr.app import Array, ArrayRecord, Context, RecordDict
 
 from fedstate.flower.contexts import context_to_bytes
-from fedstate.large.wire import PART_BYTES, Buffer, Parts
+from fedstate.large.wire import LARGE_ARRAY_BYTES, Buffer, LargeArrays
 
 
 @dataclass(frozen=True)
-class PackedContext:
+class SplitContext:
     """A Context apart from its larger arrays.
 
     Attributes
     ----------
     context : Context
         The Context; the data of its larger arrays is empty.
-    taken : Parts
+    arrays : LargeArrays
         Their bytes.
     """
 
     context: Context
-    taken: Parts
+    arrays: LargeArrays
 
     @staticmethod
-    def pack(context: Context) -> "PackedContext":
+    def split(context: Context) -> "SplitContext":
         """Split a Context; its data is not copied, and it is not changed."""
-        large, parts = bytearray(), list[Buffer]()
+        large, contents = bytearray(), list[Buffer]()
         state = RecordDict()
         for name, record in context.state.items():
             if not isinstance(record, ArrayRecord):
@@ -35,10 +35,10 @@ class PackedContext:
                 continue
             arrays = {}
             for key, array in record.items():
-                is_large = len(array.data) >= PART_BYTES
+                is_large = len(array.data) >= LARGE_ARRAY_BYTES
                 large.append(is_large)
                 if is_large:
-                    parts.append(array.data)
+                    contents.append(array.data)
                 data = b"" if is_large else array.data
                 arrays[key] = Array(array.dtype, array.shape, array.stype, data)
             state[name] = ArrayRecord(arrays)
@@ -50,19 +50,21 @@ class PackedContext:
             context.run_config,
             context.series_id,
         )
-        return PackedContext(bare, Parts(bytes(large), parts))
+        return SplitContext(bare, LargeArrays(bytes(large), contents))
 
     def check(self) -> None:
         """Raise ValueError if the Context and the larger arrays do not belong together."""
         count = sum(1 for _ in _arrays(self.context))
-        if count != len(self.taken.large) or sum(self.taken.large) != len(self.taken.parts):
-            raise ValueError(f"the Context has {count} arrays, not {len(self.taken.large)}")
+        if count != len(self.arrays.is_large) or sum(self.arrays.is_large) != len(
+            self.arrays.contents
+        ):
+            raise ValueError(f"the Context has {count} arrays, not {len(self.arrays.is_large)}")
 
-    def unpack(self) -> Context:
+    def join(self) -> Context:
         """Return the whole Context, as a ClientApp knows it."""
         bare = self.context
         state = RecordDict()
-        large, parts = iter(self.taken.large), iter(self.taken.parts)
+        large, contents = iter(self.arrays.is_large), iter(self.arrays.contents)
         for name, record in bare.state.items():
             if isinstance(record, ArrayRecord):
                 record = ArrayRecord(
@@ -71,7 +73,7 @@ class PackedContext:
                             array.dtype,
                             array.shape,
                             array.stype,
-                            bytes(next(parts)) if next(large) else array.data,
+                            bytes(next(contents)) if next(large) else array.data,
                         )
                         for key, array in record.items()
                     }

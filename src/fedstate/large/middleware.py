@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse
 from fedstate.flower.field_numbers import TASK_INPUT, TASK_OUTPUT
 from fedstate.large.wire import (
     MESSAGE_LIMIT_BYTES,
-    Parts,
+    LargeArrays,
     in_chunks,
-    put_in,
+    join_message,
     size_of,
-    take_out,
+    split_message,
 )
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ class Transfer:
 
     Attributes
     ----------
-    taken : Parts
+    arrays : LargeArrays
         Those of the request, or those for the response.
     """
 
-    taken: Parts
+    arrays: LargeArrays
 
 
 _current: ContextVar[Transfer | None] = ContextVar("transfer", default=None)
@@ -69,7 +69,7 @@ class LargeContexts:
         if route not in (INPUT_ROUTE, OUTPUT_ROUTE):
             await self._app(scope, receive, send)
             return
-        transfer = Transfer(Parts())
+        transfer = Transfer(LargeArrays())
         token = _current.set(transfer)
         try:
             if route == OUTPUT_ROUTE:
@@ -95,8 +95,8 @@ class LargeContexts:
                 await JSONResponse({"detail": reason}, 413)(scope, receive, send)
                 return
         try:
-            bare, transfer.taken = await run_in_threadpool(
-                take_out, memoryview(body), TASK_OUTPUT
+            bare, transfer.arrays = await run_in_threadpool(
+                split_message, memoryview(body), TASK_OUTPUT
             )
         except ValueError:
             bare = bytes(body)  # flwr reports what is wrong with it
@@ -126,9 +126,9 @@ class _Response:
         if message.get("more_body", False):
             return
         pieces: Sequence[bytes | memoryview] = [memoryview(self._bare)]
-        if self._start["status"] == 200 and self._transfer.taken.parts:
+        if self._start["status"] == 200 and self._transfer.arrays.contents:
             pieces = await run_in_threadpool(
-                put_in, memoryview(self._bare), TASK_INPUT, self._transfer.taken
+                join_message, memoryview(self._bare), TASK_INPUT, self._transfer.arrays
             )
         headers = [each for each in self._start["headers"] if each[0] != b"content-length"]
         headers.append((b"content-length", str(size_of(pieces)).encode()))

@@ -17,29 +17,29 @@ Buffer = bytes | memoryview
 # What protobuf reads and writes as one message.
 MESSAGE_LIMIT_BYTES = 2**31 - 1
 # Below this size an array costs more apart from the message than inside it.
-PART_BYTES = 4096
+LARGE_ARRAY_BYTES = 4096
 _CHUNK_BYTES = 1024 * 1024
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 @dataclass(frozen=True)
-class Parts:
+class LargeArrays:
     """The larger arrays of a message.
 
     Attributes
     ----------
-    large : bytes
+    is_large : bytes
         For each array of the message, in order: 1 if it is one of these, else 0.
-    parts : sequence of bytes or memoryview
+    contents : sequence of bytes or memoryview
         The bytes of the larger arrays, in order.
     """
 
-    large: bytes = b""
-    parts: Sequence[Buffer] = ()
+    is_large: bytes = b""
+    contents: Sequence[Buffer] = ()
 
 
-def take_out(message: Buffer, path: Sequence[int]) -> tuple[bytes, Parts]:
+def split_message(message: Buffer, path: Sequence[int]) -> tuple[bytes, LargeArrays]:
     """Split a message; return it without its larger arrays, and these as views of `message`.
 
     Parameters
@@ -54,16 +54,16 @@ def take_out(message: Buffer, path: Sequence[int]) -> tuple[bytes, Parts]:
     ValueError
         The bytes are not such a message.
     """
-    large, parts = bytearray(), list[Buffer]()
+    large, contents = bytearray(), list[Buffer]()
     try:
-        bare = _take_out(memoryview(message), tuple(path), large, parts)
+        bare = _split(memoryview(message), tuple(path), large, contents)
     except IndexError:
         raise ValueError("the message ends too early") from None
-    return bare, Parts(bytes(large), parts)
+    return bare, LargeArrays(bytes(large), contents)
 
 
-def _take_out(
-    view: memoryview, path: tuple[int, ...], large: bytearray, parts: list[Buffer]
+def _split(
+    view: memoryview, path: tuple[int, ...], large: bytearray, contents: list[Buffer]
 ) -> bytes:
     wanted = path[0] if path else ARRAY_DATA
     pieces: list[Buffer] = []
@@ -72,12 +72,12 @@ def _take_out(
         if number != wanted or content is None:
             pieces.append(whole)
         elif path:
-            inner = _take_out(content, path[1:], large, parts)
+            inner = _split(content, path[1:], large, contents)
             pieces += [_key(number), _varint(len(inner)), inner]
         elif found:
             raise ValueError("an array has two contents")
-        elif content.nbytes >= PART_BYTES:
-            parts.append(content)
+        elif content.nbytes >= LARGE_ARRAY_BYTES:
+            contents.append(content)
             found = True
         else:
             pieces.append(whole)
@@ -86,19 +86,19 @@ def _take_out(
     return b"".join(pieces)
 
 
-def put_in(bare: Buffer, path: Sequence[int], taken: Parts) -> list[Buffer]:
+def join_message(bare: Buffer, path: Sequence[int], arrays: LargeArrays) -> list[Buffer]:
     """Join a message and its larger arrays; return the message in pieces."""
-    pieces, _ = _put_in(memoryview(bare), tuple(path), iter(taken.large), iter(taken.parts))
+    pieces, _ = _join(memoryview(bare), tuple(path), iter(arrays.is_large), iter(arrays.contents))
     return pieces
 
 
-def _put_in(
-    view: memoryview, path: tuple[int, ...], large: Iterator[int], parts: Iterator[Buffer]
+def _join(
+    view: memoryview, path: tuple[int, ...], large: Iterator[int], contents: Iterator[Buffer]
 ) -> tuple[list[Buffer], int]:
     if not path:
         if not next(large):
             return [view], view.nbytes
-        data = memoryview(next(parts))
+        data = memoryview(next(contents))
         head = _key(ARRAY_DATA) + _varint(data.nbytes)
         return [view, head, data], view.nbytes + len(head) + data.nbytes
     pieces: list[Buffer] = []
@@ -108,7 +108,7 @@ def _put_in(
             pieces.append(whole)
             size += whole.nbytes
             continue
-        inner, inner_size = _put_in(content, path[1:], large, parts)
+        inner, inner_size = _join(content, path[1:], large, contents)
         head = _key(number) + _varint(inner_size)
         pieces += [head, *inner]
         size += len(head) + inner_size

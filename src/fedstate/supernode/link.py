@@ -40,7 +40,7 @@ from flwr.supercore.run import Run
 
 from fedstate.errors import FederationError
 from fedstate.exchange import paths
-from fedstate.exchange.client import Exchange
+from fedstate.exchange.client import ExtraRoutes
 from fedstate.failpoints import reach
 from fedstate.flower.clients import Fate, FleetClient, reason_of, retry_invoker
 from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS
@@ -103,8 +103,8 @@ class Fleet:
         self._register = register
         self._patience = patience
         self._retry = retry_invoker()
-        self._exchange = Exchange(client)
-        self._replies = Replies(client, self._exchange, self._retry)
+        self._routes = ExtraRoutes(client)
+        self._replies = Replies(client, self._routes, self._retry)
         self._seen = 0
         self._node = Node()
         self._left = threading.Event()
@@ -151,7 +151,7 @@ class Fleet:
                 reason = reason_of(error)
             else:
                 self._session.alive(self.node_id, since)
-                self._exchange.forget()
+                self._routes.forget()
                 return
             tries += 1
             waited = time.monotonic() - started
@@ -241,7 +241,7 @@ class Fleet:
 
     def wait_for_messages(self) -> bool:
         """Wait until there may be a message; return False if the SuperLink cannot tell."""
-        count = self._exchange.wait(paths.FLEET_WAIT, self._node, self._seen, _WAIT_SECONDS)
+        count = self._routes.wait(paths.FLEET_WAIT, self._node, self._seen, _WAIT_SECONDS)
         self._seen = count or 0
         return count is not None
 
@@ -284,7 +284,7 @@ class Fleet:
             return response
 
         found = self._retry.invoke(
-            self._exchange.pull, paths.FLEET_PULL, self._node, run_id, object_ids
+            self._routes.pull, paths.FLEET_PULL, self._node, run_id, object_ids
         )
         contents = {key: each.object_content for key, each in found.items()}
         pull = make_pull_object_fn_protobuf(call, self._node, run_id)

@@ -14,7 +14,7 @@ from flwr.supercore.inflatable.inflatable_utils import (
 from flwr.supercore.retry import RetryInvoker
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import Exchange, batches
+from fedstate.exchange.client import ExtraRoutes, batches
 from fedstate.exchange.messages import BATCH_BYTES, PushReplyRequest, PushReplyResponse
 from fedstate.failpoints import reach
 from fedstate.flower.clients import FleetClient
@@ -30,15 +30,15 @@ class Replies:
     ----------
     client : FleetClient
         The client of flwr's own routes.
-    exchange : Exchange
+    routes : ExtraRoutes
         That of ours.
     retry : RetryInvoker
         What is done about requests that fail.
     """
 
-    def __init__(self, client: FleetClient, exchange: Exchange, retry: RetryInvoker) -> None:
+    def __init__(self, client: FleetClient, routes: ExtraRoutes, retry: RetryInvoker) -> None:
         self._client = client
-        self._exchange = exchange
+        self._routes = routes
         self._retry = retry
 
     def send(
@@ -58,7 +58,7 @@ class Replies:
         due = {key: objects[key] for key in envelope.object_ids}
         if sum(map(len, due.values())) < BATCH_BYTES:
             answer = self._retry.invoke(
-                self._exchange.call,
+                self._routes.call,
                 paths.FLEET_REPLY,
                 PushReplyRequest(
                     node=node,
@@ -114,7 +114,7 @@ class Replies:
         due = {key: objects[key] for key in envelope.object_ids if key in wanted}
         for batch in batches(due):
             stored = self._retry.invoke(
-                self._exchange.push, paths.FLEET_PUSH, node, run_id, session_id, batch
+                self._routes.push, paths.FLEET_PUSH, node, run_id, session_id, batch
             )
             if stored is not None:
                 for key, was_stored in zip(batch, stored, strict=True):

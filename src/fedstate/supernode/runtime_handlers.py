@@ -21,7 +21,7 @@ from flwr.supernode.servicer.runtime import runtime_handlers
 
 from fedstate.failpoints import reach
 from fedstate.flower.nodestate import DurableNodeState
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.large.middleware import Transfer, current_transfer
 from fedstate.supernode.steps import Steps
 
@@ -64,11 +64,11 @@ class DurableHandlers:
         return PushTaskOutputResponse()
 
 
-def _pushed_context(request: PushTaskOutputRequest) -> PackedContext:
+def _pushed_context(request: PushTaskOutputRequest) -> SplitContext:
     context = context_from_proto(request.context)
     if (transfer := current_transfer()) is None:
-        return PackedContext.pack(context)
-    return PackedContext(context, transfer.taken)
+        return SplitContext.split(context)
+    return SplitContext(context, transfer.arrays)
 
 
 class _WithoutArrays:
@@ -83,7 +83,7 @@ class _WithoutArrays:
 
     def get_run_series_context(self, series_id: int) -> Context | None:
         """Return the committed Context of a run series, or None."""
-        if (packed := self._state.packed_context(series_id)) is None:
+        if (split := self._state.split_context(series_id)) is None:
             return None
-        self._transfer.taken = packed.taken
-        return packed.context
+        self._transfer.arrays = split.arrays
+        return split.context

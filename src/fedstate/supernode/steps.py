@@ -29,7 +29,7 @@ from fedstate.failpoints import reach
 from fedstate.flower.clients import reason_of
 from fedstate.flower.nodestate import DurableNodeState
 from fedstate.flower.stored_values import Envelope, decode_reply, encode_reply, error_reply
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.logs import logger
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.values import Value
@@ -253,7 +253,7 @@ class Steps:
         with self._lock:
             return next((s for s in self._active.values() if s.task_id == task_id), None)
 
-    def complete(self, step: Step, left: PackedContext) -> None:
+    def complete(self, step: Step, left: SplitContext) -> None:
         """Commit what a step made and send its reply; a step without a reply has failed.
 
         Of the Context that the ClientApp has left, only its state is taken: an app has no say
@@ -274,8 +274,8 @@ class Steps:
                 left.check()
                 envelope, objects = self._pushed(reply)
                 reach("commit-started")
-                context = PackedContext(
-                    self._context(step.series_id, left.context.state), left.taken
+                context = SplitContext(
+                    self._context(step.series_id, left.context.state), left.arrays
                 )
                 self._state.commit_step(
                     step.message_id, step.series_id, context, encode_reply(envelope, objects)

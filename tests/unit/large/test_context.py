@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedstate.flower.contexts import context_from_bytes
-from fedstate.large.context import PackedContext
-from fedstate.large.wire import PART_BYTES, Parts
+from fedstate.large.context import SplitContext
+from fedstate.large.wire import LARGE_ARRAY_BYTES, LargeArrays
 
 
 def context(*sizes: int) -> Context:
@@ -19,7 +19,7 @@ def context(*sizes: int) -> Context:
         {
             "first": ArrayRecord(dict(list(arrays.items())[:half])),
             "metrics": MetricRecord({"loss": [0.5, 0.25]}),
-            "config": ConfigRecord({"raw": bytes(2 * PART_BYTES)}),
+            "config": ConfigRecord({"raw": bytes(2 * LARGE_ARRAY_BYTES)}),
             "last": ArrayRecord(dict(list(arrays.items())[half:])),
         }
     )
@@ -27,51 +27,53 @@ def context(*sizes: int) -> Context:
 
 
 # An array's data is in numpy's file format, which adds a header.
-SIZES = st.lists(st.sampled_from([0, 1, 100, PART_BYTES, 3 * PART_BYTES]), max_size=6)
+SIZES = st.lists(
+    st.sampled_from([0, 1, 100, LARGE_ARRAY_BYTES, 3 * LARGE_ARRAY_BYTES]), max_size=6
+)
 
 
 @given(SIZES)
 def test_a_context_is_whole_again(sizes: list[int]) -> None:
     whole = context(*sizes)
-    packed = PackedContext.pack(whole)
-    packed.check()
-    assert packed.unpack() == whole == context(*sizes)
+    split = SplitContext.split(whole)
+    split.check()
+    assert split.join() == whole == context(*sizes)
 
 
 @given(SIZES)
 def test_just_the_larger_arrays_are_apart(sizes: list[int]) -> None:
-    packed = PackedContext.pack(context(*sizes))
-    assert list(packed.taken.large) == [size >= PART_BYTES for size in sizes]
-    assert all(len(part) >= PART_BYTES for part in packed.taken.parts)
-    assert len(packed.to_bytes()) < 3 * PART_BYTES + 1000 * (len(sizes) + 1)
-    assert context_from_bytes(packed.to_bytes()) == packed.context
+    split = SplitContext.split(context(*sizes))
+    assert list(split.arrays.is_large) == [size >= LARGE_ARRAY_BYTES for size in sizes]
+    assert all(len(part) >= LARGE_ARRAY_BYTES for part in split.arrays.contents)
+    assert len(split.to_bytes()) < 3 * LARGE_ARRAY_BYTES + 1000 * (len(sizes) + 1)
+    assert context_from_bytes(split.to_bytes()) == split.context
 
 
 def test_data_is_not_copied() -> None:
-    whole = context(PART_BYTES)
+    whole = context(LARGE_ARRAY_BYTES)
     array = whole.state.array_records["last"]["0"]
-    assert PackedContext.pack(whole).taken.parts[0] is array.data
+    assert SplitContext.split(whole).arrays.contents[0] is array.data
 
 
 def test_arrays_keep_all_that_belongs_to_them() -> None:
-    own = Array("bfloat16", (2, 3), "own.format", bytes(PART_BYTES))
+    own = Array("bfloat16", (2, 3), "own.format", bytes(LARGE_ARRAY_BYTES))
     whole = Context(1, 2, {}, RecordDict({"own": ArrayRecord({"a": own})}), {})
-    found = PackedContext.pack(whole).unpack().state.array_records["own"]["a"]
+    found = SplitContext.split(whole).join().state.array_records["own"]["a"]
     assert (found.dtype, found.shape, found.stype) == ("bfloat16", (2, 3), "own.format")
-    assert bytes(found.data) == bytes(PART_BYTES)
+    assert bytes(found.data) == bytes(LARGE_ARRAY_BYTES)
 
 
 @pytest.mark.parametrize(
-    "taken",
+    "arrays",
     [
-        Parts(),
-        Parts(b"\1", [bytes(PART_BYTES)]),
-        Parts(b"\1\0", []),
-        Parts(b"\0\0", [b"x"]),
-        Parts(b"\1\0\0", [b"x"]),
+        LargeArrays(),
+        LargeArrays(b"\1", [bytes(LARGE_ARRAY_BYTES)]),
+        LargeArrays(b"\1\0", []),
+        LargeArrays(b"\0\0", [b"x"]),
+        LargeArrays(b"\1\0\0", [b"x"]),
     ],
 )
-def test_arrays_that_do_not_fit_the_context_are_noticed(taken: Parts) -> None:
-    packed = PackedContext.pack(context(PART_BYTES, 1))
+def test_arrays_that_do_not_fit_the_context_are_noticed(arrays: LargeArrays) -> None:
+    split = SplitContext.split(context(LARGE_ARRAY_BYTES, 1))
     with pytest.raises(ValueError, match="arrays"):
-        PackedContext(packed.context, taken).check()
+        SplitContext(split.context, arrays).check()

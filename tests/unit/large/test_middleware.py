@@ -12,7 +12,7 @@ from flwr.common.serde import context_to_proto
 from flwr.proto.runtime_pb2 import PullTaskInputResponse, PushTaskOutputRequest
 
 from fedstate.large import middleware
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.large.middleware import (
     INPUT_ROUTE,
     OUTPUT_ROUTE,
@@ -34,7 +34,7 @@ class Api:
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
-        self.taken: list[Any] = []
+        self.arrays: list[Any] = []
         self.status = 200
         self.app = FastAPI()
         self.app.post(OUTPUT_ROUTE)(self._keep)
@@ -44,15 +44,15 @@ class Api:
     async def _keep(self, request: Request) -> Response:
         self.bodies.append(await request.body())
         transfer = current_transfer()
-        self.taken.append(None if transfer is None else transfer.taken)
+        self.arrays.append(None if transfer is None else transfer.arrays)
         return Response(b"kept")
 
     def _hand_out(self) -> Response:
-        packed = PackedContext.pack(context())
+        split = SplitContext.split(context())
         transfer = current_transfer()
         assert transfer is not None
-        transfer.taken = packed.taken
-        answer = PullTaskInputResponse(context=context_to_proto(packed.context))
+        transfer.arrays = split.arrays
+        answer = PullTaskInputResponse(context=context_to_proto(split.context))
         return Response(answer.SerializeToString(), self.status, headers={"kept": "yes"})
 
     def post(self, path: str, content: Any = b"") -> httpx.Response:
@@ -78,12 +78,12 @@ def output() -> bytes:
 
 def test_flwr_reads_a_small_message_and_the_larger_arrays_are_beside_it(api: Api) -> None:
     assert api.post(OUTPUT_ROUTE, output()).content == b"kept"
-    (body,), (taken,) = api.bodies, api.taken
+    (body,), (arrays,) = api.bodies, api.arrays
     assert len(body) < 1000
     message = PushTaskOutputRequest.FromString(body)
     assert message.details == "d"
-    assert list(taken.large) == [1, 0]
-    assert [bytes(each) for each in taken.parts] == [LARGE.data]
+    assert list(arrays.is_large) == [1, 0]
+    assert [bytes(each) for each in arrays.contents] == [LARGE.data]
 
 
 def test_a_body_may_come_in_pieces(api: Api) -> None:
@@ -93,7 +93,7 @@ def test_a_body_may_come_in_pieces(api: Api) -> None:
             yield whole[start : start + 100_000]
 
     assert api.post(OUTPUT_ROUTE, pieces()).status_code == 200
-    assert [bytes(each) for each in api.taken[0].parts] == [LARGE.data]
+    assert [bytes(each) for each in api.arrays[0].contents] == [LARGE.data]
 
 
 def test_a_client_is_given_an_ordinary_message(api: Api) -> None:
@@ -114,12 +114,12 @@ def test_an_answer_that_is_an_error_is_left_as_it_is(api: Api) -> None:
 def test_what_is_no_message_is_left_to_flwr(api: Api) -> None:
     assert api.post(OUTPUT_ROUTE, b"\xff\xff not a message").status_code == 200
     assert api.bodies == [b"\xff\xff not a message"]
-    assert api.taken[0].parts == ()
+    assert api.arrays[0].contents == ()
 
 
 def test_other_routes_are_left_alone(api: Api) -> None:
     api.post("/v1/runtime/other", output())
-    assert (api.bodies, api.taken) == ([output()], [None])
+    assert (api.bodies, api.arrays) == ([output()], [None])
 
 
 def test_a_context_over_the_limit_is_refused_in_one_sentence(
@@ -137,4 +137,4 @@ def test_nothing_is_left_for_the_next_request(api: Api) -> None:
     assert current_transfer() is None
     empty = PushTaskOutputRequest(details="d").SerializeToString()
     api.post(OUTPUT_ROUTE, empty)
-    assert (api.bodies[1], api.taken[1].parts) == (empty, [])
+    assert (api.bodies[1], api.arrays[1].contents) == (empty, [])
