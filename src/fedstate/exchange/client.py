@@ -120,7 +120,7 @@ class ExtraRoutes:
 
 
 def batches(objects: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
-    """Yield objects in batches for `ExtraRoutes.push`, without those too large to gain from it."""
+    """Yield objects in batches for `ExtraRoutes.push`, without those too large for a batch."""
     batch: dict[str, bytes] = {}
     size = 0
     for key, content in objects.items():
