@@ -55,14 +55,14 @@ class Api:
         answer = PullTaskInputResponse(context=context_to_proto(split.context))
         return Response(answer.SerializeToString(), self.status, headers={"kept": "yes"})
 
-    def post(self, path: str, content: Any = b"") -> httpx.Response:
-        async def post() -> httpx.Response:
-            async with httpx.AsyncClient(
-                transport=httpx.ASGITransport(LargeContexts(self.app)), base_url="http://node"
-            ) as client:
-                return await client.post(path, content=content)
+    async def request(self, path: str, content: Any = b"") -> httpx.Response:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(LargeContexts(self.app)), base_url="http://node"
+        ) as client:
+            return await client.post(path, content=content)
 
-        return asyncio.run(post())
+    def post(self, path: str, content: Any = b"") -> httpx.Response:
+        return asyncio.run(self.request(path, content))
 
 
 @pytest.fixture
@@ -133,8 +133,11 @@ def test_a_context_over_the_limit_is_refused_in_one_sentence(
 
 
 def test_nothing_is_left_for_the_next_request(api: Api) -> None:
-    api.post(OUTPUT_ROUTE, output())
-    assert current_transfer() is None
-    empty = PushTaskOutputRequest(details="d").SerializeToString()
-    api.post(OUTPUT_ROUTE, empty)
-    assert (api.bodies[1], api.arrays[1].contents) == (empty, [])
+    async def one_task() -> None:
+        await api.request(OUTPUT_ROUTE, output())
+        assert current_transfer() is None
+        await api.request("/v1/runtime/other")
+
+    asyncio.run(one_task())
+    assert len(api.arrays[0].contents) == 1
+    assert api.arrays[1] is None
