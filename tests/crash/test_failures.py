@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.executor.clientapp import CONTEXT_LIMIT_BYTES
+from fedstate.limits import CONTEXT_BYTES
 from fedstate.local.runs import wait_for_runs
+from tests.waiting import wait_until
 
-from .conftest import RUN_SECONDS, VALUES, Killable, Run, expected, wait_until
+from .conftest import RUN_SECONDS, VALUES, Killable, Run, expected
+
+pytestmark = pytest.mark.allowed_errors(
+    r"failed as configured", r"ContextTooLargeError", r"The disk of .* is full"
+)
 
 # Four megabytes: more than the store's log has room for when the disk is full.
 LARGE = 500_000
@@ -38,7 +43,7 @@ def test_a_state_past_the_limit_of_protobuf_fails_the_step_and_stays_as_it_was(
     killable: Killable,
 ) -> None:
     (error,) = errors_of(killable, killable.submit(oversize_round=2), 2)
-    assert f"at most {CONTEXT_LIMIT_BYTES} can be sent" in error
+    assert f"at most {CONTEXT_BYTES} can be sent" in error
     assert "The state before this step stays." in error
 
 
@@ -72,7 +77,7 @@ def test_a_full_disk_fails_the_step_and_keeps_the_state(
         log = node.supernode.log_file
         # The store's maintenance may meet the full disk first, which is a warning.
         failure = re.compile(r"ERROR .* is full, so the new state")
-        wait_until("the failure", lambda: failure.search(log.read_text()) is not None)
+        wait_until(lambda: failure.search(log.read_text()) is not None, 90, "the failure")
         filler.unlink()
         (error,) = errors_of(killable, run, 1, LARGE)
         assert "is full, so the new state was not stored" in error

@@ -13,9 +13,9 @@ from typing import Self
 
 import pytest
 
+from fedstate.flower.clients import PATIENCE_SECONDS
 from fedstate.flower.nodestate import CACHE_BYTES
 from fedstate.local.federation import LocalNode
-from fedstate.supernode.link import PATIENCE_SECONDS
 
 from .conftest import Killable
 

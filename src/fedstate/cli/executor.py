@@ -72,8 +72,9 @@ def executor(
     """
     # flwr takes 2 s to import: not before the options are known to be good.
     from fedstate.executor import preload as preloading
-    from fedstate.executor.loop import RuntimeApi, run_executor
+    from fedstate.executor.main import run_executor
     from fedstate.executor.pool import Limits
+    from fedstate.flower.tasks import RuntimeApi
 
     if executor_type != "subprocess":
         raise SettingError(
@@ -86,10 +87,10 @@ def executor(
             insecure,
             _certificates(root_certificates, insecure=insecure),
             _secret(superexec_auth_secret_file),
+            dependency_install=allow_runtime_dependency_installation,
         ),
         preloading.modules_of(preload),
         Limits(max_concurrent_tasks, task_time_limit),
-        dependency_install=allow_runtime_dependency_installation,
         parent_pid=parent_pid,
         health_server_address=health_server_address,
     )

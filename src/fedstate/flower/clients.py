@@ -1,87 +1,412 @@
-"""The client of the SuperLink's Fleet API, and what its errors mean."""
+"""The SuperLink's Fleet API as a SuperNode calls it, in our own types and errors."""
 
-from enum import Enum
-from typing import Any
+import ssl
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric import ec
 
-# The Fleet API's client, its errors and flwr's retry policy: flwr exports none of them.
-from flwr.supercore.error import ApiErrorCode, FlowerError
+# The shortest interval of heartbeats that a SuperLink takes, and how many it waits for.
+from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
+
+# The Fleet API's wire format, its client and what signs its requests: flwr exports none of it.
+from flwr.common.serde import (
+    fab_from_proto,
+    message_from_proto,
+    message_to_proto,
+    run_from_proto,
+)
+from flwr.proto.fab_pb2 import GetFabRequest
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    DeactivateNodeRequest,
+    PullMessagesRequest,
+    PushMessagesRequest,
+    RegisterNodeFleetRequest,
+)
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    PullObjectRequest,
+    PullObjectResponse,
+    PushObjectRequest,
+    PushObjectResponse,
+)
+from flwr.proto.node_pb2 import Node
+from flwr.proto.run_pb2 import GetRunRequest
+
+# How flwr moves the objects of a message, and what it does about requests that fail.
+from flwr.supercore.inflatable.inflatable_protobuf_utils import (
+    make_pull_object_fn_protobuf,
+    make_push_object_fn_protobuf,
+)
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPushError,
+    pull_objects,
+    push_object_contents_from_iterable,
+)
+from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.retry import RetryInvoker, exponential, make_simple_http_retry_invoker
 from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from fedstate.errors import FederationError
+from fedstate.exchange import paths
+from fedstate.exchange.client import ExtraRoutes, batches
+from fedstate.exchange.messages import PushReplyRequest, PushReplyResponse
+from fedstate.flower.errors import MessageUnavailableError, RunStatus
+from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS
+from fedstate.flower.refusals import is_registered_already, own_errors, run_status_of
+from fedstate.flower.runs import Fab, Run
+from fedstate.flower.stored_values import Envelope
 
-_RETRY_SECONDS = 5.0
+KeyPair = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
+Objects = dict[str, bytes]
+
+HEARTBEAT_SECONDS = float(HEARTBEAT_MIN_INTERVAL)
+# How long after its last heartbeat a SuperLink counts a node as online.
+PATIENCE_SECONDS = HEARTBEAT_PATIENCE * HEARTBEAT_SECONDS
+
+# flwr waits up to 20 s between tries, and a SuperLink that was restarted is back sooner.
+RETRY_SECONDS = 5.0
+# Both sides close an idle connection after 5 s. A pull that meets this moment breaks, and nobody
+# knows whether a message was on its way.
 _IDLE_SECONDS = 2.0
 
 
-class Fate(Enum):
-    """What a SuperLink says of a run."""
+@dataclass(frozen=True)
+class Announced:
+    """A reply that the SuperLink has, and those of its objects that it still wants."""
 
-    GOING = "going"
-    ENDED = "ended"
-    # It has no such run, or this node is not in the run's federation: it does not say which.
-    UNKNOWN = "unknown"
+    session_id: str
+    wanted: frozenset[str]
 
 
-class FleetClient(FleetHttpClient):
-    """flwr's client, which does not use a connection that the SuperLink is about to close.
+class FleetApi:
+    """One node's calls to a SuperLink's Fleet API; safe to use from every thread.
 
-    Both sides close an idle connection after 5 s. A pull that meets this moment breaks, and
-    nobody knows whether a message was on its way.
+    Every method raises `UnreachableError` when no answer can be had, `RefusedError` when the
+    answer is an error, and `UnauthorizedError` when the node's key is not accepted. The methods
+    that move the content of messages and runs try again for as long as the SuperLink is away,
+    and raise `RunEndedError` when the run has ended.
+
+    Parameters
+    ----------
+    address : str
+        ``host:port`` of the SuperLink.
+    keys : tuple
+        The node's private and public key, which sign each request.
+    insecure : bool
+        Whether to speak HTTP in place of HTTPS.
+    root_certificates : bytes, optional
+        The authority that vouches for the SuperLink, as PEM; without it, the system's.
+    transport : httpx.BaseTransport, optional
+        What carries the requests, in place of a connection; for tests.
+    retry_seconds : float
+        The longest pause between two tries of a request.
+
+    Attributes
+    ----------
+    node_id : int
+        The node's ID at the SuperLink, which goes with each request; 0 before `activate`.
     """
 
-    def __init__(self, base_url: str, **options: Any) -> None:
-        super().__init__(base_url, **options)
-        self._client.close()
-        self._client = httpx.Client(
-            verify=options.get("verify", True),
-            timeout=self._client.timeout,
+    def __init__(
+        self,
+        address: str,
+        keys: KeyPair,
+        *,
+        insecure: bool = False,
+        root_certificates: bytes | None = None,
+        transport: httpx.BaseTransport | None = None,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self.node_id = 0
+        self._public_key = public_key_to_bytes(keys[1])
+        self._client = FleetHttpClient(
+            f"{'http' if insecure else 'https'}://{address}",
+            interceptors=[
+                RuntimeVersionHttpInterceptor(component_name="SuperNode"),
+                NodeAuthHttpInterceptor(*keys),
+            ],
+            verify=False,  # this connection is closed unused
+        )
+        ours = httpx.Client(
+            verify=not insecure and _authority(root_certificates),
+            timeout=self._client._client.timeout,  # noqa: SLF001
             follow_redirects=True,
             limits=httpx.Limits(keepalive_expiry=_IDLE_SECONDS),
+            transport=transport,
+        )
+        self._client._client.close()  # noqa: SLF001
+        self._client._client = ours  # noqa: SLF001
+        self._retry = _retry_invoker(retry_seconds)
+        self._routes = ExtraRoutes(self._client)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        """Return this client."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        self.close()
+
+    @property
+    def _node(self) -> Node:
+        return Node(node_id=self.node_id)
+
+    def register(self) -> None:
+        """Register the node's key, unless it is registered."""
+        with own_errors():
+            try:
+                self._client.RegisterNode(RegisterNodeFleetRequest(public_key=self._public_key))
+            except httpx.HTTPStatusError as error:
+                if not is_registered_already(error):
+                    raise
+
+    def activate(self) -> int:
+        """Ask to be admitted; return the node's ID, under which all other requests are made."""
+        request = ActivateNodeRequest(
+            public_key=self._public_key, heartbeat_interval=HEARTBEAT_SECONDS
+        )
+        with own_errors():
+            self.node_id = int(self._client.ActivateNode(request).node_id)
+        # Another server may answer now, with other routes.
+        self._routes.forget()
+        return self.node_id
+
+    def deactivate(self) -> None:
+        """Say that the node goes offline."""
+        with own_errors():
+            self._client.DeactivateNode(DeactivateNodeRequest(node_id=self.node_id))
+
+    def heartbeat(self) -> bool:
+        """Say that the node is online; return whether the SuperLink knows the node."""
+        request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_SECONDS)
+        with own_errors():
+            return bool(self._client.SendNodeHeartbeat(request).success)
+
+    def pull_message(self) -> Envelope | None:
+        """Return a message for the node, or None; it is handed out once."""
+        with own_errors():
+            response = self._client.PullMessages(PullMessagesRequest(node=self._node))
+            if not response.messages_list:
+                return None
+            message = message_from_proto(response.messages_list[0])
+            return Envelope(message, response.message_object_trees[0])
+
+    def wait_for_messages(self, seen: int, seconds: float) -> int | None:
+        """Wait until there may be a message.
+
+        Parameters
+        ----------
+        seen : int
+            What the last call returned; 0 at first.
+        seconds : float
+            How long to wait at most.
+
+        Returns
+        -------
+        int or None
+            A count of what has happened; None if the SuperLink has no such route.
+        """
+        with own_errors():
+            return self._routes.wait(paths.FLEET_WAIT, self._node, seen, seconds)
+
+    def run_status(self, run_id: int) -> RunStatus:
+        """Return what the SuperLink says of a run."""
+        request = GetRunRequest(node=self._node, run_id=run_id)
+        with own_errors():
+            try:
+                # Not by way of flwr's retry policy: to that any 403 is the end of the run.
+                self._client.GetRun(request)
+            except httpx.HTTPStatusError as error:
+                if (status := run_status_of(error)) is None:
+                    raise
+                return status
+        return RunStatus.GOING
+
+    def run(self, run_id: int) -> Run:
+        """Return what the SuperLink knows of a run."""
+        request = GetRunRequest(node=self._node, run_id=run_id)
+        with own_errors():
+            return run_from_proto(self._retry.invoke(self._client.GetRun, request).run)
+
+    def fab(self, fab_hash: str, run_id: int) -> Fab:
+        """Return a run's FAB."""
+        request = GetFabRequest(node=self._node, hash_str=fab_hash, run_id=run_id)
+        with own_errors():
+            return fab_from_proto(self._retry.invoke(self._client.GetFab, request).fab)
+
+    def pull_objects(self, run_id: int, object_ids: list[str]) -> Objects:
+        """Return the contents of a message's objects.
+
+        Raises
+        ------
+        MessageUnavailableError
+            One is gone, or did not come in time.
+        """
+
+        def pull_one(request: PullObjectRequest) -> PullObjectResponse:
+            response: PullObjectResponse = self._retry.invoke(self._client.PullObject, request)
+            return response
+
+        with own_errors():
+            try:
+                found = self._retry.invoke(
+                    self._routes.pull, paths.FLEET_PULL, self._node, run_id, object_ids
+                )
+                contents = {key: bytes(each.object_content) for key, each in found.items()}
+                left = [each for each in object_ids if each not in contents]
+                pull = make_pull_object_fn_protobuf(pull_one, self._node, run_id)
+                return contents | pull_objects(left, pull, initial_backoff=FIRST_WAIT_SECONDS)
+            except ValueError as error:  # nothing says that it will be better another time
+                raise MessageUnavailableError(str(error)) from error
+
+    def push_reply(
+        self, envelope: Envelope, objects: Objects, seconds: float, *, confirm: bool
+    ) -> bool:
+        """Push a reply with all of its objects in one request.
+
+        Parameters
+        ----------
+        envelope : Envelope
+            The reply.
+        objects : dict of str to bytes
+            The contents of its objects.
+        seconds : float
+            How long the ClientApp took.
+        confirm : bool
+            Whether the SuperLink need not keep the message that it replies to.
+
+        Returns
+        -------
+        bool
+            False if the SuperLink has no such route, and nothing was pushed.
+
+        Raises
+        ------
+        ReplyIncompleteError
+            An object was not stored.
+        """
+        request = PushReplyRequest(
+            node=self._node,
+            push=self._announcement(envelope, seconds),
+            object_ids=list(objects),
+            contents=list(objects.values()),
+            confirm=confirm,
+        )
+        with own_errors():
+            answer = self._retry.invoke(
+                self._routes.call, paths.FLEET_REPLY, request, PushReplyResponse
+            )
+            if answer is None:
+                return False
+            for key in answer.push.objects_to_push:
+                if key not in answer.stored:
+                    run_id = envelope.message.metadata.run_id
+                    raise ObjectPushError(key, run_id, answer.push.session_id)
+        return True
+
+    def announce_reply(self, envelope: Envelope, seconds: float) -> Announced:
+        """Push a reply whose objects follow; `seconds` is how long the ClientApp took."""
+        request = self._announcement(envelope, seconds)
+        with own_errors():
+            response = self._retry.invoke(self._client.PushMessages, request)
+        return Announced(response.session_id, frozenset(response.objects_to_push))
+
+    def push_objects(self, run_id: int, session_id: str, objects: Objects) -> None:
+        """Push objects of a reply that was announced.
+
+        Raises
+        ------
+        ReplyIncompleteError
+            One was not stored.
+        """
+        left = dict(objects)
+        with own_errors():
+            for batch in batches(objects):
+                stored = self._retry.invoke(
+                    self._routes.push, paths.FLEET_PUSH, self._node, run_id, session_id, batch
+                )
+                if stored is None:
+                    break
+                for key, was_stored in zip(batch, stored, strict=True):
+                    if not was_stored:
+                        raise ObjectPushError(key, run_id, session_id)
+                    del left[key]
+            push = make_push_object_fn_protobuf(self._push_one, self._node, run_id, session_id)
+            push_object_contents_from_iterable(left.items(), push_object_fn=push)
+
+    def push_object(self, run_id: int, object_id: str, content: bytes) -> None:
+        """Push an object for which a ServerApp waits, whatever has become of its push session."""
+        request = PushObjectRequest(
+            node=self._node, run_id=run_id, object_id=object_id, object_content=content
+        )
+        with own_errors():
+            self._push_one(request)
+
+    def confirm(self, run_id: int, message_id: str) -> None:
+        """Say that the SuperLink need not keep a message's objects any longer."""
+        request = ConfirmMessageReceivedRequest(
+            node=self._node, run_id=run_id, message_object_id=message_id
+        )
+        with own_errors():
+            self._retry.invoke(self._client.ConfirmMessageReceived, request)
+
+    def _push_one(self, request: PushObjectRequest) -> PushObjectResponse:
+        response: PushObjectResponse = self._retry.invoke(self._client.PushObject, request)
+        return response
+
+    def _announcement(self, envelope: Envelope, seconds: float) -> PushMessagesRequest:
+        return PushMessagesRequest(
+            node=self._node,
+            messages_list=[message_to_proto(envelope.message)],
+            message_object_trees=[envelope.tree],
+            clientapp_runtime_list=[seconds],
         )
 
 
-def retry_invoker() -> RetryInvoker:
+def _authority(root_certificates: bytes | None) -> ssl.SSLContext | bool:
+    if root_certificates is None:
+        return True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=root_certificates.decode("ascii"))
+    return context
+
+
+def _retry_invoker(longest_seconds: float) -> RetryInvoker:
     """Return flwr's policy for requests that fail, with shorter pauses and an honest end.
 
     When the SuperLink does not accept the node any longer, flwr's policy interrupts the process,
-    which then ends as if it had been asked to; here `FederationError` says why it ends.
+    which then ends as if it had been asked to; here that is an error like any other.
     """
     invoker = make_simple_http_retry_invoker()
     theirs = invoker.should_giveup
 
     def should_give_up(error: Exception) -> bool:
-        if isinstance(error, httpx.HTTPStatusError) and is_unauthorized(error):
-            raise FederationError(reason_of(error)) from None
+        unauthorized = httpx.codes.UNAUTHORIZED
+        if (
+            isinstance(error, httpx.HTTPStatusError)
+            and error.response.status_code == unauthorized
+        ):
+            return True
         return theirs is not None and theirs(error)
 
     invoker.should_giveup = should_give_up
-    # flwr waits up to 20 s between tries, and a SuperLink that was restarted is back sooner.
-    invoker.wait_gen_factory = lambda: exponential(max_delay=int(_RETRY_SECONDS))
+    invoker.wait_gen_factory = lambda: exponential(
+        base_delay=min(1.0, longest_seconds),
+        max_delay=longest_seconds,  # type: ignore[arg-type]  # flwr declares whole seconds
+    )
     return invoker
-
-
-def is_unauthorized(error: httpx.HTTPError) -> bool:
-    """Return whether the SuperLink did not accept the node's key or its ID."""
-    unauthorized = httpx.codes.UNAUTHORIZED
-    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code == unauthorized
-
-
-def reason_of(error: httpx.HTTPError) -> str:
-    """Return one sentence on why the SuperLink did not do what it was asked."""
-    if not isinstance(error, httpx.HTTPStatusError):
-        return f"The SuperLink cannot be reached ({error or type(error).__name__})."
-    known = FlowerError.from_json(error.response.text)
-    if known and known.code == ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
-        return (
-            "The SuperLink did not admit this node: its key is not registered there, or another "
-            "SuperNode with the same key is online or was until moments ago."
-        )
-    if is_unauthorized(error):
-        return (
-            "The SuperLink does not accept this node's key: register it with 'flwr supernode "
-            "register'. A key that was unregistered is not taken again; give the node a new one."
-        )
-    return f"The SuperLink refused ({known.message if known else error})."

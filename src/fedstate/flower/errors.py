@@ -1,7 +1,7 @@
 """What goes wrong between a node and its SuperLink, in our own types.
 
 SuperLinkError (FederationError)
- ├─ UnreachableError          no answer: the connection failed or broke; trying again may help
+ ├─ UnreachableError          no answer that can be read; trying again may help
  ├─ RefusedError              the SuperLink answered with an error
  │   └─ UnauthorizedError     it does not accept the node's key or ID
  ├─ RunEndedError             the run has ended, and with it every step of it
@@ -9,7 +9,7 @@ SuperLinkError (FederationError)
  └─ ReplyIncompleteError      the SuperLink did not store all of a reply; it is to be sent again
 """
 
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 # The codes of Flower's error replies, which flwr.app does not export.
 from flwr.common.constant import ErrorCode as _FlowerErrorCode
@@ -30,12 +30,31 @@ class ErrorCode(IntEnum):
     INVALID_FAB = _FlowerErrorCode.INVALID_FAB
 
 
+class RunStatus(Enum):
+    """What a SuperLink says of a run."""
+
+    GOING = "going"
+    ENDED = "ended"
+    # It has no such run, or this node is not in the run's federation: it does not say which.
+    UNKNOWN = "unknown"
+
+
 class SuperLinkError(FederationError):
     """The base of what goes wrong between a node and its SuperLink."""
 
 
 class UnreachableError(SuperLinkError):
-    """No answer: the connection failed or broke; trying again may help."""
+    """No answer that can be read: the connection failed or broke; trying again may help.
+
+    Attributes
+    ----------
+    sent : bool
+        Whether the SuperLink may have got the request and done what it asks for.
+    """
+
+    def __init__(self, sentence: str, *, sent: bool) -> None:
+        super().__init__(sentence)
+        self.sent = sent
 
 
 class RefusedError(SuperLinkError):

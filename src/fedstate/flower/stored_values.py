@@ -1,6 +1,6 @@
 """Contexts, messages and replies as values of the node store.
 
-The bytes of every larger array become a part of the value, so that the store keeps them by
+The bytes of every larger array become a blob of the value, so that the store keeps them by
 content: the same weights in the state and in the reply are stored once.
 """
 
@@ -50,7 +50,7 @@ def encode_context(context: SplitContext) -> Value:
 def decode_context(value: Value) -> SplitContext:
     """Return the Context that `encode_context` was given."""
     proto, large = unpack(value.header)
-    return SplitContext(context_from_bytes(proto), LargeArrays(large, value.parts))
+    return SplitContext(context_from_bytes(proto), LargeArrays(large, value.blobs))
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def decode_reply(value: Value) -> tuple[Envelope, dict[str, bytes]]:
     """Return the reply and the objects that `encode_reply` was given."""
     first, *pieces = unpack(value.header)
     envelope = Envelope.from_bytes(first)
-    parts = iter(value.parts)
+    parts = iter(value.blobs)
     objects = {
         object_id: piece[1:] + (bytes(next(parts)) if piece[:1] == b"p" else b"")
         for object_id, piece in zip(envelope.object_ids, pieces, strict=True)

@@ -10,3 +10,36 @@ programs.
 ``channel``     what the two, and each fork, say to each other
 ``ending``      how a process ended, and how one ends itself
 """
+
+from typing import TYPE_CHECKING
+
+from fedstate.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from fedstate.forking.channel import Channel
+    from fedstate.forking.ending import Ending, end_with
+    from fedstate.forking.supervisor import Child, ForkedChild, ForkServer, ForkServers
+
+__all__ = [
+    "Channel",
+    "Child",
+    "Ending",
+    "ForkServer",
+    "ForkServers",
+    "ForkedChild",
+    "end_with",
+]
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of these
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "Channel": ".channel",
+            "Child": ".supervisor",
+            "Ending": ".ending",
+            "ForkServer": ".supervisor",
+            "ForkServers": ".supervisor",
+            "ForkedChild": ".supervisor",
+            "end_with": ".ending",
+        },
+    )

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from fedstate import limits
 from fedstate.flower.field_numbers import TASK_INPUT, TASK_OUTPUT
 from fedstate.large.wire import (
-    MESSAGE_LIMIT_BYTES,
     LargeArrays,
     in_chunks,
     join_message,
@@ -90,8 +90,8 @@ class LargeContexts:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > MESSAGE_LIMIT_BYTES:
-                reason = f"A Context of more than {MESSAGE_LIMIT_BYTES} bytes cannot be stored."
+            if len(body) > limits.CONTEXT_BYTES:
+                reason = f"A Context of more than {limits.CONTEXT_BYTES} bytes cannot be stored."
                 await JSONResponse({"detail": reason}, 413)(scope, receive, send)
                 return
         try:

@@ -14,8 +14,6 @@ from fedstate.flower.field_numbers import ARRAY_DATA
 
 Buffer = bytes | memoryview
 
-# What protobuf reads and writes as one message.
-MESSAGE_LIMIT_BYTES = 2**31 - 1
 # Below this size an array costs more apart from the message than inside it.
 LARGE_ARRAY_BYTES = 4096
 _CHUNK_BYTES = 1024 * 1024

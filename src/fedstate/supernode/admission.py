@@ -2,20 +2,18 @@
 
 from collections.abc import Callable
 
-import httpx
 from flwr.app import Context, Error, RecordDict
 
-# Run and FAB as flwr has them, and how it makes a run's config of both.
-from flwr.app.user_config import UserConfig
-from flwr.common.config import get_fused_config_from_fab
-from flwr.common.constant import ErrorCode
-from flwr.supercore.fab import Fab
-from flwr.supercore.run import Run
-
-from fedstate.flower.clients import reason_of
+from fedstate.flower.errors import (
+    ErrorCode,
+    RunEndedError,
+    SuperLinkError,
+    UnauthorizedError,
+)
 from fedstate.flower.nodestate import DurableNodeState
+from fedstate.flower.runs import Fab, Run, UserConfig, first_context
 from fedstate.store.errors import StoreError, StoreFullError
-from fedstate.supernode.link import Fleet
+from fedstate.supernode.link import Link
 
 FabCheck = Callable[[Fab], str | None]
 
@@ -27,8 +25,8 @@ class Admission:
     ----------
     state : DurableNodeState
         The node state.
-    fleet : Fleet
-        The session at the SuperLink.
+    link : Link
+        The node's runs and messages at the SuperLink.
     node_config : UserConfig
         The node's config, for the Context.
     fab_problem : callable
@@ -38,12 +36,12 @@ class Admission:
     def __init__(
         self,
         state: DurableNodeState,
-        fleet: Fleet,
+        link: Link,
         node_config: UserConfig,
         fab_problem: FabCheck,
     ) -> None:
         self._state = state
-        self._fleet = fleet
+        self._link = link
         self._node_config = node_config
         self._fab_problem = fab_problem
 
@@ -52,23 +50,27 @@ class Admission:
 
         Raises
         ------
-        RunNotRunningException
+        RunEndedError
             The run has ended.
+        UnauthorizedError
+            The SuperLink does not accept the node's key any longer.
+        StoreError
+            The store cannot be used.
         """
         if self._state.get_run(run_id) is not None:
             return None
         try:
-            run = self._fleet.run(run_id)
-            fab = self._fleet.fab(run.fab_hash, run_id)
+            run = self._link.run(run_id)
+            fab = self._link.fab(run.fab_hash, run_id)
             if (problem := self._fab_problem(fab)) is not None:
                 return Error(ErrorCode.INVALID_FAB, problem)
             self._state.add_run(run, fab, self._context(run, fab))
-        except StoreFullError as error:
+        except (RunEndedError, UnauthorizedError):
+            raise
+        except (StoreFullError, SuperLinkError) as error:
             return Error(ErrorCode.UNKNOWN, str(error))
         except StoreError:
             raise
-        except httpx.HTTPError as error:
-            return Error(ErrorCode.UNKNOWN, reason_of(error))
         except Exception as error:
             reason = f"The run cannot start on this node: {error}"
             return Error(ErrorCode.INVALID_FAB, reason)
@@ -77,11 +79,10 @@ class Admission:
     def _context(self, run: Run, fab: Fab) -> Context:
         """Return the Context of a run: new, or with the state of its series so far."""
         earlier = self._state.get_run_series_context(run.series_id)
-        return Context(
-            run_id=run.run_id,
+        return first_context(
+            run,
+            fab,
             node_id=self._state.get_node_id(),
             node_config=self._node_config,
             state=earlier.state if earlier else RecordDict(),
-            run_config=get_fused_config_from_fab(fab.content, run),
-            series_id=run.series_id,
         )

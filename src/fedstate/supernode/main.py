@@ -1,4 +1,8 @@
-"""A SuperNode whose state survives: flwr's parts, put together around the node store."""
+"""A SuperNode whose state survives: flwr's parts, put together around the node store.
+
+The main loop of `flower-supernode` polls every 3 s, runs one message at a time over all runs, and
+sends a reply before the state is stored; this one has none of it.
+"""
 
 import base64
 import hashlib
@@ -10,42 +14,36 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_ssh_private_key
-
-# Everything that `flower-supernode` is made of; its own main loop polls every 3 s, runs one
-# message at a time over all runs, and sends a reply before the state is stored.
-from flwr.common.constant import ISOLATION_MODE_SUBPROCESS
-from flwr.supercore.address import parse_address, resolve_bind_address
-from flwr.supercore.exit import register_signal_handlers
-from flwr.supercore.fab import Fab
-from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
-from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
-from flwr.supercore.object_store import ObjectStoreFactory
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes
-from flwr.supercore.telemetry import EventType
-from flwr.supercore.tls import get_client_tls_args
-from flwr.supernode.cli.flower_supernode import SuperNodeLifespanConfig
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
-from flwr.supernode.start_client_internal import _verify_fab
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_ssh_private_key,
+)
 
 from fedstate.certificates.keys import ensure_node_key
-from fedstate.errors import FederationError, SettingError
-from fedstate.flower.clients import FleetClient, is_unauthorized, reason_of
-from fedstate.flower.nodestate import DurableNodeState
+from fedstate.errors import SettingError
+from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi, KeyPair
+from fedstate.flower.errors import RefusedError, UnauthorizedError, UnreachableError
+from fedstate.flower.nodestate import DurableNodeState, durable_node_state
+from fedstate.flower.programs import (
+    end_supernode_at_signals,
+    normal_address,
+    superexec_command,
+)
+from fedstate.flower.runs import Fab, is_verified
+from fedstate.flower.supernode_options import SuperNodeSettings
 from fedstate.logs import logger
 from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
 from fedstate.supernode.admission import Admission
-from fedstate.supernode.link import PATIENCE_SECONDS, Fleet, Patience
+from fedstate.supernode.link import Link
 from fedstate.supernode.maintenance import Maintenance
+from fedstate.supernode.membership import Membership, Patience
 from fedstate.supernode.pacing import Pacing
 from fedstate.supernode.runtime_api import runtime_api
 from fedstate.supernode.session import SessionFile
 from fedstate.supernode.steps import Steps
-
-KeyPair = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class DurableSettings:
     concurrency : int
         How many runs may have a step under way at once.
     poll_seconds : float
-        The longest pause between two polls of an idle SuperNode.
+        Maximum poll interval when idle, for a SuperLink without notifications.
     """
 
     state: Path
@@ -77,7 +75,7 @@ _RETRY_SECONDS = 1.0
 _END_SECONDS = 5.0
 
 
-def run_supernode(config: SuperNodeLifespanConfig, settings: DurableSettings) -> None:
+def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None:
     """Run a SuperNode until SIGTERM or SIGINT.
 
     Raises
@@ -85,56 +83,54 @@ def run_supernode(config: SuperNodeLifespanConfig, settings: DurableSettings) ->
     FedstateError
         The store or the connection cannot be used; the message says how to go on.
     """
-    if config.insecure and config.authentication_keys is not None:
+    if settings.insecure and settings.keys is not None:
         raise SettingError(
             "A SuperNode with --auth-supernode-private-key needs TLS: leave out --insecure and "
             "give --root-certificates."
         )
     with _ending_in_time(), ExitStack() as stack:
-        store = NodeStore(settings.state, key=settings.key)
+        store = NodeStore(durable.state, key=durable.key)
         stack.callback(store.close)
-        keys = config.authentication_keys or _own_keys(settings.state)
+        keys = settings.keys or _own_keys(durable.state)
         store.bind(fingerprint(keys[1]))
-        state = DurableNodeState(ObjectStoreFactory().store(), store)
-        health = [
-            run_health_server_grpc_no_tls(address)
-            for address in [config.health_server_address]
-            if address
-        ]
-        register_signal_handlers(
-            event_type=EventType.RUN_SUPERNODE_LEAVE,
-            exit_message="SuperNode terminated gracefully.",
-            grpc_servers=health,
+        state = durable_node_state(store)
+        end_supernode_at_signals(settings.health_address)
+        api = _fleet_api(settings, keys)
+        membership = Membership(
+            api,
+            SessionFile(durable.state / "session", PATIENCE_SECONDS),
+            register=settings.keys is None,
+            patience=Patience(settings.max_retries, settings.max_wait_time),
         )
-        fleet = _fleet(config, settings.state, keys)
-        pacing = Pacing(settings.poll_seconds)
+        link = Link(api, membership)
+        pacing = Pacing(durable.poll_seconds)
         steps = Steps(
             state,
-            fleet,
+            link,
             admission=Admission(
-                state, fleet, config.node_config, _fab_check(config.trusted_entities)
+                state, link, settings.node_config, _fab_check(settings.trusted_entities)
             ),
-            concurrency=settings.concurrency,
+            concurrency=durable.concurrency,
             on_change=pacing.hurry,
         )
-        stack.callback(_leave, fleet, steps)
-        stack.enter_context(runtime_api(config, state, steps))
-        if config.isolation == ISOLATION_MODE_SUBPROCESS:
-            _start_executor(config)
-        fleet.join()
-        state.set_node_id(fleet.node_id)
-        logger.info("SuperNode ID: %s", fleet.node_id)
-        stack.enter_context(_maintenance(state, fleet, steps, settings.retention, pacing))
+        stack.callback(_leave, membership, steps)
+        stack.enter_context(runtime_api(settings, state, steps))
+        if settings.starts_executor:
+            _start_executor(settings)
+        membership.join()
+        state.set_node_id(membership.node_id)
+        logger.info("SuperNode ID: %s", membership.node_id)
+        stack.enter_context(_maintenance(state, link, steps, durable.retention, pacing))
         steps.resume()
-        _pull_messages(fleet, steps, pacing)
+        _pull_messages(link, steps, pacing)
 
 
-def _leave(fleet: Fleet, steps: Steps) -> None:
+def _leave(membership: Membership, steps: Steps) -> None:
     under_way = steps.under_way
     steps.close()
     if under_way:
         logger.info("Steps are under way: the next SuperNode goes on with them.")
-    fleet.leave(for_good=not under_way)
+    membership.leave(for_good=not under_way)
 
 
 @contextmanager
@@ -149,28 +145,29 @@ def _ending_in_time() -> Iterator[None]:
         raise
 
 
-def _pull_messages(fleet: Fleet, steps: Steps, pacing: Pacing) -> None:
+def _pull_messages(link: Link, steps: Steps, pacing: Pacing) -> None:
     pause = threading.Event()
     while True:
         if steps.failure is not None:
             raise steps.failure
         try:
-            if fleet.receive(steps.receive):
+            if link.receive(steps.receive):
                 pacing.hurry()
                 continue
-            if fleet.wait_for_messages():
+            if link.wait_for_messages():
                 continue
-        except httpx.HTTPError as error:
-            if is_unauthorized(error):
-                raise FederationError(reason_of(error)) from None
-            logger.warning("%s Trying again.", reason_of(error))
+        except UnauthorizedError:
+            raise
+        except (RefusedError, UnreachableError) as error:
+            logger.warning("%s Trying again.", error)
             pause.wait(_RETRY_SECONDS)
         pacing.wait()
 
 
 def fingerprint(public_key: ec.EllipticCurvePublicKey) -> str:
     """Return a node's public key as OpenSSH shows it: SHA256 in base64."""
-    digest = hashlib.sha256(public_key_to_bytes(public_key)).digest()
+    encoded = public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    digest = hashlib.sha256(encoded).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
@@ -186,60 +183,37 @@ def _own_keys(directory: Path) -> KeyPair:
     return private_key, private_key.public_key()
 
 
-def _fleet(config: SuperNodeLifespanConfig, state: Path, keys: KeyPair) -> Fleet:
-    parsed = parse_address(config.server_address)
-    if not parsed:
+def _fleet_api(settings: SuperNodeSettings, keys: KeyPair) -> FleetApi:
+    address = normal_address(settings.superlink)
+    if address is None:
         raise SettingError(
-            f"--superlink has the value '{config.server_address}', which is not HOST:PORT."
+            f"--superlink has the value '{settings.superlink}', which is not HOST:PORT."
         )
-    host, port, is_v6 = parsed
-    certificates = config.root_certificates
-    client = FleetClient.from_server_address(
-        f"[{host}]:{port}" if is_v6 else f"{host}:{port}",
-        config.insecure,
-        str(Path(certificates).expanduser()) if isinstance(certificates, str) else certificates,
-        interceptors=[
-            RuntimeVersionHttpInterceptor(component_name="SuperNode"),
-            NodeAuthHttpInterceptor(*keys),
-        ],
-    )
-    return Fleet(
-        client,
-        public_key_to_bytes(keys[1]),
-        SessionFile(state / "session", PATIENCE_SECONDS),
-        register=config.authentication_keys is None,
-        patience=Patience(config.max_retries, config.max_wait_time),
+    return FleetApi(
+        address, keys, insecure=settings.insecure, root_certificates=settings.root_certificates
     )
 
 
-def _start_executor(config: SuperNodeLifespanConfig) -> None:
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    command = [
-        "flower-superexec",
-        *get_client_tls_args(
-            insecure=config.runtime_certificates is None,
-            root_certificates_path=config.runtime_root_certificates_path,
-        ),
-        *("--runtime-api-address", resolve_bind_address(f"{host}:{config.port}")),
-        *("--parent-pid", str(os.getpid())),
-        *(
-            ["--allow-runtime-dependency-installation"]
-            if config.runtime_dependency_install
-            else []
-        ),
-    ]
+def _start_executor(settings: SuperNodeSettings) -> None:
+    command = superexec_command(
+        settings.host,
+        settings.port,
+        tls=settings.certificate_file is not None,
+        authority_file=settings.authority_file,
+        installs_dependencies=settings.installs_dependencies,
+    )
     subprocess.Popen(command)
 
 
 @contextmanager
 def _maintenance(
-    state: DurableNodeState, fleet: Fleet, steps: Steps, retention: Retention, pacing: Pacing
+    state: DurableNodeState, link: Link, steps: Steps, retention: Retention, pacing: Pacing
 ) -> Iterator[None]:
     def failed(error: BaseException) -> None:
         steps.failure = error
         pacing.hurry()
 
-    maintenance = Maintenance(state, fleet, steps, retention, failed)
+    maintenance = Maintenance(state, link, steps, retention, failed)
     maintenance.start()
     try:
         yield
@@ -249,10 +223,7 @@ def _maintenance(
 
 def _fab_check(trusted_entities: dict[str, str] | None) -> Callable[[Fab], str | None]:
     def problem(fab: Fab) -> str | None:
-        if not trusted_entities:
-            return None
-        licensed = fab.verifications.get("valid_license", "")
-        if licensed and _verify_fab(fab, trusted_entities):
+        if not trusted_entities or is_verified(fab, trusted_entities):
             return None
         return "The FAB could not be verified."
 

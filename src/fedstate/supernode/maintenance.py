@@ -4,15 +4,13 @@ import threading
 import time
 from collections.abc import Callable
 
-import httpx
-
-from fedstate.flower.clients import Fate, reason_of
+from fedstate.flower.errors import RunStatus, SuperLinkError
 from fedstate.flower.nodestate import DurableNodeState
 from fedstate.logs import logger
 from fedstate.store.errors import StoreFullError
 from fedstate.store.node_store import StoredRun
 from fedstate.store.retention import Retention
-from fedstate.supernode.link import Fleet
+from fedstate.supernode.link import Link
 from fedstate.supernode.steps import Steps
 
 _STORE_SECONDS = 2.0
@@ -26,8 +24,8 @@ class Maintenance:
     ----------
     state : DurableNodeState
         The node state.
-    fleet : Fleet
-        The session at the SuperLink.
+    link : Link
+        The node's runs and messages at the SuperLink.
     steps : Steps
         The steps under way.
     retention : Retention
@@ -39,13 +37,13 @@ class Maintenance:
     def __init__(
         self,
         state: DurableNodeState,
-        fleet: Fleet,
+        link: Link,
         steps: Steps,
         retention: Retention,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._state = state
-        self._fleet = fleet
+        self._link = link
         self._steps = steps
         self._retention = retention
         self._on_failure = on_failure
@@ -92,15 +90,15 @@ class Maintenance:
             if run.finished_at is not None or self._steps.running(run.run_id):
                 continue
             try:
-                fate = self._fleet.fate(run.run_id)
-            except httpx.HTTPError as error:
-                logger.warning("Run %s cannot be looked up. %s", run.run_id, reason_of(error))
+                status = self._link.run_status(run.run_id)
+            except SuperLinkError as error:
+                logger.warning("Run %s cannot be looked up. %s", run.run_id, error)
             else:
-                self._note_fate(run, fate)
+                self._note_status(run, status)
 
-    def _note_fate(self, run: StoredRun, fate: Fate) -> None:
+    def _note_status(self, run: StoredRun, status: RunStatus) -> None:
         store = self._state.store
-        if fate is Fate.UNKNOWN:
+        if status is RunStatus.UNKNOWN:
             # A SuperLink with another database knows it no more than one that has lost it; and
             # a node that was taken out of a federation may be put back. So nothing is freed.
             if store.note_unknown(run.run_id):
@@ -115,7 +113,7 @@ class Maintenance:
             return
         if store.note_known(run.run_id):
             logger.info("The SuperLink knows run %s again.", run.run_id)
-        if fate is Fate.ENDED:
+        if status is RunStatus.ENDED:
             logger.info("Run %s has ended.", run.run_id)
             store.finish_run(run.run_id)
             self._state.forget_run(run.run_id, run.series_id)

@@ -2,18 +2,15 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# flwr's own parser, so that a command line for `flower-supernode` needs no change.
-from flwr.supernode.cli.flower_supernode import (
-    SuperNodeLifespanConfig,
-    _parse_args_run_supernode,
-    _parse_supernode_lifespan_config,
-)
-
 from fedstate.connection import flwr_home
+from fedstate.flower.supernode_options import (
+    SuperNodeSettings,
+    supernode_parser,
+    supernode_settings,
+)
 from fedstate.store.cipher import read_key
 from fedstate.store.retention import Retention
 from fedstate.supernode.main import DurableSettings, fingerprint, run_supernode
@@ -32,19 +29,17 @@ def main(arguments: Sequence[str]) -> None:
     FedstateError
         The store or the connection cannot be used.
     """
-    parser = _parse_args_run_supernode()
+    parser = supernode_parser()
     parser.prog = "fedstate supernode"
-    parser.description = "Start a Flower SuperNode whose client state survives."
+    parser.description = "Start a Flower SuperNode with durable client state."
     _add_options(parser.add_argument_group("durable client state"))
     parser.parse_args(arguments)
 
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_options(ours)
     options, rest = ours.parse_known_args(arguments)
-    # flwr's function reads the command line of the process, which is this command alone.
-    sys.argv = ["flower-supernode", *rest]
-    config = _parse_supernode_lifespan_config()
-    run_supernode(config, _settings(options, config))
+    settings = supernode_settings(rest)
+    run_supernode(settings, _durable_settings(options, settings))
 
 
 def _add_options(parser: argparse._ActionsContainer) -> None:
@@ -52,34 +47,33 @@ def _add_options(parser: argparse._ActionsContainer) -> None:
         "--state",
         type=Path,
         metavar="DIR",
-        help="Where the state is kept (default: a directory of this node's in "
-        "$FLWR_HOME/fedstate/nodes).",
+        help="State directory (default: one for this node in $FLWR_HOME/fedstate/nodes).",
     )
     parser.add_argument(
         "--state-key",
         type=Path,
         metavar="FILE",
-        help="A file with 64 hexadecimal digits: the key that encrypts the state.",
+        help="Key file (64 hexadecimal digits) that encrypts the state (default: no encryption).",
     )
     parser.add_argument(
         "--retain",
         type=_duration,
         default=Retention.seconds,
         metavar="TIME",
-        help="How long the state of a finished run is kept, such as 12h or 30d (default: 7d).",
+        help="Retention time of the state of finished runs, such as 12h or 30d (default: 7d).",
     )
     parser.add_argument(
         "--retain-size",
         type=_size,
         metavar="SIZE",
-        help="Bound on the state of all finished runs, such as 20G (default: none).",
+        help="Maximum size of the state of all finished runs, such as 20G (default: none).",
     )
     parser.add_argument(
         "--concurrency",
         type=_count,
         default=DurableSettings.concurrency,
         metavar="RUNS",
-        help="How many runs may have a step under way at once "
+        help="Maximum number of runs that execute a step at the same time "
         f"(default: {DurableSettings.concurrency}).",
     )
     parser.add_argument(
@@ -87,15 +81,16 @@ def _add_options(parser: argparse._ActionsContainer) -> None:
         type=_positive,
         default=DurableSettings.poll_seconds,
         metavar="SECONDS",
-        help="The longest pause between two looks for messages when idle, at a SuperLink that "
-        "does not tell of them "
+        help="Maximum poll interval when idle; only for a SuperLink without notifications "
         f"(default: {DurableSettings.poll_seconds:g}).",
     )
 
 
-def _settings(options: argparse.Namespace, config: SuperNodeLifespanConfig) -> DurableSettings:
+def _durable_settings(
+    options: argparse.Namespace, settings: SuperNodeSettings
+) -> DurableSettings:
     return DurableSettings(
-        state=options.state or _default_state(config),
+        state=options.state or _default_state(settings),
         key=read_key(options.state_key) if options.state_key else None,
         retention=Retention(options.retain, options.retain_size),
         concurrency=options.concurrency,
@@ -103,11 +98,11 @@ def _settings(options: argparse.Namespace, config: SuperNodeLifespanConfig) -> D
     )
 
 
-def _default_state(config: SuperNodeLifespanConfig) -> Path:
+def _default_state(settings: SuperNodeSettings) -> Path:
     """Return a directory that is this node's alone, and the same at the next start."""
-    name = f"port-{config.port}"
-    if config.authentication_keys is not None:
-        name = re.sub(r"\W", "", fingerprint(config.authentication_keys[1]))[:24]
+    name = f"port-{settings.port}"
+    if settings.keys is not None:
+        name = re.sub(r"\W", "", fingerprint(settings.keys[1]))[:24]
     return flwr_home() / "fedstate" / "nodes" / name
 
 

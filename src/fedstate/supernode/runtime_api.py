@@ -3,23 +3,19 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from logging import DEBUG
 
 import uvicorn
-
-# flwr's application; its own function for starting it leaves no room for a layer around it.
-from flwr.supercore.constant import HTTP_SERVER_SHUTDOWN_TIMEOUT
-from flwr.supercore.logger import console_handler
-from flwr.supernode.cli.flower_supernode import SuperNodeLifespanConfig
-from flwr.supernode.main import create_app
 
 from fedstate.errors import FederationError
 from fedstate.exchange.presence import Presence
 from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
-from fedstate.flower.nodestate import DurableNodeState, DurableNodeStateFactory
+from fedstate.flower.nodestate import DurableNodeState
+from fedstate.flower.programs import SHUTDOWN_SECONDS, logs_requests
+from fedstate.flower.runtime_app import runtime_app
+from fedstate.flower.supernode_options import SuperNodeSettings
 from fedstate.large.middleware import LargeContexts
-from fedstate.supernode.runtime_handlers import DurableHandlers
+from fedstate.supernode.runtime_handlers import StepHandlers
 from fedstate.supernode.steps import Steps
 
 _POLL_SECONDS = 0.1
@@ -27,7 +23,7 @@ _POLL_SECONDS = 0.1
 
 @contextmanager
 def runtime_api(
-    config: SuperNodeLifespanConfig, state: DurableNodeState, steps: Steps
+    settings: SuperNodeSettings, state: DurableNodeState, steps: Steps
 ) -> Iterator[None]:
     """Serve the Runtime API while the block runs.
 
@@ -36,29 +32,25 @@ def runtime_api(
     FederationError
         The address cannot be listened on.
     """
-    api = create_app(
-        state_factory=DurableNodeStateFactory(state),
-        superexec_auth_secret=config.superexec_auth_secret,
-    )
-    api.state.runtime_handlers = DurableHandlers(steps)
+    api = runtime_app(state, StepHandlers(steps), settings.executor_secret)
     server = uvicorn.Server(
         uvicorn.Config(
             app=LargeContexts(api),
-            host=config.host,
-            port=config.port,
-            access_log=console_handler.level <= DEBUG,
-            ssl_certfile=config.runtime_ssl_certfile,
-            ssl_keyfile=config.runtime_ssl_keyfile,
+            host=settings.host,
+            port=settings.port,
+            access_log=logs_requests(),
+            ssl_certfile=settings.certificate_file,
+            ssl_keyfile=settings.key_file,
         )
     )
     signals = Signals(closing=lambda: server.should_exit)
 
-    def give_up(task_ids: list[int]) -> None:
+    def expire(task_ids: list[int]) -> None:
         state.expire_tasks(task_ids)
-        # One that had not begun is to be had again.
+        # One that had not begun can be acquired again.
         signals.tasks.notify()
 
-    signals.presence = Presence(give_up)
+    signals.presence = Presence(expire)
     serve(api, signals, runtime_router)
     steps.on_task = signals.tasks.notify
     thread = threading.Thread(target=server.run, name="supernode-runtime-http-api")
@@ -67,12 +59,12 @@ def runtime_api(
         thread.join(_POLL_SECONDS)
     if not server.started:
         raise FederationError(
-            f"The SuperNode cannot serve its API on {config.host}:{config.port}, for the reason "
-            "above. Free the port, or give another one with --port."
+            f"The SuperNode cannot serve its API on {settings.host}:{settings.port}, for the "
+            "reason above. Free the port, or give another one with --port."
         )
     try:
         yield
     finally:
         server.should_exit = True
-        thread.join(timeout=HTTP_SERVER_SHUTDOWN_TIMEOUT)
+        thread.join(timeout=SHUTDOWN_SECONDS)
         server.force_exit = True

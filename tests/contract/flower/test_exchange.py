@@ -11,10 +11,8 @@ from flwr.app import Array, ArrayRecord, Message, RecordDict
 from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse
 from flwr.proto.node_pb2 import Node as NodeProto
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest
-from flwr.supercore.constant import TaskType
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
-from flwr.supercore.superexec.executor.types import ExecutionSpec
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 from tests.stack.executor.conftest import Node, probe_fab
 
@@ -23,6 +21,7 @@ from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
 from fedstate.flower.task_client import TaskClient, task_client
+from fedstate.flower.task_order import TaskKind, TaskOrder
 
 SIZES = {
     "small": [1, 10, 100],
@@ -87,17 +86,12 @@ def client_of(node: Node) -> TaskClient:
     (task,) = node.tasks("pending")
     token = node.state.claim_task(task.task_id)
     return task_client(
-        ExecutionSpec(
-            task_type=TaskType.CLIENT_APP,
-            runtime_api_address=node.address,
-            token=token,
-            insecure=True,
-            root_certificates_path=None,
-            runtime_dependency_install=False,
-            parent_pid=None,
-            suppress_output=False,
+        TaskOrder(
+            kind=TaskKind.CLIENT_APP,
             task_id=task.task_id,
-            fab_hash=None,
+            token=token,
+            runtime_api_address=node.address,
+            insecure=True,
         )
     )
 

@@ -6,7 +6,6 @@ A failure here after an upgrade of flwr names the seam that moved.
 import importlib
 import inspect
 
-from flwr.common import constant
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.superlink.servicer.fleet import fleet_handlers
@@ -15,8 +14,7 @@ from flwr.supernode.main import create_app
 from flwr.supernode.nodestate import InMemoryNodeState, NodeStateFactory
 from flwr.supernode.servicer.runtime import runtime_handlers
 
-from fedstate.grids import resending
-from fedstate.supernode.link import HEARTBEAT_SECONDS, PATIENCE_SECONDS
+from fedstate.flower.clients import HEARTBEAT_SECONDS, PATIENCE_SECONDS
 
 
 def parameters(function: object) -> list[str]:
@@ -60,10 +58,3 @@ def test_a_superlink_takes_our_heartbeat_and_waits_for_twice_as_long() -> None:
 
 def test_a_retry_invoker_takes_other_pauses() -> None:
     assert callable(make_simple_http_retry_invoker().wait_gen_factory)
-
-
-def test_the_error_codes_of_lost_steps_are_still_flwrs() -> None:
-    assert resending.MESSAGE_UNAVAILABLE == constant.ErrorCode.MESSAGE_UNAVAILABLE
-    assert resending.REPLY_UNAVAILABLE == constant.ErrorCode.REPLY_MESSAGE_UNAVAILABLE
-    assert resending.NODE_UNAVAILABLE == constant.ErrorCode.NODE_UNAVAILABLE
-    assert resending.CLIENT_APP_CRASHED == constant.ErrorCode.CLIENT_APP_CRASHED

@@ -8,7 +8,8 @@ from flwr.cli.install import install_from_fab
 from flwr.superlink.grid import HttpGrid
 from tests.stack.executor.conftest import probe_fab
 
-from fedstate.executor.serverapp import WaitingGrid, prepare, program
+from fedstate.executor.serverapp import WaitingGrid, prepare
+from fedstate.flower.serverapp_program import program
 
 
 def test_serverapps_that_start_together_find_all_of_their_app(

@@ -28,6 +28,8 @@ from fedstate.exchange.messages import (
 from fedstate.flower.control import control
 from fedstate.local.federation import Federation
 
+pytestmark = pytest.mark.allowed_errors(r"authentication failed")
+
 CALLS = {
     paths.FLEET_PULL: (PullObjectsRequest, PullObjectsResponse),
     paths.FLEET_PUSH: (PushObjectsRequest, PushObjectsResponse),

@@ -34,7 +34,7 @@ def test_a_context_comes_back_as_it_was() -> None:
         }
     )
     value = encode_context(SplitContext.split(context(state)))
-    assert len(value.parts) == 2
+    assert len(value.blobs) == 2
     again = decode_context(value).join()
     assert again == context(state)
     assert again.state.object_id == state.object_id
@@ -64,10 +64,10 @@ def test_a_reply_comes_back_as_it_was() -> None:
     assert again.tree == envelope.tree
 
 
-def test_the_same_weights_in_state_and_reply_are_the_same_parts() -> None:
+def test_the_same_weights_in_state_and_reply_are_the_same_blobs() -> None:
     state = context(RecordDict({"weights": ArrayRecord([LARGE])}))
-    (part,) = encode_context(SplitContext.split(state)).parts
-    assert bytes(part) in [bytes(each) for each in encode_reply(*reply()).parts]
+    (blob,) = encode_context(SplitContext.split(state)).blobs
+    assert bytes(blob) in [bytes(each) for each in encode_reply(*reply()).blobs]
 
 
 def test_a_reply_with_a_missing_object_is_not_encoded() -> None:

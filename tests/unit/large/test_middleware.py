@@ -11,7 +11,7 @@ from flwr.app import Array, ArrayRecord, Context, RecordDict
 from flwr.common.serde import context_to_proto
 from flwr.proto.runtime_pb2 import PullTaskInputResponse, PushTaskOutputRequest
 
-from fedstate.large import middleware
+from fedstate import limits
 from fedstate.large.context import SplitContext
 from fedstate.large.middleware import (
     INPUT_ROUTE,
@@ -125,7 +125,7 @@ def test_other_routes_are_left_alone(api: Api) -> None:
 def test_a_context_over_the_limit_is_refused_in_one_sentence(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(middleware, "MESSAGE_LIMIT_BYTES", 1000)
+    monkeypatch.setattr(limits, "CONTEXT_BYTES", 1000)
     answer = api.post(OUTPUT_ROUTE, output())
     assert answer.status_code == 413
     assert "1000 bytes" in answer.json()["detail"]

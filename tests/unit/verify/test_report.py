@@ -31,3 +31,12 @@ def test_the_table_names_the_node_that_fails() -> None:
     assert text.count("persistence") >= 2, "once in the node's row, once in the verdict"
     assert "✗ persistence" in text
     assert "✓ isolation" in text
+
+
+def test_a_node_whose_id_begins_with_that_of_another_is_not_blamed_for_it() -> None:
+    tampered = with_holding(kept("1", seed=1, nodes=("1", "12")), "12", digest="0" * 64)
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(verify([tampered], {"1": COMPLETED}).to_table())
+    rows = {line.split()[0]: line for line in console.export_text().splitlines() if line.strip()}
+    assert rows["1"].split()[-1] == "ok"
+    assert rows["12"].split()[-1] == "persistence"

@@ -1,0 +1,134 @@
+"""flwr's Runtime API for executors and ClientApps, with two handlers of our own plugged in.
+
+flwr's handler of a task's output marks the task finished, then stores its Context, even that of
+a task that failed; the reply may have left long before. Here whoever runs the steps is asked, and
+the Context and the reply are committed together.
+
+Both handlers see Contexts without their larger arrays, which travel beside them.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, cast
+
+from fastapi import FastAPI
+from flwr.app import Context
+
+# The word for a task that has done its work.
+from flwr.common.constant import SubStatus
+
+# The Context as it is sent: flwr.app has no public way to read it.
+from flwr.common.serde import context_from_proto
+from flwr.proto.runtime_pb2 import PushTaskOutputRequest, PushTaskOutputResponse
+from flwr.proto.task_pb2 import Task
+
+# The application; flwr's own function for starting it leaves no room for middleware around it.
+from flwr.supernode.main import create_app
+from flwr.supernode.nodestate import NodeState
+
+# The handlers are a module in flwr; its router takes any object with the same functions.
+from flwr.supernode.servicer.runtime import runtime_handlers
+
+from fedstate.flower.nodestate import DurableNodeState, DurableNodeStateFactory
+from fedstate.large.context import SplitContext
+from fedstate.large.middleware import Transfer, current_transfer
+
+
+class StepHooks(Protocol):
+    """Who runs the steps, as the handlers of a task's input and output know it."""
+
+    def handing_out(self, task_id: int) -> AbstractContextManager[None]:
+        """Return the context in which what a task works on is read and handed out."""
+
+    def on_output(
+        self, task_id: int, left: Callable[[], SplitContext] | None, details: str
+    ) -> bool:
+        """End the step that a task belongs to.
+
+        Parameters
+        ----------
+        task_id : int
+            The task.
+        left : callable or None
+            Returns the Context that the ClientApp has left; None if the task failed.
+        details : str
+            Why it failed.
+
+        Returns
+        -------
+        bool
+            False if the task belongs to no step.
+        """
+
+
+def runtime_app(state: DurableNodeState, hooks: StepHooks, secret: bytes | None) -> FastAPI:
+    """Return flwr's application.
+
+    Parameters
+    ----------
+    state : DurableNodeState
+        The node state that it serves.
+    hooks : StepHooks
+        Who runs the steps.
+    secret : bytes, optional
+        What executors prove to know.
+    """
+    app = create_app(state_factory=DurableNodeStateFactory(state), superexec_auth_secret=secret)
+    app.state.runtime_handlers = _Handlers(hooks)
+    return app
+
+
+class _Handlers:
+    """flwr's handlers, except for the input and the output of a step."""
+
+    def __init__(self, hooks: StepHooks) -> None:
+        self._hooks = hooks
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(runtime_handlers, name)
+
+    def pull_task_input(self, request: Any, state: DurableNodeState, task: Task) -> Any:
+        """Hand out what a task works on."""
+        transfer = current_transfer()
+        handed_out = cast(
+            "NodeState", state if transfer is None else _WithoutArrays(state, transfer)
+        )
+        with self._hooks.handing_out(task.task_id):
+            return runtime_handlers.pull_task_input(request, handed_out, task)
+
+    def push_task_output(
+        self, request: PushTaskOutputRequest, state: NodeState, task: Task
+    ) -> PushTaskOutputResponse:
+        """Commit what a step made, or end a step that failed."""
+        completed = request.sub_status == SubStatus.COMPLETED and request.HasField("context")
+        left = (lambda: _pushed_context(request)) if completed else None
+        if self._hooks.on_output(task.task_id, left, request.details):
+            return PushTaskOutputResponse()
+        # What no message asked for is no state; and its larger arrays are not in it.
+        request.ClearField("context")
+        return runtime_handlers.push_task_output(request, state, task)
+
+
+def _pushed_context(request: PushTaskOutputRequest) -> SplitContext:
+    context = context_from_proto(request.context)
+    if (transfer := current_transfer()) is None:
+        return SplitContext.split(context)
+    return SplitContext(context, transfer.arrays)
+
+
+class _WithoutArrays:
+    """A node state that hands out Contexts without their larger arrays, and notes these."""
+
+    def __init__(self, state: DurableNodeState, transfer: Transfer) -> None:
+        self._state = state
+        self._transfer = transfer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+    def get_run_series_context(self, series_id: int) -> Context | None:
+        """Return the committed Context of a run series, or None."""
+        if (split := self._state.split_context(series_id)) is None:
+            return None
+        self._transfer.arrays = split.arrays
+        return split.context
