@@ -22,7 +22,7 @@ from flwr.supercore.object_store import ObjectStoreFactory
 
 from bench.row import Row
 from fedstate.flower.nodestate import DurableNodeState
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import CHUNK_BYTES, Value
 
@@ -127,8 +127,8 @@ def _run(state: DurableNodeState, run_id: int, states: Sequence[list[bytes]]) ->
     for number, arrays in enumerate(states):
         message = f"message {run_id}-{number}"
         state.store.receive(message, run_id, Value(b"message"))
-        assert state.packed_context(run_id) is not None  # noqa: S101
-        left = PackedContext.pack(_context(run_id, arrays))
+        assert state.split_context(run_id) is not None  # noqa: S101
+        left = SplitContext.split(_context(run_id, arrays))
         # The reply carries the same weights, as in federated averaging.
         state.commit_step(message, run_id, left, Value(b"reply", arrays))
         state.store.answered(message)
@@ -136,7 +136,7 @@ def _run(state: DurableNodeState, run_id: int, states: Sequence[list[bytes]]) ->
 
 def _load(state: DurableNodeState, run_id: int) -> float:
     began = time.perf_counter()
-    assert state.packed_context(run_id) is not None  # noqa: S101
+    assert state.split_context(run_id) is not None  # noqa: S101
     return time.perf_counter() - began
 
 

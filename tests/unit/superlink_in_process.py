@@ -168,11 +168,13 @@ class SuperLink:
     """A SuperLink, ours or flwr's own, and what its ServerApps do to it."""
 
     def __init__(self, directory: Path, *, ours: bool = True) -> None:
-        config = superlink_settings(
+        config = parse(
             [
                 *("--insecure", "--isolation", "process"),
                 *("--database", str(directory / "superlink.db")),
-            ]
+            ],
+            program="superlink",
+            description="",
         )
         if ours:
             app = make_app(config)

@@ -19,7 +19,7 @@ from fedstate.flower.protobuf_call import ProtobufClient, call_route
 _ANSWER_SECONDS = 10.0
 
 
-class Exchange:
+class ExtraRoutes:
     """Our own routes at one server; one that the server does not have is requested once.
 
     Parameters
@@ -120,7 +120,7 @@ class Exchange:
 
 
 def batches(objects: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
-    """Yield objects in batches for `Exchange.push`, without those too large to gain from it."""
+    """Yield objects in batches for `ExtraRoutes.push`, without those too large for a batch."""
     batch: dict[str, bytes] = {}
     size = 0
     for key, content in objects.items():

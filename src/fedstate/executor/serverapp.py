@@ -11,7 +11,7 @@ from flwr.app import Message
 
 from fedstate.executor.install import install
 from fedstate.flower import serverapp_program
-from fedstate.flower.grid import ExchangeGrid
+from fedstate.flower.grid import BatchingGrid
 from fedstate.grids.polling import PollingGrid
 
 
@@ -20,7 +20,7 @@ def prepare() -> None:
     serverapp_program.rebind(install=install, grid=WaitingGrid)
 
 
-class WaitingGrid(ExchangeGrid):
+class WaitingGrid(BatchingGrid):
     """The Grid that every ServerApp is given: it waits as `PollingGrid` does."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -14,7 +14,7 @@ from fedstate.flower.messages import Node
 from fedstate.flower.object_client import BatchingRuntimeClient
 
 
-class ExchangeGrid(HttpGrid):
+class BatchingGrid(HttpGrid):
     """flwr's Grid with a `BatchingRuntimeClient`."""
 
     def _connect(self) -> None:
@@ -37,4 +37,4 @@ class ExchangeGrid(HttpGrid):
         if not isinstance(client, BatchingRuntimeClient):
             return None
         node = Node(node_id=SUPERLINK_NODE_ID)
-        return client.exchange.wait(paths.RUNTIME_WAIT, node, seen, seconds, until=until)
+        return client.extra_routes.wait(paths.RUNTIME_WAIT, node, seen, seconds, until=until)

@@ -29,7 +29,7 @@ from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
 from fedstate.flower.step_tasks import StepTasks
 from fedstate.flower.stored_values import decode_context, encode_context
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
 
@@ -71,8 +71,8 @@ class DurableNodeState(StepTasks):
 
     def add_run(self, run: Run, fab: Fab, context: Context) -> None:
         """Store a run, its FAB, and the Context that it starts with, in one commit."""
-        packed = PackedContext.pack(context)
-        value = encode_context(packed)
+        split = SplitContext.split(context)
+        value = encode_context(split)
         with self._lock_of(run.series_id):
             generation = self.store.add_run(
                 StoredRun(run.run_id, run.series_id, run.fab_hash, None),
@@ -80,7 +80,7 @@ class DurableNodeState(StepTasks):
                 Value(b"", [fab_to_proto(fab).SerializeToString()]),
                 value,
             )
-            self._keep(run.series_id, _Cached(packed, value.size, generation))
+            self._keep(run.series_id, _Cached(split, value.size, generation))
 
     def get_run(self, run_id: int) -> Run | None:
         """Return a run, or None."""
@@ -100,10 +100,10 @@ class DurableNodeState(StepTasks):
 
     def get_run_series_context(self, series_id: int) -> Context | None:
         """Return the committed Context of a run series, or None."""
-        packed = self.packed_context(series_id)
-        return None if packed is None else packed.unpack()
+        split = self.split_context(series_id)
+        return None if split is None else split.join()
 
-    def packed_context(self, series_id: int) -> PackedContext | None:
+    def split_context(self, series_id: int) -> SplitContext | None:
         """Return the committed Context of a run series without copying its arrays, or None."""
         with self._lock_of(series_id):
             generation = self.store.context_generation(series_id)
@@ -124,14 +124,14 @@ class DurableNodeState(StepTasks):
 
     def set_run_series_context(self, series_id: int, context: Context) -> None:
         """Store a Context durably; a ClientApp's is stored with its reply by `commit_step`."""
-        packed = PackedContext.pack(context)
-        value = encode_context(packed)
+        split = SplitContext.split(context)
+        value = encode_context(split)
         with self._lock_of(series_id):
             generation = self.store.set_context(series_id, context.run_id, value)
-            self._keep(series_id, _Cached(packed, value.size, generation))
+            self._keep(series_id, _Cached(split, value.size, generation))
 
     def commit_step(
-        self, message_id: str, series_id: int, context: PackedContext, reply: Value
+        self, message_id: str, series_id: int, context: SplitContext, reply: Value
     ) -> None:
         """Store the Context that a step left and its reply, both or neither."""
         value = encode_context(context)
@@ -214,7 +214,7 @@ class DurableNodeState(StepTasks):
 class _Cached:
     """A Context in memory: its size in bytes, and the number of the commit that stored it."""
 
-    context: PackedContext
+    context: SplitContext
     size: int
     generation: int
 

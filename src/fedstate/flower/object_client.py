@@ -21,7 +21,7 @@ from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.runtime import RuntimeHttpClient
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import Exchange
+from fedstate.exchange.client import ExtraRoutes
 from fedstate.exchange.messages import BATCH_BYTES
 
 
@@ -36,7 +36,7 @@ class BatchingRuntimeClient(RuntimeHttpClient):
 
     def __init__(self, base_url: str, **options: Any) -> None:
         super().__init__(base_url, **options)
-        self.exchange = Exchange(self)
+        self.extra_routes = ExtraRoutes(self)
         self._lock = threading.Lock()
         self._announced: dict[str, list[str]] = {}
         self._together: list[str] = []
@@ -75,7 +75,9 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         return super().PullObject(request) if here is None else here
 
     def _pull(self, request: PullObjectRequest, object_ids: list[str]) -> Iterable[str]:
-        found = self.exchange.pull(paths.RUNTIME_PULL, request.node, request.run_id, object_ids)
+        found = self.extra_routes.pull(
+            paths.RUNTIME_PULL, request.node, request.run_id, object_ids
+        )
         self._pulled |= found
         return found
 
@@ -99,7 +101,7 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         """Push an object, together with others; the call with the last one sends them all."""
         with self._lock:
             gathered = self._gathered.get(request.session_id)
-            if gathered is None or self.exchange.lacks(paths.RUNTIME_PUSH):
+            if gathered is None or self.extra_routes.lacks(paths.RUNTIME_PUSH):
                 due = [request]
             else:
                 due = gathered.add(request)
@@ -110,7 +112,7 @@ class BatchingRuntimeClient(RuntimeHttpClient):
     def _push(self, due: list[PushObjectRequest]) -> bool:
         if len(due) > 1:
             objects = {each.object_id: each.object_content for each in due}
-            stored = self.exchange.push(
+            stored = self.extra_routes.push(
                 paths.RUNTIME_PUSH, due[0].node, due[0].run_id, due[0].session_id, objects
             )
             if stored is not None:

@@ -23,8 +23,8 @@ from flwr.supercore.inflatable.inflatable_object import (
 )
 
 from fedstate.flower.contexts import context_from_bytes
-from fedstate.large.context import PackedContext
-from fedstate.large.wire import PART_BYTES, Parts
+from fedstate.large.context import SplitContext
+from fedstate.large.wire import LARGE_ARRAY_BYTES, LargeArrays
 from fedstate.store.values import Value
 
 
@@ -42,15 +42,15 @@ def unpack(packed: bytes) -> Iterator[bytes]:
         start += 4 + length
 
 
-def encode_context(context: PackedContext) -> Value:
+def encode_context(context: SplitContext) -> Value:
     """Return a Context as a value."""
-    return Value(pack([context.to_bytes(), context.taken.large]), context.taken.parts)
+    return Value(pack([context.to_bytes(), context.arrays.is_large]), context.arrays.contents)
 
 
-def decode_context(value: Value) -> PackedContext:
+def decode_context(value: Value) -> SplitContext:
     """Return the Context that `encode_context` was given."""
     proto, large = unpack(value.header)
-    return PackedContext(context_from_bytes(proto), Parts(large, value.blobs))
+    return SplitContext(context_from_bytes(proto), LargeArrays(large, value.blobs))
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def encode_reply(envelope: Envelope, objects: Mapping[str, bytes]) -> Value:
     parts: list[memoryview] = []
     for object_id in envelope.object_ids:
         content = objects[object_id]
-        if len(content) < PART_BYTES:
+        if len(content) < LARGE_ARRAY_BYTES:
             pieces.append(b"i" + content)
             continue
         # Without its head a chunk of an array is the same bytes as in a Context.

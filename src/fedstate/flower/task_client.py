@@ -51,14 +51,14 @@ from fedstate.flower.apps import App
 from fedstate.flower.field_numbers import TASK_INPUT, TASK_OUTPUT
 from fedstate.flower.object_client import BatchingRuntimeClient
 from fedstate.flower.task_order import TaskOrder
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.large.wire import (
     Buffer,
-    Parts,
+    LargeArrays,
     in_chunks,
-    put_in,
+    join_message,
     size_of,
-    take_out,
+    split_message,
 )
 
 # flwr waits 30 s for any answer; a Context of 1 GB takes longer to be made durable.
@@ -94,7 +94,7 @@ class TaskClient(BatchingRuntimeClient):
 
     pulled: bytes | None = None
     on_pulled: Callable[[bytes], None] | None = None
-    _taken = Parts()
+    _taken = LargeArrays()
 
     def __init__(self, base_url: str, **options: Any) -> None:
         super().__init__(base_url, timeout=_PATIENCE_SECONDS, **options)
@@ -113,16 +113,16 @@ class TaskClient(BatchingRuntimeClient):
     def PullTaskInput(self, request: PullTaskInputRequest) -> PullTaskInputResponse:  # noqa: N802
         """Take what the task works on; the Context's larger arrays are kept beside."""
         pieces = [request.SerializeToString()]
-        body = self._exchange("pull-task-input", "PullTaskInput", request, pieces)
-        bare, self._taken = take_out(memoryview(body), TASK_INPUT)
+        body = self._post("pull-task-input", "PullTaskInput", request, pieces)
+        bare, self._taken = split_message(memoryview(body), TASK_INPUT)
         response: PullTaskInputResponse = PullTaskInputResponse.FromString(bare)
         return response
 
     def pull_input(self) -> TaskInput:
         """Take the task's message, its Context and the app of its run."""
         message, context, run, fab = pull_task_input(self)
-        context = PackedContext(context, self._taken).unpack()
-        self._taken = Parts()
+        context = SplitContext(context, self._taken).join()
+        self._taken = LargeArrays()
         app = App(run.run_id, run.fab_id, run.fab_version, fab.hash_str, fab.content)
         return TaskInput(message, context, app)
 
@@ -132,7 +132,7 @@ class TaskClient(BatchingRuntimeClient):
 
     def push_output(self, pieces: Sequence[Buffer]) -> None:
         """Push the output that `output_of` made."""
-        self._exchange("push-task-output", "PushTaskOutput", PushTaskOutputRequest(), pieces)
+        self._post("push-task-output", "PushTaskOutput", PushTaskOutputRequest(), pieces)
 
     def push_failure(self, reason: str) -> None:
         """Push that the task has failed, and no Context to store."""
@@ -167,9 +167,7 @@ class TaskClient(BatchingRuntimeClient):
             if sender.is_running:
                 sender.stop()
 
-    def _exchange(
-        self, route: str, method: str, message: Any, pieces: Sequence[Buffer]
-    ) -> bytearray:
+    def _post(self, route: str, method: str, message: Any, pieces: Sequence[Buffer]) -> bytearray:
         headers = {
             "content-type": PROTOBUF_MEDIA_TYPE,
             "accept": PROTOBUF_MEDIA_TYPE,
@@ -211,11 +209,11 @@ class _Content:
 
 def output_of(context: Context) -> list[Buffer]:
     """Return the output of a task that left this Context, in pieces."""
-    packed = PackedContext.pack(context)
+    split = SplitContext.split(context)
     output = PushTaskOutputRequest(
-        context=context_to_proto(packed.context), sub_status=SubStatus.COMPLETED
+        context=context_to_proto(split.context), sub_status=SubStatus.COMPLETED
     )
-    return put_in(output.SerializeToString(), TASK_OUTPUT, packed.taken)
+    return join_message(output.SerializeToString(), TASK_OUTPUT, split.arrays)
 
 
 def task_client(order: TaskOrder, *, retry: bool = False) -> TaskClient:

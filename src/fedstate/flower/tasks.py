@@ -28,7 +28,7 @@ from flwr.supercore.superexec.plugin import AutoExecPlugin
 
 from fedstate.errors import FederationError, SettingError
 from fedstate.exchange import paths
-from fedstate.exchange.client import Exchange
+from fedstate.exchange.client import ExtraRoutes
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.logs import logger
 
@@ -105,7 +105,7 @@ class TaskSource:
                 f"--root-certificates names {path}, which holds no certificate in PEM form "
                 f"({error}): give the path of the CA certificate."
             ) from error
-        self._exchange = Exchange(self._client)
+        self._routes = ExtraRoutes(self._client)
 
     def acquire(self, kinds: Collection[TaskKind]) -> TaskOrder | None:
         """Take a task of one of these kinds, or return None if there is none.
@@ -170,7 +170,7 @@ class TaskSource:
             If it does not.
         """
         with self._errors():
-            return self._exchange.wait(
+            return self._routes.wait(
                 paths.TASKS_WAIT,
                 Node(),
                 seen,

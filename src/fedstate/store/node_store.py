@@ -151,7 +151,7 @@ class NodeStore(StoreFile):
                 self._rows.put("run", run | {"finished_at": None})
             step = self._rows.one("step", message_id)
             if step is not None and step["status"] == "answered":
-                due: Row = {"status": "committed", "message_value": self._values.put(message)}
+                due: Row = {"status": "committed", "message_value": self._values.put(new_message)}
                 self._rows.put("step", step | due)
             if step is not None:
                 return

@@ -163,12 +163,12 @@ def test_a_push_that_is_refused_fails(node: Node) -> None:
 def test_a_wait_ends_with_the_signal(node: Node, signals: Signals) -> None:
     node.give(1, RecordDict())
     with client_of(node) as client:
-        seen = client.exchange.wait(paths.TASKS_WAIT, NodeProto(), 0, 60)
+        seen = client.extra_routes.wait(paths.TASKS_WAIT, NodeProto(), 0, 60)
         assert seen == signals.tasks.count
         timer = threading.Timer(0.1, signals.tasks.notify)
         timer.start()
         began = time.monotonic()
-        assert client.exchange.wait(paths.TASKS_WAIT, NodeProto(), seen, 20) == seen + 1
+        assert client.extra_routes.wait(paths.TASKS_WAIT, NodeProto(), seen, 20) == seen + 1
         assert time.monotonic() - began < 15
         timer.join()
 
@@ -178,7 +178,7 @@ def test_a_server_of_flwrs_own_is_asked_once(node: Node, asked: list[str]) -> No
     node.give(1, RecordDict())
     with client_of(node) as client:
         for _ in range(3):
-            assert client.exchange.wait(paths.TASKS_WAIT, NodeProto(), 0, 20) is None
+            assert client.extra_routes.wait(paths.TASKS_WAIT, NodeProto(), 0, 20) is None
     assert asked.count(paths.TASKS_WAIT) == 1
 
 

@@ -19,7 +19,7 @@ from flwr.supercore.run import Run
 from flwr.supernode.nodestate import InMemoryNodeState, NodeState
 
 from fedstate.flower.nodestate import DurableNodeState
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.store import store_file
 from fedstate.store.node_store import NodeStore
 from fedstate.store.values import Value
@@ -164,10 +164,10 @@ class TestDurable:
             run = Run.create_empty(1)
             run.series_id, run.fab_hash = 7, "hash"
             state.add_run(run, FAB, context())
-            assert state.packed_context(7) is not None
+            assert state.split_context(7) is not None
             store.finish_run(1)
             store.free_run(1)
-            assert state.packed_context(7) is None
+            assert state.split_context(7) is None
             assert state.bare_context(7) is None
 
     @pytest.mark.parametrize("cache_bytes", [0, 10**6])
@@ -188,7 +188,7 @@ class TestDurable:
                 assert go_on.wait(60)
 
             monkeypatch.setattr(store_file, "reach", reach)
-            left = PackedContext.pack(context(7, 7, value=2.0))
+            left = SplitContext.split(context(7, 7, value=2.0))
             commit = pool.submit(state.commit_step, "message", 7, left, Value(b"reply"))
             try:
                 assert begun.wait(60)
@@ -226,7 +226,7 @@ class TestDurable:
             loads = [pool.submit(load) for _ in range(3)]
             for number in range(1, last + 1):
                 store.receive(f"m{number}", 1, Value(b"message"))
-                left = PackedContext.pack(context(value=float(number)))
+                left = SplitContext.split(context(value=float(number)))
                 state.commit_step(f"m{number}", 7, left, Value(b"reply"))
                 assert state.get_run_series_context(7) == context(value=float(number))
                 store.maintain()
@@ -237,7 +237,7 @@ class TestDurable:
         with closing(durable(tmp_path).store) as store:
             state = DurableNodeState(ObjectStoreFactory().store(), store)
             for series_id in range(20):
-                assert state.packed_context(series_id) is None
+                assert state.split_context(series_id) is None
             assert len(state._series_locks) == 0
 
     def test_tasks_that_expired_are_told_of_without_a_lock(self, tmp_path: Path) -> None:

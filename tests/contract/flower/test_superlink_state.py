@@ -283,15 +283,6 @@ def test_what_a_killed_superlink_left_is_gone_on_with_as_it_is(tmp_path: Path) -
     assert page_bytes(left / "link.db") == 4096
 
 
-@pytest.mark.parametrize("name", ["", ":memory:", FLWR_IN_MEMORY_DB_NAME, "sqlite:///link.db"])
-def test_what_is_no_file_is_not_laid_out(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    lay_out(name)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_database_in_memory_stays_flwrs_own() -> None:
     state = use_bulk(factory(FLWR_IN_MEMORY_DB_NAME))
     assert not isinstance(state, BulkLinkState)

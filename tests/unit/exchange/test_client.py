@@ -6,7 +6,7 @@ import httpx
 import pytest
 from flwr.supercore.protobuf.client import ProtobufClient
 
-from fedstate.exchange.client import Exchange, batches
+from fedstate.exchange.client import ExtraRoutes, batches
 from fedstate.exchange.messages import (
     BATCH_BYTES,
     PullObjectsRequest,
@@ -24,10 +24,10 @@ PATH = "/v1/route"
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
-def routes_at(handler: Handler) -> Exchange:
+def routes_at(handler: Handler) -> ExtraRoutes:
     client = ProtobufClient("http://server")
     client._client = httpx.Client(transport=httpx.MockTransport(handler))
-    return Exchange(client)
+    return ExtraRoutes(client)
 
 
 def refusing(status: int, requests: list[str]) -> Handler:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,6 @@ from fedstate.superlink.main import extend, make_app
 from fedstate.superlink.middleware import BypassableMiddleware
 
 
-@pytest.fixture
-def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
-    monkeypatch.setattr("sys.argv", ["pytest"])  # which flwr reads, and `parse` sets
-    arguments = ["--insecure", "--database", str(tmp_path / "link.db")]
-    return make_app(parse(arguments, program="fedstate superlink", description=""))
-
-
-@pytest.fixture
-def signals() -> Signals:
-    return Signals()
-
-
 def routes_of(app: FastAPI) -> set[str]:
     return {
         context.route.path
@@ -40,40 +29,53 @@ def routes_of(app: FastAPI) -> set[str]:
     }
 
 
-def kinds_of(app: FastAPI) -> list[object]:
-    return [each.cls for each in app.user_middleware]
+class SuperLink:
+    """Our SuperLink, which is not started, and the routes that it had before ours."""
+
+    def __init__(self, directory: Path) -> None:
+        self.database = directory / "link.db"
+        arguments = ["--insecure", "--database", str(self.database)]
+        self.app = make_app(parse(arguments, program="fedstate superlink", description=""))
+        self.flwrs = routes_of(self.app)
+        self.signals = Signals()
+        extend(self.app, self.signals)
+
+    @property
+    def middleware(self) -> list[object]:
+        return [each.cls for each in self.app.user_middleware]
 
 
-def test_flwrs_routes_stay_and_ours_are_added(app: FastAPI, signals: Signals) -> None:
-    flwrs = routes_of(app)
-    extend(app, signals)
+@pytest.fixture(scope="module")
+def superlink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuperLink]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["pytest"])  # which flwr reads, and `parse` sets
+        yield SuperLink(tmp_path_factory.mktemp("superlink"))
+
+
+def test_flwrs_routes_stay_and_ours_are_added(superlink: SuperLink) -> None:
     ours = {value for name, value in vars(paths).items() if name.isupper()} - {paths.ACQUIRE_TASK}
-    assert routes_of(app) == flwrs | ours
-    assert not flwrs & ours
+    assert routes_of(superlink.app) == superlink.flwrs | ours
+    assert not superlink.flwrs & ours
     assert len(ours) == 8
 
 
-def test_the_paths_that_notify_are_routes_of_flwrs(app: FastAPI, signals: Signals) -> None:
-    flwrs = routes_of(app)
-    extend(app, signals)
-    assert kinds_of(app)[0] is Notifier
-    notify: Any = app.user_middleware[0].kwargs["notify"]
+def test_the_paths_that_notify_are_routes_of_flwrs(superlink: SuperLink) -> None:
+    notify: Any = superlink.app.user_middleware[0].kwargs["notify"]
     assert len(notify) == 4
-    assert set(notify) <= flwrs
+    assert set(notify) <= superlink.flwrs
 
 
 def test_notifications_are_outermost_and_six_pieces_of_middleware_can_be_bypassed(
-    app: FastAPI, signals: Signals
+    superlink: SuperLink,
 ) -> None:
     """The Notifier sees the status that a client sees, also that of a refusal by middleware."""
-    extend(app, signals)
-    assert kinds_of(app)[0] is Notifier
-    assert kinds_of(app).count(BypassableMiddleware) == 6
+    assert superlink.middleware[0] is Notifier
+    assert superlink.middleware.count(BypassableMiddleware) == 6
 
 
-def test_a_new_database_has_our_state_and_our_layout(app: FastAPI, tmp_path: Path) -> None:
-    assert isinstance(app.state.linkstate_factory.state(), BulkLinkState)
-    with closing(sqlite3.connect(tmp_path / "link.db")) as connection:
+def test_a_new_database_has_our_state_and_our_layout(superlink: SuperLink) -> None:
+    assert isinstance(superlink.app.state.linkstate_factory.state(), BulkLinkState)
+    with closing(sqlite3.connect(superlink.database)) as connection:
         assert connection.execute("PRAGMA page_size").fetchone() == (16384,)
 
 
@@ -81,14 +83,14 @@ def test_a_new_database_has_our_state_and_our_layout(app: FastAPI, tmp_path: Pat
     "path", ["/v1/runtime/push-messages", "/v1/fleet/push-messages", paths.FLEET_WAIT]
 )
 def test_who_is_not_authenticated_is_refused_and_notifies_nobody(
-    app: FastAPI, signals: Signals, path: str
+    superlink: SuperLink, path: str
 ) -> None:
-    extend(app, signals)
+    signals = superlink.signals
     counts = signals.messages.count, signals.replies.count, signals.tasks.count
 
     async def post() -> httpx.Response:
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://superlink"
+            transport=httpx.ASGITransport(superlink.app), base_url="http://superlink"
         ) as client:
             return await client.post(path, headers={"content-type": "application/protobuf"})
 
