@@ -5,25 +5,44 @@ its interceptors, flwr's middleware with its authentication, the routers, handle
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from unittest import mock
 
 import httpx
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
-from flwr.app import ArrayRecord, Message, RecordDict
-from flwr.common.constant import SUPERLINK_NODE_ID
-from flwr.common.serde import run_from_proto
-from flwr.proto.fleet_pb2 import ActivateNodeRequest, RegisterNodeFleetRequest
-from flwr.proto.message_pb2 import PullObjectRequest
+from flwr.app import ArrayRecord, Error, Message, RecordDict
+from flwr.app.message import remove_content_from_message
+from flwr.common.constant import SUPERLINK_NODE_ID, SubStatus
+from flwr.common.serde import message_to_proto, run_from_proto
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    PullMessagesRequest,
+    PushMessagesRequest,
+    RegisterNodeFleetRequest,
+)
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    PullObjectRequest,
+    PushObjectRequest,
+)
 from flwr.proto.node_pb2 import Node as NodeProto
-from flwr.proto.runtime_pb2 import AcquireTaskRequest, PullTaskInputRequest
+from flwr.proto.runtime_pb2 import (
+    AcquireTaskRequest,
+    PullTaskInputRequest,
+    PushTaskOutputRequest,
+)
 from flwr.supercore.constant import TaskType
 from flwr.supercore.control import ControlHttpClient
-from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    iterate_object_tree,
+    no_object_id_recompute,
+)
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
@@ -59,7 +78,7 @@ class Server:
         self.address = address
         self._client = TestClient(app)
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> Self:
         self._client.__enter__()
         return self
 
@@ -156,7 +175,7 @@ class SuperLink(Server):
 
 
 class Node:
-    """A node that is registered and active at a SuperLink, and calls what flwr's SuperNode calls."""
+    """A node that is online at a SuperLink, and calls what flwr's SuperNode calls."""
 
     def __init__(self, superlink: SuperLink) -> None:
         self.key = ec.generate_private_key(ec.SECP384R1())
@@ -172,9 +191,80 @@ class Node:
         )
         return int(self.client.ActivateNode(request).node_id)
 
+    def pull(self) -> Any:
+        """Pull a message; return flwr's answer, which may have one."""
+        return self.client.PullMessages(PullMessagesRequest(node=self.proto))
+
     def pull_object(self, run_id: int, object_id: str) -> Any:
         return self.client.PullObject(
             PullObjectRequest(node=self.proto, run_id=run_id, object_id=object_id)
+        )
+
+    def take(self, pulled: Any) -> Message:
+        """Pull the objects of a pulled message one by one; return the message."""
+        (tree,) = pulled.message_object_trees
+        run_id = pulled.messages_list[0].metadata.run_id
+        ids = dict.fromkeys(each.object_id for each in iterate_object_tree(tree))
+        contents = {each: self.pull_object(run_id, each).object_content for each in ids}
+        message = inflate_object_from_contents(tree.object_id, contents)
+        assert isinstance(message, Message)
+        message.metadata.__dict__["_message_id"] = tree.object_id
+        return message
+
+    def announce(self, reply: "Reply") -> Any:
+        """Push a reply without its objects; return flwr's answer, which says what is missing."""
+        return self.client.PushMessages(reply.request(self.proto))
+
+    def upload(self, reply: "Reply", session_id: str, object_ids: Iterable[str]) -> list[bool]:
+        """Push objects of a reply one by one; return which were stored."""
+        return [
+            self.client.PushObject(
+                PushObjectRequest(
+                    node=self.proto,
+                    run_id=reply.message.metadata.run_id,
+                    session_id=session_id,
+                    object_id=each,
+                    object_content=reply.objects[each],
+                )
+            ).stored
+            for each in object_ids
+        ]
+
+    def answer(self, reply: "Reply") -> None:
+        """Push a reply and all of its objects."""
+        announced = self.announce(reply)
+        assert all(self.upload(reply, announced.session_id, announced.objects_to_push))
+
+    def confirm(self, message: Message) -> None:
+        """Say that a message need not be kept."""
+        self.client.ConfirmMessageReceived(
+            ConfirmMessageReceivedRequest(
+                node=self.proto,
+                run_id=message.metadata.run_id,
+                message_object_id=message.metadata.message_id,
+            )
+        )
+
+
+class Reply:
+    """A reply and the objects that it is made of."""
+
+    def __init__(self, to: Message, content: RecordDict | Error) -> None:
+        self.message = Message(content, reply_to=to)
+        self.message.metadata.__dict__["_message_id"] = self.id = self.message.object_id
+        with no_object_id_recompute():
+            self.tree = get_object_tree(self.message)
+            nested = get_all_nested_objects(self.message)
+            self.objects = {key: each.deflate() for key, each in nested.items()}
+
+    def request(self, node: NodeProto) -> PushMessagesRequest:
+        """Return the request that announces it."""
+        bare = remove_content_from_message(self.message)
+        return PushMessagesRequest(
+            node=node,
+            messages_list=[message_to_proto(bare)],
+            message_object_trees=[self.tree],
+            clientapp_runtime_list=[0.5],
         )
 
 
@@ -207,15 +297,13 @@ class Run:
     def pull(self, *message_ids: str) -> list[Message]:
         return list(self.grid.pull_messages(message_ids))
 
+    def end(self) -> None:
+        """End the run, as its ServerApp's process does."""
+        self.client.PushTaskOutput(PushTaskOutputRequest(sub_status=SubStatus.COMPLETED))
+
     def close(self) -> None:
         self.grid.close()
         self.client.close()
-
-
-def whole(root_id: str, tree: Any, pull: Any) -> Any:
-    """Pull the objects of a tree and put together what they are."""
-    ids = dict.fromkeys(each.object_id for each in iterate_object_tree(tree))
-    return inflate_object_from_contents(root_id, {each: pull(each) for each in ids})
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import Context, Error, Message, RecordDict
@@ -58,7 +58,11 @@ class SuperNode(Server):
     def add_run(self, run_id: int) -> None:
         """Store what is stored when a run is new to the node."""
         run = replace(
-            Run.create_empty(run_id), fab_id="a/b", fab_version="1", fab_hash="fab", series_id=run_id
+            Run.create_empty(run_id),
+            fab_id="a/b",
+            fab_version="1",
+            fab_hash="fab",
+            series_id=run_id,
         )
         context = Context(run_id, NODE_ID, {}, RecordDict(), {}, series_id=run_id)
         self.state.add_run(run, Fab("fab", b"content", {}), context)
@@ -66,7 +70,9 @@ class SuperNode(Server):
     def give(self, run_id: int, message: Message) -> int:
         """Store a message and its objects, and create its task, as `Steps` does."""
         with no_object_id_recompute():
-            objects = {key: each.deflate() for key, each in get_all_nested_objects(message).items()}
+            objects = {
+                key: each.deflate() for key, each in get_all_nested_objects(message).items()
+            }
             self.state.object_store.preregister(run_id, get_object_tree(message))
         for object_id, content in objects.items():
             self.state.object_store.put(object_id, content)
@@ -137,7 +143,7 @@ class SteppingNode(SuperNode):
         )
         self.app.state.runtime_handlers = DurableHandlers(self.steps)
 
-    def __enter__(self) -> "SteppingNode":
+    def __enter__(self) -> Self:
         super().__enter__()
         self.link.join()
         self.state.set_node_id(self.link.node_id)
@@ -164,4 +170,3 @@ class SteppingNode(SuperNode):
     def state_of(self, series_ids: Sequence[int]) -> list[RecordDict]:
         """Return the committed states of run series."""
         return [self.state.get_run_series_context(each).state for each in series_ids]
-

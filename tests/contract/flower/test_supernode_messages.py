@@ -1,4 +1,4 @@
-"""A message and its reply in our NodeState, moved by flwr's Runtime API and its ClientApp's calls."""
+"""A message and its reply in our NodeState, moved by flwr's Runtime API."""
 
 import pytest
 from flwr.app import Error, Message

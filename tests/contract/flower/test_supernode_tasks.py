@@ -6,7 +6,6 @@ import httpx
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, Message, RecordDict
-
 from flwr.proto.node_pb2 import Node as NodeProto
 from flwr.proto.runtime_pb2 import PullTaskInputRequest, SendTaskHeartbeatRequest
 from flwr.supercore.constant import TaskType
@@ -17,6 +16,7 @@ from tests.contract.flower.in_process_supernode import (
     clientapp,
     message_to,
 )
+from tests.waiting import wait_until
 
 from fedstate.exchange import paths
 from fedstate.exchange.presence import Presence
@@ -51,7 +51,9 @@ def test_a_task_goes_to_one_executor_and_starts_when_its_input_is_pulled(
 def test_the_input_has_the_committed_context_with_its_large_arrays(
     supernode: SuperNode, message: Message
 ) -> None:
-    state = RecordDict({"large": ArrayRecord([np.arange(200_000.0)]), "small": arrays(1)["arrays"]})
+    state = RecordDict(
+        {"large": ArrayRecord([np.arange(200_000.0)]), "small": arrays(1)["arrays"]}
+    )
     context = supernode.state.get_run_series_context(1)
     context.state = state
     supernode.state.set_run_series_context(1, context)
@@ -143,16 +145,15 @@ def test_a_task_whose_heartbeats_end_expires(
 
 
 def test_an_executor_that_waits_names_its_tasks(supernode: SuperNode, message: Message) -> None:
-    """Its wait goes through flwr's router and authentication to our `Presence`."""
-    given_up: list[int] = []
-    presence = Presence(given_up.extend)
-    supernode.signals.presence = presence
+    """Its wait goes through flwr's router to `Presence`, which then misses the executor."""
+    lost: list[int] = []
+    supernode.signals.presence = Presence(lost.extend, grace=0)
     task_id = supernode.give(1, message)
     spec = supernode.acquire(TaskType.CLIENT_APP)
     assert spec is not None
-    assert spec.task_id == task_id
     with supernode.task_client(spec) as client:
         count = client.exchange.wait(
             paths.TASKS_WAIT, NodeProto(), 0, 5, method=paths.ACQUIRE_TASK, task_ids=[task_id]
         )
     assert count == supernode.signals.tasks.count
+    wait_until(lambda: lost == [task_id])
