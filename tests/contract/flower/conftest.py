@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.flower.in_process import Node, Run, SuperLink, running
+from tests.contract.flower.in_process import SuperLink
+from tests.contract.flower.in_process_run import Node, Run, running
 from tests.contract.flower.in_process_supernode import SteppingNode, SuperNode
 
 

@@ -1,5 +1,6 @@
 """Our SuperNode in this process: its Runtime API alone, or all of it beside a SuperLink."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -55,17 +56,18 @@ class SuperNode(Server):
         super().__exit__(*details)
         self.store.close()
 
-    def add_run(self, run_id: int) -> None:
+    def add_run(self, run_id: int, fab: bytes = b"content") -> None:
         """Store what is stored when a run is new to the node."""
+        digest = hashlib.sha256(fab).hexdigest()
         run = replace(
             Run.create_empty(run_id),
-            fab_id="a/b",
-            fab_version="1",
-            fab_hash="fab",
+            fab_id="fedstate/probe",
+            fab_version="1.0.0",
+            fab_hash=digest,
             series_id=run_id,
         )
         context = Context(run_id, NODE_ID, {}, RecordDict(), {}, series_id=run_id)
-        self.state.add_run(run, Fab("fab", b"content", {}), context)
+        self.state.add_run(run, Fab(digest, fab, {}), context)
 
     def give(self, run_id: int, message: Message) -> int:
         """Store a message and its objects, and create its task, as `Steps` does."""
@@ -77,7 +79,9 @@ class SuperNode(Server):
         for object_id, content in objects.items():
             self.state.object_store.put(object_id, content)
         self.state.store_message(message)
-        task_id = self.state.create_task(TaskType.CLIENT_APP, run_id, fab_hash="fab")
+        task_id = self.state.create_task(
+            TaskType.CLIENT_APP, run_id, fab_hash=self.state.get_run(run_id).fab_hash
+        )
         assert task_id is not None
         return int(task_id)
 

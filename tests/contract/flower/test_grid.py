@@ -4,23 +4,25 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse
 from flwr.serverapp import Grid
 from flwr.supercore.inflatable import inflatable_utils
 from flwr.superlink.grid import HttpGrid, http_grid
 from flwr.superlink.grid.inmemory_grid import InMemoryGrid
-from tests.contract.flower.in_process import Node, Reply, Run, SuperLink, arrays
+from tests.contract.flower.in_process import SuperLink, arrays
+from tests.contract.flower.in_process_run import Node, Reply, Run
 from tests.waiting import wait_until
 
 from fedstate.executor.serverapp import WaitingGrid
 from fedstate.flower.engine import engine_of
-from fedstate.flower.grid import ExchangeGrid, wait_for_replies
+from fedstate.flower.grid import wait_for_replies
 from fedstate.flower.pull_backoff import look_again_soon
 
 
-@pytest.fixture(params=[HttpGrid, ExchangeGrid, WaitingGrid])
-def grid(request: pytest.FixtureRequest, superlink: SuperLink, run: Run) -> HttpGrid:
-    """The run's Grid, as flwr's program makes it and as ours does."""
-    grid: HttpGrid = request.param(superlink.address, insecure=True, token=run.spec.token)
+@pytest.fixture
+def grid(superlink: SuperLink, run: Run) -> WaitingGrid:
+    """The run's Grid, as it is made in the process of a ServerApp."""
+    grid = WaitingGrid(superlink.address, insecure=True, token=run.spec.token)
     grid._connect()
     superlink.reach(grid._runtime_client)
     grid.set_run(run.grid.run)
@@ -41,7 +43,7 @@ def replying(node: Node, count: int) -> Callable[[], None]:
 
 
 def test_messages_are_sent_and_their_replies_received(
-    grid: HttpGrid, run: Run, node: Node
+    grid: WaitingGrid, run: Run, node: Node
 ) -> None:
     messages = [run.message(node.id, arrays(n, n + 1)) for n in range(3)]
     finished = replying(node, 3)
@@ -88,7 +90,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
                 pauses.append(timeout)
             return super().wait(0 if timeout is not None else None)
 
-    monkeypatch.setattr(inflatable_utils.threading, "Event", Waiting)
+    monkeypatch.setattr("flwr.supercore.inflatable.inflatable_utils.threading.Event", Waiting)
     return pauses
 
 
@@ -100,7 +102,7 @@ def late(run: Run, node: Node) -> str:
     looked = threading.Event()
     pull_object = run.grid._runtime_client.PullObject
 
-    def pull(request: object) -> object:
+    def pull(request: PullObjectRequest) -> PullObjectResponse:
         answer = pull_object(request)
         if not looked.is_set():
             looked.set()

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from flwr.app import Error, Message, RecordDict
 from flwr.supercore.constant import TaskType
-from tests.contract.flower.in_process import Run, SuperLink, arrays
+from tests.contract.flower.in_process import SuperLink, arrays
+from tests.contract.flower.in_process_run import Run
 from tests.contract.flower.in_process_supernode import SteppingNode, clientapp
 from tests.waiting import wait_until
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from flwr.app import Error, Message
 from flwr.proto.fleet_pb2 import DeactivateNodeRequest
-from tests.contract.flower.in_process import Node, Reply, Run, SuperLink, arrays
+from tests.contract.flower.in_process import SuperLink, arrays
+from tests.contract.flower.in_process_run import Node, Reply, Run
 
 from fedstate.flower.bulk_state import BulkLinkState
 from fedstate.flower.errors import ErrorCode

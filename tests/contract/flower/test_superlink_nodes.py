@@ -8,14 +8,8 @@ from flwr.proto.fleet_pb2 import DeactivateNodeRequest, RegisterNodeFleetRequest
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.run_pb2 import GetRunRequest
 from flwr.supercore.error import ApiErrorCode, FlowerError
-from tests.contract.flower.in_process import (
-    HEARTBEAT_SECONDS,
-    Node,
-    Reply,
-    Run,
-    SuperLink,
-    arrays,
-)
+from tests.contract.flower.in_process import HEARTBEAT_SECONDS, SuperLink, arrays
+from tests.contract.flower.in_process_run import Node, Reply, Run
 
 from fedstate.supernode.link import HEARTBEAT_SECONDS as OUR_HEARTBEAT_SECONDS
 from fedstate.supernode.link import PATIENCE_SECONDS

@@ -6,7 +6,8 @@ import pytest
 from flwr.app import Message
 from flwr.proto.fleet_pb2 import DeactivateNodeRequest
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
-from tests.contract.flower.in_process import Node, Reply, Run, SuperLink, arrays
+from tests.contract.flower.in_process import SuperLink, arrays
+from tests.contract.flower.in_process_run import Node, Reply, Run
 
 from fedstate.exchange import paths
 from fedstate.exchange.client import Exchange

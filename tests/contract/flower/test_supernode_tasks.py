@@ -1,11 +1,15 @@
 """The life of a ClientApp's task in our NodeState, as flwr's Runtime API moves it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 import httpx
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, Message, RecordDict
+from flwr.app import ArrayRecord, Context, Message, RecordDict
+from flwr.common.serde import context_from_proto
 from flwr.proto.node_pb2 import Node as NodeProto
 from flwr.proto.runtime_pb2 import PullTaskInputRequest, SendTaskHeartbeatRequest
 from flwr.supercore.constant import TaskType
@@ -13,13 +17,34 @@ from tests.contract.flower.in_process import arrays
 from tests.contract.flower.in_process_supernode import (
     NODE_ID,
     SuperNode,
-    clientapp,
     message_to,
 )
 from tests.waiting import wait_until
 
 from fedstate.exchange import paths
 from fedstate.exchange.presence import Presence
+from fedstate.flower.task_client import TaskClient, failed, output_of
+from fedstate.large.context import PackedContext
+
+
+@dataclass
+class Started:
+    """A task that is running, as its process sees it; its message is not pulled."""
+
+    task_id: int
+    client: TaskClient
+    context: Context
+
+
+@contextmanager
+def started(supernode: SuperNode) -> Iterator[Started]:
+    """Acquire the next task and pull its input."""
+    spec = supernode.acquire(TaskType.CLIENT_APP)
+    assert spec is not None
+    with supernode.task_client(spec) as client:
+        given = client.PullTaskInput(PullTaskInputRequest())
+        context = PackedContext(context_from_proto(given.context), client.taken).unpack()
+        yield Started(spec.task_id, client, context)
 
 
 @pytest.fixture
@@ -39,7 +64,8 @@ def test_a_task_goes_to_one_executor_and_starts_when_its_input_is_pulled(
     assert status(supernode, task_id) == "pending"
     spec = supernode.acquire(TaskType.CLIENT_APP)
     assert spec is not None
-    assert (spec.task_id, spec.fab_hash) == (task_id, "fab")
+    assert spec.task_id == task_id
+    assert spec.fab_hash == supernode.state.get_run(1).fab_hash
     assert status(supernode, task_id) == "starting"
     assert supernode.acquire(TaskType.CLIENT_APP) is None
     with supernode.task_client(spec) as client:
@@ -58,7 +84,7 @@ def test_the_input_has_the_committed_context_with_its_large_arrays(
     context.state = state
     supernode.state.set_run_series_context(1, context)
     supernode.give(1, message)
-    with clientapp(supernode) as task:
+    with started(supernode) as task:
         assert task.context.state == state
         assert task.context.run_id == 1
 
@@ -68,10 +94,9 @@ def test_the_output_of_flwrs_own_handler_commits_its_context(
 ) -> None:
     """What an executor pushes is what flwr's handler reads; `test_steps.py` has ours."""
     task_id = supernode.give(1, message)
-    with clientapp(supernode) as task:
+    with started(supernode) as task:
         task.context.state = arrays(4)
-        task.reply(arrays(5))
-        task.complete()
+        task.client.push_output(output_of(task.context))
     assert status(supernode, task_id) == "finished"
     assert supernode.state.get_run_series_context(1).state == arrays(4)
 
@@ -80,20 +105,20 @@ def test_a_task_that_failed_is_finished_and_stores_no_context(
     supernode: SuperNode, message: Message
 ) -> None:
     task_id = supernode.give(1, message)
-    with clientapp(supernode) as task:
-        task.fail("why")
-    (failed,) = supernode.state.get_tasks(task_ids=[task_id])
-    assert (failed.status.status, failed.status.sub_status) == ("finished", "failed")
-    assert failed.status.details == "why"
+    with started(supernode) as task:
+        task.client.PushTaskOutput(failed("why"))
+    (ended,) = supernode.state.get_tasks(task_ids=[task_id])
+    assert (ended.status.status, ended.status.sub_status) == ("finished", "failed")
+    assert ended.status.details == "why"
     assert supernode.state.get_run_series_context(1).state == RecordDict()
 
 
 def test_the_token_of_a_finished_task_is_refused(supernode: SuperNode, message: Message) -> None:
     supernode.give(1, message)
-    with clientapp(supernode) as task:
-        task.fail("why")
+    with started(supernode) as task:
+        task.client.PushTaskOutput(failed("why"))
         with pytest.raises(httpx.HTTPStatusError, match="401"):
-            task.fail("again")
+            task.client.PushTaskOutput(failed("again"))
 
 
 def test_a_task_that_is_expired_is_refused_and_no_message_is_answered(
@@ -104,11 +129,11 @@ def test_a_task_that_is_expired_is_refused_and_no_message_is_answered(
     expired: list[int] = []
     supernode.state.on_tasks_expired = lambda tasks: expired.extend(t.task_id for t in tasks)
     task_id, kept = supernode.give(1, message), supernode.give(1, other)
-    with clientapp(supernode) as task, clientapp(supernode) as second:
+    with started(supernode) as task, started(supernode) as second:
         supernode.state.expire_tasks([task_id])
         assert expired == [task_id]
         with pytest.raises(httpx.HTTPStatusError, match="401"):
-            task.reply(arrays(3))
+            task.client.push_output(output_of(task.context))
         for each in (message, other):
             assert supernode.state.reply_to(each.metadata.message_id) is None
         assert second.client.SendTaskHeartbeat(SendTaskHeartbeatRequest()).success
@@ -135,7 +160,7 @@ def test_a_task_whose_heartbeats_end_expires(
     expired: list[int] = []
     supernode.state.on_tasks_expired = lambda tasks: expired.extend(t.task_id for t in tasks)
     task_id = supernode.give(1, message)
-    with clientapp(supernode) as task:
+    with started(supernode) as task:
         assert task.client.SendTaskHeartbeat(SendTaskHeartbeatRequest()).success
         supernode.acquire(TaskType.CLIENT_APP)
         assert expired == []
