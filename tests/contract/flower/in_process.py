@@ -25,11 +25,11 @@ from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.superexec.executor.types import ExecutionSpec
 from flwr.superlink.cli.flower_superlink import _parse_superlink_lifespan_config
+from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from starlette.testclient import TestClient
 
 from fedstate.exchange.signals import Signals
-from fedstate.flower.clients import FleetClient
 from fedstate.flower.control import Control
 from fedstate.flower.task_client import TaskClient, task_client
 from fedstate.superlink.main import extend, make_app
@@ -131,9 +131,9 @@ class SuperLink(Server):
         )
         return Control(self.reach(client), self.address)
 
-    def fleet_client(self, key: ec.EllipticCurvePrivateKey) -> FleetClient:
-        """Return a client of the Fleet API that signs with a node's key."""
-        client = FleetClient.from_server_address(
+    def fleet_client(self, key: ec.EllipticCurvePrivateKey) -> FleetHttpClient:
+        """Return flwr's client of the Fleet API, which signs with a node's key."""
+        client = FleetHttpClient.from_server_address(
             self.address,
             True,
             None,

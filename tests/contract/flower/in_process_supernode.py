@@ -16,17 +16,20 @@ from flwr.supercore.inflatable.inflatable_object import (
     get_object_tree,
     no_object_id_recompute,
 )
+from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.main import create_app
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from flwr.supernode.runtime.run_clientapp import push_message
 from tests.contract.flower.in_process import Server, SuperLink
 from tests.waiting import wait_until
 
 from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
+from fedstate.flower.clients import FleetClient
 from fedstate.flower.nodestate import DurableNodeState, DurableNodeStateFactory
 from fedstate.flower.task_client import TaskClient, failed, output_of, pull_input
 from fedstate.large.middleware import LargeContexts
@@ -132,7 +135,17 @@ class SteppingNode(SuperNode):
         super().__init__(directory)
         key = ec.generate_private_key(ec.SECP384R1())
         self.link = Fleet(
-            superlink.fleet_client(key),
+            superlink.reach(
+                FleetClient.from_server_address(
+                    superlink.address,
+                    True,
+                    None,
+                    interceptors=[
+                        RuntimeVersionHttpInterceptor(component_name="SuperNode"),
+                        NodeAuthHttpInterceptor(key, key.public_key()),
+                    ],
+                )
+            ),
             public_key_to_bytes(key.public_key()),
             SessionFile(directory / "session", PATIENCE_SECONDS),
             register=True,
