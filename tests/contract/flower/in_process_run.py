@@ -64,6 +64,11 @@ class Node:
         """Pull a message; return flwr's answer, which may have one."""
         return self.client.PullMessages(PullMessagesRequest(node=self.proto))
 
+    def has_nothing_to_pull(self) -> None:
+        """Fail if the SuperLink hands out a message."""
+        handed_out = len(self.pull().messages_list)
+        assert not handed_out, "a message is handed out that should not be pending"
+
     def pull_object(self, run_id: int, object_id: str) -> Any:
         return self.client.PullObject(
             PullObjectRequest(node=self.proto, run_id=run_id, object_id=object_id)
@@ -172,6 +177,12 @@ class Run:
 
     def pull(self, *message_ids: str) -> list[Message]:
         return list(self.grid.pull_messages(message_ids))
+
+    def reply(self, message_id: str) -> Message:
+        """Return the reply to a message, which must have arrived."""
+        replies = self.pull(message_id)
+        assert len(replies) == 1, f"the SuperLink hands out {len(replies)} replies, not 1"
+        return replies[0]
 
     def end(self) -> None:
         """End the run, as its ServerApp's process does."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import grpc
+import grpc  # type: ignore[import-untyped]  # it ships none
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -25,7 +25,10 @@ from flwr.supernode.cli.flower_supernode import (
     _parse_supernode_lifespan_config,
 )
 from flwr.supernode.start_client_internal import _verify_fab
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import (  # type: ignore[import-untyped]  # nor does this
+    health_pb2,
+    health_pb2_grpc,
+)
 
 OUR_SUPERNODE_OPTIONS = {
     *("--state", "--state-key", "--retain", "--retain-size", "--concurrency", "--poll-interval"),

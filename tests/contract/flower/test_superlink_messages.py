@@ -46,7 +46,7 @@ def test_a_message_reaches_its_node_and_the_reply_its_serverapp(run: Run, node: 
     assert message.content == arrays(1, 2)
     assert run.pull(message_id) == []
     node.answer(Reply(message, arrays(3)))
-    (reply,) = run.pull(message_id)
+    reply = run.reply(message_id)
     assert reply.metadata.reply_to_message_id == message_id
     assert reply.content == arrays(3)
 
@@ -55,27 +55,28 @@ def test_a_message_that_was_handed_out_is_not_pending(run: Run, node: Node) -> N
     """The SuperNode makes what it pulled durable, and takes it that it will not come again."""
     sent(run, node)
     assert node.pull().messages_list
-    assert not node.pull().messages_list
+    node.has_nothing_to_pull()
 
 
 def test_a_message_that_is_pushed_twice_is_handed_out_once(run: Run, node: Node) -> None:
     message = sent(run, node)
     assert run.push(message) == message.metadata.message_id
     assert node.pull().messages_list
-    assert not node.pull().messages_list
+    node.has_nothing_to_pull()
 
 
 def test_messages_come_in_the_order_in_which_they_were_made(run: Run, node: Node) -> None:
     """Steps that share a Context follow each other in this order."""
     ids = [sent(run, node).metadata.message_id for _ in range(5)]
-    assert [node.pull().messages_list[0].metadata.message_id for _ in ids] == ids
+    pulled = [node.pull().messages_list[0].metadata.message_id for _ in ids]
+    assert pulled == ids, f"the first is handed out {pulled.count(ids[0])} times"
 
 
 def test_a_reply_is_handed_out_once(run: Run, node: Node) -> None:
     message_id = sent(run, node).metadata.message_id
     node.answer(Reply(node.take(node.pull()), arrays(3)))
     assert len(run.pull(message_id)) == 1
-    (gone,) = run.pull(message_id)
+    gone = run.reply(message_id)
     assert gone.error.code == ErrorCode.MESSAGE_UNAVAILABLE
 
 
@@ -83,7 +84,7 @@ def test_the_error_of_a_clientapp_is_a_reply(run: Run, node: Node) -> None:
 
     message_id = sent(run, node).metadata.message_id
     node.answer(Reply(node.take(node.pull()), Error(ErrorCode.CLIENT_APP_RAISED, "why")))
-    (reply,) = run.pull(message_id)
+    reply = run.reply(message_id)
     assert (reply.error.code, reply.error.reason) == (ErrorCode.CLIENT_APP_RAISED, "why")
 
 
@@ -91,7 +92,7 @@ def test_a_lost_node_is_answered_for(run: Run, node: Node, lost: Callable[[], ob
     message_id = sent(run, node).metadata.message_id
     node.pull()
     lost()
-    (reply,) = run.pull(message_id)
+    reply = run.reply(message_id)
     assert reply.error.code == ErrorCode.NODE_UNAVAILABLE
     assert node.id not in run.grid.get_node_ids()
 
@@ -103,7 +104,7 @@ def test_a_message_that_is_sent_again_after_its_error_is_handed_out_again(
     message = sent(run, node)
     node.pull()
     lost()
-    (error,) = run.pull(message.metadata.message_id)
+    error = run.reply(message.metadata.message_id)
     assert error.has_error()
     node.activate()
     assert run.push(message) == message.metadata.message_id
@@ -111,7 +112,7 @@ def test_a_message_that_is_sent_again_after_its_error_is_handed_out_again(
     assert again.metadata.message_id == message.metadata.message_id
     assert again.content == arrays(1, 2)
     node.answer(Reply(again, arrays(4)))
-    (reply,) = run.pull(message.metadata.message_id)
+    reply = run.reply(message.metadata.message_id)
     assert reply.content == arrays(4)
 
 
@@ -124,7 +125,7 @@ def test_a_reply_after_its_error_was_handed_out_is_not_taken(
     run.pull(message.metadata.message_id)
     node.activate()
     announced = node.announce(Reply(taken, arrays(3)))
-    assert not announced.objects_to_push
+    assert not list(announced.objects_to_push), "the reply is taken"
 
 
 def test_a_reply_that_is_announced_again_wants_what_is_missing(run: Run, node: Node) -> None:
@@ -137,5 +138,5 @@ def test_a_reply_that_is_announced_again_wants_what_is_missing(run: Run, node: N
     second = node.announce(reply)
     assert set(second.objects_to_push) == set(rest)
     assert all(node.upload(reply, second.session_id, rest))
-    (taken,) = run.pull(message_id)
+    taken = run.reply(message_id)
     assert taken.content == arrays(3, 4)

@@ -81,7 +81,7 @@ def test_a_reply_arrives_whole_however_it_is_pushed(
     push: Callable[[Exchange, Node, Reply], None],
 ) -> None:
     push(exchange, node, Reply(message, arrays(3, 4, 5)))
-    (reply,) = run.pull(message.metadata.message_id)
+    reply = run.reply(message.metadata.message_id)
     assert reply.content == arrays(3, 4, 5)
 
 
@@ -114,7 +114,7 @@ def test_nothing_is_kept_of_a_message_whose_reply_was_taken(
     superlink: SuperLink, run: Run, node: Node, exchange: Exchange, message: Message
 ) -> None:
     push_reply(exchange, node, Reply(message, arrays(3)), confirm=True)
-    (reply,) = run.pull(message.metadata.message_id)
+    reply = run.reply(message.metadata.message_id)
     assert superlink.state.object_store.get_many([reply.metadata.message_id]) == {}
     assert superlink.state.object_store.get_many([message.metadata.message_id]) == {}
 
@@ -135,7 +135,7 @@ def test_what_a_push_left_out_is_taken_from_whoever_names_no_session(
     reply = Reply(message, arrays(3, 4))
     announced = node.announce(reply)
     assert all(node.upload(reply, "", announced.objects_to_push))
-    (taken,) = run.pull(message.metadata.message_id)
+    taken = run.reply(message.metadata.message_id)
     assert taken.content == arrays(3, 4)
 
 
@@ -143,7 +143,7 @@ def test_a_reply_to_a_message_that_is_forgotten_is_refused_by_our_route_too(
     run: Run, node: Node, exchange: Exchange, message: Message
 ) -> None:
     node.client.DeactivateNode(DeactivateNodeRequest(node_id=node.id))
-    (error,) = run.pull(message.metadata.message_id)
+    error = run.reply(message.metadata.message_id)
     assert error.error.code == ErrorCode.NODE_UNAVAILABLE
     node.activate()
     assert push_reply(exchange, node, Reply(message, arrays(3)), confirm=True) == set()
