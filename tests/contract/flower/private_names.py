@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 SOURCES = ROOT / "src" / "fedstate"
 DOOR = SOURCES / "flower"
 PAGE = ROOT / "docs" / "upgrading-flwr.md"
-PUBLIC = {"flwr", "flwr.app", "flwr.clientapp", "flwr.serverapp", "flwr.serverapp.strategy"}
+PUBLIC = {"flwr.app", "flwr.clientapp", "flwr.serverapp", "flwr.serverapp.strategy"}
 GENERATED = "_pb2"
 # Its name alone has that of flwr in it.
 OUR_LOGGER = "flwr.fedstate"
@@ -35,18 +35,17 @@ def imported(file: Path) -> set[Name]:
     """Return the non-public names of flwr that a source imports: each with its module."""
     found: set[Name] = set()
     for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        if isinstance(node, ast.ImportFrom) and node.module == "flwr":
+            found |= {(f"flwr.{alias.name}", "") for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found |= {(node.module, alias.name) for alias in node.names}
         elif isinstance(node, ast.Import):
             found |= {(alias.name, "") for alias in node.names}
         elif isinstance(node, ast.Constant) and re.fullmatch(r"flwr(\.\w+)+", str(node.value)):
             # The name of a module that is imported by it.
             found.add((str(node.value), ""))
-    return {
-        (m, name)
-        for m, name in found
-        if m.split(".")[0] == "flwr" and m not in {*PUBLIC, OUR_LOGGER}
-    }
+    allowed = {"flwr", *PUBLIC, OUR_LOGGER}
+    return {(m, name) for m, name in found if m.split(".")[0] == "flwr" and m not in allowed}
 
 
 def sources(directory: Path = SOURCES) -> list[Path]:

@@ -52,7 +52,9 @@ def test_the_tests_of_a_seam_are_there(seam: Seam) -> None:
 def test_a_name_in_another_form_is_found_too(tmp_path: Path) -> None:
     source = tmp_path / "source.py"
     source.write_text(
+        "import flwr\n"
         "import flwr.supercore.date\n"
+        "from flwr import supernode, app\n"
         "from flwr.supercore import fab, run as theirs\n"
         "from flwr.app import Context\n"
         "import_module('flwr.superlink.runtime.run_serverapp')\n"
@@ -60,6 +62,7 @@ def test_a_name_in_another_form_is_found_too(tmp_path: Path) -> None:
     )
     assert imported(source) == {
         ("flwr.supercore.date", ""),
+        ("flwr.supernode", ""),
         ("flwr.supercore", "fab"),
         ("flwr.supercore", "run"),
         ("flwr.superlink.runtime.run_serverapp", ""),
