@@ -16,6 +16,8 @@ from fedstate.state.codecs.keras.names import by_place, is_counted
 # They are layers as a whole, or hold the layers a second time.
 _DERIVED = {"_functional", "_operations", "operations", "inputs", "outputs", "layers"}
 
+_PLAIN = (bool, int, float, str, bytes, type(None))
+
 
 @dataclass(eq=False)
 class Place:
@@ -103,10 +105,9 @@ def _children(saveable: Any) -> Iterator[tuple[str, Any]]:
     )
     if is_graph:
         yield "layers", saveable.layers
-    skipped = _layer_attributes() | _DERIVED
-    for name in sorted(dir(saveable), key=lambda name: (name.startswith("_"), name)):
-        if name.startswith("__") or name in skipped:
-            continue
+    names = {*vars(saveable), *_class_attributes(type(saveable))} - _layer_attributes()
+    # Private ones last, as Keras has it.
+    for name in sorted(names, key=lambda name: (name.startswith("_"), name)):
         try:
             child = getattr(saveable, name)
         except Exception:  # noqa: S112  A property that does not apply; Keras passes over it, too.
@@ -119,7 +120,8 @@ def _children(saveable: Any) -> Iterator[tuple[str, Any]]:
 def _flat(name: str, child: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """Yield what is in containers within containers, labelled by its place in them."""
     if not isinstance(child, list | tuple | dict):
-        yield name, child
+        if not isinstance(child, _PLAIN):
+            yield name, child
         return
     if id(child) in seen:
         return
@@ -147,8 +149,17 @@ def _is_layer(item: Any) -> bool:
 
 
 @cache
+def _class_attributes(kind: type) -> frozenset[str]:
+    """Return the attributes of a class that may hold a layer: properties, but no methods."""
+    names = (name for name in dir(kind) if not name.startswith("__"))
+    return frozenset(
+        name for name in names if not callable(getattr(kind, name, None))
+    ) | frozenset(name for name in vars(kind) if _is_saveable(getattr(kind, name, None)))
+
+
+@cache
 def _layer_attributes() -> frozenset[str]:
-    return frozenset(dir(_keras().Layer()))
+    return frozenset(dir(_keras().Layer())) | _DERIVED
 
 
 @cache
