@@ -31,7 +31,6 @@ class Case:
     make: Callable[[], Any]
     inputs: tuple[Any, ...] = (IMAGE,)
     adapt_to: Any = None
-    learns_on: bool = True  # whether gradients pass through to what stands before it
 
 
 def _each(names: str, inputs: tuple[Any, ...], *args: Any, **options: Any) -> dict[str, Case]:
@@ -63,9 +62,12 @@ LAYERS: dict[str, Case] = {
     **_each("Conv2D Conv2DTranspose SeparableConv2D", (IMAGE,), 2, 2),
     **_each("DepthwiseConv2D", (IMAGE,), 2),
     **_each("Conv3D Conv3DTranspose", (VOLUME,), 2, 2),
-    **_each("AveragePooling1D MaxPooling1D UpSampling1D Cropping1D ZeroPadding1D", (SERIES,)),
-    **_each("AveragePooling2D MaxPooling2D UpSampling2D ZeroPadding2D", (IMAGE,)),
-    **_each("AveragePooling3D MaxPooling3D UpSampling3D ZeroPadding3D", (VOLUME,)),
+    **_each("AveragePooling1D", (SERIES,), 2),
+    **_each("AveragePooling2D", (IMAGE,), 2),
+    **_each("AveragePooling3D", (VOLUME,), 2),
+    **_each("MaxPooling1D UpSampling1D Cropping1D ZeroPadding1D", (SERIES,)),
+    **_each("MaxPooling2D UpSampling2D ZeroPadding2D", (IMAGE,)),
+    **_each("MaxPooling3D UpSampling3D ZeroPadding3D", (VOLUME,)),
     **_each("Cropping2D Cropping3D", (VOLUME,), 1),
     **_each("Cropping2D", (IMAGE,), 1),
     **_each("GlobalAveragePooling1D GlobalMaxPooling1D", (SERIES,)),
@@ -106,7 +108,9 @@ LAYERS: dict[str, Case] = {
     "TextVectorization": Case(
         lambda: L.TextVectorization(max_tokens=9, output_sequence_length=3), (WORDS,), WORDS
     ),
-    "STFTSpectrogram": Case(lambda: L.STFTSpectrogram(frame_length=64, frame_step=32), (SOUND,)),
+    "STFTSpectrogram": Case(
+        lambda: L.STFTSpectrogram(frame_length=64, frame_step=32), (SOUND[..., None],)
+    ),
     "MelSpectrogram": Case(
         lambda: L.MelSpectrogram(fft_length=64, sequence_stride=32, num_mel_bins=8), (SOUND,)
     ),
@@ -132,7 +136,7 @@ LEFT_OUT = {
     "Layer": "the base of all of them",
     "Wrapper": "a base without a call of its own",
     "InputLayer": "has no state; every model here begins with one",
-    "MaxNumBoundingBoxes": "has no state and takes boxes alone, which no layer here can be fed with",
+    "MaxNumBoundingBoxes": "has no state, and takes and gives boxes alone",
     "TFSMLayer": "its variables are those of a SavedModel, which Keras does not save, either",
     "TorchModuleWrapper": "needs Keras on PyTorch, and a process has one backend",
     "JaxLayer": "needs Keras on JAX, and a process has one backend",

@@ -32,14 +32,21 @@ def same(one: Any, other: Any) -> bool:
     return np.asarray(one).tobytes() == np.asarray(other).tobytes()
 
 
-def assert_goes_on_the_same(source: Any, target: Any, data: Any) -> None:
+def called(model: Any, data: Any, **options: Any) -> Any:
+    """Return what a model predicts; the process's own random numbers are not the model's."""
+    keras.utils.set_random_seed(1)
+    return model(data, **options)
+
+
+def assert_goes_on_the_same(source: Any, target: Any, data: Any, is_trained: bool = True) -> None:
     """Predictions, a step in training mode, and the digests of both: equal to the bit."""
     assert digest_of(target) == digest_of(source)
     assert digest_of(target.optimizer) == digest_of(source.optimizer)
-    assert same(source(data), target(data))
-    for model in (source, target):
+    assert same(*(called(model, data) for model in (source, target)))
+    for model in (source, target) if is_trained else ():
+        keras.utils.set_random_seed(1)
         model.train_on_batch(data, TARGETS)
-    assert same(source(data, training=True), target(data, training=True))
+    assert same(*(called(model, data, training=True) for model in (source, target)))
     assert digest_of(target) == digest_of(source)
     assert digest_of(target.optimizer) == digest_of(source.optimizer)
 
@@ -129,14 +136,17 @@ def test_a_policy_keeps_its_bits(policy: str) -> None:
     source, target = quantized(policy), quantized(policy)
     numbers = np.random.default_rng(0)
     for variable in source.weights:
-        values = numbers.uniform(1, 3, size=variable.shape)
+        # Indices of groups, of which there is one here.
+        values = numbers.uniform(1, 3, size=variable.shape) * (variable.name != "g_idx")
         variable.assign(keras.ops.cast(values, variable.dtype))
     if policy in ("gptq", "awq"):  # As calibrating leaves them.
         setattr(source.layers[0], f"is_{policy}_calibrated", True)
     data = np.ones((2, 4), "float32")
-    source.train_on_batch(data, TARGETS)
+    is_trained = policy not in ("float8", "gptq", "awq")  # which Keras does not train here
+    if is_trained:
+        source.train_on_batch(data, TARGETS)
     carried(source, into=target)
-    assert_goes_on_the_same(source, target, data)
+    assert_goes_on_the_same(source, target, data, is_trained)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "int8", "int4"])

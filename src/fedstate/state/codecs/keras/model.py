@@ -41,7 +41,13 @@ class ModelState:
         StateTypeError
             If a layer cannot save itself.
         """
-        return cls(model, [own_of(place) for place in walk(model)])
+        owns = [own_of(place) for place in walk(model)]
+        optimizer = getattr(model, "optimizer", None)
+        known = {id(v) for own in owns for v in own.variables.values()}
+        known |= {id(v) for v in (*getattr(optimizer, "variables", ()), *_of_metrics(model))}
+        for own in owns:
+            known |= own.add_loose(known)
+        return cls(model, owns)
 
     @cached_property
     def expected(self) -> list[Expected]:
@@ -197,6 +203,10 @@ class ModelState:
             f"{what} is not built yet and has no variables to load into; build it, or call it "
             "once on data, and load then"
         )
+
+
+def _of_metrics(model: Any) -> list[Any]:
+    return [v for metric in getattr(model, "metrics", ()) for v in metric.variables]
 
 
 def _moved(pairs: list[tuple[str, Expected]]) -> dict[str, str]:

@@ -19,9 +19,10 @@ from weakref import WeakSet
 
 _MODULE = "keras.src.ops.operation"
 _NUMBER = re.compile(r"_(\d+)$")
+_DIRECTION = re.compile(r"(forward|backward)_")
 
-# The layers that have a counted name.
-_counted: "WeakSet[Any]" = WeakSet()
+# The layers made since then.
+_layers: "WeakSet[Any]" = WeakSet()
 # How far Keras had counted each kind of layer before it was made to mark what it counts.
 _counted_before: dict[str, int] = {}
 
@@ -41,9 +42,9 @@ class CountedName(str):
         return str, (str(self),)  # whoever unpickles it may not have this package
 
 
-def is_counted(layer: Any) -> bool:
-    """Return whether Keras made the name of `layer`."""
-    if isinstance(layer.name, CountedName):
+def is_counted(layer: Any, around: Any = None) -> bool:
+    """Return whether Keras made the name of `layer`, which may be inside of another one."""
+    if isinstance(layer.name, CountedName) or id(layer) in _directions(around):
         return True
     kind = kind_of(layer)
     name, number = split(str(layer.name))
@@ -52,7 +53,15 @@ def is_counted(layer: Any) -> bool:
 
 def kind_of(layer: Any) -> str:
     """Return the name that Keras gives to the first layer of its class."""
-    return snake_case(type(layer).__name__)
+    kind = snake_case(type(layer).__name__)
+    found = _DIRECTION.match(str(layer.name))
+    return f"{found[0]}{kind}" if found and split(str(layer.name))[0].endswith(kind) else kind
+
+
+def _directions(layer: Any) -> set[int]:
+    """Return the layers, by identity, that a `Bidirectional` named after the one it was given."""
+    found = (getattr(layer, f"{direction}_layer", None) for direction in ("forward", "backward"))
+    return {id(one) for one in found if one is not None}
 
 
 def snake_case(name: str) -> str:
@@ -67,18 +76,18 @@ def split(name: str) -> tuple[str, int]:
     return (name[: found.start()], int(found[1])) if found else (name, 0)
 
 
-def by_place(layers: Sequence[Any]) -> list[str]:
+def by_place(layers: Sequence[Any], around: Any = None) -> list[str]:
     """Return names for layers that stand side by side, the same in any process.
 
     Names that the user gave stay as they are. The others are numbered anew, by their place.
     """
-    given = unique(str(layer.name) for layer in layers if not is_counted(layer))
+    given = unique(str(layer.name) for layer in layers if not is_counted(layer, around))
     taken = set(given)
     numbers: dict[str, int] = {}
     names = []
     remaining = iter(given)
     for layer in layers:
-        if not is_counted(layer):
+        if not is_counted(layer, around):
             names.append(next(remaining))
             continue
         kind = kind_of(layer)
@@ -108,8 +117,10 @@ def paths_by_place(variables: Sequence[Any]) -> tuple[list[str], set[str]]:
     parts = [str(variable.path).split("/") for variable in variables]
     wanted = {part for path in parts for part in path[:-1]}
     owners: dict[str, list[Any]] = {}
-    for layer in list(_counted):
-        if layer.name in wanted:
+    living = list(_layers)
+    directions = {i for layer in living for i in _directions(layer)}
+    for layer in living:
+        if layer.name in wanted and (is_counted(layer) or id(layer) in directions):
             owners.setdefault(str(layer.name), []).append(layer)
     owned = {
         name: {id(weight): layer for layer in layers for weight in layer.weights}
@@ -155,8 +166,8 @@ def _mark(operation: ModuleType) -> None:
         original(self, name=name)
         if name is None:
             self.name = CountedName(self.name)
-        if isinstance(self.name, CountedName) and hasattr(type(self), "add_weight"):
-            _counted.add(self)
+        if hasattr(type(self), "add_weight"):
+            _layers.add(self)
 
     base.__init__ = init
 

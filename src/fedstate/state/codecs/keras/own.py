@@ -34,6 +34,9 @@ class Own:
         What is not a variable: what was made for saving, what `adapt` learnt, files.
     is_raw : bool
         Whether its variables are put back as they are, past `load_own_variables`.
+    beside : list[Any]
+        Variables that `load_own_variables` knows nothing of: random seeds, and the states of a
+        layer that goes on from batch to batch.
     """
 
     place: Place
@@ -41,6 +44,26 @@ class Own:
     slots: dict[str, Any] = field(default_factory=dict)
     extras: Arrays = field(default_factory=dict)
     is_raw: bool = False
+    beside: list[Any] = field(default_factory=list)
+
+    def add_loose(self, known: set[int]) -> set[int]:
+        """Add variables that no place saves; return which, by identity.
+
+        A layer with saving methods of the user's own knows what it leaves out.
+        """
+        saveable = self.place.saveable
+        if hasattr(saveable, "save_own_variables") and _is_users(_saver(saveable)):
+            return set()
+        added = {
+            label: v
+            for label, v in self.place.loose.items()
+            if id(v) not in known and not v.path.endswith("seed_generator_state")
+        }
+        self.variables |= {
+            f"{label}/{variable_name(str(v.name))}": v for label, v in added.items()
+        }
+        self.beside += added.values()
+        return {id(v) for v in added.values()}
 
     def takes_extras(self) -> bool:
         """Return whether the place can load what is not a variable."""
@@ -59,6 +82,7 @@ def own_of(place: Place) -> Own:
     own = _own_of(place)
     for attribute, seed in place.seeds.items():
         own.variables[f"{attribute}/{seed.state.name}"] = seed.state
+        own.beside.append(seed.state)
     return own
 
 
@@ -67,12 +91,6 @@ def _own_of(place: Place) -> Own:
     learnt = learnt_by(saveable)
     if learnt is not None:
         return Own(place, {}, extras=learnt.read(saveable))
-    if getattr(saveable, "lora_enabled", False) is True:
-        # Keras merges the adapters into the kernel when it saves, and they could not go on
-        # being trained.
-        inside = {id(w) for layer in _layers_in(saveable) for w in layer.weights}
-        variables = [w for w in saveable.weights if id(w) not in inside]
-        return Own(place, _named(variables), is_raw=True)
     store: dict[str, Any] = {}
     try:
         if hasattr(saveable, "save_own_variables"):
@@ -90,6 +108,13 @@ def _own_of(place: Place) -> Own:
         slots |= {key: known[id(value)] for key, value in rest.items() if id(value) in known}
         extras |= {k: _array(place, k, v) for k, v in rest.items() if id(v) not in known}
     distinct = {id(variable): variable for variable in slots.values()}
+    if hasattr(saveable, "save_own_variables") and not _is_users(_saver(saveable)):
+        # Keras merges LoRA's adapters into the kernel when it saves, and they could not go on
+        # being trained; of kernels quantized by GPTQ and AWQ it leaves out the zero points.
+        inside = {id(w) for layer in _layers_in(saveable) for w in layer.weights}
+        variables = [w for w in saveable.weights if id(w) not in inside]
+        if any(id(w) not in distinct for w in variables):
+            return Own(place, _named(variables), is_raw=True)
     return Own(place, _named(list(distinct.values())), slots, extras)
 
 
@@ -106,14 +131,17 @@ def put(own: Own, arrays: Mapping[int, NDArray[Any]], extras: Mapping[str, NDArr
         What is not a variable.
     """
     saveable = own.place.saveable
-    for seed in own.place.seeds.values():
-        _assign(seed.state, arrays)
+    for variable in own.beside:
+        _assign(variable, arrays)
     learnt = learnt_by(saveable)
     if learnt is not None:
         learnt.write(saveable, extras)
     elif own.is_raw:
         for variable in own.variables.values():
             _assign(variable, arrays)
+        for mode in ("gptq", "awq"):  # Keras, too, takes what it loads for calibrated.
+            if hasattr(saveable, f"is_{mode}_calibrated"):
+                setattr(saveable, f"is_{mode}_calibrated", saveable.quantization_mode == mode)
     else:
         if (own.slots or has_own_methods(saveable)) and hasattr(saveable, "load_own_variables"):
             saveable.load_own_variables(_store(own, arrays, extras))
@@ -203,6 +231,15 @@ def _load_assets(saveable: Any, extras: Mapping[str, NDArray[Any]]) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(array.tobytes())
         saveable.load_assets(directory)
+
+
+def _saver(saveable: Any) -> type:
+    """Return the class that says how the part saves itself."""
+    return next(kind for kind in type(saveable).__mro__ if "save_own_variables" in vars(kind))
+
+
+def _is_users(kind: type) -> bool:
+    return not kind.__module__.startswith(("keras.", "tensorflow.", "builtins"))
 
 
 def _layers_in(layer: Any) -> list[Any]:

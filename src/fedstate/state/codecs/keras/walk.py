@@ -37,6 +37,8 @@ class Place:
         Whether Keras made its name by counting.
     around : Place | None
         The part that this is in.
+    loose : dict[str, keras.Variable]
+        Variables in its attributes, by attribute.
     """
 
     saveable: Any
@@ -45,6 +47,7 @@ class Place:
     is_counted: bool
     around: "Place | None"
     seeds: dict[str, Any] = field(default_factory=dict)
+    loose: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -79,11 +82,13 @@ def _visit(place: Place, seen: set[int], places: list[Place]) -> None:
             if isinstance(item, _keras().random.SeedGenerator):
                 seen.add(id(item))
                 place.seeds[label] = item
+            elif isinstance(item, _keras().Variable):
+                place.loose[label] = item
             elif _is_saveable(item):
                 seen.add(id(item))
                 found.append((label, item))
     layers = [item for _, item in found if _is_layer(item)]
-    names = iter(by_place(layers))
+    names = iter(by_place(layers, place.saveable))
     for label, item in found:
         is_layer = _is_layer(item)
         name = next(names) if is_layer else label
@@ -91,7 +96,7 @@ def _visit(place: Place, seen: set[int], places: list[Place]) -> None:
             item,
             (*place.path, name),
             (*place.shown, str(item.name) if is_layer else label),
-            is_layer and is_counted(item),
+            is_layer and is_counted(item, place.saveable),
             place,
         )
         _visit(inner, seen, places)
