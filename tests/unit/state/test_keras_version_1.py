@@ -91,7 +91,7 @@ def test_what_does_not_fit_is_still_refused(context: Context) -> None:
     other = maker.keras.Sequential([maker.keras.Input((4,)), maker.keras.layers.Dense(1)])
     before = other.get_weights()
     with step(context) as state:
-        with pytest.raises(StateFitError, match="'norm/mean' of shape .* is stored, and the model has no"):
+        with pytest.raises(StateFitError, match="and the model has no such"):
             state.load("weights", into=other)
         with pytest.raises(StateFitError, match="part of a model with"):
             state.load("head", into=other)

@@ -56,7 +56,8 @@ class KerasWeightsCodec(Codec[Weights]):
             meta: dict[str, Any] = {_TOTAL: len(state.expected)}
         else:
             state = ModelState.of(value)
-            if not getattr(value, "built", True):
+            has_state = value.weights or any(own.extras for own in state.owns)
+            if not has_state and not getattr(value, "built", True):
                 raise StateTypeError(f"the model {value.name!r} has no weights; build it first")
             arrays, meta = state.arrays(None, state.owns), {}
         counted = [
