@@ -1,6 +1,7 @@
 """Every optimizer of Keras: the next step after loading is the same to the bit."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -21,7 +22,7 @@ def several() -> Any:
 
 MAKE: dict[str, Callable[[], Any]] = {
     **{
-        name: lambda name=name: getattr(O, name)(0.1)
+        name: partial(getattr(O, name), 0.1)
         for name in [
             "Adadelta",
             "Adafactor",
@@ -54,8 +55,14 @@ SCHEDULES: dict[str, Callable[[], Any]] = {
     "PiecewiseConstantDecay": lambda: O.schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3]),
     "PolynomialDecay": lambda: O.schedules.PolynomialDecay(0.1, 9),
 }
+
+
+def on_schedule(name: str) -> Any:
+    return O.Adam(SCHEDULES[name]())
+
+
 OPTIONS: dict[str, Callable[[], Any]] = {
-    **{f"Adam on {n}": lambda n=n: O.Adam(SCHEDULES[n]()) for n in SCHEDULES},
+    **{f"Adam on {n}": partial(on_schedule, n) for n in SCHEDULES},
     "Nadam on a schedule": lambda: O.Nadam(SCHEDULES["ExponentialDecay"]()),
     "amsgrad": lambda: O.Adam(0.1, amsgrad=True),
     "EMA": lambda: O.Adam(0.1, use_ema=True, ema_overwrite_frequency=2),

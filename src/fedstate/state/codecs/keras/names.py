@@ -14,7 +14,7 @@ from functools import wraps
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Self
+from typing import Any
 from weakref import WeakSet
 
 _MODULE = "keras.src.ops.operation"
@@ -27,24 +27,35 @@ _layers: "WeakSet[Any]" = WeakSet()
 _counted_before: dict[str, int] = {}
 
 
-class CountedName(str):
-    """A name that Keras made; a layer cloned from one that has it is given this very object."""
+class _Counted:
+    """The layers with counted names, by the identity of the name.
 
-    __slots__ = ()
+    A layer cloned from one of them is given the very same string, which must stay a plain one:
+    HDF5 takes no other.
+    """
 
-    def __copy__(self) -> Self:
-        return self
+    def __init__(self) -> None:
+        self._layers: dict[int, WeakSet[Any]] = {}
+        self._limit = 1024
 
-    def __deepcopy__(self, _: object) -> Self:
-        return self
+    def add(self, layer: Any) -> None:
+        """Remember that the name of `layer` is a counted one."""
+        if len(self._layers) > self._limit:  # names of layers that are gone
+            self._layers = {key: layers for key, layers in self._layers.items() if layers}
+            self._limit = 2 * len(self._layers) + 1024
+        self._layers.setdefault(id(layer.name), WeakSet()).add(layer)
 
-    def __reduce__(self) -> tuple[type, tuple[str]]:
-        return str, (str(self),)  # whoever unpickles it may not have this package
+    def __contains__(self, name: object) -> bool:
+        """Return whether a living layer has this very string as its counted name."""
+        return any(layer.name is name for layer in self._layers.get(id(name), ()))
+
+
+_counted = _Counted()
 
 
 def is_counted(layer: Any, around: Any = None) -> bool:
     """Return whether Keras made the name of `layer`, which may be inside of another one."""
-    if isinstance(layer.name, CountedName) or id(layer) in _directions(around):
+    if layer.name in _counted or id(layer) in _directions(around) or _is_feature(around):
         return True
     kind = kind_of(layer)
     name, number = split(str(layer.name))
@@ -56,6 +67,12 @@ def kind_of(layer: Any) -> str:
     kind = snake_case(type(layer).__name__)
     found = _DIRECTION.match(str(layer.name))
     return f"{found[0]}{kind}" if found and split(str(layer.name))[0].endswith(kind) else kind
+
+
+def _is_feature(layer: Any) -> bool:
+    """Return whether what is inside of `layer` is named after a feature that Keras counted."""
+    kind = type(layer)
+    return kind.__module__.endswith("feature_space") and kind.__module__.startswith("keras.")
 
 
 def _directions(layer: Any) -> set[int]:
@@ -164,10 +181,10 @@ def _mark(operation: ModuleType) -> None:
     @wraps(original)
     def init(self: Any, name: str | None = None) -> None:
         original(self, name=name)
-        if name is None:
-            self.name = CountedName(self.name)
         if hasattr(type(self), "add_weight"):
             _layers.add(self)
+            if name is None or name in _counted:
+                _counted.add(self)
 
     base.__init__ = init
 

@@ -110,7 +110,7 @@ def _children(saveable: Any) -> Iterator[tuple[str, Any]]:
     )
     if is_graph:
         yield "layers", saveable.layers
-    names = {*vars(saveable), *_class_attributes(type(saveable))} - _layer_attributes()
+    names = {*vars(saveable), *_class_attributes(saveable.__class__)} - _layer_attributes()
     # Private ones last, as Keras has it.
     for name in sorted(names, key=lambda name: (name.startswith("_"), name)):
         try:
