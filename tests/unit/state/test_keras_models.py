@@ -211,7 +211,11 @@ def test_a_feature_space_keeps_what_it_learnt() -> None:
         return space
 
     source, target = make(1), make(-2)
-    data = {"a": np.float32([3]), "b": np.array(["b"]), "c": np.float32([5])}
+    data = {
+        "a": np.array([3.0], "float32"),
+        "b": np.array(["b"]),
+        "c": np.array([5.0], "float32"),
+    }
     assert not np.array_equal(source(data), target(data))
     load(source, target)
     np.testing.assert_array_equal(source(data), target(data))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -219,3 +220,13 @@ def test_a_model_without_variables_is_named_as_not_built() -> None:
     ):
         state.load("optimizer", into=target)
     assert not target.optimizer.built
+
+
+def test_an_optimizer_goes_into_that_of_a_model_from_a_file_and_back(tmp_path: Path) -> None:
+    source, target = trained(O.Adam(0.1)), make_model(O.Adam(0.1))
+    source.save(tmp_path / "model.keras")
+    read = keras.models.load_model(tmp_path / "model.keras")
+    carried(source, into=read)
+    assert same(read.optimizer.variables, source.optimizer.variables)
+    carried(read, into=target)
+    assert same(target.optimizer.variables, source.optimizer.variables)

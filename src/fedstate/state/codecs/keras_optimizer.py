@@ -129,7 +129,7 @@ def _pairs(
     if _is_unbuilt(meta) and optimizer.built:
         _check_fresh(optimizer)
         expected = [one for one in expected if one.name in stored]
-    pairs = match(stored, expected, (counted, slots.counted), whole)
+    pairs = match(stored, expected, (counted, slots.counted), whole, is_optimizer=True)
     return [(name, one.variable) for name, one in pairs]
 
 

@@ -37,6 +37,7 @@ def match(
     expected: Sequence[Expected],
     counted: tuple[Collection[str], Collection[str]] = ((), ()),
     whole: str = "model",
+    is_optimizer: bool = False,
 ) -> list[tuple[str, Expected]]:
     """Return each stored name with the variable that takes it.
 
@@ -50,6 +51,8 @@ def match(
         The paths of layers whose names Keras counted, as stored and in the target.
     whole : str
         What the target is called in an error.
+    is_optimizer : bool
+        Whether the names are an optimizer's, in which the model's own name may be left out.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def match(
     """
     pairs = _by_name(stored, expected, counted)
     if pairs is None:
-        pairs = _by_order(stored, expected, counted)
+        pairs = _by_order(stored, expected, counted, is_optimizer)
     if pairs is None:
         raise _names_differ(stored, expected, whole)
     for name, one in pairs:
@@ -83,6 +86,7 @@ def _by_order(
     stored: Mapping[str, NDArray[Any]],
     expected: Sequence[Expected],
     counted: tuple[Collection[str], Collection[str]],
+    is_optimizer: bool,
 ) -> list[tuple[str, Expected]] | None:
     """Match by place where names differ in nothing but Keras's count, of one side at least."""
     if len(stored) != len(expected):
@@ -90,10 +94,14 @@ def _by_order(
     pairs = list(zip(stored, expected, strict=True))
     for name, one in pairs:
         ours, theirs = name.split("/"), one.name.split("/")
-        if len(ours) != len(theirs) or ours[-1] != theirs[-1]:
+        if ours[-1] != theirs[-1] or (len(ours) != len(theirs) and not is_optimizer):
             return None
-        marks = zip(_marks(name, counted[0]), _marks(one.name, counted[1]), strict=True)
-        for a, b, either in zip(ours[:-1], theirs[:-1], marks, strict=True):
+        if is_optimizer and (ours[0] != theirs[0] or abs(len(ours) - len(theirs)) > 1):
+            return None
+        mine, others = _marks(name, counted[0]), _marks(one.name, counted[1])
+        # From the end: the model's own name may stand in one of them and not in the other.
+        parts = zip(ours[-2::-1], theirs[-2::-1], mine[::-1], others[::-1], strict=False)
+        for a, b, *either in list(parts)[: min(len(ours), len(theirs)) - 1 - is_optimizer]:
             # What the user named is compared as it is.
             if a != b and not (any(either) and _COUNT.sub("", a) == _COUNT.sub("", b)):
                 return None
