@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from flwr.app import Context, MetricRecord, RecordDict
+from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
     Fault,
@@ -14,11 +15,11 @@ from tests.unit.superlink_in_process import (
     answers,
     breaks,
     fab,
-    key_pair,
 )
 
-from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
+from fedstate.flower.clients import FleetApi
 from fedstate.flower.errors import ErrorCode, RunEndedError, UnauthorizedError
+from fedstate.flower.fleet_session import PATIENCE_SECONDS
 from fedstate.flower.nodestate import DurableNodeState, durable_node_state
 from fedstate.flower.runs import Fab
 from fedstate.store.errors import StoreError, StoreFullError

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from flwr.app import Message
+from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
     Fault,
@@ -15,11 +16,10 @@ from tests.unit.superlink_in_process import (
     answers,
     arrays,
     breaks,
-    key_pair,
     reply_to,
 )
 
-from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
+from fedstate.flower.clients import FleetApi
 from fedstate.flower.errors import (
     ErrorCode,
     RefusedError,
@@ -28,6 +28,7 @@ from fedstate.flower.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from fedstate.flower.fleet_session import PATIENCE_SECONDS
 from fedstate.flower.stored_values import Envelope
 from fedstate.store.errors import StoreError
 from fedstate.supernode.link import Link

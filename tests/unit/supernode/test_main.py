@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
 )
+from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Fault,
     Handle,
@@ -21,12 +22,11 @@ from tests.unit.superlink_in_process import (
     arrays,
     breaks,
     fab,
-    key_pair,
 )
 
 from fedstate.errors import SettingError
-from fedstate.flower.clients import PATIENCE_SECONDS
 from fedstate.flower.errors import UnauthorizedError
+from fedstate.flower.fleet_session import PATIENCE_SECONDS
 from fedstate.flower.runs import Fab
 from fedstate.flower.stored_values import Envelope
 from fedstate.flower.supernode_options import SuperNodeSettings, supernode_settings

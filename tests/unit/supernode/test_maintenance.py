@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from flwr.app import Context, RecordDict
+from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
     Fault,
@@ -16,12 +17,12 @@ from tests.unit.superlink_in_process import (
     SuperLink,
     answers,
     breaks,
-    key_pair,
 )
 from tests.waiting import wait_until
 
-from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
+from fedstate.flower.clients import FleetApi
 from fedstate.flower.errors import RunStatus
+from fedstate.flower.fleet_session import PATIENCE_SECONDS
 from fedstate.flower.nodestate import DurableNodeState, durable_node_state
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.node_store import NodeStore

@@ -8,19 +8,20 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
     Fault,
     SuperLink,
     answers,
     breaks,
-    key_pair,
 )
 from tests.waiting import wait_until
 
 from fedstate.errors import FederationError
-from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi, KeyPair
+from fedstate.flower.clients import FleetApi
 from fedstate.flower.errors import RefusedError
+from fedstate.flower.fleet_session import PATIENCE_SECONDS, KeyPair
 from fedstate.supernode.membership import Membership, Patience, Timing
 from fedstate.supernode.session import SessionFile
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from flwr.app import Error, Message, MetricRecord
+from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
     Fault,
@@ -17,13 +18,13 @@ from tests.unit.superlink_in_process import (
     answers,
     arrays,
     breaks,
-    key_pair,
     reply_to,
 )
 from tests.waiting import wait_until
 
-from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
+from fedstate.flower.clients import FleetApi
 from fedstate.flower.errors import ErrorCode, UnauthorizedError
+from fedstate.flower.fleet_session import PATIENCE_SECONDS
 from fedstate.flower.nodestate import durable_node_state
 from fedstate.flower.runs import Fab
 from fedstate.flower.stored_values import Envelope, error_reply
