@@ -5,14 +5,14 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flwr.app import ConfigRecord, Error, RecordDict
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.task_pb2 import Task
 from flwr.supercore.constant import TaskType
-from flwr.supercore.superexec.executor.types import ExecutionSpec, LaunchResult
+from flwr.supercore.superexec.executor.types import ExecutionSpec, Executor, LaunchResult
 from flwr.supercore.superexec.plugin import AutoExecPlugin
 from tests.contract.flower.in_process_supernode import (
     NODE_ID,
@@ -35,7 +35,7 @@ ADDRESS = "supernode:1"
 
 
 class Noting:
-    """An executor as flwr's plugin calls it, which notes what it is to launch."""
+    """An executor as far as flwr's plugin calls it, which notes what it is to launch."""
 
     def __init__(self) -> None:
         self.launched: list[ExecutionSpec] = []
@@ -67,7 +67,7 @@ def ordered(supernode: SuperNode, task_type: TaskType, api: RuntimeApi) -> TaskO
 
 
 def test_our_executor_knows_each_of_flwrs_kinds_of_task() -> None:
-    assert sorted(TaskKind) == sorted(TaskType)
+    assert {kind.value for kind in TaskKind} == {kind.value for kind in TaskType}
 
 
 @pytest.mark.parametrize("task_type", list(TaskType))
@@ -82,7 +82,7 @@ def test_a_tasks_order_says_what_flwrs_executor_is_told(
         api.insecure,
         api.root_certificates,
         api.dependency_install,
-        executor=noting,
+        executor=cast("Executor", noting),
     )
     plugin.launch_task(order.token, Task(task_id=order.task_id, run_id=1, type=task_type))
     (spec,) = noting.launched
