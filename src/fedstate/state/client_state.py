@@ -259,7 +259,8 @@ class ClientState(MutableMapping[str, Any]):
                 if before is not array and before == array:
                     encoded.record[key] = before
         _replace(records, name, encoded.record)
-        self._manifest[name] = Stored(codec.tag, codec.version, encoded.meta, encoded.sealed)
+        version = encoded.version or codec.version
+        self._manifest[name] = Stored(codec.tag, version, encoded.meta, encoded.fixed)
         self._typed[name] = encoded.record
 
     def _forget(self, name: str) -> None:

@@ -6,7 +6,7 @@ and it is neither read nor hashed by a step that only appends: that costs the sa
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, overload
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
@@ -40,7 +40,7 @@ class History:
 
     def __init__(self, limit: int | None = None) -> None:
         self._stored = ArrayRecord()
-        self._sealed: dict[str, str] = {}
+        self._fixed: dict[str, str] = {}
         self._dropped = 0
         self._stored_total = 0
         self._new: list[tuple[int, float]] = []
@@ -132,21 +132,21 @@ class History:
         total, dropped = self._stored_total + len(self._new), self.dropped
         # Setting an item of a record costs far more than copying it whole.
         chunks = self._stored.copy() if dropped == self._dropped else ArrayRecord()
-        sealed: dict[str, str] = {}
+        fixed: dict[str, str] = {}
         digester = Digester()
         for first in range(dropped - dropped % _CHUNK, total, _CHUNK):
             start, stop = max(first, dropped), min(first + _CHUNK, total)
             key = str(start)
-            if key in self._sealed:
-                sealed[key] = self._sealed[key]
+            if key in self._fixed:
+                fixed[key] = self._fixed[key]
                 if key not in chunks:
                     chunks[key] = self._stored[key]
                 continue
             chunks[key] = encode_array(self._part(first, start, stop))
             if stop - start == _CHUNK:
-                sealed[key] = digester.array(chunks[key]).hex()
+                fixed[key] = digester.array(chunks[key]).hex()
         meta = {"limit": self.limit, "dropped": dropped, "total": total}
-        return Encoded(chunks, meta, sealed)
+        return Encoded(chunks, meta, fixed)
 
     @classmethod
     def from_encoded(cls, encoded: Encoded) -> Self:
@@ -169,7 +169,7 @@ class History:
         history = cls(limit)
         starts = range(dropped - dropped % _CHUNK, total, _CHUNK)
         keys = [str(max(first, dropped)) for first in starts]
-        if list(record) != keys or not set(encoded.sealed) <= set(keys):
+        if list(record) != keys or not set(encoded.fixed) <= set(keys):
             raise StateDamagedError(f"it should have chunks {keys} and has {list(record)}")
         for first, key in zip(starts, keys, strict=True):
             count = min(first + _CHUNK, total) - int(key)
@@ -177,7 +177,7 @@ class History:
                 raise StateDamagedError(
                     f"its chunk {key} has shape {record[key].shape}, not {(count,)}"
                 )
-        history._stored, history._sealed = record, encoded.sealed
+        history._stored, history._fixed = record, encoded.fixed
         history._dropped, history._stored_total = dropped, total
         return history
 
@@ -185,7 +185,7 @@ class History:
         digester = Digester()
         chunks = []
         for key, array in self._stored.items():
-            if key in self._sealed and digester.array(array).hex() != self._sealed[key]:
+            if key in self._fixed and digester.array(array).hex() != self._fixed[key]:
                 raise StateDamagedError(
                     f"A history's entries from {key} on do not match their digest."
                 )
@@ -208,6 +208,9 @@ class HistoryCodec(Codec[History]):
     """One Array per chunk, keyed by the position of the chunk's first entry."""
 
     tag = "history"
+    described: ClassVar = (
+        ("`history(name)`: a growing series of numbers with their rounds", "the same"),
+    )
 
     def accepts(self, value: object) -> bool:
         """Return whether `value` is a history."""

@@ -61,7 +61,7 @@ class Transaction:
             return
         record, as_opened = self._unchecked.pop(name)
         if self.context.state.get(name) is record:
-            digest = self.digester.record(name, as_opened, self._manifest[name].sealed)
+            digest = self.digester.record(name, as_opened, self._manifest[name].fixed)
             if digest != self.ledger.digests[name]:
                 raise damage(self.ledger, {**self.ledger.digests, name: digest})
 
@@ -131,8 +131,8 @@ class Transaction:
         for name, stored in self._manifest.items():
             record = self.context.state[name]
             if isinstance(record, ArrayRecord) and name in ledger.digests:
-                unsealed = (a for key, a in record.items() if key not in stored.sealed)
-                if sum(len(array.data) for array in unsealed) >= _LARGE_BYTES:
+                changing = (a for key, a in record.items() if key not in stored.fixed)
+                if sum(len(array.data) for array in changing) >= _LARGE_BYTES:
                     self._unchecked[name] = (record, ArrayRecord(dict(record)))
 
     def _inherit(self, ledger: Ledger, last: LedgerEntry, scope: Scope) -> tuple[Ledger, str]:
