@@ -23,6 +23,7 @@ from fedstate.state.codecs.registry import register, stored
 from fedstate.state.content import check_state, content_digest
 from fedstate.state.errors import (
     StateDamagedError,
+    StateEntryError,
     StateError,
     StateFitError,
     StateNameError,
@@ -44,6 +45,7 @@ __all__ = [
     "HistoryEntry",
     "LedgerEntry",
     "StateDamagedError",
+    "StateEntryError",
     "StateError",
     "StateFitError",
     "StateNameError",

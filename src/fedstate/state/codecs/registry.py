@@ -21,7 +21,6 @@ from fedstate.state.errors import (
 )
 from fedstate.state.history import HistoryCodec
 
-
 Class = TypeVar("Class", bound=type)
 
 

@@ -50,7 +50,7 @@ class TorchOptimizerCodec(Codec[OptimizerState]):
         return OptimizerState(_decode(encoded), str(meta.get("owner")), shapes)
 
     def load(self, encoded: Encoded, into: Any) -> None:
-        """Put the state into an optimizer of the same class, for parameters of the same shapes."""
+        """Put the state into an optimizer of the same class, for parameters of equal shapes."""
         if not is_optimizer(into):
             super().load(encoded, into)
         load_state(self.decode(encoded), into)

@@ -1,7 +1,7 @@
 """What a kind is: how one type of value stands in the JSON of a nested value.
 
 A value that JSON cannot hold unchanged becomes an object with the key ``@``, which names its
-kind, and ``of``, which is its content. Arrays stand beside the JSON, and it refers to them by key.
+kind, and ``of``, which is its content. Arrays stand beside the JSON, which names their keys.
 """
 
 import base64

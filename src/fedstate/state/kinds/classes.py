@@ -1,8 +1,9 @@
 """Classes of the app: registered types, named tuples and enumerations.
 
 Named tuples and enumerations need no registration. Their class is looked up among the modules
-that are imported already, never imported, and nothing of it is called: a tuple is made by `tuple`
-itself, a member is looked up by its name. So no stored data can make this process run code.
+that are imported already, and no module is imported for it. Only a class that is a named tuple or
+an enumeration is taken: a tuple is made by `tuple` itself, a member is looked up by its name. So
+stored data leads to no code that the app does not run anyway.
 """
 
 import enum
@@ -40,15 +41,15 @@ def _find_class(module: Any, name: Any, base: type) -> type:
     found: Any = sys.modules.get(only(module, str))
     for part in only(name, str).split("."):
         found = vars(found).get(part) if hasattr(found, "__dict__") else None
-    found = found if isinstance(found, type) else _seen.get((module, name))
-    if found is None:
+    kind: type | None = found if isinstance(found, type) else _seen.get((module, name))
+    if kind is None:
         raise StateTypeError(
             f"it holds a {module}.{name}, and this process has no such class; import the module "
             f"{module!r} before reading, and define the class outside of functions"
         )
-    if not issubclass(found, base):
+    if not issubclass(kind, base):
         raise StateDamagedError(f"its structure has a {module}.{name} as a {base.__name__}")
-    return found
+    return kind
 
 
 def _named_tuple_node(value: Any, branch: Branch) -> list[Any]:
@@ -137,8 +138,10 @@ KINDS = (
         _registered_node,
         _read_registered,
         (
-            "a dataclass with the decorator `@stored`, and every type that you `register`, "
-            "also inside other values",
+            (
+                "a dataclass with the decorator `@stored`, and every type that you `register`, "
+                "also inside other values"
+            ),
             "the same",
         ),
         _is_registered,

@@ -73,8 +73,9 @@ def _default_node(value: Any, branch: Branch) -> list[Any]:
 def _factory_node(factory: Any, branch: Branch) -> Any:
     if factory is None:
         return None
-    if _FACTORIES.get(getattr(factory, "__name__", "")) is factory:
-        return factory.__name__
+    name = getattr(factory, "__name__", "")
+    if _FACTORIES.get(name) is factory:
+        return name
     from fedstate.state.codecs.registry import codecs  # it imports this module itself
 
     codec = codecs.for_type(factory) if isinstance(factory, type) else None

@@ -62,7 +62,7 @@ def _estimator_node(value: Any, branch: Branch) -> list[Any]:
     with zipfile.ZipFile(BytesIO(data)) as archive:
         numbers: dict[str, str] = {}
         schema = _numbered(json.loads(archive.read(_SCHEMA)), numbers, {})
-        parts = [[number, archive.read(name)] for name, number in numbers.items()]
+        parts = [(number, archive.read(name)) for name, number in numbers.items()]
     nodes = [[number, _bytes_node(part, branch.child(number))] for number, part in parts]
     return [branch.node(schema), nodes]
 
@@ -140,8 +140,10 @@ KINDS = (
         _estimator_node,
         _read_estimator,
         (
-            "estimators of scikit-learn, and of XGBoost in its form (with the package skops: "
-            "`fedstate[sklearn]`)",
+            (
+                "estimators of scikit-learn, and of XGBoost in its form (with the package skops: "
+                "`fedstate[sklearn]`)"
+            ),
             "the same, fitted or not",
         ),
         _is_estimator,

@@ -25,10 +25,6 @@ def _is_string_array(value: object) -> bool:
     return type(value) is np.ndarray and isinstance(value.dtype, _STRINGS)
 
 
-def _is_fixed_scalar(value: object) -> bool:
-    return isinstance(value, np.generic) and not np.asarray(value).dtype.hasobject
-
-
 def _object_node(value: Any, branch: Branch) -> list[Any]:
     return [list(value.shape), branch.node(value.reshape(-1).tolist())]
 
@@ -96,7 +92,7 @@ def _generator_parts(value: Any, branch: Branch) -> Any:
 def _read_random_state(content: Any, reader: Reader) -> RandomState:
     name, state, seeds = only(reader.value(content), list)
     kind = {k: v for k, v in only(state, dict).items() if k not in ("has_gauss", "gauss")}
-    value = RandomState(_bit_generator([name, kind, seeds]))  # type: ignore[arg-type]
+    value = RandomState(_bit_generator([name, kind, seeds]))
     value.set_state(state)
     return value
 
@@ -109,17 +105,22 @@ def _seed_sequence(parts: Any) -> SeedSequence:
 
 
 KINDS = (
+    Kind("objects", (), _object_node, _read_objects, None, _is_object_array),
+    Kind("strings", (), _string_node, _read_strings, None, _is_string_array),
     Kind(
         "array",
         (),
         lambda value, branch: branch.array(encode_array(value)),
         lambda content, reader: decode_array(reader.array(content)).copy(),
         (
-            "NumPy arrays and scalars of every dtype: structured, dates, text, longdouble, "
-            "objects that can be stored, and those of ml_dtypes (bfloat16, float8, int4, …)",
+            (
+                "NumPy arrays and scalars of every dtype: structured, dates, text, longdouble, "
+                "objects that can be stored, and those of ml_dtypes (bfloat16, float8, int4, …)"
+            ),
             "the same, writable",
         ),
-        is_array,
+        # What else there is (structures of objects) is refused when it is encoded.
+        lambda value: type(value) is np.ndarray,
         since=1,
     ),
     Kind(
@@ -128,11 +129,9 @@ KINDS = (
         lambda value, branch: branch.array(encode_array(np.asarray(value))),
         lambda content, reader: decode_array(reader.array(content)).copy()[()],
         None,
-        _is_fixed_scalar,
+        lambda value: isinstance(value, np.generic),
         since=1,
     ),
-    Kind("objects", (), _object_node, _read_objects, None, _is_object_array),
-    Kind("strings", (), _string_node, _read_strings, None, _is_string_array),
     Kind(
         "Generator",
         (Generator,),

@@ -39,12 +39,13 @@ def _time_parts(value: datetime.time | datetime.datetime) -> list[Any]:
 
 def _moment(parts: list[Any]) -> Any:
     *numbers, fold, zone = only(parts, list)
-    return datetime.datetime(*numbers, tzinfo=zone, fold=fold)
+    moment: datetime.datetime = datetime.datetime(*numbers).replace(tzinfo=zone, fold=fold)  # noqa: DTZ001
+    return moment
 
 
 def _time(parts: list[Any]) -> Any:
     *numbers, fold, zone = only(parts, list)
-    return datetime.time(*numbers, tzinfo=zone, fold=fold)
+    return datetime.time(*numbers).replace(tzinfo=zone, fold=fold)
 
 
 def _timezone_parts(value: datetime.timezone) -> list[Any]:

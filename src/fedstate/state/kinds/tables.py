@@ -1,4 +1,4 @@
-"""The frames, series and indexes of pandas, column by column; each dtype by what it consists of."""
+"""The frames, series and indexes of pandas, column by column, each dtype by its parts."""
 
 import importlib
 import sys
@@ -211,8 +211,10 @@ KINDS = (
         _frame_node,
         _read_frame,
         (
-            "pandas `DataFrame`, `Series`, `Index` of every dtype but Arrow's; `Timestamp`, "
-            "`Timedelta`, `NaT`, `NA`",
+            (
+                "pandas `DataFrame`, `Series`, `Index` of every dtype but Arrow's; `Timestamp`, "
+                "`Timedelta`, `NaT`, `NA`"
+            ),
             "the same",
         ),
         _of("DataFrame"),

@@ -99,11 +99,11 @@ def _read_special(content: Any, reader: Reader) -> Any:
     shape, *nodes = rest
     parts = [reader.value(node) for node in nodes]
     if form == "sparse_coo":
-        return torch.sparse_coo_tensor(*parts, shape, is_coalesced=True)
+        return torch.sparse_coo_tensor(*parts, shape, check_invariants=True, is_coalesced=True)
     if form not in _LAYOUTS:
         raise StateDamagedError(f"a tensor has the unknown layout {form!r}")
     layout = getattr(torch, form)
-    return torch.sparse_compressed_tensor(*parts, shape, layout=layout)
+    return torch.sparse_compressed_tensor(*parts, shape, layout=layout, check_invariants=True)
 
 
 def _read_quantized(torch: Any, content: list[Any], reader: Reader) -> Any:
@@ -152,7 +152,7 @@ def _is_uninitialized(value: object) -> bool:
     )
 
 
-def _refuse_subclass(value: Any, branch: Branch) -> Any:
+def _refuse_subclass(value: Any, branch: Any) -> Any:
     raise StateTypeError(
         f"{branch.shown} is a {type(value).__module__}.{type(value).__qualname__}, a kind of "
         "tensor that may hold more than its elements; convert it with as_subclass(torch.Tensor), "
@@ -202,8 +202,10 @@ KINDS = (
         lambda value, branch: branch.array(encode_tensor(value)),
         lambda content, reader: decode_tensor(reader.array(content)),
         (
-            "PyTorch tensors of every dtype (bfloat16, each float8 and float4 too) and layout, "
-            "quantized, on the device `meta`; parameters, lazy ones too",
+            (
+                "PyTorch tensors of every dtype (bfloat16, each float8 and float4) and layout, "
+                "quantized ones, those on the device `meta`; parameters, lazy ones too"
+            ),
             "the same, on the CPU",
         ),
         is_dense,
