@@ -1,5 +1,6 @@
 """Types of the app's own, by functions to and from plain values, or by one decorator."""
 
+import builtins
 import dataclasses
 import enum
 from collections.abc import Callable, Mapping
@@ -79,7 +80,7 @@ def codec_of_class(kind: Any, tag: str, version: int, migrations: Migrations) ->
         If it is another class.
     """
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        base = next(each for each in kind.__mro__ if each.__module__ == "builtins")
+        base = next(each for each in kind.__mro__ if vars(builtins).get(each.__name__) is each)
         if base is not object:
             raise StateTypeError(
                 f"stored({tag!r}) was put above {kind.__qualname__}, which derives from "
