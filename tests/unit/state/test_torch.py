@@ -136,7 +136,7 @@ def test_what_cannot_be_stored_is_named() -> None:
     with pytest.raises(StateTypeError, match=r"layout torch._mkldnn, which cannot be stored"):
         stored_and_read({"t": torch.eye(2).to_mkldnn()})
 
-    class Special(torch.Tensor):  # type: ignore[misc]
+    class Special(torch.Tensor):  # type: ignore[misc, name-defined]
         pass
 
     with pytest.raises(StateTypeError, match=r"t is a .*Special, a kind of tensor that may hold"):

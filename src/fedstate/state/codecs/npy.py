@@ -40,7 +40,7 @@ def encode_array(array: NDArray[Any]) -> Array:
             "store them; convert it to a fixed dtype, or to a list"
         )
     header = _header(array.dtype, array.shape)
-    content = np.asarray(_without_padding(array), order="C")
+    content = np.asarray(without_padding(array), order="C")
     # Not every dtype has the buffer protocol (datetime64, bfloat16), but all have bytes.
     raw = content.reshape(-1).view(np.uint8).data if content.nbytes else b""
     return Array(dtype_name(array.dtype), array.shape, _STYPE, b"".join((header, raw)))
@@ -172,7 +172,7 @@ def _extended_dtype(name: str, itemsize: int) -> np.dtype[Any]:
     return np.dtype(kind)
 
 
-def _without_padding(array: NDArray[Any]) -> NDArray[Any]:
+def without_padding(array: NDArray[Any]) -> NDArray[Any]:
     """Return `array` with the bytes between its values zeroed: they are no content."""
     if _is_packed(array.dtype):
         return array
@@ -183,7 +183,7 @@ def _without_padding(array: NDArray[Any]) -> NDArray[Any]:
         return clean
     clean = np.zeros(array.shape, array.dtype)
     for name in array.dtype.names:
-        clean[name] = _without_padding(array[name])
+        clean[name] = without_padding(array[name])
     return clean
 
 

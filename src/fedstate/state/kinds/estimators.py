@@ -13,8 +13,9 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy_format
 
-from fedstate.state.codecs.npy import decode_array, encode_array
+from fedstate.state.codecs.npy import decode_array, encode_array, without_padding
 from fedstate.state.errors import StateDamagedError, StateTypeError
 from fedstate.state.kinds.base import Branch, Kind, Reader, only
 
@@ -62,9 +63,10 @@ def _estimator_node(value: Any, branch: Branch) -> list[Any]:
     with zipfile.ZipFile(BytesIO(data)) as archive:
         numbers: dict[str, str] = {}
         schema = _numbered(json.loads(archive.read(_SCHEMA)), numbers, {})
-        parts = [(number, archive.read(name)) for name, number in numbers.items()]
+        parts = [(number, _clean(archive.read(name))) for name, number in numbers.items()]
     nodes = [[number, _bytes_node(part, branch.child(number))] for number, part in parts]
-    return [branch.node(schema), nodes]
+    # As text: the order of its keys is content.
+    return [json.dumps(schema), nodes]
 
 
 def _read_estimator(content: Any, reader: Reader) -> Any:
@@ -72,7 +74,7 @@ def _read_estimator(content: Any, reader: Reader) -> Any:
     schema, parts = content
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(_SCHEMA, json.dumps(only(reader.value(schema), dict)))
+        archive.writestr(_SCHEMA, only(schema, str))
         for name, part in parts:
             archive.writestr(name, _read_bytes(part, reader))
     data = buffer.getvalue()
@@ -103,6 +105,21 @@ def _numbered(node: Any, files: dict[str, str], ids: dict[int, int]) -> Any:
         name = node["file"]
         node["file"] = files.setdefault(name, f"{len(files)}.{name.rpartition('.')[2]}")
     return {key: _numbered(item, files, ids) for key, item in node.items()}
+
+
+def _clean(part: bytes) -> bytes:
+    """Return a part, with the bytes between the values of a structure zeroed: they are no content.
+
+    The nodes of a tree are such structures, with whatever was in memory between them.
+    """
+    if not part.startswith(npy_format.MAGIC_PREFIX):
+        return part
+    array = np.load(BytesIO(part), allow_pickle=False)
+    if array.dtype.names is None:
+        return part
+    buffer = BytesIO()
+    np.save(buffer, without_padding(array), allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _bytes_node(data: bytes | bytearray, branch: Branch) -> Any:
