@@ -108,9 +108,9 @@ def _numbered(node: Any, files: dict[str, str], ids: dict[int, int]) -> Any:
 
 
 def _clean(part: bytes) -> bytes:
-    """Return a part, with the bytes between the values of a structure zeroed: they are no content.
+    """Return a part, with the bytes between the values of a structure zeroed.
 
-    The nodes of a tree are such structures, with whatever was in memory between them.
+    They are no content. The nodes of a tree are such structures, with what was in memory there.
     """
     if not part.startswith(npy_format.MAGIC_PREFIX):
         return part
