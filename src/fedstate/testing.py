@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from flwr.app import ConfigRecord, Context, Message, Metadata, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedstate.flower.wire import context_from_bytes, context_to_bytes
+from fedstate.flower.contexts import context_from_bytes, context_to_bytes
 from fedstate.state import ClientState, StateTypeError, client_state, open_state
 
 Handler = Callable[[Message, Context], Message]

@@ -28,9 +28,6 @@ from flwr.app import (
     RecordDict,
 )
 
-from fedstate.flower.packed import PackedContext
-from fedstate.flower.supernode.codec import encode_context
-from fedstate.flower.wire import context_to_bytes
 from fedstate.state import open_state, register
 from fedstate.store.backup import back_up
 from fedstate.store.node_store import NodeStore, StoredRun
@@ -168,7 +165,13 @@ def _message(server_round: int, run_id: int) -> Message:
 
 
 def main() -> None:
-    """Write the archive."""
+    """Write the archive, with modules that 0.1.0 had."""
+    from importlib import import_module
+
+    flower = "fedstate.flower"
+    pack = import_module(f"{flower}.packed").SplitContext.pack
+    encode_context = import_module(f"{flower}.supernode.codec").encode_context
+    context_to_bytes = import_module(f"{flower}.wire").context_to_bytes
     register_progress()
     contexts = make_contexts()
     with TemporaryDirectory() as name, zipfile.ZipFile(ARCHIVE, "w", zipfile.ZIP_LZMA) as archive:
@@ -176,12 +179,10 @@ def main() -> None:
         with closing(NodeStore(directory, key=None)) as store:
             for number, context in enumerate(contexts.values(), 1):
                 run = StoredRun(context.run_id, number, "fab", None)
-                empty = PackedContext.pack(
-                    Context(run.run_id, NODE, {}, RecordDict(), {}, number)
-                )
+                empty = pack(Context(run.run_id, NODE, {}, RecordDict(), {}, number))
                 store.add_run(run, Value(b"record"), Value(b"fab"), encode_context(empty))
                 store.receive(f"m{number}", run.run_id, Value(b"message"))
-                value = encode_context(PackedContext.pack(context))
+                value = encode_context(pack(context))
                 store.commit(f"m{number}", number, value, Value(b"reply"))
                 store.answered(f"m{number}")
             back_up(directory, Path(name) / "backup")

@@ -10,21 +10,12 @@ from fedstate.state.codecs.registry import codecs
 from fedstate.state.codecs.tree import KINDS
 
 BEGIN, END = "<!-- what can be stored: begin -->", "<!-- what can be stored: end -->"
-_KERAS = {
-    "keras.weights": (
-        (
-            "a Keras model, or part of one (`weights_of`)",
-            "arrays by layer, or `load(…, into=model)`",
-        ),
-    ),
-    "keras.optimizer": (("a Keras optimizer", "arrays by name, or `load(…, into=model)`"),),
-}
 _FLOWER = ("Flower's own `ArrayRecord`, `MetricRecord`, `ConfigRecord`", "the same")
 
 
 def rows() -> list[tuple[str, str]]:
     """Return what can be stored and what it comes back as: the codecs first, then the kinds."""
-    by_codecs = [row for c in codecs for row in c.described or _KERAS.get(c.tag, ())]
+    by_codecs = [row for c in codecs for row in c.described]
     by_kinds = [kind.row for kind in KINDS if kind.row is not None]
     return [*by_codecs, *by_kinds, _FLOWER]
 

@@ -73,6 +73,7 @@ def _message() -> Message:
 
 def _write() -> None:
     from fedstate.flower.wire import context_to_bytes
+
     from fedstate.state import open_state, weights_of
 
     model = make_trained()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from flwr.app import Context
 
-from fedstate.flower.supernode.codec import decode_context
-from fedstate.flower.wire import context_from_bytes
+from fedstate.flower.contexts import context_from_bytes
+from fedstate.flower.stored_values import decode_context
 from fedstate.state import check_state, read_ledger
 from fedstate.state.codecs import registry
 from fedstate.store.backup import restore
@@ -121,7 +121,7 @@ def test_the_node_store_and_its_backup_are_read(
         for series_id, name in enumerate(NAMES, 1):
             value = store.context(series_id)
             assert value is not None
-            context = decode_context(value).unpack()
+            context = decode_context(value).join()
             assert to_bytes(context) == to_bytes(stored(archive, name))
             check_state(context.state)
 
