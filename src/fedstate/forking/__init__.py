@@ -4,11 +4,11 @@ flwr takes more than a second to import, and TensorFlow five, which is longer th
 most of a federation's start. The executor starts tasks this way, the local federation its
 programs.
 
-``supervisor``  who asks for processes: starts the fork server, asks for forks, hears how they end
+``supervisor``  the client's side: starts the fork server, asks for forks, supervises them
 ``server``      the fork server: it has imported, and only forks
 ``preload``     what it may import: nothing whose threads a fork would lose
-``channel``     what the two, and each fork, say to each other
-``ending``      how a process ended, and how one ends itself
+``channel``     messages over a socket pair, between the two and to each fork
+``ending``      how a process ended, and how a fork ends itself
 """
 
 from typing import TYPE_CHECKING

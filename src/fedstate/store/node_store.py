@@ -139,15 +139,21 @@ class NodeStore(StoreFile):
         return generation
 
     def receive(self, message_id: str, run_id: int, message: Value) -> None:
-        """Store a message that was pulled, as the last of its run; again is without effect.
+        """Store a message that was pulled, as the last of its run.
 
-        A run that gets a message has not ended, whatever was noted before.
+        A message that comes again changes nothing, but one that was answered is committed once
+        more: its reply is due again. A run that gets a message has not ended, whatever was noted
+        before.
         """
         with self._storing(message) as (new_message,), self._transaction():
             run = self._rows.one("run", str(run_id))
             if run is not None and run["finished_at"] is not None:
                 self._rows.put("run", run | {"finished_at": None})
-            if self._rows.one("step", message_id) is not None:
+            step = self._rows.one("step", message_id)
+            if step is not None and step["status"] == "answered":
+                due: Row = {"status": "committed", "message_value": self._values.put(new_message)}
+                self._rows.put("step", step | due)
+            if step is not None:
                 return
             last = self._db.execute("SELECT coalesce(max(sequence), 0) FROM step").fetchone()
             row: Row = {"message_id": message_id, "run_id": str(run_id)}

@@ -4,12 +4,12 @@ A step is one message of a run, from the moment it was pulled until its reply wa
 was noted. Nothing here does anything: `steps.py` tells what has happened, and carries out what
 `advance` commands. What must hold whatever happens, and in whatever order, is in the table:
 
-- A message that is not durable is never worked on; its refusal is sent before the next is pulled.
+- A message that is not durable is never worked on; it is answered before the next is pulled.
 - The reply of a step leaves only after `COMMIT` has made its state and the reply durable.
 - What `COMMIT` made durable is never forgotten, and never made a second time: such a step is
   only answered again.
-- A step that failed is forgotten, but only when the SuperLink has the error; a message that was
-  sent again meanwhile is kept in the store and makes the step anew.
+- A step that failed is forgotten, but only when the SuperLink has the error.
+- A message that comes again is in the store for as long as it is not answered again.
 
 After a kill the next SuperNode begins with what the store has: every step that is not answered
 there waits for its turn again, and `LOOK_UP` tells a step that was committed from one that was
@@ -24,7 +24,7 @@ class Stage(Enum):
     """How far a step has come."""
 
     ARRIVED = "the message was pulled and is not durable"
-    REFUSING = "the message is not kept; the error that says so is being sent"
+    ANSWERING = "the message is not kept; its answer is being sent"
     WAITING = "the message is durable and waits for its turn"
     STARTING = "it has its turn; the store is asked what it knows of the step"
     PULLING = "the objects of the message are being pulled"
@@ -32,9 +32,8 @@ class Stage(Enum):
     COMMITTING = "the state and the reply are being made durable"
     SENDING = "the step is committed; its reply is being sent"
     SENDING_ERROR = "the step has failed; its error is being sent"
-    NOTING = "the reply was sent; that is being noted, and then confirmed"
-    NOTING_LAST = "the reply was sent; that is being noted, and nothing is left to confirm"
-    CONFIRMING = "the SuperLink is told that it need not keep the message"
+    CONFIRMING = "the reply was sent; the SuperLink is told that it need not keep the message"
+    NOTING = "the reply was sent; that is being noted"
     FORGETTING = "the step has failed, and is being removed from the store"
     OVER = "the step has ended"
 
@@ -116,17 +115,22 @@ Table = dict[tuple[Stage, Event], tuple[Stage, Commands]]
 _FAILURE = (Command.FAIL_TASK, Command.WRITE_ERROR, Command.SEND)
 
 TABLE: Table = {
-    # Accepted, or refused at once.
+    # Accepted; or answered at once, since it cannot be kept.
     (Stage.ARRIVED, Event.STORED): (Stage.WAITING, (Command.QUEUE,)),
-    (Stage.ARRIVED, Event.REFUSED): (Stage.REFUSING, (Command.WRITE_ERROR, Command.SEND)),
+    (Stage.ARRIVED, Event.REFUSED): (Stage.ANSWERING, (Command.WRITE_ERROR, Command.SEND)),
+    (Stage.ARRIVED, Event.REPLY_STORED): (Stage.ANSWERING, (Command.SEND_AGAIN,)),
+    (Stage.ARRIVED, Event.REPLY_GONE): (
+        Stage.ANSWERING,
+        (Command.WRITE_ERROR, Command.SEND),
+    ),
     (Stage.ARRIVED, Event.RUN_ENDED): (Stage.OVER, ()),
-    (Stage.REFUSING, Event.SENT): (Stage.OVER, ()),
-    (Stage.REFUSING, Event.REJECTED): (Stage.OVER, ()),
-    (Stage.REFUSING, Event.RUN_ENDED): (Stage.OVER, ()),
-    (Stage.REFUSING, Event.SERVER_ERROR): (Stage.REFUSING, (Command.PAUSE,)),
-    (Stage.REFUSING, Event.INCOMPLETE): (Stage.REFUSING, (Command.PAUSE,)),
-    (Stage.REFUSING, Event.UNREACHABLE): (Stage.REFUSING, (Command.PAUSE,)),
-    (Stage.REFUSING, Event.PAUSED): (Stage.REFUSING, (Command.SEND_AGAIN,)),
+    (Stage.ANSWERING, Event.SENT): (Stage.OVER, ()),
+    (Stage.ANSWERING, Event.REJECTED): (Stage.OVER, ()),
+    (Stage.ANSWERING, Event.RUN_ENDED): (Stage.OVER, ()),
+    (Stage.ANSWERING, Event.SERVER_ERROR): (Stage.ANSWERING, (Command.PAUSE,)),
+    (Stage.ANSWERING, Event.INCOMPLETE): (Stage.ANSWERING, (Command.PAUSE,)),
+    (Stage.ANSWERING, Event.UNREACHABLE): (Stage.ANSWERING, (Command.PAUSE,)),
+    (Stage.ANSWERING, Event.PAUSED): (Stage.ANSWERING, (Command.SEND_AGAIN,)),
     # Before there is a task.
     (Stage.WAITING, Event.TURN): (Stage.STARTING, (Command.LOOK_UP,)),
     (Stage.STARTING, Event.FRESH): (Stage.PULLING, (Command.PULL,)),
@@ -153,22 +157,19 @@ TABLE: Table = {
     ),
     (Stage.COMMITTING, Event.COMMIT_REFUSED): (Stage.SENDING_ERROR, _FAILURE),
     # The reply of a committed step.
-    (Stage.SENDING, Event.SENT): (Stage.NOTING, (Command.NOTE_ANSWERED,)),
-    (Stage.SENDING, Event.SENT_AND_CONFIRMED): (Stage.NOTING_LAST, (Command.NOTE_ANSWERED,)),
-    (Stage.SENDING, Event.REJECTED): (Stage.NOTING, (Command.NOTE_ANSWERED,)),
+    (Stage.SENDING, Event.SENT): (Stage.CONFIRMING, (Command.CONFIRM,)),
+    (Stage.SENDING, Event.SENT_AND_CONFIRMED): (Stage.NOTING, (Command.NOTE_ANSWERED,)),
+    (Stage.SENDING, Event.REJECTED): (Stage.CONFIRMING, (Command.CONFIRM,)),
     (Stage.SENDING, Event.SERVER_ERROR): (Stage.SENDING, (Command.PAUSE,)),
     (Stage.SENDING, Event.INCOMPLETE): (Stage.SENDING, (Command.PAUSE,)),
     (Stage.SENDING, Event.UNREACHABLE): (Stage.SENDING, (Command.PAUSE,)),
     (Stage.SENDING, Event.PAUSED): (Stage.SENDING, (Command.SEND_AGAIN,)),
     # Should the SuperLink be mistaken and send the message again, it must not be made again.
-    (Stage.SENDING, Event.RUN_ENDED): (Stage.NOTING_LAST, (Command.NOTE_ANSWERED,)),
-    (Stage.NOTING, Event.NOTED): (Stage.CONFIRMING, (Command.CONFIRM,)),
+    (Stage.SENDING, Event.RUN_ENDED): (Stage.NOTING, (Command.NOTE_ANSWERED,)),
+    (Stage.CONFIRMING, Event.CONFIRMED): (Stage.NOTING, (Command.NOTE_ANSWERED,)),
+    (Stage.NOTING, Event.NOTED): (Stage.OVER, (Command.RELEASE,)),
     (Stage.NOTING, Event.DISK_FULL): (Stage.NOTING, (Command.PAUSE,)),
     (Stage.NOTING, Event.PAUSED): (Stage.NOTING, (Command.NOTE_ANSWERED,)),
-    (Stage.NOTING_LAST, Event.NOTED): (Stage.OVER, (Command.RELEASE,)),
-    (Stage.NOTING_LAST, Event.DISK_FULL): (Stage.NOTING_LAST, (Command.PAUSE,)),
-    (Stage.NOTING_LAST, Event.PAUSED): (Stage.NOTING_LAST, (Command.NOTE_ANSWERED,)),
-    (Stage.CONFIRMING, Event.CONFIRMED): (Stage.OVER, (Command.RELEASE,)),
     # The error of a step that failed. Its message is not confirmed: it may be on its way again,
     # with the same objects.
     (Stage.SENDING_ERROR, Event.SENT): (Stage.FORGETTING, (Command.FORGET,)),
@@ -191,11 +192,13 @@ RESENT_TABLE: Table = {
     (Stage.SENDING, Event.REJECTED): (Stage.SENDING, (Command.SEND_AGAIN,)),
     (Stage.SENDING_ERROR, Event.SENT): (Stage.SENDING_ERROR, (Command.SEND_AGAIN,)),
     (Stage.SENDING_ERROR, Event.REJECTED): (Stage.SENDING_ERROR, (Command.SEND_AGAIN,)),
-    # The store's row is all that keeps a message which the SuperLink counts as delivered.
+    # What the store has, a step to make or a reply that is due, is all that keeps a message which
+    # the SuperLink counts as delivered: it stays, and the message waits for its turn once more.
+    (Stage.SENDING, Event.RUN_ENDED): (Stage.OVER, (Command.QUEUE_AGAIN,)),
     (Stage.SENDING_ERROR, Event.RUN_ENDED): (Stage.OVER, (Command.QUEUE_AGAIN,)),
-    (Stage.FORGETTING, Event.PAUSED): (Stage.OVER, (Command.QUEUE_AGAIN,)),
-    (Stage.NOTING_LAST, Event.NOTED): (Stage.OVER, (Command.QUEUE_AGAIN,)),
     (Stage.CONFIRMING, Event.CONFIRMED): (Stage.OVER, (Command.QUEUE_AGAIN,)),
+    (Stage.NOTING, Event.PAUSED): (Stage.OVER, (Command.QUEUE_AGAIN,)),
+    (Stage.FORGETTING, Event.PAUSED): (Stage.OVER, (Command.QUEUE_AGAIN,)),
 }
 
 # Sent again before the reply: the reply, when there is one, is the answer to both.
@@ -203,9 +206,8 @@ _RESENT_BEFORE = {Stage.WAITING, Stage.PULLING, Stage.RUNNING}
 _RESENT_AFTER = {
     Stage.SENDING,
     Stage.SENDING_ERROR,
-    Stage.NOTING,
-    Stage.NOTING_LAST,
     Stage.CONFIRMING,
+    Stage.NOTING,
     Stage.FORGETTING,
 }
 # A ClientApp that was given up, or whose output arrives twice, changes nothing any more.

@@ -213,7 +213,7 @@ def _maintenance(
         steps.failure = error
         pacing.hurry()
 
-    maintenance = Maintenance(state, link, steps, retention, failed)
+    maintenance = Maintenance(state, link, retention, under_way=steps.running, on_failure=failed)
     maintenance.start()
     try:
         yield

@@ -1,4 +1,8 @@
-"""What a SuperNode does beside its steps: checkpoints, ended runs, retention, lost tasks."""
+"""What a SuperNode does beside its steps: checkpoints, ended runs, retention, lost tasks.
+
+All of it is done by one thread, ``maintenance``, which holds no lock while it waits for the
+SuperLink.
+"""
 
 import threading
 import time
@@ -11,10 +15,9 @@ from fedstate.store.errors import StoreFullError
 from fedstate.store.node_store import StoredRun
 from fedstate.store.retention import Retention
 from fedstate.supernode.link import Link
-from fedstate.supernode.steps import Steps
 
-_STORE_SECONDS = 2.0
-_RUNS_SECONDS = 30.0
+STORE_SECONDS = 2.0
+RUNS_SECONDS = 30.0
 
 
 class Maintenance:
@@ -26,27 +29,34 @@ class Maintenance:
         The node state.
     link : Link
         The node's runs and messages at the SuperLink.
-    steps : Steps
-        The steps under way.
+    under_way : callable
+        Tells whether a step of a run, given by its ID, is running or waiting.
     retention : Retention
         How long the state of finished runs is kept.
     on_failure : callable
-        Is told of an error that ends the SuperNode.
+        Is called with an error that ends the SuperNode.
+    store_seconds, runs_seconds : float
+        The pauses between two looks at the store and its tasks, and at the runs.
     """
 
     def __init__(
         self,
         state: DurableNodeState,
         link: Link,
-        steps: Steps,
         retention: Retention,
+        *,
+        under_way: Callable[[int], bool],
         on_failure: Callable[[BaseException], None],
+        store_seconds: float = STORE_SECONDS,
+        runs_seconds: float = RUNS_SECONDS,
     ) -> None:
         self._state = state
         self._link = link
-        self._steps = steps
         self._retention = retention
+        self._under_way = under_way
         self._on_failure = on_failure
+        self._store_seconds = store_seconds
+        self._runs_seconds = runs_seconds
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
         self._maintained = -1
@@ -61,11 +71,11 @@ class Maintenance:
         self._stopped.set()
         if self._thread.is_alive():
             # Not for ever: it may be waiting for a SuperLink that is away.
-            self._thread.join(_STORE_SECONDS)
+            self._thread.join(STORE_SECONDS)
 
     def _run(self) -> None:
         try:
-            while not self._stopped.wait(_STORE_SECONDS):
+            while not self._stopped.wait(self._store_seconds):
                 try:
                     self._once()
                 except StoreFullError as error:
@@ -81,13 +91,13 @@ class Maintenance:
             self._state.store.maintain()
             self._maintained = generation
         if time.monotonic() >= self._next_runs:
-            self._next_runs = time.monotonic() + _RUNS_SECONDS
+            self._next_runs = time.monotonic() + self._runs_seconds
             self._notice_ended_runs()
-            self._free()
+            self._apply_retention()
 
     def _notice_ended_runs(self) -> None:
         for run in self._state.store.runs():
-            if run.finished_at is not None or self._steps.running(run.run_id):
+            if run.finished_at is not None or self._under_way(run.run_id):
                 continue
             try:
                 status = self._link.run_status(run.run_id)
@@ -100,7 +110,7 @@ class Maintenance:
         store = self._state.store
         if status is RunStatus.UNKNOWN:
             # A SuperLink with another database knows it no more than one that has lost it; and
-            # a node that was taken out of a federation may be put back. So nothing is freed.
+            # a node that was taken out of a federation may be put back. So nothing is deleted.
             if store.note_unknown(run.run_id):
                 logger.warning(
                     "The SuperLink does not know run %s, or this node is not in its federation. "
@@ -118,6 +128,6 @@ class Maintenance:
             store.finish_run(run.run_id)
             self._state.forget_run(run.run_id, run.series_id)
 
-    def _free(self) -> None:
+    def _apply_retention(self) -> None:
         for run_id in self._retention.apply(self._state.store):
             logger.info("The state of run %s is freed.", run_id)

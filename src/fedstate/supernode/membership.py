@@ -133,7 +133,12 @@ class Membership:
         """
         with self._beating:
             # Where the SuperLink cannot be told, the session lapses by itself.
-            wait_until(self._leave, PATIENCE_SECONDS, poll_seconds=1.0, sleep=self._left.wait)
+            wait_until(
+                self._leave,
+                PATIENCE_SECONDS,
+                poll_seconds=self._timing.first_retry,
+                sleep=self._left.wait,
+            )
             self._left.wait(self._timing.away)
             self._activate()
 

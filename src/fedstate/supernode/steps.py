@@ -1,7 +1,7 @@
 """The steps of a SuperNode: from a message that was pulled to a reply that was sent.
 
 What comes after what is decided by `machine.py`, and whose turn it is by `turns.py`. Here the
-machine is told what happens, and what it commands is done.
+machine is told what happens, and what it commands is done, most of it by `actions.py`.
 
 Guarantees, whatever thread calls:
 
@@ -19,31 +19,23 @@ Guarantees, whatever thread calls:
 An error that the machine has no event for ends the SuperNode; the next one resumes.
 """
 
-import copy
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from flwr.app import Context, Error, Message, RecordDict
+from flwr.app import Error
 
 from fedstate.failpoints import reach
-from fedstate.flower.errors import (
-    ErrorCode,
-    MessageUnavailableError,
-    RefusedError,
-    ReplyIncompleteError,
-    RunEndedError,
-    UnauthorizedError,
-    UnreachableError,
-)
+from fedstate.flower.errors import ErrorCode, RunEndedError
 from fedstate.flower.nodestate import DurableNodeState
-from fedstate.flower.stored_values import Envelope, decode_reply, encode_reply, error_reply
+from fedstate.flower.stored_values import Envelope
 from fedstate.large.context import SplitContext
 from fedstate.logs import logger
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.values import Value
+from fedstate.supernode.actions import Actions, Outcome
 from fedstate.supernode.admission import Admission
 from fedstate.supernode.link import Link
 from fedstate.supernode.machine import WAITING, Command, Event, Stage, advance
@@ -51,9 +43,6 @@ from fedstate.supernode.step import Step
 from fedstate.supernode.turns import Turns
 
 RETRY_SECONDS = 2.0
-
-# An event, and what comes with it: the Error, or what a ClientApp left.
-Outcome = tuple[Event, Any]
 
 
 class Steps:
@@ -96,7 +85,6 @@ class Steps:
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._state = state
-        self._link = link
         self._admission = admission
         self._on_change = on_change
         self._pool = pool or ThreadPoolExecutor(concurrency + 1, "step")
@@ -108,24 +96,25 @@ class Steps:
         self.failure: BaseException | None = None
         self.on_task: Callable[[], None] = lambda: None
         state.on_tasks_expired = self._on_tasks_expired
+        self._actions = actions = Actions(state, link)
         self._quick: dict[Command, Callable[[Step, Any], Outcome | None]] = {
             Command.QUEUE: self._queue,
-            Command.LOOK_UP: self._look_up,
+            Command.LOOK_UP: actions.look_up,
             Command.CREATE_TASK: self._create_task,
-            Command.COMMIT: self._commit,
-            Command.COMPLETE_TASK: self._complete_task,
-            Command.FAIL_TASK: self._fail_task,
-            Command.WRITE_ERROR: self._write_error,
-            Command.NOTE_ANSWERED: self._note_answered,
-            Command.FORGET: self._forget,
+            Command.COMMIT: actions.commit,
+            Command.COMPLETE_TASK: actions.complete_task,
+            Command.FAIL_TASK: actions.fail_task,
+            Command.WRITE_ERROR: actions.write_error,
+            Command.NOTE_ANSWERED: actions.note_answered,
+            Command.FORGET: actions.forget,
             Command.RELEASE: self._release,
             Command.QUEUE_AGAIN: self._queue_again,
         }
         self._slow: dict[Command, Callable[[Step], Outcome]] = {
-            Command.PULL: self._pull,
-            Command.SEND: self._send,
-            Command.SEND_AGAIN: self._send_again,
-            Command.CONFIRM: self._confirm,
+            Command.PULL: actions.pull,
+            Command.SEND: actions.send,
+            Command.SEND_AGAIN: actions.send_again,
+            Command.CONFIRM: actions.confirm,
             Command.PAUSE: self._pause,
         }
 
@@ -160,7 +149,7 @@ class Steps:
     def receive(self, envelope: Envelope) -> None:
         """Make a pulled message durable and queue its step, or refuse it.
 
-        When this returns the message is durable, or its refusal was sent: a SuperNode that is
+        When this returns the message is durable, or its answer was sent: a SuperNode that is
         killed before that has left a note that a message may be lost.
 
         Raises
@@ -248,8 +237,13 @@ class Steps:
         return slow
 
     def _submit(self, action: Callable[..., None], *arguments: object) -> None:
-        if not self._closed.is_set():
+        if self._closed.is_set():
+            return
+        try:
             self._pool.submit(self._guarded, action, *arguments)
+        except RuntimeError:  # it was closed in between
+            if not self._closed.is_set():
+                raise
 
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         try:
@@ -288,9 +282,10 @@ class Steps:
             logger.info("Run %s has ended; its message is ignored.", step.run_id)
             return Event.RUN_ENDED, None
         except StoreFullError as error:
-            # What is known already need not be stored; it may be committed.
-            if store.step(step.message_id) is None:
-                problem = Error(ErrorCode.UNKNOWN, str(error))
+            known = self._actions.look_up(step, None)
+            if known[0] is not Event.MISSING:
+                return known
+            problem = Error(ErrorCode.UNKNOWN, str(error))
         if problem is None and step.run is None:
             problem = Error(ErrorCode.UNKNOWN, f"Run {step.run_id} was removed from this node.")
         if problem is not None:
@@ -311,40 +306,7 @@ class Steps:
         for step in given:
             self._submit(self._happen, step, Event.TURN)
 
-    def _look_up(self, step: Step, _: object) -> Outcome:
-        stored = self._state.store.step(step.message_id)
-        if stored is None:
-            reason = "The message is not in the node store any longer."
-            return Event.MISSING, Error(ErrorCode.MESSAGE_UNAVAILABLE, reason)
-        if stored.status == "received":
-            return Event.FRESH, None
-        value = self._state.store.reply(step.message_id)
-        if value is None:
-            reason = "The step was committed, and its reply is not kept any longer."
-            return Event.REPLY_GONE, Error(ErrorCode.UNKNOWN, reason)
-        logger.info("Step %s is committed: its stored reply is sent.", step.message_id)
-        step.reply = decode_reply(value)
-        return Event.REPLY_STORED, None
-
     # A ClientApp works on it.
-
-    def _pull(self, step: Step) -> Outcome:
-        def pull(object_ids: Sequence[str]) -> dict[str, bytes]:
-            return self._link.pull_objects(step.run_id, list(object_ids))
-
-        try:
-            self._state.take_in(step.envelope, pull)
-        except UnreachableError as error:
-            logger.warning("%s Trying again.", error)
-            return Event.UNREACHABLE, None
-        except RunEndedError:
-            return self._run_ended(step)
-        except UnauthorizedError:
-            raise
-        except (MessageUnavailableError, RefusedError) as error:
-            logger.warning("Message %s cannot be pulled: %s", step.message_id, error)
-            return Event.UNAVAILABLE, Error(ErrorCode.MESSAGE_UNAVAILABLE, str(error))
-        return Event.PULLED, None
 
     def _create_task(self, step: Step, _: object) -> None:
         # An executor may take it before its ID is known here: `of_task` has to wait for that.
@@ -363,111 +325,6 @@ class Steps:
     def _expire(self, task_id: int) -> None:
         if step := self.of_task(task_id):
             self.fail(step, "ClientApp stopped responding.")
-
-    def _commit(self, step: Step, given: tuple[Message, SplitContext]) -> Outcome:
-        reply, left = given
-        try:
-            left.check()
-            envelope, objects = self._state.pushed_reply(reply)
-            reach("commit-started")
-            context = SplitContext(self._context(step.series_id, left.context.state), left.arrays)
-            self._state.commit_step(
-                step.message_id, step.series_id, context, encode_reply(envelope, objects)
-            )
-        except (StoreFullError, LookupError, ValueError) as error:
-            logger.error("%s", error)
-            return Event.COMMIT_REFUSED, Error(ErrorCode.UNKNOWN, str(error))
-        reach("step-committed")
-        step.reply = envelope, objects
-        return Event.COMMITTED, None
-
-    def _context(self, series_id: int, state: RecordDict) -> Context:
-        committed = self._state.bare_context(series_id)
-        if committed is None:
-            raise LookupError(f"The node store has no Context of run series {series_id}.")
-        context = copy.copy(committed)
-        context.state = state
-        return context
-
-    def _complete_task(self, step: Step, _: object) -> None:
-        if step.task_id is not None:
-            self._state.complete_task(step.task_id)
-
-    def _fail_task(self, step: Step, error: Error) -> None:
-        if step.task_id is not None:
-            self._state.fail_task(step.task_id, error.reason or "")
-
-    # The reply is sent, and that is noted.
-
-    def _write_error(self, step: Step, error: Error) -> None:
-        step.reply = error_reply(step.envelope.message, error)
-
-    def _send(self, step: Step, *, again: bool = False) -> Outcome:
-        if step.reply is None:
-            raise LookupError(f"There is no reply to message {step.message_id}.")
-        metadata = step.reply[0].message.metadata
-        logger.info("Sending: %s message (ID: %s)", metadata.message_type, metadata.message_id)
-        try:
-            confirmed = self._link.send(
-                *step.reply,
-                self._state.seconds_taken(step.message_id),
-                again=again,
-                confirm=step.phase.stage is Stage.SENDING,
-            )
-        except UnreachableError as error:
-            logger.warning("%s Trying again.", error)
-            return Event.UNREACHABLE, None
-        except ReplyIncompleteError as error:
-            # Its connection broke, or it took too long: what is missing is sent anew.
-            logger.warning("%s Sending again.", error)
-            return Event.INCOMPLETE, None
-        except RunEndedError:
-            return self._run_ended(step)
-        except UnauthorizedError:
-            raise
-        except RefusedError as error:
-            if error.is_server_error:  # such as a database that was busy
-                logger.warning("The reply to %s is sent again. %s", step.message_id, error)
-                return Event.SERVER_ERROR, None
-            logger.error("The reply to %s was refused. %s", step.message_id, error)
-            reach("reply-sent")
-            return Event.REJECTED, None
-        logger.info("Sent successfully")
-        reach("reply-sent")
-        return (Event.SENT_AND_CONFIRMED if confirmed else Event.SENT), None
-
-    def _send_again(self, step: Step) -> Outcome:
-        return self._send(step, again=True)
-
-    def _run_ended(self, step: Step) -> Outcome:
-        logger.info("Run %s has ended; its step is dropped.", step.run_id)
-        return Event.RUN_ENDED, None
-
-    def _note_answered(self, step: Step, _: object) -> Outcome:
-        return self._note(self._state.store.answered, step)
-
-    def _forget(self, step: Step, _: object) -> Outcome:
-        return self._note(self._state.store.forget, step)
-
-    def _note(self, note: Callable[[str], None], step: Step) -> Outcome:
-        try:
-            note(step.message_id)
-        except StoreFullError as error:
-            logger.warning("%s", error)
-            return Event.DISK_FULL, None
-        reach("reply-noted")
-        return Event.NOTED, None
-
-    def _confirm(self, step: Step) -> Outcome:
-        try:
-            self._link.confirm(step.run_id, step.message_id)
-        except UnauthorizedError:
-            raise
-        except RunEndedError:
-            pass  # and with it everything that the SuperLink keeps of it
-        except (RefusedError, UnreachableError) as error:
-            logger.warning("Message %s is kept longer. %s", step.message_id, error)
-        return Event.CONFIRMED, None
 
     def _pause(self, _: Step) -> Outcome:
         self._closed.wait(self._retry_seconds)

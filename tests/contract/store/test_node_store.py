@@ -128,6 +128,20 @@ def test_a_step_goes_from_received_to_committed_to_answered(store: NodeStore) ->
     assert store.reply("m1") == Value(b"r", [])
 
 
+def test_an_answered_step_whose_message_comes_again_is_due_again(store: NodeStore) -> None:
+    add_run(store)
+    commit(store, "m1", Value(b"c"))
+    reply = store.reply("m1")
+    assert store.message("m1") is None
+    store.receive("m1", RUN.run_id, Value(b"again"))
+    assert [step.message_id for step in store.steps("committed")] == ["m1"]
+    assert store.message("m1") == b"again"
+    assert store.reply("m1") == reply
+    store.answered("m1")
+    assert store.steps("committed") == []
+    assert store.message("m1") is None
+
+
 def test_only_the_last_replies_are_kept(store: NodeStore) -> None:
     add_run(store)
     for number in range(5):

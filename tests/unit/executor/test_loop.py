@@ -7,6 +7,7 @@ import pytest
 from tests.unit.executor.conftest import Clock, Server
 
 from fedstate.errors import FederationError
+from fedstate.executor import notifications
 from fedstate.executor.loop import TaskLoop
 from fedstate.executor.notifications import TaskNotifications
 from fedstate.executor.pool import Limits, TaskPool
@@ -44,9 +45,9 @@ def start(
 
         def begin(limits: Limits = Limits()) -> Executor:  # noqa: B008
             pool = make_pool(limits, forks=False)
-            notifications = TaskNotifications(source, pool.task_ids, retry_seconds=0.02)
-            loop = TaskLoop(source, pool, notifications, clock=clock)
-            started.append(Executor(server, pool, notifications, loop))
+            notified = TaskNotifications(source, pool.task_ids, retry_seconds=0.02)
+            loop = TaskLoop(source, pool, notified, clock=clock)
+            started.append(Executor(server, pool, notified, loop))
             return started[-1]
 
         yield begin
@@ -58,8 +59,10 @@ def start(
 
 
 @pytest.fixture
-def notified(start: Callable[..., Executor]) -> Executor:
+def notified(start: Callable[..., Executor], monkeypatch: pytest.MonkeyPatch) -> Executor:
     """An executor that has heard that the server notifies, and has polled since."""
+    # Longer than a test: what is waited for has to come by itself.
+    monkeypatch.setattr(notifications, "_WAIT_SECONDS", 10 * SECONDS)
     executor = start()
     assert wait_until(lambda: executor.notifications.active, SECONDS)
     assert executor.polls_until_idle() == 0
@@ -129,6 +132,17 @@ def test_a_notification_ends_the_wait_and_has_tasks_asked_for(notified: Executor
     notified.loop.wait()
     assert notified.loop.poll()
     assert notified.asked() == asked + 1
+
+
+def test_one_notification_is_enough_for_many_tasks(
+    notified: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    for _ in range(3):
+        notified.server.node.ask(1, "tell")
+    notified.server.signals.tasks.notify()
+    notified.loop.wait()
+    assert notified.polls_until_idle() == 3
 
 
 def test_the_end_of_a_task_makes_room_and_has_tasks_asked_for(

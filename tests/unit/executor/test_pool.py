@@ -1,7 +1,6 @@
 """Which tasks a pool takes on, and what it does when their processes end, or do not."""
 
 import os
-import select
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -203,18 +202,21 @@ def test_closing_stops_the_tasks_and_reports_those_that_had_to_be_killed(
 
 
 def test_closing_starts_no_process_for_a_task_that_never_began(
-    make_pool: MakePool, reports: Reports
+    make_pool: MakePool, reports: Reports, tmp_path: Path
 ) -> None:
     pool = make_pool()
     settle(pool, lambda: pool.ready)
     os.kill(fork_server(pool), signal.SIGSTOP)
-    pool.launch(order("started pulled deaf"))
+    pool.launch(order(f"first:{tmp_path}/flag"))
     os.kill(fork_server(pool), signal.SIGKILL)
     pool.close()
     assert reports == [(1, "The executor of the task was stopped.")]
+    assert not (tmp_path / "flag").exists()
 
 
-def test_whatever_is_added_ends_a_wait_until_the_pool_is_closed(make_pool: MakePool) -> None:
+def test_whatever_is_added_ends_a_wait_until_the_pool_is_closed(
+    make_pool: MakePool, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pool = make_pool(forks=False)
     wake = os.eventfd(0, os.EFD_NONBLOCK)
 
@@ -226,6 +228,16 @@ def test_whatever_is_added_ends_a_wait_until_the_pool_is_closed(make_pool: MakeP
     assert not pool.wait(0)
     os.eventfd_write(wake, 1)
     assert pool.wait(SECONDS)
+    pool.launch(order("started pulled deaf"))
+    begun(pool)
+    whole, ended_early = pool.wait, []
+
+    def passing(seconds: float) -> bool:
+        clock.now += 3
+        ended_early.append(whole(seconds))
+        return ended_early[-1]
+
+    monkeypatch.setattr(pool, "wait", passing)
     pool.close()
-    assert select.select([wake], [], [], 0)[0], "nobody has read from it"
+    assert not ended_early[0]
     os.close(wake)

@@ -1,3 +1,5 @@
+import io
+
 from rich.console import Console
 
 from fedstate.verify.report import COMPLETED, verify
@@ -25,7 +27,7 @@ def test_the_json_form_is_the_documented_one() -> None:
 
 def test_the_table_names_the_node_that_fails() -> None:
     tampered = with_holding(kept("1", seed=1), NODES[0], digest="0" * 64)
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(verify([tampered], {"1": COMPLETED}).to_table())
     text = console.export_text()
     assert text.count("persistence") >= 2, "once in the node's row, once in the verdict"

@@ -1,0 +1,235 @@
+"""Ended runs are noticed, unknown ones kept, lost tasks expired, and the store stays small."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from flwr.app import Context, RecordDict
+from tests.unit.superlink_in_process import (
+    Connection,
+    Fault,
+    Handle,
+    SuperLink,
+    answers,
+    breaks,
+    key_pair,
+)
+from tests.waiting import wait_until
+
+from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
+from fedstate.flower.errors import RunStatus
+from fedstate.flower.nodestate import DurableNodeState, durable_node_state
+from fedstate.store.errors import StoreError, StoreFullError
+from fedstate.store.node_store import NodeStore
+from fedstate.store.retention import Retention
+from fedstate.supernode.admission import Admission
+from fedstate.supernode.link import Link
+from fedstate.supernode.maintenance import Maintenance
+from fedstate.supernode.membership import Membership
+from fedstate.supernode.session import SessionFile
+
+
+class Maintained:
+    """A node that has joined, with a run in its store."""
+
+    def __init__(self, superlink: SuperLink, directory: Path, session: SessionFile) -> None:
+        self.superlink = superlink
+        self.connection: Connection = superlink.connection()
+        self.api: FleetApi = superlink.api(self.connection, key_pair())
+        self.membership = Membership(self.api, session, register=True)
+        self.membership.join()
+        self.state: DurableNodeState = durable_node_state(NodeStore(directory))
+        self.store = self.state.store
+        self.state.set_node_id(self.membership.node_id)
+        self.link = Link(self.api, self.membership)
+        self.admission = Admission(self.state, self.link, {}, lambda _: None)
+        self.run_id = self.add_run()
+        self.under_way: set[int] = set()
+        self.failures: list[BaseException] = []
+
+    def add_run(self) -> int:
+        run_id = self.superlink.start_run()
+        assert self.admission.problem_with(run_id) is None
+        return run_id
+
+    @contextmanager
+    def running(self, retention: Retention | None = None) -> Iterator[Maintenance]:
+        maintenance = Maintenance(
+            self.state,
+            self.link,
+            retention or Retention(),
+            under_way=self.under_way.__contains__,
+            on_failure=self.failures.append,
+            store_seconds=0.01,
+            runs_seconds=0.01,
+        )
+        maintenance.start()
+        try:
+            yield maintenance
+        finally:
+            maintenance.stop()
+
+    def looked(self) -> None:
+        """Wait until it has looked at all runs twice from now on."""
+        seen = self.connection.count("get-run")
+        wait_until(lambda: self.connection.count("get-run") > seen + 2 * len(self.store.runs()))
+
+    def finished(self, run_id: int) -> bool:
+        return any(
+            run.finished_at is not None for run in self.store.runs() if run.run_id == run_id
+        )
+
+
+@pytest.fixture
+def node(
+    superlink: SuperLink, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> Iterator[Maintained]:
+    caplog.set_level(logging.INFO, logger="flwr.fedstate")
+    with closing(SessionFile(tmp_path / "session", PATIENCE_SECONDS)) as session:
+        node = Maintained(superlink, tmp_path / "state", session)
+        yield node
+        node.membership.leave(for_good=True)
+        node.store.close()
+
+
+def test_a_run_that_has_ended_is_noted_and_one_that_goes_on_is_not(node: Maintained) -> None:
+    going = node.add_run()
+    node.superlink.end_run(node.run_id)
+    with node.running():
+        wait_until(lambda: node.finished(node.run_id))
+        node.looked()
+    assert not node.finished(going)
+    assert not node.failures
+
+
+def test_a_run_with_a_step_under_way_is_not_looked_up(node: Maintained) -> None:
+    node.superlink.end_run(node.run_id)
+    node.under_way.add(node.run_id)
+    other = node.add_run()
+    with node.running():
+        node.looked()
+        assert not node.finished(node.run_id)
+        node.under_way.clear()
+        wait_until(lambda: node.finished(node.run_id))
+    assert not node.finished(other)
+
+
+def test_a_run_that_is_not_known_is_kept_and_said_once(
+    node: Maintained, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = node.run_id
+    with node.running(Retention(seconds=0)):
+        # As if the SuperLink had been started with another database.
+        node.connection.down("get-run", answers(403, answer_for_an_unknown_run(node.superlink)))
+        wait_until(lambda: run_id in node.store.unknown_runs())
+        node.looked()
+        assert [run.run_id for run in node.store.runs()] == [run_id]
+        assert caplog.text.count(f"does not know run {run_id}") == 1
+        assert f"fedstate state free {node.store.directory} {run_id}" in caplog.text
+        node.connection.up()
+        wait_until(lambda: not node.store.unknown_runs())
+        assert f"The SuperLink knows run {run_id} again." in caplog.text
+
+
+def answer_for_an_unknown_run(superlink: SuperLink) -> bytes:
+    """Return what the SuperLink says of a run that it does not have."""
+    said: list[bytes] = []
+
+    def listen(handle: Handle) -> httpx.Response:
+        response = handle()
+        said.append(response.read())
+        return httpx.Response(response.status_code, content=said[0])
+
+    with superlink.node() as (api, connection):
+        connection.plan("get-run", listen)
+        assert api.run_status(4711) is RunStatus.UNKNOWN
+    return said[0]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        breaks(httpx.ConnectError, after=False),
+        breaks(httpx.ReadTimeout, after=True),
+        answers(500),
+        answers(401),
+        answers(403),
+        answers(200, b"\xff<html>"),
+    ],
+)
+def test_a_superlink_that_does_not_answer_says_nothing_of_a_run(
+    node: Maintained, fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    node.connection.down("get-run", fault)
+    with node.running(Retention(seconds=0)):
+        node.looked()
+        assert f"Run {node.run_id} cannot be looked up. The SuperLink" in caplog.text
+        assert not node.finished(node.run_id)
+        assert not node.store.unknown_runs()
+        node.superlink.end_run(node.run_id)
+        node.connection.up()
+        wait_until(lambda: not node.store.runs())
+    assert not node.failures
+
+
+def test_retention_deletes_a_run_that_ended_and_memory_forgets_it(node: Maintained) -> None:
+    (stored,) = node.store.runs()
+    assert node.state.get_run_series_context(stored.series_id) is not None
+    node.superlink.end_run(node.run_id)
+    with node.running(Retention(seconds=0)):
+        wait_until(lambda: not node.store.runs())
+    assert node.state.get_run(node.run_id) is None
+    assert node.state.get_run_series_context(stored.series_id) is None
+
+
+def test_the_log_is_written_back_when_something_was_stored(node: Maintained) -> None:
+    with node.running() as maintenance:
+        wait_until(lambda: maintenance._maintained == node.store.generation)
+        (stored,) = node.store.runs()
+        context = Context(node.run_id, 1, {}, RecordDict(), {}, stored.series_id)
+        node.state.set_run_series_context(stored.series_id, context)
+        wait_until(lambda: maintenance._maintained == node.store.generation)
+
+
+def test_a_full_disk_is_waited_for_and_a_damaged_store_ends_the_supernode(
+    node: Maintained, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(error: Exception) -> Callable[[], None]:
+        def maintain() -> None:
+            raise error
+
+        return maintain
+
+    with node.running() as maintenance:
+        monkeypatch.setattr(node.store, "maintain", failing(StoreFullError("The disk is full.")))
+        maintenance._maintained = -1
+        wait_until(lambda: "The disk is full." in caplog.text)
+        assert not node.failures
+        damaged = StoreError("It is damaged.")
+        monkeypatch.setattr(node.store, "maintain", failing(damaged))
+        wait_until(lambda: node.failures == [damaged])
+
+
+def test_it_stops_though_the_superlink_does_not_answer(
+    node: Maintained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedstate.supernode.maintenance.STORE_SECONDS", 0.05)
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hang(handle: Handle) -> httpx.Response:
+        asked.set()
+        go_on.wait(60)
+        return handle()
+
+    node.connection.plan("get-run", hang)
+    with node.running() as maintenance:
+        assert asked.wait(30)
+        maintenance.stop()
+        assert maintenance._thread.is_alive()
+        go_on.set()
+        maintenance._thread.join(30)
+        assert not maintenance._thread.is_alive()
