@@ -16,8 +16,7 @@ from tests.waiting import wait_until
 
 from fedstate.executor.serverapp import WaitingGrid
 from fedstate.flower.engine import engine_of
-from fedstate.flower.grid import wait_for_replies
-from fedstate.flower.pull_backoff import look_again_soon
+from fedstate.flower.pull_backoff import patch_pull_backoff
 
 
 @pytest.fixture
@@ -55,13 +54,13 @@ def test_messages_are_sent_and_their_replies_received(
     assert node.id in grid.get_node_ids()
 
 
-def test_our_grid_is_told_of_a_reply(superlink: SuperLink, run: Run, node: Node) -> None:
+def test_our_grid_is_notified_of_a_reply(superlink: SuperLink, run: Run, node: Node) -> None:
     message_id = run.push(run.message(node.id, arrays(1)))
-    seen = wait_for_replies(run.grid, 0, 10)
+    seen = run.grid.wait_for_replies(0, 10)
     assert seen == superlink.signals.replies.count
-    assert wait_for_replies(run.grid, seen, 0) == seen
+    assert run.grid.wait_for_replies(seen, 0) == seen
     node.answer(Reply(node.take(node.pull()), arrays(2)))
-    wait_until(lambda: (wait_for_replies(run.grid, seen, 1) or 0) > seen)
+    wait_until(lambda: (run.grid.wait_for_replies(seen, 1) or 0) > seen)
     assert len(run.pull(message_id)) == 1
 
 
@@ -118,7 +117,7 @@ def test_a_part_on_its_way_is_looked_for_again_soon(
     run: Run, node: Node, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_grid, "pull_objects", inflatable_utils.pull_objects)
-    look_again_soon()
+    patch_pull_backoff(run.grid)
     message_id = late(run, node)
     reply = run.reply(message_id)
     assert reply.content == arrays(2)
