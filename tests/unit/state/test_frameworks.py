@@ -102,6 +102,8 @@ def test_seeds_and_generators_go_on_and_spawn_the_same() -> None:
     )
     legacy = np.random.RandomState(3)
     legacy.normal()
+    assert digest_of(legacy) == digest_of(stored_and_read(legacy))
+    assert digest_of(np.random.RandomState(3)) == digest_of(np.random.RandomState(3))
     assert stored_and_read(legacy).normal() == legacy.normal()
 
 

@@ -58,8 +58,9 @@ def _bit_generator_parts(value: Any) -> list[Any]:
         seeds = value.seed_seq
     except (AttributeError, ValueError):  # seeded in the way of RandomState
         seeds = None
-    is_known = isinstance(seeds, SeedSequence)
-    return [type(value).__name__, value.state, seeds if is_known else None]
+    # One that has no seeds to spawn others from gets some that do not depend on chance.
+    known = seeds if isinstance(seeds, SeedSequence) else SeedSequence(0)
+    return [type(value).__name__, value.state, known]
 
 
 def _bit_generator(parts: Any) -> BitGenerator:
@@ -85,7 +86,8 @@ def _generator_parts(value: Any, branch: Branch) -> Any:
     parts = _bit_generator_parts(inner)
     if type(value) is RandomState:
         # Its state has half of a pair of normal numbers beside that of the bit generator.
-        parts[1] = value.get_state(legacy=False)
+        # It spawns no others, and the seeds that it has are not those that it was made with.
+        parts[1:] = [value.get_state(legacy=False), SeedSequence(0)]
     return branch.node(parts)
 
 
