@@ -32,7 +32,7 @@ def test_the_readmes_example_is_a_client_that_remembers() -> None:
         model.compile("sgd", "mse")
         return model
 
-    (example,) = python_blocks("README.md")
+    example, _ = python_blocks("README.md")
     images = np.ones((5, 3), np.float32)
     names: dict[str, Any] = {"make_model": make_model, "images": images, "labels": images[:, :1]}
     run(example, "README.md", names)

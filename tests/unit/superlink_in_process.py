@@ -33,7 +33,7 @@ from fedstate.exchange.signals import Signals
 from fedstate.flower.clients import FleetApi, Objects
 from fedstate.flower.fleet_client import KeyPair
 from fedstate.flower.stored_values import Envelope
-from fedstate.flower.superlink_options import superlink_settings
+from fedstate.flower.superlink_app import parse
 from fedstate.superlink.main import extend, make_app
 
 PROJECT = """
@@ -169,11 +169,13 @@ class SuperLink:
     """A SuperLink, ours or flwr's own, and what its ServerApps do to it."""
 
     def __init__(self, directory: Path, *, ours: bool = True) -> None:
-        config = superlink_settings(
+        config = parse(
             [
                 *("--insecure", "--isolation", "process"),
                 *("--database", str(directory / "superlink.db")),
-            ]
+            ],
+            program="superlink",
+            description="",
         )
         if ours:
             app = make_app(config)
@@ -183,6 +185,7 @@ class SuperLink:
             app = create_app(config, SuperLinkLifespan)
         self.state: Any = app.state.linkstate_factory.state()
         self._client = TestClient(app)
+        self._sent: dict[str, Message] = {}
 
     def close(self) -> None:
         self.state._engine.dispose()
@@ -225,6 +228,18 @@ class SuperLink:
         message = Message(content, dst_node_id=node_id, message_type="train")
         message_id: str = message.object_id
         message.metadata.__dict__["_message_id"] = message_id
+        self._sent[message_id] = message
+        self._push(message)
+        return message_id
+
+    def send_again(self, message_id: str) -> None:
+        """Send the very same message again, as a ServerApp whose reply was lost."""
+        # What the SuperLink does as soon as a reply was taken.
+        self.state.delete_messages(message_ins_ids={message_id})
+        self._push(self._sent[message_id])
+
+    def _push(self, message: Message) -> None:
+        run_id = message.metadata.run_id
         session = self.state.start_session(run_id)
         stored, wanted = self.state.store_message_and_object_tree(
             message, get_object_tree(message), session
@@ -233,7 +248,6 @@ class SuperLink:
         for object_id, each in objects_of(message).items():
             if object_id in wanted:
                 assert self.state.store_object(run_id, session, object_id, each)
-        return message_id
 
     def take_reply(self, run_id: int, message_id: str) -> Message | None:
         """Return the reply to a message without its content, or None.

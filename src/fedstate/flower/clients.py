@@ -50,7 +50,7 @@ from flwr.supercore.inflatable.inflatable_utils import (
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import Exchange, batches
+from fedstate.exchange.client import ExtraRoutes, batches
 from fedstate.exchange.messages import PushReplyRequest, PushReplyResponse
 from fedstate.flower.errors import MessageUnavailableError, RunStatus
 from fedstate.flower.fleet_client import KeyPair, fleet_client, retry_policy
@@ -126,7 +126,7 @@ class FleetApi:
             transport=transport,
         )
         self._retry = retry_policy(retry_seconds)
-        self._exchange = Exchange(self._client)
+        self._routes = ExtraRoutes(self._client)
 
     def close(self) -> None:
         """Close the connections."""
@@ -166,7 +166,7 @@ class FleetApi:
         with own_errors():
             self.node_id = int(self._client.ActivateNode(request).node_id)
         # Another server may answer now, with other routes.
-        self._exchange.forget()
+        self._routes.forget()
         return self.node_id
 
     def deactivate(self) -> None:
@@ -205,7 +205,7 @@ class FleetApi:
             A count of what has happened; None if the SuperLink has no such route.
         """
         with own_errors():
-            return self._exchange.wait(paths.FLEET_WAIT, self._node, seen, seconds)
+            return self._routes.wait(paths.FLEET_WAIT, self._node, seen, seconds)
 
     def run_status(self, run_id: int) -> RunStatus:
         """Return what the SuperLink says of a run."""
@@ -248,7 +248,7 @@ class FleetApi:
         with own_errors():
             try:
                 found = self._retry.invoke(
-                    self._exchange.pull, paths.FLEET_PULL, self._node, run_id, object_ids
+                    self._routes.pull, paths.FLEET_PULL, self._node, run_id, object_ids
                 )
                 contents = {key: bytes(each.object_content) for key, each in found.items()}
                 left = [each for each in object_ids if each not in contents]
@@ -292,7 +292,7 @@ class FleetApi:
         )
         with own_errors():
             answer = self._retry.invoke(
-                self._exchange.call, paths.FLEET_REPLY, request, PushReplyResponse
+                self._routes.call, paths.FLEET_REPLY, request, PushReplyResponse
             )
             if answer is None:
                 return False
@@ -321,7 +321,7 @@ class FleetApi:
         with own_errors():
             for batch in batches(objects):
                 stored = self._retry.invoke(
-                    self._exchange.push, paths.FLEET_PUSH, self._node, run_id, session_id, batch
+                    self._routes.push, paths.FLEET_PUSH, self._node, run_id, session_id, batch
                 )
                 if stored is None:
                     break

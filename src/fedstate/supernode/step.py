@@ -3,20 +3,35 @@
 import threading
 from dataclasses import dataclass, field
 
+from fedstate.flower.clients import Objects
+from fedstate.flower.runs import Run
 from fedstate.flower.stored_values import Envelope
+from fedstate.supernode.machine import ARRIVED, Phase
 
 
-@dataclass
+@dataclass(eq=False)
 class Step:
-    """A step under way."""
+    """A step under way; all but what never changes is guarded by `lock`.
+
+    Attributes
+    ----------
+    envelope : Envelope
+        The message that asked for it.
+    run : Run, optional
+        The run that it belongs to; None for a message that is refused.
+    phase : Phase
+        Where it is.
+    reply : tuple of Envelope and Objects, optional
+        The reply or the error that is being sent.
+    task_id : int, optional
+        Its task, which is guarded by the lock of all steps.
+    """
 
     envelope: Envelope
-    series_id: int = 0
+    run: Run | None = None
+    phase: Phase = ARRIVED
+    reply: tuple[Envelope, Objects] | None = None
     task_id: int | None = None
-    over: bool = False
-    pulled_again: bool = False
-    # Whether a part of the reply may have been pushed before.
-    sent_before: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -28,3 +43,10 @@ class Step:
     def run_id(self) -> int:
         """The run that it belongs to."""
         return self.envelope.message.metadata.run_id
+
+    @property
+    def series_id(self) -> int:
+        """The run series whose Context it works on."""
+        if self.run is None:
+            raise LookupError(f"Run {self.run_id} is not known on this node.")
+        return self.run.series_id

@@ -1,50 +1,48 @@
 """The steps of a SuperNode: from a message that was pulled to a reply that was sent.
 
-The order is the product: a message is durable before its step starts, and the state that a step
-made is durable, together with its reply, before the reply leaves the node. Steps that share a
-Context, those of one run series, follow each other in the order of their messages; those of
-different series do not wait for each other.
+What comes after what is decided by `machine.py`, and whose turn it is by `turns.py`. Here the
+machine is told what happens, and what it commands is done, most of it by `actions.py`.
+
+Guarantees, whatever thread calls:
+
+- What happens to one step happens one after the other: `Step.lock` is held while the machine
+  advances *and* while what it commands in the store is done. So a message that is sent again
+  finds its step before or after such a write, never in between: while it is being forgotten it
+  cannot be lost.
+- What may take long (the SuperLink, a pause) runs on the pool, without any lock.
+- `Steps._lock` guards the registry of steps, the turns, and the steps' task IDs.
+- The order of locks is `Step.lock`, `Steps._lock`, then those of the node state and the store.
+  flwr calls `on_tasks_expired` while it holds the lock of its tasks, so that takes none of ours.
+- `receive` and `resume` are called by the thread that pulls messages, `complete` and `fail` by
+  those of the Runtime API; what is durable when they return is said there.
+
+An error that the machine has no event for ends the SuperNode; the next one resumes.
 """
 
-import copy
 import threading
-import time
-from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
-from flwr.app import Context, Error, Message, RecordDict
-
-# Tasks, and what flwr raises when an object is gone.
-from flwr.common.constant import SubStatus
-from flwr.proto.task_pb2 import Task
-from flwr.supercore.constant import TaskType
-from flwr.supercore.object_store import NoObjectInStoreError
+from flwr.app import Error
 
 from fedstate.failpoints import reach
-from fedstate.flower.clients import Objects
-from fedstate.flower.errors import (
-    ErrorCode,
-    MessageUnavailableError,
-    RefusedError,
-    ReplyIncompleteError,
-    RunEndedError,
-    UnauthorizedError,
-    UnreachableError,
-)
+from fedstate.flower.errors import ErrorCode, RunEndedError
 from fedstate.flower.nodestate import DurableNodeState
-from fedstate.flower.runs import Run
-from fedstate.flower.stored_values import Envelope, decode_reply, encode_reply, error_reply
-from fedstate.large.context import PackedContext
+from fedstate.flower.stored_values import Envelope
+from fedstate.large.context import SplitContext
 from fedstate.logs import logger
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.values import Value
+from fedstate.supernode.actions import Actions, Outcome
 from fedstate.supernode.admission import Admission
 from fedstate.supernode.link import Link
+from fedstate.supernode.machine import WAITING, Command, Event, Stage, advance
 from fedstate.supernode.step import Step
+from fedstate.supernode.turns import Turns
 
-_RETRY_SECONDS = 2.0
+RETRY_SECONDS = 2.0
 
 
 class Steps:
@@ -62,6 +60,17 @@ class Steps:
         How many steps may be under way at once.
     on_change : callable
         Is called when a step has ended.
+    pool : Executor, optional
+        Runs what may take long; without it, threads, one more than `concurrency`.
+    retry_seconds : float
+        The pause before something is tried again.
+
+    Attributes
+    ----------
+    failure : BaseException, optional
+        What ends the SuperNode.
+    on_task : callable
+        Is called when there is a task to be taken.
     """
 
     def __init__(
@@ -72,90 +81,123 @@ class Steps:
         admission: Admission,
         concurrency: int,
         on_change: Callable[[], None],
+        pool: Executor | None = None,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._state = state
-        self._link = link
         self._admission = admission
-        self._concurrency = concurrency
         self._on_change = on_change
-        self._lock = threading.RLock()
-        self._waiting: OrderedDict[int, deque[Envelope]] = OrderedDict()
-        self._active: dict[int, Step] = {}
-        self._pool = ThreadPoolExecutor(concurrency + 1, "step")
+        self._pool = pool or ThreadPoolExecutor(concurrency + 1, "step")
+        self._retry_seconds = retry_seconds
+        self._lock = threading.Lock()
+        self._steps: dict[str, Step] = {}
+        self._turns = Turns[Step](concurrency)
+        self._closed = threading.Event()
         self.failure: BaseException | None = None
         self.on_task: Callable[[], None] = lambda: None
         state.on_tasks_expired = self._on_tasks_expired
+        self._actions = actions = Actions(state, link)
+        self._quick: dict[Command, Callable[[Step, Any], Outcome | None]] = {
+            Command.QUEUE: self._queue,
+            Command.LOOK_UP: actions.look_up,
+            Command.CREATE_TASK: self._create_task,
+            Command.COMMIT: actions.commit,
+            Command.COMPLETE_TASK: actions.complete_task,
+            Command.FAIL_TASK: actions.fail_task,
+            Command.WRITE_ERROR: actions.write_error,
+            Command.NOTE_ANSWERED: actions.note_answered,
+            Command.FORGET: actions.forget,
+            Command.RELEASE: self._release,
+            Command.QUEUE_AGAIN: self._queue_again,
+        }
+        self._slow: dict[Command, Callable[[Step], Outcome]] = {
+            Command.PULL: actions.pull,
+            Command.SEND: actions.send,
+            Command.SEND_AGAIN: actions.send_again,
+            Command.CONFIRM: actions.confirm,
+            Command.PAUSE: self._pause,
+        }
+
+    # What others ask and tell.
 
     @property
     def under_way(self) -> bool:
         """Whether any step is running or waiting."""
         with self._lock:
-            return bool(self._active or self._waiting)
+            return bool(self._steps)
 
     def running(self, run_id: int) -> bool:
         """Whether a step of this run is running or waiting."""
         with self._lock:
-            queued = (each for queue in self._waiting.values() for each in queue)
-            active = (step.envelope for step in self._active.values())
-            return any(e.message.metadata.run_id == run_id for e in (*queued, *active))
+            return any(step.run_id == run_id for step in self._steps.values())
+
+    def of_task(self, task_id: int) -> Step | None:
+        """Return the step that a task belongs to, or None."""
+        with self._lock:
+            return next((s for s in self._steps.values() if s.task_id == task_id), None)
 
     def resume(self) -> None:
         """Take up the steps that the last SuperNode left: replies to send, steps to run."""
         store = self._state.store
-        for step in [*store.steps("committed"), *store.steps("received")]:
-            header = store.message(step.message_id)
+        for stored in [*store.steps("committed"), *store.steps("received")]:
+            header = store.message(stored.message_id)
             if header is not None:
-                logger.info("Resuming %s step %s.", step.status, step.message_id)
-                self._offer(Envelope.from_bytes(header))
+                logger.info("Resuming %s step %s.", stored.status, stored.message_id)
+                run = self._state.get_run(stored.run_id)
+                self._happen(Step(Envelope.from_bytes(header), run), Event.STORED)
 
     def receive(self, envelope: Envelope) -> None:
-        """Make a pulled message durable and queue its step."""
+        """Make a pulled message durable and queue its step, or refuse it.
+
+        When this returns the message is durable, or its answer was sent: a SuperNode that is
+        killed before that has left a note that a message may be lost.
+
+        Raises
+        ------
+        UnauthorizedError
+            The SuperLink does not accept the node's key any longer.
+        StoreError
+            The store cannot be used.
+        """
         metadata = envelope.message.metadata
         logger.info("[RUN %s, ROUND %s]", metadata.run_id, metadata.group_id)
         logger.info("Receiving: %s message (ID: %s)", metadata.message_type, metadata.message_id)
-        try:
-            problem = self._admission.problem_with(metadata.run_id)
-            if problem is None:
-                self._state.store.receive(
-                    metadata.message_id, metadata.run_id, Value(envelope.to_bytes())
-                )
-        except RunEndedError:
-            logger.info("Run %s has ended; its message is ignored.", metadata.run_id)
-            return
-        except StoreFullError as error:
-            problem = Error(ErrorCode.UNKNOWN, str(error))
-        if problem is not None:
-            logger.error("Message %s is refused: %s", metadata.message_id, problem.reason)
-            self._pool.submit(self._guarded, self._send_error, Step(envelope), problem)
-            return
-        reach("message-stored")
-        self._offer(envelope)
-
-    def _offer(self, envelope: Envelope) -> None:
-        metadata = envelope.message.metadata
-        series_id = self._run(metadata.run_id).series_id
-        with self._lock:
-            active = self._active.get(series_id)
-            if active is not None and active.message_id == metadata.message_id:
-                active.pulled_again = True
+        while (step := self._known(metadata.message_id)) is not None:
+            if self._sent_again(step):
                 return
-            queue = self._waiting.setdefault(series_id, deque())
-            if all(e.message.metadata.message_id != metadata.message_id for e in queue):
-                queue.append(envelope)
-        self._start_next()
+        step = Step(envelope)
+        outcome = self._accept(step)
+        while commands := self._feed(step, *outcome):
+            outcome = self._slow[commands[0]](step)
 
-    def _start_next(self) -> None:
+    def complete(self, step: Step, left: SplitContext) -> None:
+        """Commit what a step made, and have its reply sent; a step without a reply has failed.
+
+        When this returns, state and reply are durable, or the step has failed. Of the Context
+        that the ClientApp has left, only its state is taken: an app has no say in which run, or
+        whose, a Context is.
+        """
+        reply = self._state.reply_to(step.message_id)
+        if reply is None:
+            reason = "The ClientApp ended without a reply. The state before this step stays."
+            self._happen(step, Event.FAILED, Error(ErrorCode.CLIENT_APP_CRASHED, reason))
+        elif reply.has_error():
+            self._happen(step, Event.FAILED, reply.error)
+        else:
+            self._happen(step, Event.OUTPUT, (reply, left))
+
+    def fail(self, step: Step, details: str) -> None:
+        """End a step that failed: nothing of it is stored, and its reply is an error."""
+        pushed = self._state.reply_to(step.message_id)
+        error = Error(ErrorCode.CLIENT_APP_CRASHED, details)
+        self._happen(step, Event.FAILED, pushed.error if pushed and pushed.has_error() else error)
+
+    def close(self) -> None:
+        """Start nothing more; what is under way is taken up by the next SuperNode."""
         with self._lock:
-            for series_id in list(self._waiting):
-                if len(self._active) >= self._concurrency:
-                    return
-                if series_id in self._active:
-                    continue
-                step = Step(self._waiting[series_id].popleft(), series_id)
-                if not self._waiting[series_id]:
-                    del self._waiting[series_id]
-                self._active[series_id] = step
-                self._pool.submit(self._guarded, self._start, step)
+            self._turns.close()
+        self._closed.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     @contextmanager
     def critical(self) -> Iterator[None]:
@@ -163,249 +205,151 @@ class Steps:
         try:
             yield
         except StoreError as error:
-            self.failure = error
-            self._on_change()
+            self._end(error)
             raise
 
-    def _guarded(self, action: Callable[..., None], step: Step, *arguments: object) -> None:
-        """Run a part of a step, again if the connection breaks.
+    # How the machine is run.
 
-        A run that has ended ends its step; any other error ends the SuperNode.
-        """
+    def _happen(self, step: Step, event: Event, given: Any = None) -> None:
+        """Tell the machine of an event, and have the pool do what takes long."""
+        for command in self._feed(step, event, given):
+            self._submit(self._perform, step, command)
+
+    def _perform(self, step: Step, command: Command) -> None:
+        self._happen(step, *self._slow[command](step))
+
+    def _feed(self, step: Step, event: Event, given: Any) -> list[Command]:
+        """Tell the machine of an event; return the commands that take long."""
+        with step.lock:
+            return self._feed_locked(step, event, given)
+
+    def _feed_locked(self, step: Step, event: Event, given: Any) -> list[Command]:
+        slow: list[Command] = []
+        outcomes: list[Outcome] = [(event, given)]
+        while outcomes:
+            event, given = outcomes.pop(0)
+            step.phase, commands = advance(step.phase, event)
+            for command in commands:
+                if command in self._slow:
+                    slow.append(command)
+                elif (outcome := self._quick[command](step, given)) is not None:
+                    outcomes.append(outcome)
+        return slow
+
+    def _submit(self, action: Callable[..., None], *arguments: object) -> None:
+        if self._closed.is_set():
+            return
         try:
-            while True:
-                try:
-                    return action(step, *arguments)
-                except UnreachableError as error:
-                    logger.warning("%s Trying again.", error)
-                    time.sleep(_RETRY_SECONDS)
-                except RunEndedError:
-                    logger.info("Run %s has ended; its step is dropped.", step.run_id)
-                    known = self._state.store.step(step.message_id)
-                    # A step that was committed stays known: if the SuperLink was mistaken and
-                    # the message comes again, it must not be made again.
-                    committed = known is not None and known.status == "committed"
-                    store = self._state.store
-                    self._note(store.answered if committed else store.forget, step)
-                    return self._end(step)
+            self._pool.submit(self._guarded, action, *arguments)
+        except RuntimeError:  # it was closed in between
+            if not self._closed.is_set():
+                raise
+
+    def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
+        try:
+            action(*arguments)
         except BaseException as error:
-            self.failure = error
-            self._on_change()
+            self._end(error)
 
-    def _note(self, note: Callable[[str], None], step: Step) -> None:
-        """Note in the store how a step ended, however long the disk is full.
+    def _end(self, error: BaseException) -> None:
+        self.failure = error
+        self._on_change()
 
-        Were it not noted, the next SuperNode would make a failed step again.
-        """
-        while True:
-            try:
-                return note(step.message_id)
-            except StoreFullError as error:
-                logger.warning("%s", error)
-                time.sleep(_RETRY_SECONDS)
+    # A message arrives, and waits for its turn.
 
-    def _start(self, step: Step) -> None:
-        known = self._state.store.step(step.message_id)
-        if known is not None and known.status != "received":
-            self._answer_again(step)
-            return
-        if known is None:  # it failed while the ServerApp sent it again
-            self._state.store.receive(
-                step.message_id, step.run_id, Value(step.envelope.to_bytes())
-            )
-        state, message = self._state, step.envelope.message
-        missing = state.object_store.preregister(step.run_id, step.envelope.tree)
-        try:
-            objects = self._link.pull_objects(step.run_id, missing)
-            for object_id, content in objects.items():
-                state.object_store.put(object_id, content)
-        except UnauthorizedError:
-            raise
-        except (MessageUnavailableError, RefusedError, ValueError) as error:
-            # Gone at the SuperLink, not uploaded in time, or not what its ID says.
-            logger.warning("Message %s cannot be pulled: %s", step.message_id, error)
-            self._send_error(step, Error(ErrorCode.MESSAGE_UNAVAILABLE, str(error)))
-            return
-        state.store_message(message)
-        run = self._run(step.run_id)
-        agent = run.primary_task_type == TaskType.AGENT_APP
+    def _known(self, message_id: str) -> Step | None:
         with self._lock:
-            step.task_id = state.create_task(
-                task_type=TaskType.AGENT_APP if agent else TaskType.CLIENT_APP,
-                run_id=step.run_id,
-                fab_hash=run.fab_hash,
-            )
+            return self._steps.get(message_id)
+
+    def _sent_again(self, step: Step) -> bool:
+        """Tell a step that its message came again; return False if it has just ended."""
+        with step.lock:
+            if step.phase.stage is Stage.OVER:
+                return False
+            self._feed_locked(step, Event.RESENT, None)
+            return True
+
+    def _accept(self, step: Step) -> Outcome:
+        """Make a message durable, or say why it cannot be accepted."""
+        store = self._state.store
+        try:
+            problem = self._admission.problem_with(step.run_id)
+            if problem is None:
+                step.run = self._state.get_run(step.run_id)
+                value = Value(step.envelope.to_bytes())
+                store.receive(step.message_id, step.run_id, value)
+        except RunEndedError:
+            logger.info("Run %s has ended; its message is ignored.", step.run_id)
+            return Event.RUN_ENDED, None
+        except StoreFullError as error:
+            known = self._actions.look_up(step, None)
+            if known[0] is not Event.MISSING:
+                return known
+            problem = Error(ErrorCode.UNKNOWN, str(error))
+        if problem is None and step.run is None:
+            problem = Error(ErrorCode.UNKNOWN, f"Run {step.run_id} was removed from this node.")
+        if problem is not None:
+            logger.error("Message %s is refused: %s", step.message_id, problem.reason)
+            return Event.REFUSED, problem
+        reach("message-stored")
+        return Event.STORED, None
+
+    def _queue(self, step: Step, _: object) -> None:
+        with self._lock:
+            self._steps[step.message_id] = step
+            self._turns.wait(step.series_id, step)
+        self._give_turns()
+
+    def _give_turns(self) -> None:
+        with self._lock:
+            given = self._turns.give()
+        for step in given:
+            self._submit(self._happen, step, Event.TURN)
+
+    # A ClientApp works on it.
+
+    def _create_task(self, step: Step, _: object) -> None:
+        # An executor may take it before its ID is known here: `of_task` has to wait for that.
+        with self._lock:
+            if step.run is None:
+                raise LookupError(f"Run {step.run_id} is not known on this node.")
+            step.task_id = self._state.create_step_task(step.run)
         self.on_task()
         reach("task-created")
 
-    def _run(self, run_id: int) -> Run:
-        run = self._state.get_run(run_id)
-        if run is None:
-            raise LookupError(f"The node store has a message of the unknown run {run_id}.")
-        return run
+    def _on_tasks_expired(self, task_ids: list[int]) -> None:
+        for task_id in task_ids:
+            # Not here: the caller holds the lock of the tasks.
+            self._submit(self._expire, task_id)
 
-    def _answer_again(self, step: Step) -> None:
-        """Answer a message whose step was committed: with the stored reply, not by training."""
-        stored = self._state.store.reply(step.message_id)
-        if stored is None:
-            reason = "The step was committed, and its reply is not kept any longer."
-            gone = error_reply(step.envelope.message, Error(ErrorCode.UNKNOWN, reason))
-            self._send(step, *gone, committed=True)
-            return
-        logger.info("Step %s is committed: its stored reply is sent.", step.message_id)
-        step.sent_before = True
-        self._send(step, *decode_reply(stored), committed=True)
+    def _expire(self, task_id: int) -> None:
+        if step := self.of_task(task_id):
+            self.fail(step, "ClientApp stopped responding.")
 
-    def of_task(self, task_id: int) -> Step | None:
-        """Return the step that a task belongs to, or None."""
-        with self._lock:
-            return next((s for s in self._active.values() if s.task_id == task_id), None)
+    def _pause(self, _: Step) -> Outcome:
+        self._closed.wait(self._retry_seconds)
+        return Event.PAUSED, None
 
-    def complete(self, step: Step, left: PackedContext) -> None:
-        """Commit what a step made and send its reply; a step without a reply has failed.
+    # The turn is over.
 
-        Of the Context that the ClientApp has left, only its state is taken: an app has no say
-        in which run, or whose, a Context is.
-        """
-        with step.lock:
-            if step.over:
-                return
-            reply = self._state.reply_to(step.message_id)
-            if reply is None:
-                reason = "The ClientApp ended without a reply. The state before this step stays."
-                self._fail(step, Error(ErrorCode.CLIENT_APP_CRASHED, reason))
-                return
-            if reply.has_error():
-                self._fail(step, reply.error)
-                return
-            try:
-                left.check()
-                envelope, objects = self._pushed(reply)
-                reach("commit-started")
-                context = PackedContext(
-                    self._context(step.series_id, left.context.state), left.taken
-                )
-                self._state.commit_step(
-                    step.message_id, step.series_id, context, encode_reply(envelope, objects)
-                )
-            except (StoreFullError, LookupError, ValueError, NoObjectInStoreError) as error:
-                logger.error("%s", error)
-                self._fail(step, Error(ErrorCode.UNKNOWN, str(error)))
-                return
-            reach("step-committed")
-            step.over = True
-            self._finish_task(step, SubStatus.COMPLETED, "")
-            self._pool.submit(self._guarded, self._send_committed, step, envelope, objects)
+    def _release(self, step: Step, _: object) -> None:
+        self._end_turn(step, None)
 
-    def _context(self, series_id: int, state: RecordDict) -> Context:
-        committed = self._state.bare_context(series_id)
-        if committed is None:
-            raise LookupError(f"The node store has no Context of run series {series_id}.")
-        context = copy.copy(committed)
-        context.state = state
-        return context
+    def _queue_again(self, step: Step, _: object) -> None:
+        self._end_turn(step, Step(step.envelope, step.run, WAITING))
 
-    def _pushed(self, reply: Message) -> tuple[Envelope, Objects]:
-        """Return a reply that a ClientApp pushed; raise LookupError if a part is missing."""
-        reply_id = reply.metadata.message_id
-        envelope = Envelope(reply, self._state.object_store.get_object_tree(reply_id))
-        objects = {}
-        for object_id in envelope.object_ids:
-            content = self._state.object_store.get(object_id)
-            if not content:
-                raise LookupError("The ClientApp's reply did not arrive as a whole.")
-            objects[object_id] = content
-        return envelope, objects
-
-    def fail(self, step: Step, details: str) -> None:
-        """End a step that failed: nothing of it is stored, and its reply is an error."""
-        with step.lock:
-            if step.over:
-                return
-            pushed = self._state.reply_to(step.message_id)
-            if pushed is not None and pushed.has_error():
-                self._fail(step, pushed.error)
-            else:
-                self._fail(step, Error(ErrorCode.CLIENT_APP_CRASHED, details))
-
-    def _fail(self, step: Step, error: Error) -> None:
-        step.over = True
-        self._finish_task(step, SubStatus.FAILED, error.reason or "")
-        self._pool.submit(self._guarded, self._send_error, step, error)
-
-    def _finish_task(self, step: Step, sub_status: str, details: str) -> None:
-        if step.task_id is not None:
-            self._state.finish_task(step.task_id, sub_status, details)
-
-    def _on_tasks_expired(self, tasks: list[Task]) -> None:
-        for task in tasks:
-            if step := self.of_task(task.task_id):
-                # Not here: the caller holds the lock of the tasks.
-                self._pool.submit(self._guarded, self.fail, step, "ClientApp stopped responding.")
-
-    def _send_committed(self, step: Step, envelope: Envelope, objects: Objects) -> None:
-        self._send(step, envelope, objects, committed=True)
-
-    def _send_error(self, step: Step, error: Error) -> None:
-        self._send(step, *error_reply(step.envelope.message, error), committed=False)
-
-    def _send(self, step: Step, envelope: Envelope, objects: Objects, *, committed: bool) -> None:
-        metadata = envelope.message.metadata
-        logger.info("Sending: %s message (ID: %s)", metadata.message_type, metadata.message_id)
-        seconds = self._state.seconds_taken(step.message_id)
-        while True:
-            with self._lock:
-                step.pulled_again = False
-            try:
-                again, step.sent_before = step.sent_before, True
-                reply, confirmed = (envelope, objects, seconds), False
-                confirmed = self._link.send(*reply, again=again, confirm=committed)
-            except UnauthorizedError:
-                raise
-            except RefusedError as error:
-                logger.error("The reply to %s was refused. %s", step.message_id, error)
-                if error.is_server_error:  # such as a database that was busy
-                    time.sleep(_RETRY_SECONDS)
-                    continue
-            except ReplyIncompleteError as error:
-                # Its connection broke, or it took too long: what is missing is sent anew.
-                logger.warning("%s Sending again.", error)
-                time.sleep(_RETRY_SECONDS)
-                continue
-            reach("reply-sent")
-            with self._lock:
-                # The ServerApp sent the message again while the reply was under way, which may
-                # have come too early to be taken as the reply to it.
-                if not step.pulled_again:
-                    break
-        store = self._state.store
-        self._note(store.answered if committed else store.forget, step)
-        reach("reply-noted")
-        try:
-            # The message of a step that failed may be on its way again, with the same objects.
-            if committed and not confirmed:
-                self._link.confirm(step.run_id, step.message_id)
-        except UnauthorizedError:
-            raise
-        except RefusedError as error:
-            logger.warning("Message %s is kept longer. %s", step.message_id, error)
-        logger.info("Sent successfully")
-        self._end(step, metadata.message_id)
-
-    def _end(self, step: Step, *reply_ids: str) -> None:
+    def _end_turn(self, step: Step, following: Step | None) -> None:
         pushed = self._state.reply_to(step.message_id)
-        ids = [step.message_id, *reply_ids, *([pushed.metadata.message_id] if pushed else [])]
+        replies = [step.reply[0].message] if step.reply else []
+        replies += [pushed] if pushed else []
+        ids = [step.message_id, *(reply.metadata.message_id for reply in replies)]
         self._state.forget_step(step.task_id, ids)
         with self._lock:
-            if self._active.get(step.series_id) is step:
-                del self._active[step.series_id]
-            if step.pulled_again:  # since the reply was sent, to which it may be the answer
-                self._waiting.setdefault(step.series_id, deque()).appendleft(step.envelope)
-        self._start_next()
+            self._turns.end(step.series_id, step)
+            if following is None:
+                del self._steps[step.message_id]
+            else:
+                self._steps[step.message_id] = following
+                self._turns.wait(step.series_id, following, first=True)
+        self._give_turns()
         self._on_change()
-
-    def close(self) -> None:
-        """Start nothing more; what is under way is taken up by the next SuperNode."""
-        with self._lock:
-            self._waiting.clear()
-        self._pool.shutdown(wait=False, cancel_futures=True)

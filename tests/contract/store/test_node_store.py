@@ -64,13 +64,13 @@ def chunks(store: NodeStore) -> int:
 def test_a_committed_context_and_its_reply_are_there_after_reopening(
     store: NodeStore, key: bytes | None
 ) -> None:
-    parts = [os.urandom(3 * CHUNK_BYTES + 17), b"", os.urandom(10)]
+    blobs = [os.urandom(3 * CHUNK_BYTES + 17), b"", os.urandom(10)]
     add_run(store)
-    assert commit(store, "m1", Value(b"header", parts)) == 2
+    assert commit(store, "m1", Value(b"header", blobs)) == 2
     with closing(reopened(store, key)) as again:
         context = again.context(RUN.series_id)
         assert context is not None
-        assert (context.header, list(context.parts)) == (b"header", parts)
+        assert (context.header, list(context.blobs)) == (b"header", blobs)
         assert again.reply("m1") == Value(b"reply to m1", [])
         assert again.run_record(RUN.run_id) == b"record"
         assert again.runs() == [RUN]
@@ -124,7 +124,22 @@ def test_a_step_goes_from_received_to_committed_to_answered(store: NodeStore) ->
     assert store.steps("received") == store.steps("committed") == []
     done = store.step("m1")
     assert done is not None
-    assert done.has_reply
+    assert done.status == "answered"
+    assert store.reply("m1") == Value(b"r", [])
+
+
+def test_an_answered_step_whose_message_comes_again_is_due_again(store: NodeStore) -> None:
+    add_run(store)
+    commit(store, "m1", Value(b"c"))
+    reply = store.reply("m1")
+    assert store.message("m1") is None
+    store.receive("m1", RUN.run_id, Value(b"again"))
+    assert [step.message_id for step in store.steps("committed")] == ["m1"]
+    assert store.message("m1") == b"again"
+    assert store.reply("m1") == reply
+    store.answered("m1")
+    assert store.steps("committed") == []
+    assert store.message("m1") is None
 
 
 def test_only_the_last_replies_are_kept(store: NodeStore) -> None:
@@ -135,7 +150,7 @@ def test_only_the_last_replies_are_kept(store: NodeStore) -> None:
     assert kept == [3, 4]
     oldest = store.step("m0")
     assert oldest is not None
-    assert (oldest.status, oldest.has_reply) == ("answered", False)
+    assert oldest.status == "answered"
 
 
 def test_a_commit_for_an_unknown_message_changes_nothing(store: NodeStore) -> None:

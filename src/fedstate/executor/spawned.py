@@ -3,18 +3,23 @@
 import subprocess
 import sys
 
-from fedstate.executor import worker
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import Ending
 
 
-class StartedChild:
-    """A child that was started as a program of its own, with nothing preloaded."""
+class SpawnedChild:
+    """A process that was started as a program of its own, with nothing preloaded.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    entry
+        The module that is run as a program, with the descriptor of its end of the channel.
+    """
+
+    def __init__(self, entry: str) -> None:
         self.channel, theirs = Channel.pair()
         self._process = subprocess.Popen(
-            [*(sys.executable, "-P", "-m", worker.__name__), str(theirs.fileno())],
+            [*(sys.executable, "-P", "-m", entry), str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
         )

@@ -1,0 +1,95 @@
+"""The tasks of a node's steps: what a ClientApp is given of a step, and what it hands in.
+
+flwr's Runtime API serves executors and ClientApps from the node state's tasks, messages and
+objects. A step puts its message there, makes a task of it, and takes the reply from there.
+"""
+
+from collections.abc import Callable, Sequence
+
+from flwr.app import Message
+
+# How a task ends, as flwr's executors and tasks call it.
+from flwr.common.constant import SubStatus
+
+# A run's main app decides which kind of task an executor is to take.
+from flwr.supercore.constant import TaskType
+
+# What flwr's object store raises for an object that it does not hold.
+from flwr.supercore.object_store import NoObjectInStoreError
+
+# The node state that flwr's Runtime API works on; it keeps all of this in memory.
+from flwr.supernode.nodestate import InMemoryNodeState
+
+from fedstate.flower.clients import Objects
+from fedstate.flower.errors import MessageUnavailableError
+from fedstate.flower.runs import Run
+from fedstate.flower.stored_values import Envelope
+
+
+class StepTasks(InMemoryNodeState):
+    """The part of a node state that the steps of a SuperNode work with."""
+
+    def take_in(self, envelope: Envelope, pull: Callable[[Sequence[str]], Objects]) -> None:
+        """Put a message and its objects where a ClientApp pulls them.
+
+        Parameters
+        ----------
+        envelope : Envelope
+            The message.
+        pull : callable
+            Returns the contents of the objects with the given IDs.
+
+        Raises
+        ------
+        MessageUnavailableError
+            What was pulled is not what the message is made of.
+        """
+        run_id = envelope.message.metadata.run_id
+        try:
+            missing = self.object_store.preregister(run_id, envelope.tree)
+            for object_id, content in pull(missing).items():
+                self.object_store.put(object_id, content)
+        except (ValueError, NoObjectInStoreError) as error:
+            raise MessageUnavailableError(str(error)) from error
+        self.store_message(envelope.message)
+
+    def create_step_task(self, run: Run) -> int:
+        """Create the task of a step, which an executor may take at once; return its ID."""
+        agent = run.primary_task_type == TaskType.AGENT_APP
+        task_id = self.create_task(
+            task_type=TaskType.AGENT_APP if agent else TaskType.CLIENT_APP,
+            run_id=run.run_id,
+            fab_hash=run.fab_hash,
+        )
+        if task_id is None:  # flwr refuses only what another task has asked for
+            raise RuntimeError(f"No task could be created for run {run.run_id}.")
+        return task_id
+
+    def complete_task(self, task_id: int) -> None:
+        """Note that a task has done what it was asked for."""
+        self.finish_task(task_id, SubStatus.COMPLETED, "")
+
+    def fail_task(self, task_id: int, details: str) -> None:
+        """Note that a task has failed; its ClientApp has no access from then on."""
+        self.finish_task(task_id, SubStatus.FAILED, details)
+
+    def pushed_reply(self, reply: Message) -> tuple[Envelope, Objects]:
+        """Return a reply that a ClientApp has pushed, and its objects.
+
+        Raises
+        ------
+        LookupError
+            It did not arrive as a whole.
+        """
+        try:
+            tree = self.object_store.get_object_tree(reply.metadata.message_id)
+        except NoObjectInStoreError as error:
+            raise LookupError("The ClientApp's reply did not arrive as a whole.") from error
+        envelope = Envelope(reply, tree)
+        objects = {}
+        for object_id in envelope.object_ids:
+            content = self.object_store.get(object_id)
+            if not content:
+                raise LookupError("The ClientApp's reply did not arrive as a whole.")
+            objects[object_id] = content
+        return envelope, objects

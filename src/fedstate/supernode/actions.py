@@ -1,0 +1,201 @@
+"""What the machine commands of a step that needs the store, the SuperLink or a ClientApp's task.
+
+Every action does one thing and says as an event how it went. `steps.py` says which of them are
+called with the step's lock held. An error for which there is no event is raised.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flwr.app import Context, Error, Message, RecordDict
+
+from fedstate.failpoints import reach
+from fedstate.flower.errors import (
+    ErrorCode,
+    MessageUnavailableError,
+    RefusedError,
+    ReplyIncompleteError,
+    RunEndedError,
+    UnauthorizedError,
+    UnreachableError,
+)
+from fedstate.flower.nodestate import DurableNodeState
+from fedstate.flower.stored_values import decode_reply, encode_reply, error_reply
+from fedstate.large.context import SplitContext
+from fedstate.logs import logger
+from fedstate.store.errors import StoreFullError
+from fedstate.supernode.link import Link
+from fedstate.supernode.machine import Event, Stage
+from fedstate.supernode.step import Step
+
+# An event, and what comes with it: the Error, or what a ClientApp left.
+Outcome = tuple[Event, Any]
+
+
+class Actions:
+    """What can be done for a step.
+
+    Parameters
+    ----------
+    state : DurableNodeState
+        The node state.
+    link : Link
+        The node's runs and messages at the SuperLink.
+    """
+
+    def __init__(self, state: DurableNodeState, link: Link) -> None:
+        self._state = state
+        self._link = link
+
+    def look_up(self, step: Step, _: object) -> Outcome:
+        """Ask the store how far the step had come."""
+        stored = self._state.store.step(step.message_id)
+        if stored is None:
+            reason = "The message is not in the node store any longer."
+            return Event.MISSING, Error(ErrorCode.MESSAGE_UNAVAILABLE, reason)
+        if stored.status == "received":
+            return Event.FRESH, None
+        value = self._state.store.reply(step.message_id)
+        if value is None:
+            reason = "The step was committed, and its reply is not kept any longer."
+            return Event.REPLY_GONE, Error(ErrorCode.UNKNOWN, reason)
+        logger.info("Step %s is committed: its stored reply is sent.", step.message_id)
+        step.reply = decode_reply(value)
+        return Event.REPLY_STORED, None
+
+    # A ClientApp works on it.
+
+    def pull(self, step: Step) -> Outcome:
+        """Pull the message's objects and put them where a ClientApp pulls them."""
+
+        def pull(object_ids: Sequence[str]) -> dict[str, bytes]:
+            return self._link.pull_objects(step.run_id, list(object_ids))
+
+        try:
+            self._state.take_in(step.envelope, pull)
+        except UnreachableError as error:
+            logger.warning("%s Trying again.", error)
+            return Event.UNREACHABLE, None
+        except RunEndedError:
+            return self._run_ended(step)
+        except UnauthorizedError:
+            raise
+        except (MessageUnavailableError, RefusedError) as error:
+            logger.warning("Message %s cannot be pulled: %s", step.message_id, error)
+            return Event.UNAVAILABLE, Error(ErrorCode.MESSAGE_UNAVAILABLE, str(error))
+        return Event.PULLED, None
+
+    def commit(self, step: Step, given: tuple[Message, SplitContext]) -> Outcome:
+        """Make the state that a ClientApp left and its reply durable, both or neither."""
+        reply, left = given
+        try:
+            left.check()
+            envelope, objects = self._state.pushed_reply(reply)
+            reach("commit-started")
+            context = SplitContext(self._context(step.series_id, left.context.state), left.arrays)
+            self._state.commit_step(
+                step.message_id, step.series_id, context, encode_reply(envelope, objects)
+            )
+        except (StoreFullError, LookupError, ValueError) as error:
+            logger.error("%s", error)
+            return Event.COMMIT_REFUSED, Error(ErrorCode.UNKNOWN, str(error))
+        reach("step-committed")
+        step.reply = envelope, objects
+        return Event.COMMITTED, None
+
+    def _context(self, series_id: int, state: RecordDict) -> Context:
+        committed = self._state.bare_context(series_id)
+        if committed is None:
+            raise LookupError(f"The node store has no Context of run series {series_id}.")
+        context = copy.copy(committed)
+        context.state = state
+        return context
+
+    def complete_task(self, step: Step, _: object) -> None:
+        """Note that the step's task has succeeded."""
+        if step.task_id is not None:
+            self._state.complete_task(step.task_id)
+
+    def fail_task(self, step: Step, error: Error) -> None:
+        """Note that the step's task has failed."""
+        if step.task_id is not None:
+            self._state.fail_task(step.task_id, error.reason or "")
+
+    # The reply is sent, and that is noted.
+
+    def write_error(self, step: Step, error: Error) -> None:
+        """Make an error the reply."""
+        step.reply = error_reply(step.envelope.message, error)
+
+    def send(self, step: Step, *, again: bool = False) -> Outcome:
+        """Send the reply; `again` if a piece of it may have been sent before."""
+        if step.reply is None:
+            raise LookupError(f"There is no reply to message {step.message_id}.")
+        metadata = step.reply[0].message.metadata
+        logger.info("Sending: %s message (ID: %s)", metadata.message_type, metadata.message_id)
+        try:
+            confirmed = self._link.send(
+                *step.reply,
+                self._state.seconds_taken(step.message_id),
+                again=again,
+                confirm=step.phase.stage is Stage.SENDING,
+            )
+        except UnreachableError as error:
+            logger.warning("%s Trying again.", error)
+            return Event.UNREACHABLE, None
+        except ReplyIncompleteError as error:
+            # Its connection broke, or it took too long: what is missing is sent anew.
+            logger.warning("%s Sending again.", error)
+            return Event.INCOMPLETE, None
+        except RunEndedError:
+            return self._run_ended(step)
+        except UnauthorizedError:
+            raise
+        except RefusedError as error:
+            if error.is_server_error:  # such as a database that was busy
+                logger.warning("The reply to %s is sent again. %s", step.message_id, error)
+                return Event.SERVER_ERROR, None
+            logger.error("The reply to %s was refused. %s", step.message_id, error)
+            reach("reply-sent")
+            return Event.REJECTED, None
+        logger.info("Sent successfully")
+        reach("reply-sent")
+        return (Event.SENT_AND_CONFIRMED if confirmed else Event.SENT), None
+
+    def send_again(self, step: Step) -> Outcome:
+        """Send all of a reply of which a piece may have been sent before."""
+        return self.send(step, again=True)
+
+    def _run_ended(self, step: Step) -> Outcome:
+        logger.info("Run %s has ended; its step is dropped.", step.run_id)
+        return Event.RUN_ENDED, None
+
+    def note_answered(self, step: Step, _: object) -> Outcome:
+        """Note that the SuperLink has the reply of a committed step."""
+        return self._note(self._state.store.answered, step)
+
+    def forget(self, step: Step, _: object) -> Outcome:
+        """Remove a step that left nothing from the store."""
+        return self._note(self._state.store.forget, step)
+
+    def _note(self, note: Callable[[str], None], step: Step) -> Outcome:
+        try:
+            note(step.message_id)
+        except StoreFullError as error:
+            logger.warning("%s", error)
+            return Event.DISK_FULL, None
+        reach("reply-noted")
+        return Event.NOTED, None
+
+    def confirm(self, step: Step) -> Outcome:
+        """Tell the SuperLink that it need not keep the message; if it cannot be told, it does."""
+        try:
+            self._link.confirm(step.run_id, step.message_id)
+        except UnauthorizedError:
+            raise
+        except RunEndedError:
+            pass  # and with it everything that the SuperLink keeps of it
+        except (RefusedError, UnreachableError) as error:
+            logger.warning("Message %s is kept longer. %s", step.message_id, error)
+        return Event.CONFIRMED, None

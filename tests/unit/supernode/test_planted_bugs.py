@@ -1,0 +1,217 @@
+"""Bugs that are planted in the machine and in what runs it: a walk catches each of them."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from tests.unit.supernode.model import BrokenError
+from tests.unit.supernode.world import walk
+
+from fedstate.store.errors import StoreFullError
+from fedstate.supernode import machine
+from fedstate.supernode.actions import Actions, Outcome
+from fedstate.supernode.machine import (
+    RESENT_TABLE,
+    TABLE,
+    Command,
+    Event,
+    ImpossibleEventError,
+    Stage,
+)
+from fedstate.supernode.step import Step
+from fedstate.supernode.steps import Steps
+from fedstate.supernode.turns import Turns
+
+# Many times as many as each of them takes.
+WALKS = 600
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+@pytest.fixture(autouse=True)
+def silent() -> Iterator[None]:
+    """Log nothing: what goes wrong here goes wrong on purpose."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def row(stage: Stage, event: Event, following: Stage, *commands: Command) -> Plant:
+    """Return a bug: another row in the table."""
+    return lambda patch: patch.setitem(TABLE, (stage, event), (following, commands))
+
+
+def no_row_for_resent(stage: Stage, event: Event) -> Plant:
+    """Return a bug: that a message came again changes nothing."""
+    return lambda patch: patch.delitem(RESENT_TABLE, (stage, event))
+
+
+def commit_after_reply(patch: pytest.MonkeyPatch) -> None:
+    commit, note = Actions.commit, Actions.note_answered
+    late: dict[str, Any] = {}
+
+    def pretend(self: Actions, step: Step, given: Any) -> Outcome:
+        late[step.message_id] = given
+        envelope, objects = self._state.pushed_reply(given[0])
+        step.reply = envelope, objects
+        return Event.COMMITTED, None
+
+    def then(self: Actions, step: Step, given: object) -> Outcome:
+        commit(self, step, late.pop(step.message_id))
+        return note(self, step, given)
+
+    patch.setattr(Actions, "commit", pretend)
+    patch.setattr(Actions, "note_answered", then)
+
+
+def committed_is_fresh(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Actions, "look_up", lambda *_: (Event.FRESH, None))
+
+
+def overlapping_series(patch: pytest.MonkeyPatch) -> None:
+    wait = Turns.wait
+
+    def scattered(self: Turns[Step], series_id: int, item: Step, **options: Any) -> None:
+        wait(self, id(item), item, **options)
+
+    patch.setattr(Turns, "wait", scattered)
+    patch.setattr(Turns, "end", lambda self, _, item: self._active.pop(id(item)))
+
+
+def forgotten_when_it_comes_again(patch: pytest.MonkeyPatch) -> None:
+    sent_again = Steps._sent_again
+
+    def forget_first(self: Steps, step: Step) -> bool:
+        with suppress(StoreFullError):
+            self._state.store.forget(step.message_id)
+        return sent_again(self, step)
+
+    patch.setattr(Steps, "_sent_again", forget_first)
+
+
+def stale_reply(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(machine, "_RESENT_AFTER", machine._RESENT_AFTER - {Stage.SENDING})
+    patch.setattr(machine, "_RESENT_BEFORE", machine._RESENT_BEFORE | {Stage.SENDING})
+
+
+def late_failure(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(machine, "_TASK_ENDED", machine._TASK_ENDED - {Stage.SENDING})
+    failure = TABLE[Stage.RUNNING, Event.FAILED]
+    patch.setitem(TABLE, (Stage.SENDING, Event.FAILED), failure)
+
+
+def last_comes_first(patch: pytest.MonkeyPatch) -> None:
+    wait = Turns.wait
+    patch.setattr(
+        Turns, "wait", lambda self, series, item, **_: wait(self, series, item, first=True)
+    )
+
+
+def nobody_is_woken(patch: pytest.MonkeyPatch) -> None:
+    end_turn = Steps._end_turn
+
+    def quietly(self: Steps, step: Step, following: Step | None) -> None:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(self, "_give_turns", lambda: None)
+            end_turn(self, step, following)
+
+    patch.setattr(Steps, "_end_turn", quietly)
+
+
+def stored_reply_as_if_new(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(TABLE, (Stage.STARTING, Event.REPLY_STORED), (Stage.SENDING, (Command.SEND,)))
+
+
+def full_disk_is_no_matter(patch: pytest.MonkeyPatch) -> None:
+    accept = Steps._accept
+
+    def careless(self: Steps, step: Step) -> Outcome:
+        store = self._state.store
+        receive = store.receive
+
+        def forgiving(*arguments: Any) -> None:
+            try:
+                receive(*arguments)
+            except StoreFullError:
+                return
+
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(store, "receive", forgiving)
+            return accept(self, step)
+
+    patch.setattr(Steps, "_accept", careless)
+
+
+BUGS: dict[str, tuple[Plant, str]] = {
+    "the commit comes after the reply": (
+        commit_after_reply,
+        "A reply left before its state was durable",
+    ),
+    "a step is forgotten when its message comes again": (
+        forgotten_when_it_comes_again,
+        "neither durable nor answered|committed step was forgotten",
+    ),
+    "two steps of a series at once": (overlapping_series, "of a series"),
+    "the steps of a series in the wrong order": (last_comes_first, "before an earlier one"),
+    "a failed step is not forgotten": (
+        row(Stage.SENDING_ERROR, Event.SENT, Stage.OVER, Command.RELEASE),
+        "left as received|before an earlier one",
+    ),
+    "a committed step is forgotten at the end of its run": (
+        row(Stage.SENDING, Event.RUN_ENDED, Stage.FORGETTING, Command.FORGET),
+        "A committed step was forgotten",
+    ),
+    "a committed step is made again after a kill": (
+        committed_is_fresh,
+        "again after its commit|FRESH .* cannot happen",
+    ),
+    "a message that comes again while the reply is on its way gets none": (
+        stale_reply,
+        "neither durable nor answered",
+    ),
+    "a message that comes again while the step is forgotten is lost": (
+        no_row_for_resent(Stage.FORGETTING, Event.PAUSED),
+        "neither durable nor answered",
+    ),
+    "a message that comes again before the reply is noted is noted as answered": (
+        no_row_for_resent(Stage.CONFIRMING, Event.CONFIRMED),
+        "neither durable nor answered",
+    ),
+    "the end of a step wakes nobody": (nobody_is_woken, "A step is left waiting"),
+    "an error counts as an answer": (
+        row(Stage.SENDING_ERROR, Event.SENT, Stage.NOTING, Command.NOTE_ANSWERED),
+        "A failed step was noted as answered",
+    ),
+    "a task that expires late fails a committed step": (
+        late_failure,
+        "An error was sent for a step that is committed|(FAILED|OUTPUT) .* SENDING",
+    ),
+    "a reply that was half sent is sent as if it were new": (
+        stored_reply_as_if_new,
+        "A message is never answered",
+    ),
+    "a full disk when a message comes is overlooked": (
+        full_disk_is_no_matter,
+        "neither durable nor answered|the store does not have",
+    ),
+    "an answer is noted only if there is room at once": (
+        row(Stage.NOTING, Event.DISK_FULL, Stage.OVER, Command.RELEASE),
+        "left as committed",
+    ),
+}
+
+
+def walk_until_broken() -> None:
+    """Walk the world again and again, each time on another way."""
+    for seed in range(WALKS):
+        walk(seed)
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_caught(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant, sentence = BUGS[bug]
+    plant(monkeypatch)
+    with pytest.raises((BrokenError, ImpossibleEventError), match=sentence):
+        walk_until_broken()
