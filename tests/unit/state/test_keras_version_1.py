@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fedstate.flower.wire import context_from_bytes
 from flwr.app import Context
 
+from fedstate.flower.contexts import context_from_bytes
 from fedstate.state import StateFitError, check_state, weights_of
 from tests.unit.state.steps import sent, step
 
