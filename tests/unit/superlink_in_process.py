@@ -30,7 +30,8 @@ from flwr.superlink.main import create_app
 from starlette.testclient import TestClient
 
 from fedstate.exchange.signals import Signals
-from fedstate.flower.clients import FleetApi, KeyPair, Objects
+from fedstate.flower.clients import FleetApi, Objects
+from fedstate.flower.fleet_client import KeyPair
 from fedstate.flower.stored_values import Envelope
 from fedstate.flower.superlink_app import parse
 from fedstate.superlink.main import extend, make_app

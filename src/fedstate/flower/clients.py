@@ -1,17 +1,15 @@
 """The SuperLink's Fleet API as a SuperNode calls it, in our own types and errors."""
 
-import ssl
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import httpx
-from cryptography.hazmat.primitives.asymmetric import ec
 
 # The shortest interval of heartbeats that a SuperLink takes, and how many it waits for.
 from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
 
-# The Fleet API's wire format, its client and what signs its requests: flwr exports none of it.
+# The Fleet API's wire format, of which flwr exports nothing.
 from flwr.common.serde import (
     fab_from_proto,
     message_from_proto,
@@ -37,7 +35,7 @@ from flwr.proto.message_pb2 import (
 from flwr.proto.node_pb2 import Node
 from flwr.proto.run_pb2 import GetRunRequest
 
-# How flwr moves the objects of a message, and what it does about requests that fail.
+# How flwr moves the objects of a message.
 from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_pull_object_fn_protobuf,
     make_push_object_fn_protobuf,
@@ -47,22 +45,20 @@ from flwr.supercore.inflatable.inflatable_utils import (
     pull_objects,
     push_object_contents_from_iterable,
 )
-from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
+
+# How a node's key is written in the requests that name it.
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
-from flwr.supercore.retry import RetryInvoker, exponential, make_simple_http_retry_invoker
-from flwr.supernode.fleet_http_client import FleetHttpClient
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedstate.exchange import paths
 from fedstate.exchange.client import ExtraRoutes, batches
 from fedstate.exchange.messages import PushReplyRequest, PushReplyResponse
 from fedstate.flower.errors import MessageUnavailableError, RunStatus
+from fedstate.flower.fleet_client import KeyPair, fleet_client, retry_policy
 from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS
 from fedstate.flower.refusals import is_registered_already, own_errors, run_status_of
 from fedstate.flower.runs import Fab, Run
 from fedstate.flower.stored_values import Envelope
 
-KeyPair = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
 Objects = dict[str, bytes]
 
 HEARTBEAT_SECONDS = float(HEARTBEAT_MIN_INTERVAL)
@@ -71,9 +67,6 @@ PATIENCE_SECONDS = HEARTBEAT_PATIENCE * HEARTBEAT_SECONDS
 
 # flwr waits up to 20 s between tries, and a SuperLink that was restarted is back sooner.
 RETRY_SECONDS = 5.0
-# Both sides close an idle connection after 5 s. A pull that meets this moment breaks, and nobody
-# knows whether a message was on its way.
-_IDLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -125,24 +118,14 @@ class FleetApi:
     ) -> None:
         self.node_id = 0
         self._public_key = public_key_to_bytes(keys[1])
-        self._client = FleetHttpClient(
-            f"{'http' if insecure else 'https'}://{address}",
-            interceptors=[
-                RuntimeVersionHttpInterceptor(component_name="SuperNode"),
-                NodeAuthHttpInterceptor(*keys),
-            ],
-            verify=False,  # this connection is closed unused
-        )
-        ours = httpx.Client(
-            verify=not insecure and _authority(root_certificates),
-            timeout=self._client._client.timeout,  # noqa: SLF001
-            follow_redirects=True,
-            limits=httpx.Limits(keepalive_expiry=_IDLE_SECONDS),
+        self._client = fleet_client(
+            address,
+            keys,
+            insecure=insecure,
+            root_certificates=root_certificates,
             transport=transport,
         )
-        self._client._client.close()  # noqa: SLF001
-        self._client._client = ours  # noqa: SLF001
-        self._retry = _retry_invoker(retry_seconds)
+        self._retry = retry_policy(retry_seconds)
         self._routes = ExtraRoutes(self._client)
 
     def close(self) -> None:
@@ -376,37 +359,3 @@ class FleetApi:
             message_object_trees=[envelope.tree],
             clientapp_runtime_list=[seconds],
         )
-
-
-def _authority(root_certificates: bytes | None) -> ssl.SSLContext | bool:
-    if root_certificates is None:
-        return True
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=root_certificates.decode("ascii"))
-    return context
-
-
-def _retry_invoker(longest_seconds: float) -> RetryInvoker:
-    """Return flwr's policy for requests that fail, with shorter pauses and an honest end.
-
-    When the SuperLink does not accept the node any longer, flwr's policy interrupts the process,
-    which then ends as if it had been asked to; here that is an error like any other.
-    """
-    invoker = make_simple_http_retry_invoker()
-    theirs = invoker.should_giveup
-
-    def should_give_up(error: Exception) -> bool:
-        unauthorized = httpx.codes.UNAUTHORIZED
-        if (
-            isinstance(error, httpx.HTTPStatusError)
-            and error.response.status_code == unauthorized
-        ):
-            return True
-        return theirs is not None and theirs(error)
-
-    invoker.should_giveup = should_give_up
-    invoker.wait_gen_factory = lambda: exponential(
-        base_delay=min(1.0, longest_seconds),
-        max_delay=longest_seconds,  # type: ignore[arg-type]  # flwr declares whole seconds
-    )
-    return invoker
