@@ -1,4 +1,4 @@
-.PHONY: demo test test-long lint format bench up down lock clean
+.PHONY: demo test test-long test-next lint format bench up down lock proto clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -13,6 +13,8 @@ test-long: .venv/ok ## what takes a quarter of an hour more: 300 trainings, Kera
 	    tests/crash/test_keras_kill.py tests/crash/test_soak.py tests/crash/test_large_state.py \
 	    tests/crash/test_stock.py \
 	    tests/stack/containers/test_kills.py
+test-next: .venv/ok ## which seams to flwr move with its next version, in an environment of its own
+	.venv/bin/python -m tests.next_version
 lint: .venv/ok   ## format, lint and strict types
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 format: .venv/ok ## put the code into its format
@@ -26,8 +28,10 @@ down:            ## stop the containers; runs, keys and state stay
 	docker compose down
 lock: .venv/ok   ## write requirements/*.txt again
 	sh requirements/lock.sh
+proto: .venv/ok  ## generate the messages of our own routes from exchange.proto again
+	.venv/bin/python -m fedstate.flower.proto.generate
 clean:           ## forget the local federation, results and the environment
-	rm -rf .venv .fedstate out build
+	rm -rf .venv .venv-next .fedstate out build
 
 .venv/ok: pyproject.toml requirements/dev.txt requirements/install.sh
 	sh requirements/install.sh

@@ -1,10 +1,13 @@
-"""How the suite is spread over workers: tests that share a federation stay together."""
+"""How the suite is spread over workers, and that no test leaves errors in a federation's logs."""
 
 import re
+from collections.abc import Generator, Iterator
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.federation_logs import MARKER, LogWatch
 
 # What takes longest starts first, so that no worker is left alone with it at the end.
 ORDER = ("tests/stack/containers/", "tests/stack/", "tests/crash/", "tests/contract/", "tests/")
@@ -34,3 +37,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _first(prefixes: tuple[str, ...], nodeid: str) -> int:
     return next(place for place, prefix in enumerate(prefixes) if nodeid.startswith(prefix))
+
+
+LOGS = pytest.StashKey[LogWatch]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Fail where a federation logged an unexpected error, also while it was stopped."""
+    yield
+    if LOGS not in item.config.stash:
+        factory = item.config._tmp_path_factory  # type: ignore[attr-defined]
+        item.config.stash[LOGS] = LogWatch(factory.getbasetemp())
+    allowed = [pattern for mark in item.iter_markers(MARKER) for pattern in mark.args]
+    unexpected = item.config.stash[LOGS].unexpected(allowed)
+    failed = any(report.failed for report in item.stash.get(REPORTS, []))
+    if unexpected and not failed:
+        pytest.fail("Unexpected errors in the federation's logs:\n" + "\n".join(unexpected))
+
+
+REPORTS = pytest.StashKey[list[pytest.TestReport]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep how a test ended: one that failed need not fail for its logs as well."""
+    report = yield
+    item.stash.setdefault(REPORTS, []).append(report)
+    return report

@@ -1,13 +1,13 @@
 """Flower's Simulation Engine, on a port of our own."""
 
 import json
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from fedstate.local.process import Process, free_port
 from tests.stack.conftest import PROGRAMS, command
+from tests.waiting import wait_until
 
 
 class Simulation:
@@ -42,17 +42,16 @@ class Simulation:
 
     def wait(self, run_id: str, seconds: float) -> None:
         """Wait until a run has completed."""
-        deadline = time.monotonic() + seconds
-        while True:
+
+        def status() -> str:
             listing = command(
                 *("flwr", "list", "local", "--run-id", run_id, "--format", "json"),
                 environment=self.environment,
             )
-            status = json.loads(listing.stdout)["runs"][0]["status"]
-            if status.startswith("finished"):
-                assert status == "finished:completed"
-                return
-            assert time.monotonic() < deadline, status
+            return str(json.loads(listing.stdout)["runs"][0]["status"])
+
+        wait_until(lambda: status().startswith("finished"), seconds, "the end of the run")
+        assert status() == "finished:completed"
 
     def __enter__(self) -> Self:
         self._superlink.start()

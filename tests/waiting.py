@@ -1,16 +1,17 @@
 """Waiting for a condition, for tests: never a fixed sleep."""
 
-import time
 from collections.abc import Callable
 from typing import TypeVar
+
+from fedstate import waiting
 
 Value = TypeVar("Value")
 
 
-def wait_until(condition: Callable[[], Value], seconds: float = 30.0) -> Value:
+def wait_until(
+    condition: Callable[[], Value], seconds: float = 30.0, what: str = "the condition"
+) -> Value:
     """Poll until ``condition`` holds and return it; fail the test if not within ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"still not so after {seconds:.0f} s"
-        time.sleep(0.05)
+    value = waiting.wait_until(condition, seconds, poll_seconds=0.05)
+    assert value, f"{what} did not come true within {seconds:.0f} s"
     return value

@@ -10,10 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
 from fedstate.errors import FederationError, FedstateError
-from fedstate.grids.polling import PollingGrid
-from fedstate.grids.recording import RecordingGrid
-from fedstate.grids.resending import ResendingGrid
-from fedstate.grids.waiting import wait_for_nodes
+from fedstate.grids import wait_for_nodes, wrap_grid
 from keras_mnist.model import make_model
 from keras_mnist.settings import Settings
 
@@ -25,20 +22,22 @@ def main(grid: Grid, context: Context) -> None:
     """Run all rounds, then ask every node what it holds."""
     try:
         settings = Settings.from_run_config(context.run_config)
-        resending = ResendingGrid(
-            PollingGrid(grid), seconds=settings.resend_seconds, on_lost=settings.on_lost_node
+        wrapped = wrap_grid(
+            grid,
+            context,
+            resend_seconds=settings.resend_seconds,
+            on_lost_node=settings.on_lost_node,
         )
-        recording = RecordingGrid(resending, context)
-        wait_for_nodes(recording, settings.min_nodes, settings.node_timeout)
+        wait_for_nodes(wrapped, settings.min_nodes, settings.node_timeout)
         # FedAvg samples nodes with the random module.
         random.seed(settings.seed)
         model = make_model(settings.learning_rate, settings.seed)
         PrintingFedAvg(settings).start(
-            grid=recording,
+            grid=wrapped,
             initial_arrays=ArrayRecord(model.get_weights()),
             num_rounds=settings.num_rounds,
         )
-        recording.audit()
+        wrapped.audit()
     except FedstateError:
         # Flower logs whatever a ServerApp raises with its traceback; a mistake in the run config
         # is said in its message alone.

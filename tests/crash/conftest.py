@@ -3,8 +3,7 @@
 import hashlib
 import json
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +16,21 @@ from fedstate.failpoints import VARIABLE
 from fedstate.local.federation import Federation, LocalNode
 from fedstate.local.runs import start, wait_for_runs
 from fedstate.store.database import connect
+from tests.federation_logs import AFTER_A_KILL, MARKER
 from tests.programs import PROGRAMS
+from tests.waiting import wait_until
 
 APP = Path(__file__).parents[1] / "apps" / "counting"
 VALUES = 1000
 RUN_SECONDS = 180.0
 
 
-def wait_until(what: str, condition: Callable[[], bool], seconds: float = 90.0) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come true within {seconds:.0f} s"
-        time.sleep(0.05)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Allow in the logs what every kill leaves there."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(getattr(pytest.mark, MARKER)(*AFTER_A_KILL))
 
 
 def expected(rounds: int, seed: int, fail_round: int = 0, values: int = VALUES) -> dict[str, Any]:
@@ -117,7 +118,7 @@ class Killable:
 
     def wait_for_kill(self, node: LocalNode) -> None:
         """Wait until a SuperNode was killed by its failpoint, and not by anything else."""
-        wait_until("the kill", lambda: not node.supernode.running)
+        wait_until(lambda: not node.supernode.running, 90, "the kill")
         assert node.supernode._started is not None
         assert node.supernode._started.returncode == -signal.SIGKILL, node.supernode.log_end()
 
@@ -129,7 +130,7 @@ class Killable:
     def wait_for_pause(self, go: Path) -> int:
         """Wait until a ClientApp waits for `go`; return its process ID."""
         reached = go.with_suffix(".reached")
-        wait_until("the pause", reached.exists)
+        wait_until(reached.exists, 90, "the pause")
         return int(reached.read_text())
 
 

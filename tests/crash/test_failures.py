@@ -10,8 +10,13 @@ import pytest
 
 from fedstate.limits import CONTEXT_BYTES
 from fedstate.local.runs import wait_for_runs
+from tests.waiting import wait_until
 
-from .conftest import RUN_SECONDS, VALUES, Killable, Run, expected, wait_until
+from .conftest import RUN_SECONDS, VALUES, Killable, Run, expected
+
+pytestmark = pytest.mark.allowed_errors(
+    r"failed as configured", r"ContextTooLargeError", r"The disk of .* is full"
+)
 
 # Four megabytes: more than the store's log has room for when the disk is full.
 LARGE = 500_000
@@ -72,7 +77,7 @@ def test_a_full_disk_fails_the_step_and_keeps_the_state(
         log = node.supernode.log_file
         # The store's maintenance may meet the full disk first, which is a warning.
         failure = re.compile(r"ERROR .* is full, so the new state")
-        wait_until("the failure", lambda: failure.search(log.read_text()) is not None)
+        wait_until(lambda: failure.search(log.read_text()) is not None, 90, "the failure")
         filler.unlink()
         (error,) = errors_of(killable, run, 1, LARGE)
         assert "is full, so the new state was not stored" in error

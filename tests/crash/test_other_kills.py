@@ -7,8 +7,9 @@ from pathlib import Path
 
 from fedstate.local.federation import START_SECONDS
 from fedstate.store.database import connect
+from tests.waiting import wait_until
 
-from .conftest import Killable, wait_until
+from .conftest import Killable
 
 
 def test_a_killed_clientapp_makes_its_step_again(killable: Killable) -> None:
@@ -31,10 +32,10 @@ def test_a_step_that_is_asked_for_again_before_it_is_over_is_made_again(
     process_id = killable.wait_for_pause(go)
     go.touch()
     os.kill(process_id, signal.SIGKILL)
-    wait_until("the error", (tmp_path / "noted.reached").exists)
+    wait_until((tmp_path / "noted.reached").exists, 90, "the error")
     received = f"[RUN {run.run_id}, ROUND 1]"
     log = node.supernode.log_file
-    wait_until("the step again", lambda: log.read_text().count(received) == 2)
+    wait_until(lambda: log.read_text().count(received) == 2, 90, "the step again")
     (tmp_path / "noted").touch()
     killable.wait(run, seconds=60)
 
@@ -75,7 +76,7 @@ def test_a_superlink_that_was_killed_finds_the_steps_that_were_made_without_it(
     federation.superlink.kill()
     (_, meanwhile), (_, afterwards) = runs
     meanwhile.touch()
-    wait_until("the commit", lambda: committed_steps(killable) == 1)
+    wait_until(lambda: committed_steps(killable) == 1, 90, "the commit")
     federation.superlink.start()
     federation.superlink.wait_until_healthy(
         federation.port, federation.root_certificates, START_SECONDS

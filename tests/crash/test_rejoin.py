@@ -12,8 +12,9 @@ from fedstate.local.federation import Federation, LocalNode
 from fedstate.local.process import free_port
 from fedstate.store.node_store import NodeStore
 from tests.programs import PROGRAMS
+from tests.waiting import wait_until
 
-from .conftest import Killable, wait_until
+from .conftest import Killable
 
 
 def state_directory(node: LocalNode) -> Path:
@@ -84,7 +85,7 @@ def test_an_unregistered_node_says_so_and_keeps_its_step(tmp_path: Path) -> None
             check=True,
         )
         go.touch()
-        wait_until("its end", lambda: not node.supernode.running)
+        wait_until(lambda: not node.supernode.running, 90, "its end")
         assert node.supernode._started is not None
         assert node.supernode._started.returncode == 1
         last = node.supernode.log_file.read_text().strip().splitlines()[-1]

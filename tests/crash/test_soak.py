@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from fedstate.local.federation import LocalNode
+from tests.waiting import wait_until
 
-from .conftest import Killable, runs_in, wait_until
+from .conftest import Killable, runs_in
 
 # The whole soak is 30 runs of 10 rounds: make test-long.
 RUNS = int(os.environ.get("FEDSTATE_SOAK_RUNS", "2"))
@@ -55,8 +56,8 @@ def test_memory_and_store_stay_within_their_bounds(killable: Killable) -> None:
     assert memory(node) - before < GROWN_MEGABYTES
     # Ended runs are noticed within half a minute, and their space is given back.
     (database,) = node.directory.glob("flwr/fedstate/nodes/*/node.db")
-    wait_until("the retention", lambda: runs_in(database) == 0)
-    wait_until("the space", lambda: database.stat().st_size < STORE_MEGABYTES * 2**20)
+    wait_until(lambda: runs_in(database) == 0, 90, "the retention")
+    wait_until(lambda: database.stat().st_size < STORE_MEGABYTES * 2**20, 90, "the space")
     checked = check(database.parent)
     assert checked["runs"] == 0
     assert checked["size"] < STORE_MEGABYTES * 2**20

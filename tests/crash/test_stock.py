@@ -13,8 +13,9 @@ from fedstate.local.federation import STOCK, Federation
 from fedstate.local.runs import wait_for_runs
 from fedstate.store.database import connect
 from tests.programs import PROGRAMS
+from tests.waiting import wait_until
 
-from .conftest import RUN_SECONDS, Killable, expected, wait_until
+from .conftest import RUN_SECONDS, Killable, expected
 
 
 def outcome_of_a_restart_while_training(
@@ -45,7 +46,7 @@ def wait_until_it_is_missed(federation: Federation) -> None:
     database = federation.directory / "superlink" / "superlink.db"
     with closing(connect(database, write=False)) as connection:
         said = "SELECT count(*) FROM task_logs WHERE log LIKE '%Waiting for nodes%'"
-        wait_until("the node's absence", lambda: connection.execute(said).fetchone()[0] > 0)
+        wait_until(lambda: connection.execute(said).fetchone()[0] > 0, 90, "the node's absence")
 
 
 def test_flower_supernode_forgets_and_reports_success(tmp_path: Path) -> None:

@@ -76,10 +76,10 @@ def committed_number(directory: Path) -> int:
         number = int(context.header)
         text = str(number).encode()
         if number:
-            assert list(context.parts) == [text * 300_000, text * 2000]
+            assert list(context.blobs) == [text * 300_000, text * 2000]
             reply = store.reply(f"m{number}")
             assert reply is not None
-            assert list(reply.parts) == [text * 2000]
+            assert list(reply.blobs) == [text * 2000]
         assert store.reply(f"m{number + 1}") is None
         return number
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from fedstate.store.database import connect
 from fedstate.store.schema import MIGRATIONS, version
+from tests.waiting import wait_until
 
-from .conftest import Killable, runs_in, wait_until
+from .conftest import Killable, runs_in
 
 # Each SuperNode is killed at the first pass of the next point, so that every restart resumes
 # what the kill before it left.
@@ -82,7 +83,7 @@ def test_a_run_goes_on_after_kills_during_retention_and_migration(killable: Kill
 
     killable.start(node)
     # The runs that ended are freed at last, the one that is going on is not.
-    wait_until("the retention", lambda: runs_in(database) == 1)
+    wait_until(lambda: runs_in(database) == 1, 90, "the retention")
     go.touch()
     killable.wait(run)
     del node.supernode.command[-2:]

@@ -7,11 +7,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fedstate.store.database import connect
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
+from tests.waiting import wait_until
 
-from .conftest import Killable, wait_until
+from .conftest import Killable
+
+pytestmark = pytest.mark.allowed_errors(r"ApiError:2008\].*Run ID not found")
 
 FEDSTATE = Path(sys.executable).parent / "fedstate"
 NOBODYS = 4711
@@ -40,7 +45,7 @@ def test_a_run_that_the_superlink_does_not_know_is_freed_by_name_only(killable: 
     # The other node waits in this round, so that here the run goes on without a step.
     run, go = killable.submit_pausing(2, resend=True)
     killable.wait_for_pause(go)
-    wait_until("its two replies", lambda: answered(database, run.run_id) == 2)
+    wait_until(lambda: answered(database, run.run_id) == 2, 90, "its two replies")
     node.supernode.stop()
     with closing(NodeStore(directory)) as store:
         nobodys = StoredRun(NOBODYS, NOBODYS, "fab", None)
@@ -50,14 +55,17 @@ def test_a_run_that_the_superlink_does_not_know_is_freed_by_name_only(killable: 
     node.supernode.command += ["--retain", "0s"]
     killable.start(node)
     wait_until(
-        "the answer of the SuperLink",
         lambda: state("check", directory)["unknown_runs"] == [str(NOBODYS)],
+        90,
+        "the answer of the SuperLink",
     )
     go.touch()
     killable.wait(run)
     # Retention has looked at both: the run that ended is freed, the other is not.
     log = node.supernode.log_file
-    wait_until("the retention", lambda: f"state of run {run.run_id} is freed" in log.read_text())
+    wait_until(
+        lambda: f"state of run {run.run_id} is freed" in log.read_text(), 90, "the retention"
+    )
     assert f"does not know run {NOBODYS}" in log.read_text()
     assert f"knows run {run.run_id} again" in log.read_text()
     assert state("check", directory)["unknown_runs"] == [str(NOBODYS)]

@@ -6,13 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from fedstate.local.process import Process, free_port
+from tests.waiting import wait_until
 
 PROGRAMS = Path(sys.executable).parent
 APP = Path(__file__).parents[1] / "apps" / "counting"
@@ -56,7 +56,7 @@ class PlainFederation:
 
     def start(self) -> None:
         self.superlink.start()
-        wait_until(self._listens, "the SuperLink")
+        wait_until(self._listens, SECONDS, "the SuperLink")
         self.supernode.start()
 
     def _listens(self) -> bool:
@@ -79,7 +79,7 @@ class PlainFederation:
         result = self.directory / name
         config = f"rounds=2 nodes=1 resend=true result={json.dumps(str(result))}"
         self.flwr("run", APP, "plain", "--run-config", config)
-        wait_until(result.exists, f"the result {name}")
+        wait_until(result.exists, SECONDS, f"the result {name}")
         (history,) = json.loads(result.read_text())["histories"]
         found: list[float] = history
         return found
@@ -87,13 +87,6 @@ class PlainFederation:
     def node_ids(self) -> set[str]:
         nodes = self.flwr("supernode", "list", "plain")["nodes"]
         return {node["node-id"] for node in nodes}
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} is not there after {SECONDS:.0f} s"
-        time.sleep(0.1)
 
 
 @contextmanager
@@ -112,7 +105,7 @@ def test_flower_supernodes_command_line_works_and_the_node_stays_the_same(tmp_pa
         assert len(federation.run("first")) == 2
         before = federation.node_ids()
         os.kill(federation.supernode.pid, signal.SIGKILL)
-        wait_until(lambda: not federation.supernode.running, "the kill")
+        wait_until(lambda: not federation.supernode.running, SECONDS, "the kill")
         federation.supernode.start()
         assert len(federation.run("second")) == 2
         assert federation.node_ids() == before

@@ -32,7 +32,7 @@ from starlette.testclient import TestClient
 from fedstate.exchange.signals import Signals
 from fedstate.flower.clients import FleetApi, KeyPair, Objects
 from fedstate.flower.stored_values import Envelope
-from fedstate.flower.superlink_options import superlink_settings
+from fedstate.flower.superlink_app import parse
 from fedstate.superlink.main import extend, make_app
 
 PROJECT = """
@@ -168,11 +168,13 @@ class SuperLink:
     """A SuperLink, ours or flwr's own, and what its ServerApps do to it."""
 
     def __init__(self, directory: Path, *, ours: bool = True) -> None:
-        config = superlink_settings(
+        config = parse(
             [
                 *("--insecure", "--isolation", "process"),
                 *("--database", str(directory / "superlink.db")),
-            ]
+            ],
+            program="superlink",
+            description="",
         )
         if ours:
             app = make_app(config)
@@ -247,9 +249,16 @@ class SuperLink:
                 assert self.state.store_object(run_id, session, object_id, each)
 
     def take_reply(self, run_id: int, message_id: str) -> Message | None:
-        """Return the reply to a message without its content, or None."""
+        """Return the reply to a message without its content, or None.
+
+        As flwr's handler does, forget the message then: no reply to it is taken any longer.
+        """
         replies = self.state.get_message_res({message_id}, run_id)
-        return replies[0] if replies else None
+        if not replies:
+            return None
+        self.state.delete_messages(message_ins_ids={message_id})
+        reply: Message = replies[0]
+        return reply
 
     def content_of(self, run_id: int, reply: Message) -> RecordDict:
         """Return the content of a reply that was taken; fail if it is not here as a whole."""

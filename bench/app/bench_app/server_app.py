@@ -9,7 +9,7 @@ from flwr.app import ArrayRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
 from bench_app.task import average, make_model
-from fedstate.grids.polling import PollingGrid
+from fedstate.grids import PollingGrid
 
 app = ServerApp()
 

@@ -1,10 +1,10 @@
 """The ``fedstate`` command: one module per group of commands, joined here."""
 
-import sys
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from fedstate.cli import (
     certificates,
@@ -19,8 +19,22 @@ from fedstate.cli import (
 )
 from fedstate.errors import FedstateError
 
+
+class _OneSentence(TyperGroup):
+    """Ends a user's mistake in one sentence and exit code 1, whatever the command."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the arguments name."""
+        try:
+            return super().invoke(ctx)
+        except FedstateError as error:
+            typer.secho(f"fedstate: {error}", fg=typer.colors.RED, err=True)
+            raise typer.Exit(1) from None
+
+
 app = typer.Typer(
     name="fedstate",
+    cls=_OneSentence,
     help="Flower federations whose clients remember.",
     no_args_is_help=True,
     invoke_without_command=True,
@@ -54,15 +68,11 @@ def version(
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one sentence and exit code 1.
+    """Run the command line.
 
     Raises
     ------
     SystemExit
         Always: 0 on success, 1 for a ``FedstateError``, 2 for wrong usage.
     """
-    try:
-        app()
-    except FedstateError as error:
-        typer.secho(f"fedstate: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(1)
+    app()

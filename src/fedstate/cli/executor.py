@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fedstate.errors import SettingError
+from fedstate.executor import modules_of
 
 
 def executor(
@@ -70,26 +71,27 @@ def executor(
 
     Takes the options of ``flower-superexec``, and a few of its own.
     """
-    # flwr takes 2 s to import: not before the options are known to be good.
-    from fedstate.executor import preload as preloading
-    from fedstate.executor.loop import RuntimeApi, run_executor
-    from fedstate.executor.pool import Limits
-
     if executor_type != "subprocess":
         raise SettingError(
             f"--executor is '{executor_type}', and this executor starts processes only: "
             "use flower-superexec for it."
         )
+    certificates = _certificates(root_certificates, insecure=insecure)
+    secret = _secret(superexec_auth_secret_file)
+    modules = modules_of(preload)
+    # flwr takes 2 s to import: not before the options are known to be good.
+    from fedstate.executor import Limits, RuntimeApi, run_executor
+
     run_executor(
         RuntimeApi(
             runtime_api_address,
             insecure,
-            _certificates(root_certificates, insecure=insecure),
-            _secret(superexec_auth_secret_file),
+            certificates,
+            secret,
+            dependency_install=allow_runtime_dependency_installation,
         ),
-        preloading.modules_of(preload),
+        modules,
         Limits(max_concurrent_tasks, task_time_limit),
-        dependency_install=allow_runtime_dependency_installation,
         parent_pid=parent_pid,
         health_server_address=health_server_address,
     )

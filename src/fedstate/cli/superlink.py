@@ -4,7 +4,10 @@ import typer
 
 
 def superlink(context: typer.Context) -> None:
-    """Run a SuperLink that tells who waits when there is something; --help lists its options."""
+    """Flower's SuperLink with push notification.
+
+    Waiting nodes, executors and ServerApps are woken. --help lists its options.
+    """
     from fedstate.superlink.options import main
 
     main(context.args)

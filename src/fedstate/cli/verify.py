@@ -1,8 +1,6 @@
 """``fedstate verify``: compare what the nodes hold with what the server was told."""
 
 import json
-import os
-import subprocess
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fedstate.errors import EvidenceError
+from fedstate.records import runs_directory
 from fedstate.verify.evidence import RunEvidence, read_runs
 from fedstate.verify.report import verify as verify_runs
 
-LIST_SECONDS = 60.0
 UNKNOWN = "unknown"
 
 
@@ -34,9 +31,6 @@ def verify(
     form: Annotated[Format, typer.Option("--format", help="A table, or JSON.")] = Format.TABLE,
 ) -> None:
     """Compare what the nodes hold with what the server was told; exit code 1 if they differ."""
-    # It pulls in flwr, for which a container's health check must not wait.
-    from fedstate.grids.recording import runs_directory
-
     evidence = read_runs(runs or runs_directory(), run_ids)
     report = verify_runs(evidence, _statuses(evidence, superlink))
     if form is Format.JSON:
@@ -48,20 +42,14 @@ def verify(
 
 
 def _statuses(runs: list[RunEvidence], superlink: str | None) -> dict[str, str]:
-    command = ["flwr", "list", *([superlink] if superlink else []), "--format", "json"]
-    environment = {**os.environ, "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
-    listing = subprocess.run(
-        command,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=LIST_SECONDS,
-        check=False,
-    )
-    try:
-        answer = json.loads(listing.stdout)
-        statuses = {str(run["run-id"]): run["status"] for run in answer["runs"]}
-    except (ValueError, KeyError):
-        reason = (listing.stderr or listing.stdout).strip().splitlines()[-1:] or ["no answer"]
-        raise EvidenceError(f"`{' '.join(command)}` failed: {reason[0]}") from None
-    return {run.run_id: statuses.get(run.run_id, UNKNOWN) for run in runs}
+    # It imports flwr, for which a container's health check must not wait.
+    from fedstate.flower.control import RunNotFoundError, control_by_name
+
+    statuses = {}
+    with control_by_name(superlink) as link:
+        for run in runs:
+            try:
+                statuses[run.run_id] = link.run_status(int(run.run_id))
+            except RunNotFoundError:
+                statuses[run.run_id] = UNKNOWN
+    return statuses

@@ -1,118 +1,88 @@
-"""Objects in batches: at once where the server's state can, one by one where it cannot."""
+"""Objects in batches: many at once where the server's state can, one by one where it cannot."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-# flwr's messages and state for one object.
-from flwr.proto.message_pb2 import (
-    PullObjectRequest,
-    PullObjectResponse,
-    PushObjectRequest,
-    PushObjectResponse,
-)
-from flwr.server.superlink.linkstate import LinkState
-
-from fedstate.exchange.messages import (
-    BATCH_BYTES,
-    PullObjectsResponse,
-    PushObjectsResponse,
-)
+from fedstate.exchange.messages import BATCH_BYTES, PullObjectsResponse, PushObjectsResponse
+from fedstate.flower.routing import malformed_request
 
 
-@runtime_checkable
-class Batches(Protocol):
-    """A state that takes and gives many objects at once."""
+class RunObjects(Protocol):
+    """The objects of one run.
 
-    def store_objects(
-        self, run_id: int, session_id: str, contents: Mapping[str, bytes]
-    ) -> set[str]:
-        """Store the objects for which the session waits; return which were stored."""
+    A content is None if its object is not registered. It is empty if the object has not arrived
+    yet, and from `get_many` also if it is too large for a batch and is to be pulled alone.
+    """
 
-    def get_objects(self, run_id: int, object_ids: Sequence[str]) -> list[bytes | None]:
+    def get(self, object_id: str) -> bytes | None:
+        """Return the content of an object."""
+
+    def put(self, session_id: str, object_id: str, content: bytes) -> bool:
+        """Store an object that a session waits for; return whether it was stored."""
+
+    def get_many(self, object_ids: Sequence[str]) -> list[bytes | None] | None:
         """Return the contents of the first of these objects, as many as one answer may carry.
 
-        The content is None of an object that is not registered, and empty of one that is not
-        there yet or is to be pulled alone.
+        None if the state has no way to read many objects at once.
+        """
+
+    def put_many(self, session_id: str, contents: Mapping[str, bytes]) -> set[str] | None:
+        """Store objects that a session waits for; return the IDs of those that were stored.
+
+        None if the state has no way to store many objects at once.
         """
 
 
-def pull(
-    request: Any,
-    run_id: int,
-    state: object,
-    pull_one: Callable[[PullObjectRequest], PullObjectResponse],
-) -> Any:
-    """Answer a batch of pulls, up to a bound on the answer's size."""
-    if not isinstance(state, Batches):
-        return _pull_each(request, pull_one)
-    return PullObjectsResponse(
-        objects=[
-            PullObjectResponse(
-                object_found=content is not None,
-                object_available=bool(content),
-                object_content=content or b"",
-            )
-            for content in state.get_objects(run_id, request.object_ids)
-        ]
-    )
+def pull(request: Any, objects: RunObjects) -> PullObjectsResponse:
+    """Answer a `PullObjectsRequest`, up to a bound on the answer's size."""
+    contents = objects.get_many(request.object_ids)
+    if contents is None:
+        contents = _get_each(objects, request.object_ids)
+    answer = PullObjectsResponse()
+    for content in contents:
+        answer.objects.add(
+            object_found=content is not None,
+            object_available=bool(content),
+            object_content=content or b"",
+        )
+    return answer
 
 
-def push(
-    request: Any,
-    run_id: int,
-    state: object,
-    push_one: Callable[[PushObjectRequest], PushObjectResponse],
-) -> Any:
-    """Store a batch of objects."""
-    if not isinstance(state, Batches):
-        return _push_each(request, push_one)
-    contents = dict(zip(request.object_ids, request.contents, strict=True))
-    stored = state.store_objects(run_id, request.session_id, contents)
+def push(request: Any, objects: RunObjects) -> PushObjectsResponse:
+    """Answer a `PushObjectsRequest`."""
+    stored = store(objects, request.session_id, contents_of(request))
     return PushObjectsResponse(stored=[object_id in stored for object_id in request.object_ids])
 
 
-def store(
-    state: LinkState, run_id: int, session_id: str, contents: Mapping[str, bytes]
-) -> set[str]:
-    """Store the objects for which a session of a SuperLink waits; return which were stored."""
-    if isinstance(state, Batches):
-        return state.store_objects(run_id, session_id, contents)
+def contents_of(request: Any) -> dict[str, bytes]:
+    """Return the objects that come with a request, by ID."""
+    ids, contents = len(request.object_ids), len(request.contents)
+    if ids != contents:
+        raise malformed_request(f"The request has {ids} object IDs and {contents} contents.")
+    return dict(zip(request.object_ids, request.contents, strict=True))
+
+
+def store(objects: RunObjects, session_id: str, contents: Mapping[str, bytes]) -> set[str]:
+    """Store objects that a session waits for; return the IDs of those that were stored."""
+    stored = objects.put_many(session_id, contents)
+    if stored is not None:
+        return stored
     return {
         object_id
         for object_id, content in contents.items()
-        if state.store_object(run_id, session_id, object_id, content)
+        if objects.put(session_id, object_id, content)
     }
 
 
-def _pull_each(request: Any, pull_one: Callable[[PullObjectRequest], PullObjectResponse]) -> Any:
-    """Answer with flwr's handler for one object.
-
-    A large object is left out, as if it were still on its way, and is pulled alone.
-    """
-    answer, size = PullObjectsResponse(), 0
-    for object_id in request.object_ids:
-        one = pull_one(
-            PullObjectRequest(node=request.node, run_id=request.run_id, object_id=object_id)
-        )
-        if len(one.object_content) >= BATCH_BYTES:
-            one = PullObjectResponse(object_found=True)
-        size += len(one.object_content)
+def _get_each(objects: RunObjects, object_ids: Sequence[str]) -> list[bytes | None]:
+    contents: list[bytes | None] = []
+    size = 0
+    for object_id in object_ids:
+        content = objects.get(object_id)
+        if content is not None and len(content) >= BATCH_BYTES:
+            content = b""
+        size += len(content or b"")
         if size > BATCH_BYTES:
             break
-        answer.objects.append(one)
-    return answer
-
-
-def _push_each(request: Any, push_one: Callable[[PushObjectRequest], PushObjectResponse]) -> Any:
-    """Store with flwr's handler for one object."""
-    answer = PushObjectsResponse()
-    for object_id, content in zip(request.object_ids, request.contents, strict=True):
-        one = PushObjectRequest(
-            node=request.node,
-            run_id=request.run_id,
-            session_id=request.session_id,
-            object_id=object_id,
-            object_content=content,
-        )
-        answer.stored.append(push_one(one).stored)
-    return answer
+        contents.append(content)
+    return contents

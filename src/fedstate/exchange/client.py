@@ -1,30 +1,8 @@
-"""Clients that move many objects in one request where the server can, and else one by one."""
+"""A client of our own routes, at servers that have them and at those that do not."""
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import httpx
-
-# The requests that flwr's own functions make for each object, and the client that sends them.
-from flwr.proto.message_pb2 import (
-    PullObjectRequest,
-    PullObjectResponse,
-    PushObjectRequest,
-    PushObjectResponse,
-)
-from flwr.proto.node_pb2 import Node
-from flwr.proto.runtime_pb2 import (
-    PullAppMessagesRequest,
-    PullAppMessagesResponse,
-    PushAppMessagesRequest,
-    PushAppMessagesResponse,
-)
-from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
-from flwr.supercore.protobuf.client import ProtobufClient
-from flwr.supercore.runtime import RuntimeHttpClient
-
-from fedstate.exchange import paths
 from fedstate.exchange.messages import (
     BATCH_BYTES,
     PullObjectsRequest,
@@ -34,17 +12,20 @@ from fedstate.exchange.messages import (
     WaitRequest,
     WaitResponse,
 )
+from fedstate.flower.messages import Node, PullObjectResponse
+from fedstate.flower.protobuf_call import ProtobufClient, call_route
 
+# How much longer than a wait a client waits for the answer.
 _ANSWER_SECONDS = 10.0
 
 
-class Exchange:
-    """The routes that are ours, at one server.
+class ExtraRoutes:
+    """Our own routes at one server; one that the server does not have is requested once.
 
     Parameters
     ----------
     client : ProtobufClient
-        The client of flwr's, whose connection, authentication and retries are used.
+        A client of flwr's, whose connection, authentication and retries are used.
     """
 
     def __init__(self, client: ProtobufClient) -> None:
@@ -56,7 +37,7 @@ class Exchange:
         return path in self._missing
 
     def forget(self) -> None:
-        """Ask anew for the routes: another server may answer now."""
+        """Request missing routes again: another server may answer now."""
         self._missing.clear()
 
     def call(
@@ -68,30 +49,23 @@ class Exchange:
         method: str | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Return the server's answer, or None if it does not have the route."""
+        """Return the server's response, or None if the server does not have the route."""
         if path in self._missing:
             return None
-        try:
-            return self._client._unary_unary(  # noqa: SLF001
-                path=path,
-                rpc_method=method or f"/fedstate{path}",
-                request=request,
-                response_type=response_type,
-                timeout=timeout,
-            )
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code != httpx.codes.NOT_FOUND:
-                raise
+        response = call_route(
+            self._client, path, method or f"/fedstate{path}", request, response_type, timeout
+        )
+        if response is None:
             self._missing.add(path)
-            return None
+        return response
 
     def pull(
         self, path: str, node: Node, run_id: int, object_ids: Iterable[str]
     ) -> dict[str, PullObjectResponse]:
-        """Return those of the objects that come in batches.
+        """Return the objects that can be pulled in batches.
 
-        Objects that are large, still on their way or gone are not among them, and at a server
-        without batches none is: they are to be pulled one by one.
+        Objects that are large, have not arrived yet or are gone are not among them; at a server
+        without this route none is. They are to be pulled one by one.
         """
         found: dict[str, PullObjectResponse] = {}
         left = list(object_ids)
@@ -135,7 +109,7 @@ class Exchange:
         Returns
         -------
         int or None
-            The count; None if the server does not wait.
+            The count; None if the server does not have the route, and has not waited.
         """
         request = WaitRequest(
             node=node, seen=seen, seconds=seconds, task_ids=task_ids, until=until
@@ -146,7 +120,7 @@ class Exchange:
 
 
 def batches(objects: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
-    """Put objects together for `Exchange.push`; large ones gain nothing from it and stay out."""
+    """Yield objects in batches for `ExtraRoutes.push`, without those too large for a batch."""
     batch: dict[str, bytes] = {}
     size = 0
     for key, content in objects.items():
@@ -159,118 +133,3 @@ def batches(objects: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
         size += len(content)
     if batch:
         yield batch
-
-
-class BatchingRuntimeClient(RuntimeHttpClient):
-    """flwr's client of the Runtime API, with its requests for objects gathered.
-
-    flwr's functions pull and push a message with one call for the message and one for each
-    object. Here the first call for an object brings all along that were announced with it, so
-    that the calls that follow find them here; and pushed objects are gathered until the last one,
-    whose call sends them all and fails if any of them was not stored.
-    """
-
-    def __init__(self, base_url: str, **options: Any) -> None:
-        super().__init__(base_url, **options)
-        self.exchange = Exchange(self)
-        self._lock = threading.Lock()
-        self._announced: dict[str, list[str]] = {}
-        self._together: list[str] = []
-        self._pulled: dict[str, PullObjectResponse] = {}
-        self._gathered: dict[str, _Gathered] = {}
-
-    def PullMessages(  # noqa: N802
-        self, request: PullAppMessagesRequest
-    ) -> PullAppMessagesResponse:
-        """Pull messages, and note which objects belong together."""
-        response = super().PullMessages(request)
-        announced: dict[str, list[str]] = {}
-        for tree in response.message_object_trees:
-            ids = list(dict.fromkeys(each.object_id for each in iterate_object_tree(tree)))
-            announced |= dict.fromkeys(ids, ids)
-        with self._lock:
-            self._announced, self._pulled = announced, {}
-            self._together = list(announced)
-        return response
-
-    def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802
-        """Pull an object, and with the first one all others that were announced with it.
-
-        A message that was still on its way then is pulled as a whole when its turn comes.
-        """
-        object_id = request.object_id
-        with self._lock:
-            if self._together:
-                together, self._together = self._together, []
-                self._forget(self._pull(request, together))
-            if object_id in self._announced:
-                together = self._announced[object_id]
-                self._pull(request, together)
-                self._forget(together)
-            here = self._pulled.pop(object_id, None)
-        return super().PullObject(request) if here is None else here
-
-    def _pull(self, request: PullObjectRequest, object_ids: list[str]) -> Iterable[str]:
-        found = self.exchange.pull(paths.RUNTIME_PULL, request.node, request.run_id, object_ids)
-        self._pulled |= found
-        return found
-
-    def _forget(self, object_ids: Iterable[str]) -> None:
-        """Do not ask in batches again for the messages that these belong to."""
-        for object_id in object_ids:
-            for of_same_message in self._announced.get(object_id, []):
-                self._announced.pop(of_same_message, None)
-
-    def PushMessages(  # noqa: N802
-        self, request: PushAppMessagesRequest
-    ) -> PushAppMessagesResponse:
-        """Push messages, and note which objects are to follow."""
-        response = super().PushMessages(request)
-        if response.objects_to_push:
-            with self._lock:
-                self._gathered[response.session_id] = _Gathered(set(response.objects_to_push))
-        return response
-
-    def PushObject(self, request: PushObjectRequest) -> PushObjectResponse:  # noqa: N802
-        """Push an object, together with others; the call with the last one sends them all."""
-        with self._lock:
-            gathered = self._gathered.get(request.session_id)
-            if gathered is None or self.exchange.lacks(paths.RUNTIME_PUSH):
-                due = [request]
-            else:
-                due = gathered.add(request)
-                if not gathered.awaited:
-                    del self._gathered[request.session_id]
-        return PushObjectResponse(stored=self._push(due))
-
-    def _push(self, due: list[PushObjectRequest]) -> bool:
-        if len(due) > 1:
-            objects = {each.object_id: each.object_content for each in due}
-            stored = self.exchange.push(
-                paths.RUNTIME_PUSH, due[0].node, due[0].run_id, due[0].session_id, objects
-            )
-            if stored is not None:
-                return all(stored)
-        # A loop that ends at the first failure, as flwr's does.
-        return all(super(BatchingRuntimeClient, self).PushObject(each).stored for each in due)
-
-
-class _Gathered:
-    """The objects of one push that wait to be sent together."""
-
-    def __init__(self, awaited: set[str]) -> None:
-        self.awaited = awaited
-        self._kept: list[PushObjectRequest] = []
-        self._size = 0
-
-    def add(self, request: PushObjectRequest) -> list[PushObjectRequest]:
-        """Add an object; return those that are to be sent now."""
-        self.awaited.discard(request.object_id)
-        if self.awaited and len(request.object_content) >= BATCH_BYTES:
-            return [request]
-        self._kept.append(request)
-        self._size += len(request.object_content)
-        if self.awaited and self._size < BATCH_BYTES:
-            return []
-        due, self._kept, self._size = self._kept, [], 0
-        return due

@@ -1,4 +1,4 @@
-"""Where the routes are, and under which names of flwr's calls their requests are signed."""
+"""The paths of our own routes, and the name of the call that executors sign."""
 
 FLEET_PULL = "/v1/fleet/pull-objects"
 FLEET_PUSH = "/v1/fleet/push-objects"
@@ -9,5 +9,5 @@ RUNTIME_PUSH = "/v1/runtime/push-objects"
 RUNTIME_WAIT = "/v1/runtime/wait-for-replies"
 TASKS_WAIT = "/v1/runtime/wait-for-tasks"
 
-# Executors sign this call alone; whoever may acquire a task may wait for one.
+# Executors sign this call of flwr's alone; who may acquire a task may wait for one.
 ACQUIRE_TASK = "/flwr.proto.Runtime/AcquireTask"

@@ -1,8 +1,8 @@
-"""Which tasks are in the hands of executors that are there.
+"""Noticing tasks whose executor is gone.
 
-A task whose process has died with its executor reports nothing, and its token lapses after a
-minute only. But an executor always has one request open, in which it waits for tasks and names
-those that it has.
+A task whose process has died together with its executor reports nothing, and its token expires
+after a minute. But an executor always has one request open, in which it waits for tasks and names
+those that it has under way.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-# From the end of one request to the next one there passes a moment, or a second after a failure;
-# and a process that has lost its executor reports the end of its task itself.
+# An executor sends the next request a moment after the last has ended, or a second after a
+# failure; and a process that outlives its executor reports the end of its task itself.
 GRACE_SECONDS = 10.0
 
 
@@ -21,8 +21,8 @@ class Presence:
     Parameters
     ----------
     on_lost : callable
-        Is called, in a thread of its own, with the IDs of such tasks; those that have ended in
-        good order are among them.
+        Called, in a thread of its own, with the IDs of such tasks, which are to be expired; tasks
+        that have ended normally are among them.
     grace : float
         Seconds after which a task that no request names is lost.
     """
@@ -37,15 +37,15 @@ class Presence:
 
     @contextmanager
     def holding(self, task_ids: Iterable[int]) -> Iterator[None]:
-        """Take note that an executor has these tasks while its request is open."""
+        """Note that an executor has these tasks, for as long as its request is open."""
         number = next(self._numbers)
         self._named_by |= dict.fromkeys(task_ids, number)
         try:
             yield
         finally:
-            asyncio.get_running_loop().call_later(self._grace, self._look, number)
+            asyncio.get_running_loop().call_later(self._grace, self._report_lost, number)
 
-    def _look(self, number: int) -> None:
+    def _report_lost(self, number: int) -> None:
         lost = [task_id for task_id, last in self._named_by.items() if last == number]
         for task_id in lost:
             del self._named_by[task_id]

@@ -1,45 +1,38 @@
-"""The routes that are ours, for a SuperLink's Fleet API and for everybody's Runtime API."""
+"""The routes that fedstate adds: to a SuperLink's Fleet API, and to everybody's Runtime API."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 
-# flwr's routers are made of these, and what it authenticates and translates is in a table.
-from flwr.common.constant import SUPERLINK_NODE_ID
-from flwr.supercore.dependencies.runtime import (
-    RuntimeHandlersDependency,
-    RuntimeStateDependency,
-    SuperExecAuthDependency,
-    TaskDependency,
-)
-from flwr.supercore.error import ApiErrorCode, FlowerError
-from flwr.supercore.protobuf.routing import ProtobufRoute
-from flwr.supercore.protobuf.translation import (
-    PROTOBUF_REQUEST_DEPENDENCY,
-    PROTOBUF_REQUEST_TYPES,
-)
-
 from fedstate.exchange import batches, paths
 from fedstate.exchange.messages import (
     PullObjectsRequest,
+    PullObjectsResponse,
     PushObjectsRequest,
+    PushObjectsResponse,
     PushReplyRequest,
     WaitRequest,
     WaitResponse,
 )
 from fedstate.exchange.signals import Signal, Signals
+from fedstate.flower.routing import (
+    AuthenticatedTask,
+    ProtobufRequest,
+    executor_dependency,
+    protobuf_router,
+    register_requests,
+)
+from fedstate.flower.run_objects import RuntimeObjectsDependency
 
 # The longest that a request may wait, whatever it asks for.
-_LONGEST_SECONDS = 20.0
+MAXIMUM_WAIT_SECONDS = 20.0
 
-runtime_router = APIRouter(route_class=ProtobufRoute)
-replies_router = APIRouter(route_class=ProtobufRoute)
+runtime_router = protobuf_router()
+replies_router = protobuf_router()
 
-# Tells whether whoever asked is still there.
-Gone = Callable[[], Awaitable[bool]]
-
-_Request = Annotated[Any, PROTOBUF_REQUEST_DEPENDENCY]
+# Returns whether the client has disconnected.
+Disconnected = Callable[[], Awaitable[bool]]
 
 
 def _signals(request: Request) -> Signals:
@@ -50,27 +43,28 @@ def _signals(request: Request) -> Signals:
 SignalsDependency = Annotated[Signals, Depends(_signals)]
 
 
-def _gone(request: Request) -> Gone:
+def _disconnected(request: Request) -> Disconnected:
     return request.is_disconnected
 
 
-_GoneDependency = Annotated[Gone, Depends(_gone)]
+_DisconnectedDependency = Annotated[Disconnected, Depends(_disconnected)]
 
 
 def serve(app: FastAPI, signals: Signals, *routers: APIRouter) -> None:
-    """Add the routers to an app of flwr's, whose table of request types is extended."""
+    """Add routers to an application of flwr's."""
     app.state.signals = signals
-    for path, request_type in {
-        paths.FLEET_PULL: PullObjectsRequest,
-        paths.FLEET_PUSH: PushObjectsRequest,
-        paths.FLEET_REPLY: PushReplyRequest,
-        paths.FLEET_WAIT: WaitRequest,
-        paths.RUNTIME_PULL: PullObjectsRequest,
-        paths.RUNTIME_PUSH: PushObjectsRequest,
-        paths.RUNTIME_WAIT: WaitRequest,
-        paths.TASKS_WAIT: WaitRequest,
-    }.items():
-        PROTOBUF_REQUEST_TYPES["POST", path] = request_type
+    register_requests(
+        {
+            paths.FLEET_PULL: PullObjectsRequest,
+            paths.FLEET_PUSH: PushObjectsRequest,
+            paths.FLEET_REPLY: PushReplyRequest,
+            paths.FLEET_WAIT: WaitRequest,
+            paths.RUNTIME_PULL: PullObjectsRequest,
+            paths.RUNTIME_PUSH: PushObjectsRequest,
+            paths.RUNTIME_WAIT: WaitRequest,
+            paths.TASKS_WAIT: WaitRequest,
+        }
+    )
     for router in routers:
         app.include_router(router)
 
@@ -79,71 +73,52 @@ async def wait(
     signal: Signal,
     request: Any,
     signals: Signals,
-    gone: Gone | None = None,
-) -> Any:
+    disconnected: Disconnected | None = None,
+) -> WaitResponse:
     """Answer when the signal's count is not what the request has seen."""
-    seconds = min(request.seconds, _LONGEST_SECONDS)
-    count = await signal.wait(request.seen, seconds, signals.closing, gone, request.until)
+    seconds = min(request.seconds, MAXIMUM_WAIT_SECONDS)
+    count = await signal.wait(request.seen, seconds, signals.closing, disconnected, request.until)
     return WaitResponse(count=count)
 
 
 @runtime_router.post(paths.RUNTIME_PULL)
 def runtime_pull_objects(
-    request: _Request,
-    state: RuntimeStateDependency,
-    handlers: RuntimeHandlersDependency,
-    task: TaskDependency,
-) -> Any:
+    request: ProtobufRequest, objects: RuntimeObjectsDependency
+) -> PullObjectsResponse:
     """Pull objects of the task's run."""
-    _check_node(request, state)
-    return batches.pull(
-        request, task.run_id, state, lambda one: handlers.pull_object(one, state, task)
-    )
+    return batches.pull(request, objects)
 
 
 @runtime_router.post(paths.RUNTIME_PUSH)
 def runtime_push_objects(
-    request: _Request,
-    state: RuntimeStateDependency,
-    handlers: RuntimeHandlersDependency,
-    task: TaskDependency,
-    signals: SignalsDependency,
-) -> Any:
+    request: ProtobufRequest, objects: RuntimeObjectsDependency, signals: SignalsDependency
+) -> PushObjectsResponse:
     """Push objects of the task's run."""
-    _check_node(request, state)
-    answer = batches.push(
-        request, task.run_id, state, lambda one: handlers.push_object(one, state, task)
-    )
+    answer = batches.push(request, objects)
     signals.messages.notify()
     return answer
 
 
-def _check_node(request: Any, state: object) -> None:
-    """Refuse what flwr's handler for one object does, where it is not asked."""
-    if isinstance(state, batches.Batches) and request.node.node_id != SUPERLINK_NODE_ID:
-        raise FlowerError(ApiErrorCode.RUNTIME_UNEXPECTED_NODE_ID, "Unexpected node ID.")
-
-
-_AcquireTaskAuth = Annotated[None, Depends(SuperExecAuthDependency(paths.ACQUIRE_TASK))]
+_ExecutorAuth = Annotated[None, executor_dependency(paths.ACQUIRE_TASK)]
 
 
 @runtime_router.post(paths.TASKS_WAIT)
 async def runtime_wait_for_tasks(
-    request: _Request,
+    request: ProtobufRequest,
     signals: SignalsDependency,
-    gone: _GoneDependency,
-    _auth: _AcquireTaskAuth,
-) -> Any:
+    disconnected: _DisconnectedDependency,
+    _auth: _ExecutorAuth,
+) -> WaitResponse:
     """Wait for a task, as an executor that may acquire it."""
     if signals.presence is None:
         return await wait(signals.tasks, request, signals)
     with signals.presence.holding(request.task_ids):
-        return await wait(signals.tasks, request, signals, gone)
+        return await wait(signals.tasks, request, signals, disconnected)
 
 
 @replies_router.post(paths.RUNTIME_WAIT)
 async def runtime_wait_for_replies(
-    request: _Request, signals: SignalsDependency, _task: TaskDependency
-) -> Any:
+    request: ProtobufRequest, signals: SignalsDependency, _task: AuthenticatedTask
+) -> WaitResponse:
     """Wait for replies, as a ServerApp."""
     return await wait(signals.replies, request, signals)

@@ -1,4 +1,4 @@
-"""Counts of what has happened in a server, which requests wait for."""
+"""Push notification: counts of what has happened in a server, on which requests wait."""
 
 import asyncio
 import threading
@@ -9,27 +9,31 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fedstate.exchange.presence import Presence
 
-# A peer of flwr's own announces a message and then sends its objects one by one.
+# A client of flwr's own announces a message and then sends its objects one by one; a notification
+# for the announcement alone comes this much later.
 SOON_SECONDS = 0.2
-_SLICE_SECONDS = 0.5
+
+# How often a waiting request looks whether the server closes or the client has disconnected.
+_CHECK_SECONDS = 0.5
 
 
 class Signal:
-    """A count of one kind of thing, such as messages for nodes; safe to use from every thread."""
+    """A count of one kind of event, such as messages for nodes; safe to use from every thread."""
 
     def __init__(self) -> None:
-        # Unlike every count that a server before this one gave out.
+        # Not a count that the server gave out before a restart: a client that has seen one of
+        # those is answered at once.
         self._count = time.time_ns()
         self._lock = threading.Lock()
         self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     @property
     def count(self) -> int:
-        """How often it has happened, from a number that is not 0."""
+        """The number of events so far, counted from a number that is not 0."""
         return self._count
 
     def notify(self) -> None:
-        """Note that it has happened, and wake whoever waits."""
+        """Count an event, and wake all requests that wait."""
         with self._lock:
             self._count += 1
             waiting, self._waiting = self._waiting, set()
@@ -37,7 +41,7 @@ class Signal:
             loop.call_soon_threadsafe(event.set)
 
     def notify_soon(self) -> None:
-        """Note in a moment that it has happened, unless something else does before."""
+        """Count an event after `SOON_SECONDS`, unless another is counted before."""
         seen = self._count
         asyncio.get_running_loop().call_later(
             SOON_SECONDS, lambda: self.notify() if self._count == seen else None
@@ -48,15 +52,28 @@ class Signal:
         seen: int,
         seconds: float,
         closing: Callable[[], bool],
-        gone: Callable[[], Awaitable[bool]] | None = None,
+        disconnected: Callable[[], Awaitable[bool]] | None = None,
         until: int = 0,
     ) -> int:
-        """Return the count when it is not `seen`, at the latest after `seconds`.
+        """Wait for an event.
 
-        If `until` is given, return it when it has reached that.
+        Parameters
+        ----------
+        seen
+            The count that the client knows; another count ends the wait.
+        seconds
+            How long to wait at most.
+        closing
+            Returns whether the server is about to end, which waits for its open requests.
+        disconnected
+            Returns whether the client has disconnected.
+        until
+            If given, the wait ends when this count is reached, whatever `seen` is.
 
-        A server that is closing waits for its open requests: they end when `closing` is true.
-        And they end when `gone` tells that nobody waits for the answer.
+        Returns
+        -------
+        int
+            The count now.
         """
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and not closing():
@@ -66,9 +83,9 @@ class Signal:
                     break
                 self._waiting.add(waiter)
             try:
-                await asyncio.wait_for(waiter[1].wait(), min(left, _SLICE_SECONDS))
+                await asyncio.wait_for(waiter[1].wait(), min(left, _CHECK_SECONDS))
             except TimeoutError:
-                if gone is not None and await gone():
+                if disconnected is not None and await disconnected():
                     break
             finally:
                 with self._lock:
@@ -77,17 +94,23 @@ class Signal:
 
 
 class Signals:
-    """What can be waited for at a server.
+    """The notifications that a server gives.
 
     Parameters
     ----------
     closing : callable
-        Tells whether the server is about to end.
+        Returns whether the server is about to end.
 
     Attributes
     ----------
+    messages : Signal
+        Messages for nodes.
+    replies : Signal
+        Replies for ServerApps.
+    tasks : Signal
+        Tasks for executors.
     presence : Presence or None
-        Who is asked which tasks are in the hands of executors that are there; None if nobody.
+        Notices tasks whose executor is gone; None if the server does not.
     """
 
     def __init__(self, closing: Callable[[], bool] = lambda: False) -> None:
@@ -99,14 +122,14 @@ class Signals:
 
 
 class Notifier:
-    """ASGI middleware that gives a signal when a request to certain paths has succeeded.
+    """ASGI middleware that notifies when a request to certain paths has succeeded.
 
     Parameters
     ----------
     app : ASGI application
-        What answers.
+        The application that answers the requests.
     notify : mapping of str to callable
-        What to call, for each path.
+        The function to call, for each path.
     """
 
     def __init__(self, app: ASGIApp, notify: Mapping[str, Callable[[], None]]) -> None:
@@ -114,7 +137,7 @@ class Notifier:
         self._notify = notify
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and give the signal once its answer has begun."""
+        """Pass the request on, and notify once its answer has begun."""
         notify = self._notify.get(scope.get("path", ""))
         if notify is None:
             await self._app(scope, receive, send)

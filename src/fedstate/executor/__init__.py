@@ -1,11 +1,41 @@
-"""The warm executor: a fresh process for every task, without a fresh import of TensorFlow.
+"""The executor: a fresh process for every task, without a fresh import of TensorFlow.
 
-``loop``      asks a SuperNode or SuperLink for tasks, in place of ``flower-superexec``
-``pool``      flwr's ``Executor``: launches tasks, bounds them, supervises them
-``preload``   what the fork server imports; the fork server itself is in `fedstate.forking`
-``started``   a task's process where nothing is to be preloaded
-``task``      what the executor knows about a task under way
-``worker``    the child: runs one task and exits
-``failure``   tells the SuperNode about a task whose process died
-``watch``     waits for tasks at the server
+``main``           the executor's process: what it is made of, and how it ends
+``loop``           acquires tasks from a SuperNode or SuperLink, in place of ``flower-superexec``
+``notifications``  waits on a thread for the server's notifications of tasks
+``pool``           the tasks under way: launched, limited, supervised
+``task``           what the executor knows of one task under way
+``failure``        reports a task whose process died to the server
+``preload``        what the fork server imports; the fork server itself is in `fedstate.forking`
+``spawned``        a task's process where nothing is to be preloaded
+
+In the process of a task run
+
+``worker``         takes the task from the executor, runs it, and ends the process
+``clientapp``      a ClientApp: its input, its call, its reply and Context
+``serverapp``      what a ServerApp's process is given before flwr's own program runs
+``install``        puts an app into its place, once for all of its tasks
 """
+
+from typing import TYPE_CHECKING
+
+from fedstate.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from fedstate.executor.main import run_executor
+    from fedstate.executor.pool import Limits
+    from fedstate.executor.preload import modules_of
+    from fedstate.flower.tasks import RuntimeApi
+
+__all__ = ["Limits", "RuntimeApi", "modules_of", "run_executor"]
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of these
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "Limits": ".pool",
+            "RuntimeApi": "fedstate.flower.tasks",
+            "modules_of": ".preload",
+            "run_executor": ".main",
+        },
+    )

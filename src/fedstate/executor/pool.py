@@ -1,24 +1,23 @@
-"""flwr's `Executor`, with a process per task that starts warm, and under supervision."""
+"""The tasks under way: a process for each, which starts warm, within limits and supervised."""
 
 import contextlib
 import os
 import selectors
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
-
-from flwr.supercore.constant import TaskType
-from flwr.supercore.superexec.executor.types import ExecutionSpec, LaunchResult
 
 from fedstate.errors import FederationError
 from fedstate.executor import worker
-from fedstate.executor.failure import give_up
-from fedstate.executor.started import StartedChild
+from fedstate.executor.failure import report_failure
+from fedstate.executor.spawned import SpawnedChild
 from fedstate.executor.task import Task
+from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.ending import Ending
 from fedstate.forking.supervisor import ForkServers
 from fedstate.logs import logger
+from fedstate.waiting import wait_until
 
 # Between being asked to end and being killed; within the 10 s that Docker gives a container.
 _GRACE_SECONDS = 5.0
@@ -49,27 +48,48 @@ class HasFileno(Protocol):
         """Return its descriptor."""
 
 
-class WarmExecutor:
-    """Launches tasks in forks of a preloaded process, or in new processes.
+def fork_servers(modules: Sequence[str]) -> ForkServers:
+    """Return the fork server of this executor; only where this is the one thread of Python."""
+    return ForkServers(worker.__name__, modules, by_fork=True)
 
-    Everything happens on the caller's thread, in `reconcile` and `wait`; when it is made, that
-    must be the only one, for the fork server is a fork of this process.
+
+class TaskPool:
+    """Runs tasks in forks of a preloaded process, or in new processes.
+
+    Everything happens on the caller's thread, in `reconcile` and `wait`.
 
     Parameters
     ----------
-    modules
-        What the fork server preloads; None to start a new process for every task.
+    servers
+        The fork server; None to start a new process for every task.
     limits
         How much is taken on.
+    entry
+        The module that a new process runs.
+    report
+        Is called with a task whose process ended before it had reported, and with the reason.
+    clock
+        Seconds that only grow, for the limits.
     """
 
-    def __init__(self, modules: Sequence[str] | None, limits: Limits) -> None:
+    def __init__(
+        self,
+        servers: ForkServers | None,
+        limits: Limits,
+        *,
+        entry: str = worker.__name__,
+        report: Callable[[Task, str], None] = report_failure,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._limits = limits
         self._tasks: list[Task] = []
-        self._servers = (
-            None if modules is None else ForkServers(worker.__name__, modules, by_fork=True)
-        )
+        self._servers = servers
+        self._entry = entry
+        self._report = report
+        self._clock = clock
         self._selector = selectors.DefaultSelector()
+        self._sources: list[HasFileno] = []
+        self._closed = False
         if self._servers is not None:
             self._selector.register(self._servers.current.channel, selectors.EVENT_READ)
 
@@ -80,70 +100,52 @@ class WarmExecutor:
 
     def task_ids(self) -> list[int]:
         """Return the tasks under way; for other threads, too."""
-        return [task.spec.task_id for task in list(self._tasks)]
+        return [task.order.task_id for task in list(self._tasks)]
 
     @property
     def ready(self) -> bool:
         """Whether a task would start at once."""
         return self._servers is None or self._servers.current.ready
 
-    def get_eligible_capacity(
-        self,
-        supported_task_types: set[TaskType],
-        *,
-        insecure: bool = False,
-        root_certificates_path: str | None = None,
-    ) -> tuple[set[TaskType], set[str]]:
-        """Return the types of task that can be taken on now, for flwr's `Executor`."""
-        del insecure, root_certificates_path
+    def kinds_with_room(self) -> frozenset[TaskKind]:
+        """Return the kinds of task of which another one can be launched now."""
         if not self.ready:
-            return set(), set()
+            return frozenset()
         if self._limits.concurrent is None:
-            computing = [t for t in self._tasks if t.spec.task_type == TaskType.CLIENT_APP]
+            computing = [task for task in self._tasks if task.order.kind == TaskKind.CLIENT_APP]
             full = len(computing) >= (os.cpu_count() or 1)
-            return supported_task_types - ({TaskType.CLIENT_APP} if full else set()), set()
+            return frozenset(TaskKind) - ({TaskKind.CLIENT_APP} if full else set())
         full = len(self._tasks) >= self._limits.concurrent
-        return set() if full else supported_task_types, set()
+        return frozenset() if full else frozenset(TaskKind)
 
-    def wait_for_capacity(
-        self,
-        task_type: TaskType | None = None,
-        *,
-        fab_hash: str | None = None,
-        insecure: bool = False,
-        root_certificates_path: str | None = None,
-    ) -> None:
-        """Return at once, for flwr's `Executor`: capacity is asked for before each task."""
-        del task_type, fab_hash, insecure, root_certificates_path
-
-    def launch(self, spec: ExecutionSpec) -> LaunchResult:
+    def launch(self, order: TaskOrder) -> None:
         """Start a process for the task."""
-        self._launch(spec)
-        return LaunchResult.accepted()
+        self._launch(order)
 
-    def _launch(self, spec: ExecutionSpec, *, again: bool = False) -> None:
+    def _launch(self, order: TaskOrder, *, again: bool = False) -> None:
         if self._servers is None:
-            child = StartedChild()
-            task = Task(spec, child.channel, server=None, child=child)
+            child = SpawnedChild(self._entry)
+            task = Task(order, child.channel, child=child, clock=self._clock)
         else:
             server = self._servers.current
-            task = Task(spec, server.fork(), server, again=again)
+            task = Task(order, server.fork(), server, relaunched=again, clock=self._clock)
         self._tasks.append(task)
         # Straight to the child: the token is on no command line, in no environment and not in
         # the fork server, of which every later task is a copy.
-        task.channel.send({"task": asdict(spec)})
+        task.channel.send({"task": order.to_json()})
         self._selector.register(task.channel, selectors.EVENT_READ)
 
     def wake_on(self, source: HasFileno) -> None:
         """Let `wait` return when something can be read from the source, too."""
+        self._sources.append(source)
         self._selector.register(source, selectors.EVENT_READ)
 
     def wait(self, seconds: float) -> bool:
-        """Wait until a process says something or ends; return False if none did in time."""
+        """Wait until a process sends something or ends; return False if none did in time."""
         return bool(self._selector.select(seconds))
 
     def reconcile(self) -> None:
-        """Hear the processes, and deal with those that have ended or take too long.
+        """Take in what the processes have sent; deal with those that ended or take too long.
 
         Raises
         ------
@@ -159,14 +161,10 @@ class WarmExecutor:
             ending = task.ended()
             if ending is not None:
                 self._end(task, ending)
-            elif self._overdue(task):
+            elif task.exceeds(self._limits.seconds):
                 limit = f"The task exceeded its time limit of {self._limits.seconds:g} s."
                 task.stop(limit, _GRACE_SECONDS)
             task.kill_when_due()
-
-    def _overdue(self, task: Task) -> bool:
-        limit = self._limits.seconds
-        return limit is not None and time.monotonic() - task.began > limit
 
     def _supervise_server(self) -> None:
         if self._servers is None:
@@ -186,22 +184,32 @@ class WarmExecutor:
         if not task.channel.ended:
             self._selector.unregister(task.channel)
         task.channel.close()
-        if task.child is None and not task.again:
-            self._launch(task.spec, again=True)
+        never_began = task.child is None and task.stop_reason is None
+        if never_began and not task.relaunched:
+            self._launch(task.order, again=True)
         elif not task.reported(ending):
-            give_up(task, task.stopping or f"The process of the task {ending}.")
+            self._report(task, task.stop_reason or f"The process of the task {ending}.")
 
     def close(self) -> None:
-        """Stop the tasks under way, in order, and then the fork server."""
+        """Stop the tasks under way, in order, and then the fork server. Twice is as once."""
+        if self._closed:
+            return
+        self._closed = True
+        stopped = "The executor of the task was stopped."
+        for source in self._sources:
+            self._selector.unregister(source)  # nobody reads from it any longer
         for task in self._tasks:
-            task.stop("The executor of the task was stopped.", _GRACE_SECONDS)
-        deadline = time.monotonic() + _GRACE_SECONDS + _KILL_SECONDS
+            task.stop(stopped, _GRACE_SECONDS)
         with contextlib.suppress(FederationError):
-            while self._tasks and time.monotonic() < deadline:
-                self.wait(0.1)
-                self.reconcile()
+            wait_until(
+                self._all_ended, _GRACE_SECONDS + _KILL_SECONDS, poll_seconds=0.1, sleep=self.wait
+            )
         for task in self._tasks:
-            give_up(task, "The executor of the task was stopped.")
+            self._report(task, stopped)
         if self._servers is not None:
             self._servers.current.close()
         self._selector.close()
+
+    def _all_ended(self) -> bool:
+        self.reconcile()
+        return not self._tasks

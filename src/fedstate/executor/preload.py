@@ -8,14 +8,14 @@ from fedstate.errors import SettingError
 AUTO = "auto"
 NONE = "none"
 
-# flwr's programs for every kind of task, and the packages of its Message API; an app imports
+# What runs a ClientApp and a ServerApp, and the packages of flwr's Message API; an app imports
 # some of them, and the import of flwr alone takes longer than a short round.
 _ALWAYS = (
     "numpy",
     "flwr.clientapp",
     "flwr.serverapp.strategy",
-    "flwr.superlink.cli.flwr_serverapp",
     "fedstate.executor.clientapp",
+    "fedstate.executor.serverapp",
 )
 _WHEN_INSTALLED = ("tensorflow", "keras")
 

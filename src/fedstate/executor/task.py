@@ -2,12 +2,10 @@
 
 import base64
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from flwr.proto.message_pb2 import Message as MessageProto
-from flwr.supercore.constant import TaskType
-from flwr.supercore.superexec.executor.types import ExecutionSpec
-
+from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import Ending
 from fedstate.forking.supervisor import Child, ForkedChild, ForkServer
@@ -15,28 +13,54 @@ from fedstate.forking.supervisor import Child, ForkedChild, ForkServer
 
 @dataclass
 class Task:
-    """One task, its process, and how far the process has come."""
+    """One task, its process, and how far the process has come.
 
-    spec: ExecutionSpec
+    Attributes
+    ----------
+    order
+        What is to be run.
+    channel
+        The channel to the process.
+    server
+        The fork server that was asked for the process; None if it was started by itself.
+    child
+        The process; None while nobody knows it.
+    message
+        The message that the process has pulled, without its content.
+    replied, finished
+        Whether the process has pushed a reply, and the output.
+    stop_reason
+        Why the process was asked to end; None if it was not.
+    relaunched
+        Whether it is the second process for the task: the first never began.
+    clock
+        Seconds that only grow.
+    """
+
+    order: TaskOrder
     channel: Channel
-    server: ForkServer | None
+    server: ForkServer | None = None
     child: Child | None = None
-    message: MessageProto | None = None
+    message: bytes | None = None
     replied: bool = False
     finished: bool = False
-    stopping: str | None = None
-    again: bool = False
-    began: float = field(default_factory=time.monotonic)
-    kill_at: float | None = None
+    stop_reason: str | None = None
+    relaunched: bool = False
+    clock: Callable[[], float] = time.monotonic
+    _began: float = field(init=False)
+    _kill_at: float | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
 
     def listen(self) -> None:
-        """Take in what the process has said."""
+        """Take in the events that the process has sent."""
         for event in self.channel.receive():
             match event["event"]:
                 case "started" if self.server is not None:
                     self.child = ForkedChild(self.server, event["pid"])
                 case "pulled":
-                    self.message = MessageProto.FromString(base64.b64decode(event["message"]))
+                    self.message = base64.b64decode(event["message"])
                 case "replied":
                     self.replied = True
                 case "finished":
@@ -49,20 +73,24 @@ class Task:
         return Ending(None) if self.channel.ended else None
 
     def reported(self, ending: Ending) -> bool:
-        """Whether the process itself has told the server what came of the task."""
-        if self.spec.task_type == TaskType.CLIENT_APP:
+        """Whether the process itself has reported to the server what came of the task."""
+        if self.order.kind == TaskKind.CLIENT_APP:
             return self.finished
-        # flwr's own programs say nothing here, but report whenever they end by their own doing.
+        # flwr's own programs send no events, but report whenever they end by their own doing.
         return ending.orderly
+
+    def exceeds(self, seconds: float | None) -> bool:
+        """Whether the task has taken longer than this; never, if it is None."""
+        return seconds is not None and self.clock() - self._began > seconds
 
     def stop(self, reason: str, grace: float) -> None:
         """Ask the process to end, and give it `grace` seconds before it is killed."""
-        if self.stopping is None:
-            self.stopping = reason
-            self.kill_at = time.monotonic() + grace
+        if self.stop_reason is None:
+            self.stop_reason = reason
+            self._kill_at = self.clock() + grace
             self.channel.send({"stop": reason})
 
     def kill_when_due(self) -> None:
         """End the process if it was asked to end and has not."""
-        if self.kill_at is not None and time.monotonic() > self.kill_at and self.child:
+        if self._kill_at is not None and self.clock() > self._kill_at and self.child:
             self.child.kill()

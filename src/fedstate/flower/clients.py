@@ -54,7 +54,7 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import Exchange, batches
+from fedstate.exchange.client import ExtraRoutes, batches
 from fedstate.exchange.messages import PushReplyRequest, PushReplyResponse
 from fedstate.flower.errors import MessageUnavailableError, RunStatus
 from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS
@@ -143,7 +143,7 @@ class FleetApi:
         self._client._client.close()  # noqa: SLF001
         self._client._client = ours  # noqa: SLF001
         self._retry = _retry_invoker(retry_seconds)
-        self._exchange = Exchange(self._client)
+        self._routes = ExtraRoutes(self._client)
 
     def close(self) -> None:
         """Close the connections."""
@@ -183,7 +183,7 @@ class FleetApi:
         with own_errors():
             self.node_id = int(self._client.ActivateNode(request).node_id)
         # Another server may answer now, with other routes.
-        self._exchange.forget()
+        self._routes.forget()
         return self.node_id
 
     def deactivate(self) -> None:
@@ -222,7 +222,7 @@ class FleetApi:
             A count of what has happened; None if the SuperLink has no such route.
         """
         with own_errors():
-            return self._exchange.wait(paths.FLEET_WAIT, self._node, seen, seconds)
+            return self._routes.wait(paths.FLEET_WAIT, self._node, seen, seconds)
 
     def run_status(self, run_id: int) -> RunStatus:
         """Return what the SuperLink says of a run."""
@@ -265,7 +265,7 @@ class FleetApi:
         with own_errors():
             try:
                 found = self._retry.invoke(
-                    self._exchange.pull, paths.FLEET_PULL, self._node, run_id, object_ids
+                    self._routes.pull, paths.FLEET_PULL, self._node, run_id, object_ids
                 )
                 contents = {key: bytes(each.object_content) for key, each in found.items()}
                 left = [each for each in object_ids if each not in contents]
@@ -309,7 +309,7 @@ class FleetApi:
         )
         with own_errors():
             answer = self._retry.invoke(
-                self._exchange.call, paths.FLEET_REPLY, request, PushReplyResponse
+                self._routes.call, paths.FLEET_REPLY, request, PushReplyResponse
             )
             if answer is None:
                 return False
@@ -338,7 +338,7 @@ class FleetApi:
         with own_errors():
             for batch in batches(objects):
                 stored = self._retry.invoke(
-                    self._exchange.push, paths.FLEET_PUSH, self._node, run_id, session_id, batch
+                    self._routes.push, paths.FLEET_PUSH, self._node, run_id, session_id, batch
                 )
                 if stored is None:
                     break

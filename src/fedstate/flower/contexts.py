@@ -1,4 +1,4 @@
-"""A Context in the form in which Flower moves it between SuperNode and ClientApp."""
+"""A Context as bytes: the message that Flower moves between SuperNode and ClientApp."""
 
 from flwr.app import Context
 
@@ -8,11 +8,11 @@ from flwr.proto.message_pb2 import Context as ProtoContext
 
 
 def context_to_bytes(context: Context) -> bytes:
-    """Return a Context as the message that is pushed when a step has ended."""
+    """Return a Context as bytes, always the same for the same Context."""
     data: bytes = context_to_proto(context).SerializeToString(deterministic=True)
     return data
 
 
 def context_from_bytes(data: bytes) -> Context:
-    """Return the Context that a ClientApp is given at the start of a step."""
+    """Return the Context that `context_to_bytes` was given."""
     return context_from_proto(ProtoContext.FromString(data))

@@ -4,20 +4,24 @@
 is too long for a loop that watches runs and for a container that registers keys at start-up.
 """
 
+import contextlib
 import hashlib
-import time
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import httpx
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-# What `flwr run` makes its request of, messages of the Control API, its client, and the version
-# header that it insists on: flwr exports none of them publicly.
+# What `flwr run` makes its request of and finds its SuperLink by, messages of the Control API,
+# its client, and the version header that it insists on: flwr exports none of them publicly.
 from flwr.cli.build import build_fab_from_disk
+from flwr.cli.flower_config import read_superlink_connection
+from flwr.cli.utils import init_http_client_from_connection
 from flwr.common.serde import fab_to_proto, user_config_to_proto
 from flwr.proto.control_pb2 import (
     ListNodesRequest,
@@ -35,6 +39,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedstate.connection import Connection
 from fedstate.errors import CertificateError, FederationError
+from fedstate.waiting import wait_until
 
 POLL_SECONDS = 0.2
 
@@ -46,6 +51,10 @@ class Node:
     node_id: int
     public_key: bytes
     online: bool
+
+
+class RunNotFoundError(FederationError):
+    """The SuperLink has no such run."""
 
 
 class Control:
@@ -69,16 +78,26 @@ class Control:
             return int(self._client.StartRun(request).run_id)
 
     def run_status(self, run_id: int) -> str:
-        """Return a run's status as ``flwr list`` shows it, such as ``finished:completed``."""
-        with self._errors():
-            runs = self._client.ListRuns(ListRunsRequest(run_id=run_id)).run_dict
-        return _status(runs[run_id])
+        """Return a run's status as ``flwr list`` shows it, such as ``finished:completed``.
 
-    def run_statuses(self) -> dict[int, str]:
-        """Return the status of every run that the SuperLink knows."""
+        Raises
+        ------
+        RunNotFoundError
+            The SuperLink has no such run.
+        FederationError
+            It cannot be asked.
+        """
         with self._errors():
-            runs = self._client.ListRuns(ListRunsRequest()).run_dict
-        return {run_id: _status(run) for run_id, run in runs.items()}
+            try:
+                runs = self._client.ListRuns(ListRunsRequest(run_id=run_id)).run_dict
+            except httpx.HTTPStatusError as error:
+                refusal = FlowerError.from_json(error.response.text)
+                if refusal and refusal.code == ApiErrorCode.RUN_ID_NOT_FOUND:
+                    raise RunNotFoundError(
+                        f"The SuperLink at {self._address} has no run {run_id}."
+                    ) from None
+                raise
+        return _status(runs[run_id])
 
     def nodes(self) -> list[Node]:
         """Return the registered SuperNodes."""
@@ -158,6 +177,39 @@ def control(connection: Connection) -> Iterator[Control]:
         client.close()
 
 
+@contextmanager
+def control_by_name(name: str | None) -> Iterator[Control]:
+    """Open the Control API at which ``flwr run APP NAME`` would start a run.
+
+    That may be the local SuperLink of Flower's Simulation Engine, too.
+
+    Parameters
+    ----------
+    name : str or None
+        The connection's name in Flower's configuration; the default one, if None.
+
+    Raises
+    ------
+    FederationError
+        The configuration has no such connection, or it cannot be used.
+    """
+    try:
+        # What flwr says of the connection belongs on the terminal, not into a command's result.
+        with contextlib.redirect_stdout(sys.stderr):
+            connection = read_superlink_connection(name)
+            client = init_http_client_from_connection(connection)
+    except (click.ClickException, click.exceptions.Exit, OSError, ValueError) as error:
+        reason = error.message if isinstance(error, click.ClickException) else str(error)
+        raise FederationError(
+            f"The SuperLink connection '{name or 'default'}' cannot be used: "
+            f"{reason or 'see above'}"
+        ) from None
+    try:
+        yield Control(client, str(connection.address))
+    finally:
+        client.close()
+
+
 def wait_for_superlink(connection: Connection, seconds: float) -> None:
     """Wait until a SuperLink answers.
 
@@ -166,16 +218,20 @@ def wait_for_superlink(connection: Connection, seconds: float) -> None:
     FederationError
         If it does not within ``seconds``; the message has the last reason.
     """
-    deadline = time.monotonic() + seconds
-    while True:
+    problem: FederationError | None = None
+
+    def answers() -> bool:
+        nonlocal problem
         try:
             with control(connection) as superlink:
                 superlink.nodes()
-                return
-        except FederationError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(POLL_SECONDS)
+        except FederationError as error:
+            problem = error
+            return False
+        return True
+
+    if not wait_until(answers, seconds, poll_seconds=POLL_SECONDS) and problem is not None:
+        raise problem
 
 
 def load_public_key(file: Path) -> bytes:

@@ -4,7 +4,7 @@ import os
 
 from flwr.serverapp import Grid
 
-# The Simulation Engine gives a ServerApp this Grid; flwr exports no other way to tell.
+# The Simulation Engine gives a ServerApp this Grid; flwr has no public way to ask.
 from flwr.superlink.grid.inmemory_grid import InMemoryGrid
 
 

@@ -1,8 +1,8 @@
-"""The Grid that a ServerApp is given, with fewer requests and a way to wait for replies."""
+"""The Grid that a ServerApp is given, with fewer requests and with notification of replies."""
 
 from flwr.common.constant import SUPERLINK_NODE_ID
-from flwr.proto.node_pb2 import Node
-from flwr.serverapp import Grid
+
+# What flwr's Grid connects with; it makes its client itself.
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
@@ -10,14 +10,15 @@ from flwr.supercore.interceptors import (
 from flwr.superlink.grid import HttpGrid
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import BatchingRuntimeClient
+from fedstate.flower.messages import Node
+from fedstate.flower.object_client import BatchingRuntimeClient
 
 
-class ExchangeGrid(HttpGrid):
-    """flwr's Grid with our client."""
+class BatchingGrid(HttpGrid):
+    """flwr's Grid with a `BatchingRuntimeClient`."""
 
     def _connect(self) -> None:
-        """Connect as `HttpGrid` does, which makes its client itself."""
+        """Connect as `HttpGrid` does."""
         self._client = BatchingRuntimeClient.from_server_address(
             server_address=self._addr,
             insecure=self._insecure,
@@ -31,24 +32,9 @@ class ExchangeGrid(HttpGrid):
         )
 
     def wait_for_replies(self, seen: int, seconds: float, until: int = 0) -> int | None:
-        """Wait until the SuperLink has had a reply since it counted `seen`; 0 at first.
-
-        If `until` is given, wait until it has counted that many.
-
-        Returns
-        -------
-        int or None
-            The count now; None if the SuperLink cannot tell, and has not waited.
-        """
+        """Wait for a notification of replies, as `NotifiedGrid` describes."""
         client = self._runtime_client
         if not isinstance(client, BatchingRuntimeClient):
             return None
         node = Node(node_id=SUPERLINK_NODE_ID)
-        return client.exchange.wait(paths.RUNTIME_WAIT, node, seen, seconds, until=until)
-
-
-def wait_for_replies(grid: Grid, seen: int, seconds: float, until: int = 0) -> int | None:
-    """Wait as `ExchangeGrid.wait_for_replies` does, if the Grid is one."""
-    if not isinstance(grid, ExchangeGrid):
-        return None
-    return grid.wait_for_replies(seen, seconds, until)
+        return client.extra_routes.wait(paths.RUNTIME_WAIT, node, seen, seconds, until=until)

@@ -6,8 +6,12 @@ restart the node store knows which steps to start again.
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from threading import RLock
+from threading import Lock
+from types import TracebackType
+from typing import cast
+from weakref import WeakValueDictionary
 
 from flwr.app import Context, Message
 
@@ -25,7 +29,7 @@ from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
 from fedstate.flower.step_tasks import StepTasks
 from fedstate.flower.stored_values import decode_context, encode_context
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
 
@@ -34,6 +38,11 @@ CACHE_BYTES = 256 * 1024 * 1024
 
 class DurableNodeState(StepTasks):
     """Keep runs, FABs and Contexts in a node store, with a small cache of Contexts.
+
+    Any thread may use it. A load and a commit of one run series follow each other, so that no
+    Context is in memory twice; those of different series do not wait for each other, except that
+    the store commits one at a time. What is loaded is always what the store has committed last,
+    whoever has: the cache is asked for that commit's number.
 
     Parameters
     ----------
@@ -52,19 +61,26 @@ class DurableNodeState(StepTasks):
         self.store = store
         self.on_tasks_expired: Callable[[list[int]], None] = lambda _: None
         self._cache_bytes = cache_bytes
-        self._cache: OrderedDict[int, tuple[PackedContext, int]] = OrderedDict()
-        self._cache_lock = RLock()
+        self._cache: OrderedDict[int, _Cached] = OrderedDict()
+        # For the two dictionaries alone: it is never held while something is read or written.
+        self._cache_lock = Lock()
+        self._series_locks: WeakValueDictionary[int, Lock] = WeakValueDictionary()
+        # In place of flwr's own, which calls `_on_task_tokens_expired` while it is held.
+        self._task_lock = _TaskLock(lambda tasks: self.on_tasks_expired(tasks))
+        self.lock_task_store = cast("Lock", self._task_lock)
 
     def add_run(self, run: Run, fab: Fab, context: Context) -> None:
         """Store a run, its FAB, and the Context that it starts with, in one commit."""
-        self.store.add_run(
-            StoredRun(run.run_id, run.series_id, run.fab_hash, None),
-            Value(run_to_proto(run).SerializeToString()),
-            Value(b"", [fab_to_proto(fab).SerializeToString()]),
-            encode_context(PackedContext.pack(context)),
-        )
-        with self._cache_lock:  # it holds the Context of an earlier run of the series
-            self._cache.pop(run.series_id, None)
+        split = SplitContext.split(context)
+        value = encode_context(split)
+        with self._lock_of(run.series_id):
+            generation = self.store.add_run(
+                StoredRun(run.run_id, run.series_id, run.fab_hash, None),
+                Value(run_to_proto(run).SerializeToString()),
+                Value(b"", [fab_to_proto(fab).SerializeToString()]),
+                value,
+            )
+            self._keep(run.series_id, _Cached(split, value.size, generation))
 
     def get_run(self, run_id: int) -> Run | None:
         """Return a run, or None."""
@@ -80,57 +96,70 @@ class DurableNodeState(StepTasks):
         """Return a FAB, or None."""
         if (value := self.store.fab(fab_hash)) is None:
             return super().get_fab(fab_hash)
-        return fab_from_proto(FabProto.FromString(bytes(value.parts[0])))
+        return fab_from_proto(FabProto.FromString(bytes(value.blobs[0])))
 
     def get_run_series_context(self, series_id: int) -> Context | None:
         """Return the committed Context of a run series, or None."""
-        packed = self.packed_context(series_id)
-        return None if packed is None else packed.unpack()
+        split = self.split_context(series_id)
+        return None if split is None else split.join()
 
-    def packed_context(self, series_id: int) -> PackedContext | None:
+    def split_context(self, series_id: int) -> SplitContext | None:
         """Return the committed Context of a run series without copying its arrays, or None."""
-        with self._cache_lock:
-            if cached := self._cache.get(series_id):
-                self._cache.move_to_end(series_id)
-                return cached[0]
-            if (value := self.store.context(series_id)) is None:
+        with self._lock_of(series_id):
+            generation = self.store.context_generation(series_id)
+            if cached := self._cached(series_id, generation):
+                return cached.context
+            if generation is None or (value := self.store.context(series_id)) is None:
                 return None
             context = decode_context(value)
-            self._keep(series_id, context, value.size)
+            self._keep(series_id, _Cached(context, value.size, generation))
             return context
 
     def bare_context(self, series_id: int) -> Context | None:
         """Return the committed Context of a run series without its larger arrays, or None."""
-        with self._cache_lock:
-            if cached := self._cache.get(series_id):
-                return cached[0].context
+        if cached := self._cached(series_id, self.store.context_generation(series_id)):
+            return cached.context.context
         header = self.store.context_header(series_id)
         return None if header is None else decode_context(Value(header)).context
 
     def set_run_series_context(self, series_id: int, context: Context) -> None:
         """Store a Context durably; a ClientApp's is stored with its reply by `commit_step`."""
-        packed = PackedContext.pack(context)
-        value = encode_context(packed)
-        with self._cache_lock:
-            self.store.set_context(series_id, context.run_id, value)
-            self._keep(series_id, packed, value.size)
+        split = SplitContext.split(context)
+        value = encode_context(split)
+        with self._lock_of(series_id):
+            generation = self.store.set_context(series_id, context.run_id, value)
+            self._keep(series_id, _Cached(split, value.size, generation))
 
     def commit_step(
-        self, message_id: str, series_id: int, context: PackedContext, reply: Value
+        self, message_id: str, series_id: int, context: SplitContext, reply: Value
     ) -> None:
         """Store the Context that a step left and its reply, both or neither."""
         value = encode_context(context)
-        with self._cache_lock:
-            self.store.commit(message_id, series_id, value, reply)
-            self._keep(series_id, context, value.size)
+        with self._lock_of(series_id):
+            generation = self.store.commit(message_id, series_id, value, reply)
+            self._keep(series_id, _Cached(context, value.size, generation))
 
-    def _keep(self, series_id: int, context: PackedContext, size: int) -> None:
-        self._cache.pop(series_id, None)
-        if size > self._cache_bytes:
-            return
-        self._cache[series_id] = (context, size)
-        while sum(size for _, size in self._cache.values()) > self._cache_bytes:
-            self._cache.popitem(last=False)
+    def _lock_of(self, series_id: int) -> Lock:
+        """Return the lock of a run series; it is there for as long as somebody has it."""
+        with self._cache_lock:
+            return self._series_locks.setdefault(series_id, Lock())
+
+    def _cached(self, series_id: int, generation: int | None) -> "_Cached | None":
+        with self._cache_lock:
+            cached = self._cache.get(series_id)
+            if cached is None or cached.generation != generation:
+                return None
+            self._cache.move_to_end(series_id)
+            return cached
+
+    def _keep(self, series_id: int, cached: "_Cached") -> None:
+        with self._cache_lock:
+            self._cache.pop(series_id, None)
+            if cached.size > self._cache_bytes:
+                return
+            self._cache[series_id] = cached
+            while sum(each.size for each in self._cache.values()) > self._cache_bytes:
+                self._cache.popitem(last=False)
 
     def reply_to(self, message_id: str) -> Message | None:
         """Return the reply that a ClientApp has pushed to a message, or None."""
@@ -177,8 +206,44 @@ class DurableNodeState(StepTasks):
             self._cleanup_expired_task_tokens_locked()
 
     def _on_task_tokens_expired(self, tasks: list[Task]) -> None:
-        """Tell who runs the steps; flwr would answer every message of the tasks' runs."""
-        self.on_tasks_expired([task.task_id for task in tasks])
+        """Note them for who runs the steps; flwr would answer every message of their runs."""
+        self._task_lock.expired += [task.task_id for task in tasks]
+
+
+@dataclass(frozen=True)
+class _Cached:
+    """A Context in memory: its size in bytes, and the number of the commit that stored it."""
+
+    context: SplitContext
+    size: int
+    generation: int
+
+
+class _TaskLock:
+    """The lock of the tasks; `on_expired` hears of those that expired once it is released.
+
+    Were it called earlier, it could take no lock under which anybody touches a task.
+    """
+
+    def __init__(self, on_expired: Callable[[list[int]], None]) -> None:
+        self._lock = Lock()
+        self._on_expired = on_expired
+        # Guarded by the lock.
+        self.expired: list[int] = []
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        expired, self.expired = self.expired, []
+        self._lock.release()
+        if expired:
+            self._on_expired(expired)
 
 
 class DurableNodeStateFactory(NodeStateFactory):

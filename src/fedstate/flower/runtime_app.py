@@ -30,7 +30,7 @@ from flwr.supernode.nodestate import NodeState
 from flwr.supernode.servicer.runtime import runtime_handlers
 
 from fedstate.flower.nodestate import DurableNodeState, DurableNodeStateFactory
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.large.middleware import Transfer, current_transfer
 
 
@@ -41,7 +41,7 @@ class StepHooks(Protocol):
         """Return the context in which what a task works on is read and handed out."""
 
     def on_output(
-        self, task_id: int, left: Callable[[], PackedContext] | None, details: str
+        self, task_id: int, left: Callable[[], SplitContext] | None, details: str
     ) -> bool:
         """End the step that a task belongs to.
 
@@ -109,11 +109,11 @@ class _Handlers:
         return runtime_handlers.push_task_output(request, state, task)
 
 
-def _pushed_context(request: PushTaskOutputRequest) -> PackedContext:
+def _pushed_context(request: PushTaskOutputRequest) -> SplitContext:
     context = context_from_proto(request.context)
     if (transfer := current_transfer()) is None:
-        return PackedContext.pack(context)
-    return PackedContext(context, transfer.taken)
+        return SplitContext.split(context)
+    return SplitContext(context, transfer.arrays)
 
 
 class _WithoutArrays:
@@ -128,7 +128,7 @@ class _WithoutArrays:
 
     def get_run_series_context(self, series_id: int) -> Context | None:
         """Return the committed Context of a run series, or None."""
-        if (packed := self._state.packed_context(series_id)) is None:
+        if (split := self._state.split_context(series_id)) is None:
             return None
-        self._transfer.taken = packed.taken
-        return packed.context
+        self._transfer.arrays = split.arrays
+        return split.context

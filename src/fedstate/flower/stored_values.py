@@ -1,6 +1,6 @@
 """Contexts, messages and replies as values of the node store.
 
-The bytes of every larger array become a part of the value, so that the store keeps them by
+The bytes of every larger array become a blob of the value, so that the store keeps them by
 content: the same weights in the state and in the reply are stored once.
 """
 
@@ -10,14 +10,9 @@ from dataclasses import dataclass
 
 from flwr.app import Error, Message
 
-# Flower's wire format: flwr.app has no public way to turn a Context or a Message into bytes.
-from flwr.common.serde import (
-    context_from_proto,
-    message_from_proto,
-    message_to_proto,
-)
+# Flower's wire format: flwr.app has no public way to turn a Message into bytes.
+from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.fleet_pb2 import PullMessagesResponse
-from flwr.proto.message_pb2 import Context as ContextProto
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.constant import HEAD_BODY_DIVIDER
 from flwr.supercore.inflatable.inflatable_object import (
@@ -27,8 +22,9 @@ from flwr.supercore.inflatable.inflatable_object import (
     no_object_id_recompute,
 )
 
-from fedstate.large.context import PackedContext
-from fedstate.large.wire import PART_BYTES, Parts
+from fedstate.flower.contexts import context_from_bytes
+from fedstate.large.context import SplitContext
+from fedstate.large.wire import LARGE_ARRAY_BYTES, LargeArrays
 from fedstate.store.values import Value
 
 
@@ -46,16 +42,15 @@ def unpack(packed: bytes) -> Iterator[bytes]:
         start += 4 + length
 
 
-def encode_context(context: PackedContext) -> Value:
+def encode_context(context: SplitContext) -> Value:
     """Return a Context as a value."""
-    return Value(pack([context.to_bytes(), context.taken.large]), context.taken.parts)
+    return Value(pack([context.to_bytes(), context.arrays.is_large]), context.arrays.contents)
 
 
-def decode_context(value: Value) -> PackedContext:
+def decode_context(value: Value) -> SplitContext:
     """Return the Context that `encode_context` was given."""
     proto, large = unpack(value.header)
-    context = context_from_proto(ContextProto.FromString(proto))
-    return PackedContext(context, Parts(large, value.parts))
+    return SplitContext(context_from_bytes(proto), LargeArrays(large, value.blobs))
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ def encode_reply(envelope: Envelope, objects: Mapping[str, bytes]) -> Value:
     parts: list[memoryview] = []
     for object_id in envelope.object_ids:
         content = objects[object_id]
-        if len(content) < PART_BYTES:
+        if len(content) < LARGE_ARRAY_BYTES:
             pieces.append(b"i" + content)
             continue
         # Without its head a chunk of an array is the same bytes as in a Context.
@@ -104,7 +99,7 @@ def decode_reply(value: Value) -> tuple[Envelope, dict[str, bytes]]:
     """Return the reply and the objects that `encode_reply` was given."""
     first, *pieces = unpack(value.header)
     envelope = Envelope.from_bytes(first)
-    parts = iter(value.parts)
+    parts = iter(value.blobs)
     objects = {
         object_id: piece[1:] + (bytes(next(parts)) if piece[:1] == b"p" else b"")
         for object_id, piece in zip(envelope.object_ids, pieces, strict=True)

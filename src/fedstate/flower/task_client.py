@@ -1,14 +1,19 @@
-"""Speaking to a Runtime API for one task, and giving up a task in good order.
+"""Speaking to a Runtime API for one task: its input, its reply, its output, its failure.
 
 flwr builds such a client inside `run_clientapp`, where nothing else can use it; the executor
 needs one to speak for a task whose process has died.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flwr.app import Context, Error, Message, RecordDict
+
+# The messages of the Runtime API that a task's process sends, and how a Context, a message and
+# an output become such.
 from flwr.common.constant import SubStatus
 from flwr.common.serde import context_to_proto, message_from_proto
 from flwr.proto.message_pb2 import Message as MessageProto
@@ -19,45 +24,77 @@ from flwr.proto.runtime_pb2 import (
     PullTaskInputResponse,
     PushTaskOutputRequest,
 )
-from flwr.supercore.fab import Fab
+
+# The task's heartbeat, without which its token expires.
+from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+
+# What flwr's own process shows with each request: the token, the version, the trace.
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
 )
+
+# flwr's client has no call that streams a request or leaves the answer in bytes, as a Context
+# of 1 GB wants it; these are what its own calls are made of.
 from flwr.supercore.protobuf.client import ProtobufRequestContext
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
-from flwr.supercore.retry import RetryInvoker
-from flwr.supercore.run import Run
+
+# A SuperNode that is restarted is asked again, as flwr's process does.
+from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.supercore.runtime.tracing import RuntimeTracingInterceptor
-from flwr.supercore.superexec.executor.types import ExecutionSpec
+
+# A message goes in and out as a tree of objects; flwr's process has the functions for it.
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 
-from fedstate.exchange.client import BatchingRuntimeClient
-from fedstate.large.context import PackedContext
+from fedstate.errors import FederationError
+from fedstate.flower.apps import App
+from fedstate.flower.field_numbers import TASK_INPUT, TASK_OUTPUT
+from fedstate.flower.object_client import BatchingRuntimeClient
+from fedstate.flower.task_order import TaskOrder
+from fedstate.large.context import SplitContext
 from fedstate.large.wire import (
-    TASK_INPUT,
-    TASK_OUTPUT,
     Buffer,
-    Parts,
+    LargeArrays,
     in_chunks,
-    put_in,
+    join_message,
     size_of,
-    take_out,
+    split_message,
 )
 
 # flwr waits 30 s for any answer; a Context of 1 GB takes longer to be made durable.
 _PATIENCE_SECONDS = 600.0
 
 
+class TaskReportError(FederationError):
+    """The server could not be told what became of a task."""
+
+
+@dataclass(frozen=True)
+class TaskInput:
+    """What a ClientApp's task works on."""
+
+    message: Message
+    context: Context
+    app: App
+
+
 class TaskClient(BatchingRuntimeClient):
     """A client that remembers which message its task has taken.
 
     A Context goes both ways without the copies that protobuf would make of its arrays.
+
+    Attributes
+    ----------
+    pulled : bytes or None
+        The message without its content, which an error reply to it needs; None before it was
+        pulled. The Runtime API gives a message out once.
+    on_pulled : callable or None
+        Is called with these bytes as soon as they are known.
     """
 
-    pulled: MessageProto | None = None
-    taken = Parts()
-    on_pulled: Callable[[MessageProto], None] | None = None
+    pulled: bytes | None = None
+    on_pulled: Callable[[bytes], None] | None = None
+    _taken = LargeArrays()
 
     def __init__(self, base_url: str, **options: Any) -> None:
         super().__init__(base_url, timeout=_PATIENCE_SECONDS, **options)
@@ -68,26 +105,69 @@ class TaskClient(BatchingRuntimeClient):
         """Take the task's message; nobody else is given it afterwards."""
         response = super().PullMessages(request)
         if response.messages_list:
-            self.pulled = response.messages_list[0]
+            self.pulled = bytes(response.messages_list[0].SerializeToString())
             if self.on_pulled is not None:
                 self.on_pulled(self.pulled)
         return response
 
     def PullTaskInput(self, request: PullTaskInputRequest) -> PullTaskInputResponse:  # noqa: N802
-        """Take what the task works on; the Context's larger arrays are left in `taken`."""
+        """Take what the task works on; the Context's larger arrays are kept beside."""
         pieces = [request.SerializeToString()]
-        body = self._exchange("pull-task-input", "PullTaskInput", request, pieces)
-        bare, self.taken = take_out(memoryview(body), TASK_INPUT)
+        body = self._post("pull-task-input", "PullTaskInput", request, pieces)
+        bare, self._taken = split_message(memoryview(body), TASK_INPUT)
         response: PullTaskInputResponse = PullTaskInputResponse.FromString(bare)
         return response
 
+    def pull_input(self) -> TaskInput:
+        """Take the task's message, its Context and the app of its run."""
+        message, context, run, fab = pull_task_input(self)
+        context = SplitContext(context, self._taken).join()
+        self._taken = LargeArrays()
+        app = App(run.run_id, run.fab_id, run.fab_version, fab.hash_str, fab.content)
+        return TaskInput(message, context, app)
+
+    def push_reply(self, reply: Message, context: Context) -> None:
+        """Push the reply to the task's message; the Context names the run and the node."""
+        push_message(self, reply, context)
+
     def push_output(self, pieces: Sequence[Buffer]) -> None:
         """Push the output that `output_of` made."""
-        self._exchange("push-task-output", "PushTaskOutput", PushTaskOutputRequest(), pieces)
+        self._post("push-task-output", "PushTaskOutput", PushTaskOutputRequest(), pieces)
 
-    def _exchange(
-        self, route: str, method: str, message: Any, pieces: Sequence[Buffer]
-    ) -> bytearray:
+    def push_failure(self, reason: str) -> None:
+        """Push that the task has failed, and no Context to store."""
+        self.PushTaskOutput(PushTaskOutputRequest(sub_status=SubStatus.FAILED, details=reason))
+
+    def push_error(self, error: Error) -> bool:
+        """Answer the task's message with an error; return False if there is no message.
+
+        A SuperNode waits for a reply whatever becomes of the task, so one must be sent.
+        """
+        if self.pulled is None:
+            self.PullMessages(PullAppMessagesRequest())
+        if self.pulled is None:
+            return False
+        message = message_from_proto(MessageProto.FromString(self.pulled))
+        metadata = message.metadata
+        context = Context(metadata.run_id, metadata.dst_node_id, {}, RecordDict(), {})
+        self.push_reply(Message(error, reply_to=message), context)
+        return True
+
+    @contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """Send heartbeats while the block runs, on a thread.
+
+        When the server does not know the token any longer, SIGINT is raised in this process.
+        """
+        sender = HeartbeatSender(make_task_heartbeat_fn_http(self))
+        sender.start()
+        try:
+            yield
+        finally:
+            if sender.is_running:
+                sender.stop()
+
+    def _post(self, route: str, method: str, message: Any, pieces: Sequence[Buffer]) -> bytearray:
         headers = {
             "content-type": PROTOBUF_MEDIA_TYPE,
             "accept": PROTOBUF_MEDIA_TYPE,
@@ -127,59 +207,47 @@ class _Content:
         return in_chunks(self._pieces)
 
 
-def pull_input(client: TaskClient) -> tuple[Message, Context, Run, Fab]:
-    """Take a task's message, Context, run and FAB."""
-    message, context, run, fab = pull_task_input(client)
-    context = PackedContext(context, client.taken).unpack()
-    client.taken = Parts()
-    return message, context, run, fab
-
-
 def output_of(context: Context) -> list[Buffer]:
     """Return the output of a task that left this Context, in pieces."""
-    packed = PackedContext.pack(context)
+    split = SplitContext.split(context)
     output = PushTaskOutputRequest(
-        context=context_to_proto(packed.context), sub_status=SubStatus.COMPLETED
+        context=context_to_proto(split.context), sub_status=SubStatus.COMPLETED
     )
-    return put_in(output.SerializeToString(), TASK_OUTPUT, packed.taken)
+    return join_message(output.SerializeToString(), TASK_OUTPUT, split.arrays)
 
 
-def task_client(spec: ExecutionSpec, retry: RetryInvoker | None = None) -> TaskClient:
+def task_client(order: TaskOrder, *, retry: bool = False) -> TaskClient:
     """Return a client that shows the task's token with every request.
 
-    Without `retry` a request that fails raises at once, and a token that is not accepted is an
-    error like any other: flwr's own policy interrupts the whole process.
+    With `retry` a request that fails is repeated by flwr's policy, which interrupts the whole
+    process when the token is not accepted. Without it, that is an error like any other.
     """
-    path = spec.root_certificates_path
+    path = order.root_certificates_path
     return TaskClient.from_server_address(
-        server_address=spec.runtime_api_address,
-        insecure=spec.insecure,
+        server_address=order.runtime_api_address,
+        insecure=order.insecure,
         root_certificates=Path(path).expanduser().read_bytes() if path else None,
         interceptors=[
             RuntimeTracingInterceptor(),
             RuntimeVersionHttpInterceptor(component_name="flwr-clientapp"),
-            RuntimeTokenHttpInterceptor(spec.token),
+            RuntimeTokenHttpInterceptor(order.token),
         ],
-        retry_invoker=retry,
+        retry_invoker=make_simple_http_retry_invoker() if retry else None,
     )
 
 
-def send_error(client: TaskClient, error: Error) -> bool:
-    """Answer the task's message with an error; return False when there is no message to answer.
+@contextmanager
+def reporting(order: TaskOrder) -> Iterator[TaskClient]:
+    """Open a client with which somebody else than the task's process reports on the task.
 
-    A SuperNode waits for a reply whatever becomes of the task, so one must be sent.
+    Raises
+    ------
+    TaskReportError
+        If the server cannot be told, whatever the reason: the connection, the certificate
+        authority, or flwr's functions, which have no common error.
     """
-    if client.pulled is None:
-        client.PullMessages(PullAppMessagesRequest())
-    if client.pulled is None:
-        return False
-    message = message_from_proto(client.pulled)
-    metadata = message.metadata
-    context = Context(metadata.run_id, metadata.dst_node_id, {}, RecordDict(), {})
-    push_message(client, Message(error, reply_to=message), context)
-    return True
-
-
-def failed(reason: str) -> PushTaskOutputRequest:
-    """Return the output of a task that failed: the reason, and no Context to store."""
-    return PushTaskOutputRequest(sub_status=SubStatus.FAILED, details=reason)
+    try:
+        with task_client(order) as client:
+            yield client
+    except Exception as error:
+        raise TaskReportError(str(error) or type(error).__name__) from error

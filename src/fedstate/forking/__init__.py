@@ -4,9 +4,42 @@ flwr takes more than a second to import, and TensorFlow five, which is longer th
 most of a federation's start. The executor starts tasks this way, the local federation its
 programs.
 
-``supervisor``  who asks for processes: starts the fork server, asks for forks, hears how they end
+``supervisor``  the client's side: starts the fork server, asks for forks, supervises them
 ``server``      the fork server: it has imported, and only forks
 ``preload``     what it may import: nothing whose threads a fork would lose
-``channel``     what the two, and each fork, say to each other
-``ending``      how a process ended, and how one ends itself
+``channel``     messages over a socket pair, between the two and to each fork
+``ending``      how a process ended, and how a fork ends itself
 """
+
+from typing import TYPE_CHECKING
+
+from fedstate.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from fedstate.forking.channel import Channel
+    from fedstate.forking.ending import Ending, end_with
+    from fedstate.forking.supervisor import Child, ForkedChild, ForkServer, ForkServers
+
+__all__ = [
+    "Channel",
+    "Child",
+    "Ending",
+    "ForkServer",
+    "ForkServers",
+    "ForkedChild",
+    "end_with",
+]
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of these
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "Channel": ".channel",
+            "Child": ".supervisor",
+            "Ending": ".ending",
+            "ForkServer": ".supervisor",
+            "ForkServers": ".supervisor",
+            "ForkedChild": ".supervisor",
+            "end_with": ".ending",
+        },
+    )

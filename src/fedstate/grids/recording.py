@@ -1,34 +1,25 @@
 """A Grid that records what each node reported, for ``fedstate verify``.
 
 The record of a run is one JSON file, ``$FEDSTATE_RUNS/<run_id>.json``, replaced as a whole after
-each exchange, so that it is readable while the run goes on and whole after a crash.
+each round, so that it is readable while the run goes on and whole after a crash.
 """
 
 import json
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import flwr
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedstate.connection import flwr_home
 from fedstate.files import PUBLIC, write_new
 from fedstate.flower.engine import engine_of
 from fedstate.grids.wrapper import GridWrapper
+from fedstate.records import SCHEMA, runs_directory
 from fedstate.state import AUDIT_RECORD, COMMIT_RECORD
 
-SCHEMA = "fedstate.run/1"
 AUDIT_QUERY = "query.audit"
 AUDIT_SECONDS = 600.0
-
-
-def runs_directory() -> Path:
-    """Return where the records of runs are: ``$FEDSTATE_RUNS``, or in Flower's directory."""
-    configured = os.environ.get("FEDSTATE_RUNS")
-    return Path(configured) if configured else flwr_home() / "fedstate" / "runs"
 
 
 class RecordingGrid(GridWrapper):
@@ -77,7 +68,7 @@ class RecordingGrid(GridWrapper):
         by_message = {reply.metadata.reply_to_message_id: reply for reply in replies}
         for message in sent:
             reply = by_message.get(message.metadata.message_id)
-            self._record["replies"].append(_exchange(message, reply))
+            self._record["replies"].append(_step(message, reply))
         self._write()
         return replies
 
@@ -97,20 +88,20 @@ class RecordingGrid(GridWrapper):
         write_new(self._file, json.dumps(self._record).encode(), PUBLIC)
 
 
-def _exchange(message: Message, reply: Message | None) -> dict[str, Any]:
-    exchange: dict[str, Any] = {
+def _step(message: Message, reply: Message | None) -> dict[str, Any]:
+    step: dict[str, Any] = {
         "node_id": str(message.metadata.dst_node_id),
         "round": int(message.metadata.group_id or 0),
         "action": message.metadata.message_type,
         "message_id": message.metadata.message_id,
     }
     if reply is None:
-        return exchange | {"error": "no reply"}
+        return step | {"error": "no reply"}
     if reply.has_error():
-        return exchange | {"error": reply.error.reason}
+        return step | {"error": reply.error.reason}
     if COMMIT_RECORD in reply.content:
-        exchange["commit"] = dict(reply.content.config_records[COMMIT_RECORD])
-    return exchange
+        step["commit"] = dict(reply.content.config_records[COMMIT_RECORD])
+    return step
 
 
 def _holding(answer: Message) -> dict[str, Any]:

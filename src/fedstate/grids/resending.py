@@ -14,13 +14,19 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedstate.errors import FederationError, SettingError
+from fedstate.flower.errors import ErrorCode
 from fedstate.grids.wrapper import GridWrapper
 from fedstate.logs import logger
+from fedstate.waiting import wait_until
 
-# Flower's error codes, which flwr.app does not export: the message or its reply is gone, the
-# node is offline, the ClientApp's process died (tests/contract/test_flwr_seams.py).
-MESSAGE_UNAVAILABLE, REPLY_UNAVAILABLE, NODE_UNAVAILABLE, CLIENT_APP_CRASHED = 3, 4, 5, 8
-_LOST = frozenset({MESSAGE_UNAVAILABLE, REPLY_UNAVAILABLE, NODE_UNAVAILABLE})
+OnLostNode = Literal["continue", "fail"]
+
+RESEND_SECONDS = 120.0
+
+# The message or its reply is gone, or the node is offline.
+_LOST = frozenset(
+    {ErrorCode.MESSAGE_UNAVAILABLE, ErrorCode.REPLY_UNAVAILABLE, ErrorCode.NODE_UNAVAILABLE}
+)
 
 # A ClientApp that dies at every attempt, for want of memory say, is not helped by a fourth.
 _CRASHES = 3
@@ -35,7 +41,7 @@ class ResendingGrid(GridWrapper):
     inner : Grid
         The ServerApp's Grid, or another wrapper.
     seconds : float
-        How long to wait, in one exchange, for nodes that are away.
+        How many seconds each `send_and_receive` waits for nodes that are away.
     on_lost : str
         What to do when a node stays away longer: ``continue`` hands its error to the strategy,
         which goes on with the other nodes; ``fail`` ends the run.
@@ -50,8 +56,8 @@ class ResendingGrid(GridWrapper):
         self,
         inner: Grid,
         *,
-        seconds: float = 120.0,
-        on_lost: Literal["continue", "fail"] = "continue",
+        seconds: float = RESEND_SECONDS,
+        on_lost: OnLostNode = "continue",
     ) -> None:
         super().__init__(inner)
         if seconds < 0:
@@ -79,17 +85,17 @@ class ResendingGrid(GridWrapper):
         deadline = None if timeout is None else time.monotonic() + timeout
         replies: dict[str, Message] = {}
         crashes: Counter[str] = Counter()
-        lost, bound = self._exchange(sent, deadline, replies, crashes), None
+        lost, bound = self._send(sent, deadline, replies, crashes), None
         while lost:
             bound = bound or time.monotonic() + self._seconds
             if not (back := self._wait_for(lost, min(bound, deadline or bound))):
                 break
             still_away = [message for message in lost if message not in back]
-            lost = still_away + self._exchange(back, deadline, replies, crashes)
+            lost = still_away + self._send(back, deadline, replies, crashes)
         self._report(lost)
         return [replies[_id(each)] for each in sent if _id(each) in replies]
 
-    def _exchange(
+    def _send(
         self,
         messages: list[Message],
         deadline: float | None,
@@ -108,13 +114,13 @@ class ResendingGrid(GridWrapper):
         time.sleep(min(_POLL_SECONDS, max(until - time.monotonic(), 0)))
         away = sorted({message.metadata.dst_node_id for message in messages})
         logger.warning("Waiting for nodes %s, to send their messages again.", away)
-        while time.monotonic() < until:
+
+        def back() -> list[Message]:
             online = set(self.inner.get_node_ids())
-            back = [each for each in messages if each.metadata.dst_node_id in online]
-            if back:
-                return back
-            time.sleep(_POLL_SECONDS)
-        return []
+            return [each for each in messages if each.metadata.dst_node_id in online]
+
+        left = until - time.monotonic()
+        return wait_until(back, left, poll_seconds=_POLL_SECONDS) if left > 0 else []
 
     def _report(self, lost: list[Message]) -> None:
         if not lost:
@@ -136,7 +142,7 @@ def _id(message: Message) -> str:
 def _is_lost(reply: Message | None, crashes: Counter[str]) -> bool:
     if reply is None or not reply.has_error():
         return False
-    if reply.error.code == CLIENT_APP_CRASHED:
+    if reply.error.code == ErrorCode.CLIENT_APP_CRASHED:
         crashes[reply.metadata.reply_to_message_id] += 1
         return crashes[reply.metadata.reply_to_message_id] < _CRASHES
     return reply.error.code in _LOST

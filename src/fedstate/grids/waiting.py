@@ -1,10 +1,9 @@
 """Waiting for nodes, with a bound."""
 
-import time
-
 from flwr.serverapp import Grid
 
 from fedstate.errors import FederationError
+from fedstate.waiting import wait_until
 
 POLL_SECONDS = 0.5
 
@@ -17,11 +16,15 @@ def wait_for_nodes(grid: Grid, count: int, seconds: float) -> None:
     FederationError
         If they are not within ``seconds``.
     """
-    deadline = time.monotonic() + seconds
-    while (connected := len(list(grid.get_node_ids()))) < count:
-        if time.monotonic() > deadline:
-            raise FederationError(
-                f"{connected} of the {count} nodes that 'min-nodes' asks for are connected after "
-                f"{seconds:.0f} s; start more SuperNodes, or set a lower 'min-nodes'."
-            )
-        time.sleep(POLL_SECONDS)
+    connected = 0
+
+    def enough() -> bool:
+        nonlocal connected
+        connected = len(list(grid.get_node_ids()))
+        return connected >= count
+
+    if not wait_until(enough, seconds, poll_seconds=POLL_SECONDS):
+        raise FederationError(
+            f"{connected} of the {count} nodes that 'min-nodes' asks for are connected after "
+            f"{seconds:.0f} s; start more SuperNodes, or set a lower 'min-nodes'."
+        )

@@ -1,1 +1,1 @@
-"""Contexts of up to 2 GiB: their larger arrays travel and are stored beside protobuf."""
+"""Contexts of up to 2 GiB: their larger arrays are streamed and stored around protobuf."""

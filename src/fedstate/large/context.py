@@ -1,35 +1,33 @@
-"""A Context whose larger arrays are beside it, so that it is sent and stored without copies."""
+"""A Context apart from its larger arrays, so that it is sent and stored without copies."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flwr.app import Array, ArrayRecord, Context, RecordDict
 
-# flwr.app has no public way to turn a Context into bytes.
-from flwr.common.serde import context_to_proto
-
-from fedstate.large.wire import PART_BYTES, Buffer, Parts
+from fedstate.flower.contexts import context_to_bytes
+from fedstate.large.wire import LARGE_ARRAY_BYTES, Buffer, LargeArrays
 
 
 @dataclass(frozen=True)
-class PackedContext:
-    """A Context whose larger arrays are beside it.
+class SplitContext:
+    """A Context apart from its larger arrays.
 
     Attributes
     ----------
     context : Context
         The Context; the data of its larger arrays is empty.
-    taken : Parts
+    arrays : LargeArrays
         Their bytes.
     """
 
     context: Context
-    taken: Parts
+    arrays: LargeArrays
 
     @staticmethod
-    def pack(context: Context) -> "PackedContext":
-        """Return a Context as a packed one; neither is its data copied nor is it changed."""
-        large, parts = bytearray(), list[Buffer]()
+    def split(context: Context) -> "SplitContext":
+        """Split a Context; its data is not copied, and it is not changed."""
+        large, contents = bytearray(), list[Buffer]()
         state = RecordDict()
         for name, record in context.state.items():
             if not isinstance(record, ArrayRecord):
@@ -37,11 +35,11 @@ class PackedContext:
                 continue
             arrays = {}
             for key, array in record.items():
-                taken = len(array.data) >= PART_BYTES
-                large.append(taken)
-                if taken:
-                    parts.append(array.data)
-                data = b"" if taken else array.data
+                is_large = len(array.data) >= LARGE_ARRAY_BYTES
+                large.append(is_large)
+                if is_large:
+                    contents.append(array.data)
+                data = b"" if is_large else array.data
                 arrays[key] = Array(array.dtype, array.shape, array.stype, data)
             state[name] = ArrayRecord(arrays)
         bare = Context(
@@ -52,20 +50,22 @@ class PackedContext:
             context.run_config,
             context.series_id,
         )
-        return PackedContext(bare, Parts(bytes(large), parts))
+        return SplitContext(bare, LargeArrays(bytes(large), contents))
 
     def check(self) -> None:
-        """Raise ValueError if the arrays of the Context and the parts do not fit together."""
+        """Raise ValueError if the Context and the larger arrays do not belong together."""
         count = sum(1 for _ in _arrays(self.context))
-        if count != len(self.taken.large) or sum(self.taken.large) != len(self.taken.parts):
-            raise ValueError(f"the Context has {count} arrays, not {len(self.taken.large)}")
+        if count != len(self.arrays.is_large) or sum(self.arrays.is_large) != len(
+            self.arrays.contents
+        ):
+            raise ValueError(f"the Context has {count} arrays, not {len(self.arrays.is_large)}")
 
-    def unpack(self) -> Context:
-        """Return a Context as a ClientApp knows it."""
-        packed = self.context
+    def join(self) -> Context:
+        """Return the whole Context, as a ClientApp knows it."""
+        bare = self.context
         state = RecordDict()
-        large, parts = iter(self.taken.large), iter(self.taken.parts)
-        for name, record in packed.state.items():
+        large, contents = iter(self.arrays.is_large), iter(self.arrays.contents)
+        for name, record in bare.state.items():
             if isinstance(record, ArrayRecord):
                 record = ArrayRecord(
                     {
@@ -73,24 +73,24 @@ class PackedContext:
                             array.dtype,
                             array.shape,
                             array.stype,
-                            bytes(next(parts)) if next(large) else array.data,
+                            bytes(next(contents)) if next(large) else array.data,
                         )
                         for key, array in record.items()
                     }
                 )
             state[name] = record
         return Context(
-            packed.run_id,
-            packed.node_id,
-            packed.node_config,
+            bare.run_id,
+            bare.node_id,
+            bare.node_config,
             state,
-            packed.run_config,
-            packed.series_id,
+            bare.run_config,
+            bare.series_id,
         )
 
     def to_bytes(self) -> bytes:
         """Return the Context without its larger arrays as bytes."""
-        return bytes(context_to_proto(self.context).SerializeToString())
+        return context_to_bytes(self.context)
 
 
 def _arrays(context: Context) -> Iterator[Array]:

@@ -1,8 +1,8 @@
-"""How Contexts travel between the SuperNode and its ClientApps: past protobuf, not through it.
+"""Middleware that streams large arrays around protobuf.
 
-A layer around flwr's Runtime API. It takes the larger arrays out of a request before flwr reads
-it and puts them into an answer after flwr has written it; flwr's own layers, which check tokens
-and versions, see messages of a few kilobytes.
+It is around flwr's Runtime API. It splits the larger arrays from a request before flwr reads the
+request, and joins them to a response after flwr has written it; flwr's own middleware, which
+checks tokens and versions, handles messages of a few kilobytes.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 from fedstate import limits
+from fedstate.flower.field_numbers import TASK_INPUT, TASK_OUTPUT
 from fedstate.large.wire import (
-    TASK_INPUT,
-    TASK_OUTPUT,
-    Parts,
+    LargeArrays,
     in_chunks,
-    put_in,
+    join_message,
     size_of,
-    take_out,
+    split_message,
 )
 
 if TYPE_CHECKING:
@@ -33,27 +32,27 @@ OUTPUT_ROUTE = "/v1/runtime/push-task-output"
 
 @dataclass
 class Transfer:
-    """The arrays that belong to the request that is being handled.
+    """The larger arrays of the request that is being handled.
 
     Attributes
     ----------
-    taken : Parts
-        Those of the request, or those for the answer.
+    arrays : LargeArrays
+        Those of the request, or those for the response.
     """
 
-    taken: Parts
+    arrays: LargeArrays
 
 
 _current: ContextVar[Transfer | None] = ContextVar("transfer", default=None)
 
 
 def current_transfer() -> Transfer | None:
-    """Return what belongs to the request that this thread handles; None outside of one."""
+    """Return the arrays of the request that this thread handles; None outside of a request."""
     return _current.get()
 
 
 class LargeContexts:
-    """Flwr's Runtime API, with larger arrays taken past it.
+    """flwr's Runtime API, which larger arrays are streamed around.
 
     Parameters
     ----------
@@ -70,13 +69,13 @@ class LargeContexts:
         if route not in (INPUT_ROUTE, OUTPUT_ROUTE):
             await self._app(scope, receive, send)
             return
-        transfer = Transfer(Parts())
+        transfer = Transfer(LargeArrays())
         token = _current.set(transfer)
         try:
             if route == OUTPUT_ROUTE:
                 await self._take(scope, receive, send, transfer)
             else:
-                await self._app(scope, receive, _Answer(send, transfer))
+                await self._app(scope, receive, _Response(send, transfer))
         finally:
             _current.reset(token)
 
@@ -92,15 +91,15 @@ class LargeContexts:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > limits.CONTEXT_BYTES:
-                reason = f"A Context of more than {limits.CONTEXT_BYTES} bytes is not taken."
+                reason = f"A Context of more than {limits.CONTEXT_BYTES} bytes cannot be stored."
                 await JSONResponse({"detail": reason}, 413)(scope, receive, send)
                 return
         try:
-            bare, transfer.taken = await run_in_threadpool(
-                take_out, memoryview(body), TASK_OUTPUT
+            bare, transfer.arrays = await run_in_threadpool(
+                split_message, memoryview(body), TASK_OUTPUT
             )
         except ValueError:
-            bare = bytes(body)  # flwr says what is wrong with it
+            bare = bytes(body)  # flwr reports what is wrong with it
 
         replayed: list[Message] = [{"type": "http.request", "body": bare, "more_body": False}]
 
@@ -110,8 +109,8 @@ class LargeContexts:
         await self._app(scope, replay, send)
 
 
-class _Answer:
-    """Sends an answer with the arrays put into it."""
+class _Response:
+    """Sends a response with the larger arrays joined to it."""
 
     def __init__(self, send: "Send", transfer: Transfer) -> None:
         self._send = send
@@ -127,9 +126,9 @@ class _Answer:
         if message.get("more_body", False):
             return
         pieces: Sequence[bytes | memoryview] = [memoryview(self._bare)]
-        if self._start["status"] == 200 and self._transfer.taken.parts:
+        if self._start["status"] == 200 and self._transfer.arrays.contents:
             pieces = await run_in_threadpool(
-                put_in, memoryview(self._bare), TASK_INPUT, self._transfer.taken
+                join_message, memoryview(self._bare), TASK_INPUT, self._transfer.arrays
             )
         headers = [each for each in self._start["headers"] if each[0] != b"content-length"]
         headers.append((b"content-length", str(size_of(pieces)).encode()))

@@ -1,67 +1,44 @@
-"""Large arrays outside of the messages that carry them.
+"""Splitting the larger arrays from a message, and joining them again, in protobuf's wire format.
 
-Python's protobuf copies a message at every level at which it is put together or read, and holds
+Python's protobuf copies a message at each level at which it is put together or read, and holds
 the interpreter's lock meanwhile: for a Context of 1 GB these are seven copies, and seconds in
-which no heartbeat leaves the process. Here the bytes of each larger array are taken out of a
-message, or put into one, in its wire format and without a copy, and protobuf sees the small rest.
-Whoever is at the other end sees an ordinary message.
+which no heartbeat leaves the process. Here the bytes of each larger array are split from a
+message, or joined to one, without a copy, and protobuf reads the small rest. The other end of the
+connection sees an ordinary message.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-# Flower's messages, for the numbers of their fields.
-from flwr.proto.message_pb2 import Context as ContextProto
-from flwr.proto.recorddict_pb2 import Array as ArrayProto
-from flwr.proto.recorddict_pb2 import ArrayRecord as ArrayRecordProto
-from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
-from flwr.proto.runtime_pb2 import PullTaskInputResponse, PushTaskOutputRequest
+from fedstate.flower.field_numbers import ARRAY_DATA
 
 Buffer = bytes | memoryview
 
-# Below this size an array costs more as a part of its own than inside the message.
-PART_BYTES = 4096
-_SENT_AT_ONCE = 1024 * 1024
+# Below this size an array costs more apart from the message than inside it.
+LARGE_ARRAY_BYTES = 4096
+_CHUNK_BYTES = 1024 * 1024
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def _number(message: Any, field: str) -> int:
-    return int(message.DESCRIPTOR.fields_by_name[field].number)
-
-
-# The numbers of the fields that lead from a message to each of its arrays.
-CONTEXT = (
-    _number(ContextProto, "state"),
-    _number(RecordDictProto, "items"),
-    _number(RecordDictProto.Item, "array_record"),
-    _number(ArrayRecordProto, "items"),
-    _number(ArrayRecordProto.Item, "value"),
-)
-TASK_INPUT = (_number(PullTaskInputResponse, "context"), *CONTEXT)
-TASK_OUTPUT = (_number(PushTaskOutputRequest, "context"), *CONTEXT)
-_DATA = _number(ArrayProto, "data")
-
-
 @dataclass(frozen=True)
-class Parts:
-    """What was taken out of a message.
+class LargeArrays:
+    """The larger arrays of a message.
 
     Attributes
     ----------
-    large : bytes
-        For each array of the message, in order: 1 if its bytes are in `parts`, else 0.
-    parts : sequence of bytes or memoryview
+    is_large : bytes
+        For each array of the message, in order: 1 if it is one of these, else 0.
+    contents : sequence of bytes or memoryview
         The bytes of the larger arrays, in order.
     """
 
-    large: bytes = b""
-    parts: Sequence[Buffer] = ()
+    is_large: bytes = b""
+    contents: Sequence[Buffer] = ()
 
 
-def take_out(message: Buffer, path: Sequence[int]) -> tuple[bytes, Parts]:
-    """Return a message without its larger arrays, and these as views of `message`.
+def split_message(message: Buffer, path: Sequence[int]) -> tuple[bytes, LargeArrays]:
+    """Split a message; return it without its larger arrays, and these as views of `message`.
 
     Parameters
     ----------
@@ -75,53 +52,53 @@ def take_out(message: Buffer, path: Sequence[int]) -> tuple[bytes, Parts]:
     ValueError
         The bytes are not such a message.
     """
-    large, parts = bytearray(), list[Buffer]()
+    large, contents = bytearray(), list[Buffer]()
     try:
-        bare = _take_out(memoryview(message), tuple(path), large, parts)
+        bare = _split(memoryview(message), tuple(path), large, contents)
     except IndexError:
         raise ValueError("the message ends too early") from None
-    return bare, Parts(bytes(large), parts)
+    return bare, LargeArrays(bytes(large), contents)
 
 
-def _take_out(
-    view: memoryview, path: tuple[int, ...], large: bytearray, parts: list[Buffer]
+def _split(
+    view: memoryview, path: tuple[int, ...], large: bytearray, contents: list[Buffer]
 ) -> bytes:
-    wanted = path[0] if path else _DATA
+    wanted = path[0] if path else ARRAY_DATA
     pieces: list[Buffer] = []
-    taken = False
+    found = False
     for number, whole, content in _fields(view):
         if number != wanted or content is None:
             pieces.append(whole)
         elif path:
-            inner = _take_out(content, path[1:], large, parts)
+            inner = _split(content, path[1:], large, contents)
             pieces += [_key(number), _varint(len(inner)), inner]
-        elif taken:
+        elif found:
             raise ValueError("an array has two contents")
-        elif content.nbytes >= PART_BYTES:
-            parts.append(content)
-            taken = True
+        elif content.nbytes >= LARGE_ARRAY_BYTES:
+            contents.append(content)
+            found = True
         else:
             pieces.append(whole)
     if not path:
-        large.append(taken)
+        large.append(found)
     return b"".join(pieces)
 
 
-def put_in(bare: Buffer, path: Sequence[int], taken: Parts) -> list[Buffer]:
-    """Return the pieces of the message that `take_out` was given."""
-    pieces, _ = _put_in(memoryview(bare), tuple(path), iter(taken.large), iter(taken.parts))
+def join_message(bare: Buffer, path: Sequence[int], arrays: LargeArrays) -> list[Buffer]:
+    """Join a message and its larger arrays; return the message in pieces."""
+    pieces, _ = _join(memoryview(bare), tuple(path), iter(arrays.is_large), iter(arrays.contents))
     return pieces
 
 
-def _put_in(
-    view: memoryview, path: tuple[int, ...], large: Iterator[int], parts: Iterator[Buffer]
+def _join(
+    view: memoryview, path: tuple[int, ...], large: Iterator[int], contents: Iterator[Buffer]
 ) -> tuple[list[Buffer], int]:
     if not path:
         if not next(large):
             return [view], view.nbytes
-        part = memoryview(next(parts))
-        head = _key(_DATA) + _varint(part.nbytes)
-        return [view, head, part], view.nbytes + len(head) + part.nbytes
+        data = memoryview(next(contents))
+        head = _key(ARRAY_DATA) + _varint(data.nbytes)
+        return [view, head, data], view.nbytes + len(head) + data.nbytes
     pieces: list[Buffer] = []
     size = 0
     for number, whole, content in _fields(view):
@@ -129,7 +106,7 @@ def _put_in(
             pieces.append(whole)
             size += whole.nbytes
             continue
-        inner, inner_size = _put_in(content, path[1:], large, parts)
+        inner, inner_size = _join(content, path[1:], large, contents)
         head = _key(number) + _varint(inner_size)
         pieces += [head, *inner]
         size += len(head) + inner_size
@@ -141,7 +118,7 @@ def size_of(pieces: Iterable[Buffer]) -> int:
     return sum(memoryview(piece).nbytes for piece in pieces)
 
 
-def in_chunks(pieces: Iterable[Buffer], size: int = _SENT_AT_ONCE) -> Iterator[bytes]:
+def in_chunks(pieces: Iterable[Buffer], size: int = _CHUNK_BYTES) -> Iterator[bytes]:
     """Yield the same bytes in chunks of `size`, so that little of them is copied at once."""
     chunk = bytearray()
     for piece in pieces:

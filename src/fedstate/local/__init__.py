@@ -1,1 +1,58 @@
-"""The federation as plain processes, for machines without Docker."""
+"""The federation as plain processes, for machines without Docker.
+
+``federation``  a SuperLink, SuperNodes and their executors
+``process``     one of these processes: started, watched, stopped
+``launcher``    starts fedstate's programs as forks of processes that have imported them
+``launched``    becomes the program, in such a fork
+``execute``     starts any other program
+``runs``        starts runs on a federation and waits for them
+"""
+
+from typing import TYPE_CHECKING
+
+from fedstate.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from fedstate.local.execute import Start, Started
+    from fedstate.local.federation import STOCK, Federation, LocalNode, Programs
+    from fedstate.local.launcher import Launcher, shared_launcher
+    from fedstate.local.process import Process, check_port, free_port
+    from fedstate.local.runs import start, submit, wait_for_runs
+
+__all__ = [
+    "STOCK",
+    "Federation",
+    "Launcher",
+    "LocalNode",
+    "Process",
+    "Programs",
+    "Start",
+    "Started",
+    "check_port",
+    "free_port",
+    "shared_launcher",
+    "start",
+    "submit",
+    "wait_for_runs",
+]
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of these
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "STOCK": ".federation",
+            "Federation": ".federation",
+            "Launcher": ".launcher",
+            "LocalNode": ".federation",
+            "Process": ".process",
+            "Programs": ".federation",
+            "Start": ".execute",
+            "Started": ".execute",
+            "check_port": ".process",
+            "free_port": ".process",
+            "shared_launcher": ".launcher",
+            "start": ".runs",
+            "submit": ".runs",
+            "wait_for_runs": ".runs",
+        },
+    )

@@ -6,7 +6,6 @@ isolation with every app in an executor of its own.
 
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from fedstate.interrupts import uninterrupted
 from fedstate.local.execute import Start
 from fedstate.local.launcher import Launcher, shared_launcher
 from fedstate.local.process import Process, check_port, free_port
+from fedstate.waiting import wait_until
 
 HOSTS = ("127.0.0.1", "localhost")
 CONNECTION_NAME = "local"
@@ -164,21 +164,23 @@ class Federation:
         FederationError
             If one is not within ``seconds``; the message names it and shows its log.
         """
-        deadline = time.monotonic() + seconds
+        missing = self.nodes
         with control(self.connection) as link:
-            while True:
+
+            def decided() -> bool:
+                nonlocal missing
                 online = {node.public_key for node in link.nodes() if node.online}
                 missing = [node for node in self.nodes if node.public_key not in online]
-                if not missing:
-                    return
-                lost = [node for node in missing if not node.supernode.running]
-                if lost or time.monotonic() > deadline:
-                    node = (lost or missing)[0]
-                    raise FederationError(
-                        f"{node.supernode.name} did not connect to the SuperLink within "
-                        f"{seconds:.0f} s. {node.supernode.log_end()}"
-                    )
-                time.sleep(POLL_SECONDS)
+                return not missing or not all(node.supernode.running for node in missing)
+
+            wait_until(decided, seconds, poll_seconds=POLL_SECONDS)
+        if missing:
+            lost = [node for node in missing if not node.supernode.running]
+            node = (lost or missing)[0]
+            raise FederationError(
+                f"{node.supernode.name} did not connect to the SuperLink within "
+                f"{seconds:.0f} s. {node.supernode.log_end()}"
+            )
 
     def __enter__(self) -> Self:
         self.start()

@@ -1,12 +1,13 @@
 """A program of the local federation, in a fork of a process that has imported it."""
 
 import os
+import runpy
 import socket
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fedstate import cli, failpoints
+from fedstate import failpoints
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import end_with
 
@@ -28,7 +29,8 @@ def _main(descriptor: int) -> int:
     if program is None:
         return 1
     _become(program)
-    cli.main()
+    # As `python -m fedstate` does: nothing below the command line imports it.
+    runpy.run_module("fedstate", run_name="__main__")
     return 0
 
 

@@ -6,13 +6,13 @@ an executor five for TensorFlow. On one machine it is enough that one process ha
 
 import atexit
 import functools
+import math
 import os
 import select
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,11 +21,14 @@ from fedstate.executor import preload
 from fedstate.forking.channel import Channel
 from fedstate.forking.supervisor import ForkedChild, ForkServer
 from fedstate.local.execute import Started, execute
+from fedstate.waiting import wait_until
 
 _ENTRY = "fedstate.local.launched"
-_SERVERS = ("fedstate.superlink.options", "fedstate.supernode.options")
-_EXECUTOR = ("fedstate.executor.loop",)
+_COMMAND_LINE = "fedstate.cli"
+_SERVERS = (_COMMAND_LINE, "fedstate.superlink.options", "fedstate.supernode.options")
+_EXECUTOR = (_COMMAND_LINE, "fedstate.executor.main")
 _WARM_SECONDS = 120.0
+_LISTEN_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 _UNSEEN = -1  # its fork server died, and nobody else saw how it ended
 
@@ -65,15 +68,26 @@ class Launcher:
         """
         if (modules := _modules(command)) is None:
             return
-        deadline = time.monotonic() + _WARM_SECONDS
         server = self._server(modules)
-        while not server.ready:
-            if not server.alive or time.monotonic() > deadline:
-                why = server.failure or f"still imports after {_WARM_SECONDS:.0f} s"
-                raise FederationError(f"What {' '.join(command[:2])} needs does not load: {why}")
-            select.select([server.channel], [], [], 1.0)
+
+        def listen(seconds: float) -> None:
+            select.select([server.channel], [], [], seconds)
             with self._lock:
                 server.listen()
+
+        wait_until(
+            lambda: server.ready or not server.alive,
+            _WARM_SECONDS,
+            poll_seconds=_LISTEN_SECONDS,
+            sleep=listen,
+        )
+        if not server.ready:
+            why = server.failure or (
+                f"it is still being imported after {_WARM_SECONDS:.0f} s"
+                if server.alive
+                else f"the process that imports it {server.how_server_ended()}"
+            )
+            raise FederationError(f"What {' '.join(command[:2])} needs does not load: {why}")
 
     def __call__(
         self, command: Sequence[str], environment: Mapping[str, str], log_file: Path
@@ -168,12 +182,11 @@ class _Launched:
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until it has ended, or raise `subprocess.TimeoutExpired`."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while (code := self.poll()) is None:
-            if deadline is not None and time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
-            time.sleep(_POLL_SECONDS)
-        return code
+        seconds = math.inf if timeout is None else timeout
+        wait_until(lambda: self.poll() is not None, seconds, poll_seconds=_POLL_SECONDS)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(f"process {self.pid}", seconds)
+        return self.returncode
 
     def terminate(self) -> None:
         """Ask it to end."""

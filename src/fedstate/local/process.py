@@ -7,7 +7,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -17,8 +16,8 @@ from fedstate.errors import FederationError
 from fedstate.interrupts import uninterrupted
 from fedstate.local.execute import Start, Started, execute
 from fedstate.local.launcher import Launcher
+from fedstate.waiting import wait_until
 
-POLL_SECONDS = 0.1
 STOP_SECONDS = 15.0
 LOG_LINES = 5
 FREE_PORTS = (20000, 32000)
@@ -84,17 +83,20 @@ class Process:
         FederationError
             If the process ends first, or does not answer within ``seconds``.
         """
-        deadline = time.monotonic() + seconds
         context = ssl.create_default_context(cafile=str(root_certificates))
-        while not _is_healthy(port, context):
+
+        def healthy() -> bool:
+            if _is_healthy(port, context):
+                return True
             if not self.running:
                 raise FederationError(f"{self.name} ended while starting. {self.log_end()}")
-            if time.monotonic() > deadline:
-                raise FederationError(
-                    f"{self.name} does not answer on port {port} after {seconds:.0f} s. "
-                    f"{self.log_end()}"
-                )
-            time.sleep(POLL_SECONDS)
+            return False
+
+        if not wait_until(healthy, seconds):
+            raise FederationError(
+                f"{self.name} does not answer on port {port} after {seconds:.0f} s. "
+                f"{self.log_end()}"
+            )
 
     def stop(self) -> None:
         """End the process and everything it started: asked first, made to after 15 s."""

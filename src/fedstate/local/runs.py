@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +9,7 @@ from typing import Protocol
 from fedstate.connection import Connection
 from fedstate.errors import FederationError
 from fedstate.flower.control import control
+from fedstate.waiting import wait_until
 
 SUBMIT_SECONDS = 120.0
 POLL_SECONDS = 0.5
@@ -104,19 +104,21 @@ def wait_for_runs(
     FederationError
         If they are not finished within ``seconds``.
     """
-    deadline = time.monotonic() + seconds
+    statuses: dict[int, str] = {}
     with control(federation.connection) as link:
-        while True:
+
+        def finished() -> bool:
+            nonlocal statuses
             statuses = {run_id: link.run_status(run_id) for run_id in run_ids}
             progress(statuses)
-            if all(status.startswith("finished") for status in statuses.values()):
-                return statuses
-            if time.monotonic() > deadline:
-                raise FederationError(
-                    f"After {seconds:.0f} s the runs are still not finished: {statuses}; "
-                    f"the logs are in {federation.directory}."
-                )
-            time.sleep(POLL_SECONDS)
+            return all(status.startswith("finished") for status in statuses.values())
+
+        if not wait_until(finished, seconds, poll_seconds=POLL_SECONDS):
+            raise FederationError(
+                f"After {seconds:.0f} s the runs are still not finished: {statuses}; "
+                f"the logs are in {federation.directory}."
+            )
+    return statuses
 
 
 def _toml(value: float | str) -> str:

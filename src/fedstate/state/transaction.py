@@ -61,7 +61,7 @@ class Transaction:
             return
         record, as_opened = self._unchecked.pop(name)
         if self.context.state.get(name) is record:
-            digest = self.digester.record(name, as_opened, self._manifest[name].sealed)
+            digest = self.digester.record(name, as_opened, self._manifest[name].fixed)
             if digest != self.ledger.digests[name]:
                 raise damage(self.ledger, {**self.ledger.digests, name: digest})
 
@@ -131,8 +131,8 @@ class Transaction:
         for name, stored in self._manifest.items():
             record = self.context.state[name]
             if isinstance(record, ArrayRecord) and name in ledger.digests:
-                unsealed = (a for key, a in record.items() if key not in stored.sealed)
-                if sum(len(array.data) for array in unsealed) >= _LARGE_BYTES:
+                changing = (a for key, a in record.items() if key not in stored.fixed)
+                if sum(len(array.data) for array in changing) >= _LARGE_BYTES:
                     self._unchecked[name] = (record, ArrayRecord(dict(record)))
 
     def _inherit(self, ledger: Ledger, last: LedgerEntry, scope: Scope) -> tuple[Ledger, str]:
@@ -274,11 +274,22 @@ def _check_arguments(
             f"open_state takes a Message and a Context, in this order, and was given a "
             f"{type(message).__name__} and a {type(context).__name__}."
         )
-    if scope not in ("run", "series"):
-        raise StateTypeError(f"scope is {scope!r}; it must be 'run' or 'series'.")
-    if ledger_limit is not None and (type(ledger_limit) is not int or ledger_limit < 1):
-        raise StateTypeError(f"ledger_limit is {ledger_limit!r}; it must be 1 or more, or None.")
+    check_options(scope, ledger_limit)
     if id(context) in _open:
         raise StateUsageError(
             "The client state of this Context is open already; take it with state_of(context)."
         )
+
+
+def check_options(scope: Scope, ledger_limit: int | None) -> None:
+    """Check the options of a step.
+
+    Raises
+    ------
+    StateTypeError
+        If one is none that there is.
+    """
+    if scope not in ("run", "series"):
+        raise StateTypeError(f"scope is {scope!r}; it must be 'run' or 'series'.")
+    if ledger_limit is not None and (type(ledger_limit) is not int or ledger_limit < 1):
+        raise StateTypeError(f"ledger_limit is {ledger_limit!r}; it must be 1 or more, or None.")

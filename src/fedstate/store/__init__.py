@@ -1,1 +1,39 @@
 """The node store: where a SuperNode keeps client state durably."""
+
+from fedstate.store.backup import Backup, back_up, read_backup, restore
+from fedstate.store.check import Report
+from fedstate.store.check import check as check_store
+from fedstate.store.cipher import read_key
+from fedstate.store.errors import (
+    StoreDamagedError,
+    StoreError,
+    StoreForeignError,
+    StoreFullError,
+    StoreInUseError,
+    StoreKeyError,
+)
+from fedstate.store.node_store import NodeStore, StoredRun, StoredStep
+from fedstate.store.retention import Retention, free_by_name
+from fedstate.store.values import Value
+
+__all__ = [
+    "Backup",
+    "NodeStore",
+    "Report",
+    "Retention",
+    "StoreDamagedError",
+    "StoreError",
+    "StoreForeignError",
+    "StoreFullError",
+    "StoreInUseError",
+    "StoreKeyError",
+    "StoredRun",
+    "StoredStep",
+    "Value",
+    "back_up",
+    "check_store",
+    "free_by_name",
+    "read_backup",
+    "read_key",
+    "restore",
+]

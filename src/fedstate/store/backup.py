@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedstate.store.database import DATABASE, connect, sync_directory, translated
-from fedstate.store.errors import StoreDamagedError, StoreError
+from fedstate.store.errors import StoreDamagedError, StoreError, StoreFullError
 from fedstate.store.guard import MARK, Guard
 from fedstate.store.schema import version
 
@@ -67,12 +67,15 @@ def back_up(directory: Path, target: Path) -> Backup:
     copy = target.with_name(target.name + ".database")
     partial = target.with_name(target.name + ".partial")
     try:
+        # Before SQLite opens it, which would make it readable for others and cannot say why it
+        # is not able to.
+        copy.touch()
+        copy.chmod(0o600)
         with (
             translated(source),
             closing(connect(source, write=False)) as reader,
             closing(sqlite3.connect(copy)) as writer,
         ):
-            copy.chmod(0o600)
             reader.backup(writer)
             # One file, without a log beside it.
             writer.execute("PRAGMA journal_mode = DELETE")
@@ -84,9 +87,11 @@ def back_up(directory: Path, target: Path) -> Backup:
         _write(partial, backup, copy)
         partial.replace(target)
         sync_directory(target.parent)
-    except OSError as error:
+    except (OSError, StoreFullError) as error:
+        # The store itself is only read.
+        reason = "No space left on device" if isinstance(error, StoreError) else error.strerror
         raise StoreError(
-            f"The backup '{target}' cannot be written ({error.strerror}). "
+            f"The backup '{target}' cannot be written ({reason}). "
             "Give a file in a directory with enough free space."
         ) from error
     finally:

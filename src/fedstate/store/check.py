@@ -10,7 +10,7 @@ from fedstate.store.cipher import Cipher, open_cipher
 from fedstate.store.database import DATABASE, connect, translated
 from fedstate.store.errors import StoreError
 from fedstate.store.guard import read_mark
-from fedstate.store.rows import COLUMNS, SealedRows
+from fedstate.store.rows import COLUMNS, CheckedRows
 from fedstate.store.schema import MIGRATIONS, version
 from fedstate.store.values import DamagedValueError, ValueTable
 
@@ -32,7 +32,7 @@ def findings(connection: sqlite3.Connection, cipher: Cipher) -> Iterator[str]:
         return
     for table, *_ in connection.execute("PRAGMA foreign_key_check"):
         yield f"a row of table '{table}' refers to something that is missing"
-    rows = SealedRows(connection, cipher)
+    rows = CheckedRows(connection, cipher)
     for table in COLUMNS:
         try:
             rows.find(table)

@@ -25,16 +25,16 @@ Buffer = bytes | memoryview
 
 
 class Cipher(Protocol):
-    """How values are addressed, and written to and read from the disk."""
+    """How values are addressed, and written to and read from the disk; used by any thread."""
 
     def digest(self, plain: Buffer) -> bytes:
         """Return the 32 bytes by which a chunk is addressed and checked."""
 
-    def seal(self, plain: Buffer) -> Buffer:
+    def encrypt(self, plain: Buffer) -> Buffer:
         """Return what is written for `plain`."""
 
-    def open(self, sealed: bytes) -> bytes:
-        """Return what `seal` was given; raise ValueError if it was altered."""
+    def decrypt(self, stored: bytes) -> bytes:
+        """Return what `encrypt` was given; raise ValueError if it was altered."""
 
 
 class PlainCipher:
@@ -44,13 +44,13 @@ class PlainCipher:
         """Return the SHA-256 of `plain`."""
         return hashlib.sha256(plain).digest()
 
-    def seal(self, plain: Buffer) -> Buffer:
+    def encrypt(self, plain: Buffer) -> Buffer:
         """Return `plain` itself."""
         return plain
 
-    def open(self, sealed: bytes) -> bytes:
-        """Return `sealed` itself."""
-        return sealed
+    def decrypt(self, stored: bytes) -> bytes:
+        """Return `stored` itself."""
+        return stored
 
 
 class AesGcmCipher:
@@ -65,15 +65,15 @@ class AesGcmCipher:
         """Return the keyed SHA-256 of `plain`."""
         return hmac.digest(self._address_key, plain, "sha256")
 
-    def seal(self, plain: Buffer) -> Buffer:
+    def encrypt(self, plain: Buffer) -> Buffer:
         """Return nonce and ciphertext of `plain`."""
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._aead.encrypt(nonce, bytes(plain), None)
 
-    def open(self, sealed: bytes) -> bytes:
+    def decrypt(self, stored: bytes) -> bytes:
         """Return the plaintext; raise ValueError if it was altered."""
         try:
-            return self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
+            return self._aead.decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], None)
         except InvalidTag as error:
             raise ValueError("authentication failed") from error
 

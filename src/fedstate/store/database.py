@@ -32,6 +32,8 @@ _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ", "SQLITE
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     """Open the database at `path`; autocommit, transactions are explicit.
 
+    One thread at a time may use the connection, and any may.
+
     Parameters
     ----------
     path : Path
@@ -42,7 +44,9 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     if not write:
         # Not mode=ro: SQLite could not read a log that a killed SuperNode left.
         uri = f"{path.absolute().as_uri()}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30
+        )
         connection.execute("PRAGMA query_only = ON")
         return connection
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)

@@ -49,7 +49,6 @@ class Guard:
         except StoreDamagedError:
             self.close()
             raise
-        self.inode = os.fstat(self._file).st_ino
 
     def advance(self, store_id: str, generation: int) -> None:
         """Note that the commit `generation` of the store `store_id` is durable."""

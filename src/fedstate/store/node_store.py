@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fedstate.failpoints import reach
 from fedstate.store.rows import Column, Row
 from fedstate.store.store_file import StoreFile
-from fedstate.store.values import Value
+from fedstate.store.values import DigestedValue, Value
 
 # A server asks again only for the step that it waits for; one more is kept to be safe.
 _REPLIES_KEPT = 2
@@ -55,8 +55,8 @@ class NodeStore(StoreFile):
     damaged, `StoreError` if the disk failed.
     """
 
-    def add_run(self, run: StoredRun, record: Value, fab: Value, context: Value) -> None:
-        """Store a run, its FAB, and the Context that it starts with.
+    def add_run(self, run: StoredRun, record: Value, fab: Value, context: Value) -> int:
+        """Store a run, its FAB, and the Context that it starts with; return the commit's number.
 
         Parameters
         ----------
@@ -70,17 +70,23 @@ class NodeStore(StoreFile):
             The Context, which replaces that of an earlier run of the series.
         """
         run_id, series_id = str(run.run_id), str(run.series_id)
-        with self._transaction(commits_state=True) as generation:
+        with (
+            self._storing(record, fab, context) as (new_record, new_fab, new_context),
+            self._transaction(commits_state=True) as generation,
+        ):
             if self._rows.one("fab", run.fab_hash) is None:
                 self._rows.put(
-                    "fab", {"fab_hash": run.fab_hash, "value_id": self._values.put(fab)}
+                    "fab", {"fab_hash": run.fab_hash, "value_id": self._values.put(new_fab)}
                 )
             row: Row = {"run_id": run_id, "series_id": series_id, "fab_hash": run.fab_hash}
-            row |= {"value_id": self._values.put(record), "finished_at": None}
+            row |= {"value_id": self._values.put(new_record), "finished_at": None}
             self._rows.put("run", row)
-            self._put_context(series_id, run_id, context, generation)
+            self._put_context(series_id, run_id, new_context, generation)
+        return generation
 
-    def _put_context(self, series_id: str, run_id: str, context: Value, generation: int) -> None:
+    def _put_context(
+        self, series_id: str, run_id: str, context: DigestedValue, generation: int
+    ) -> None:
         old = self._rows.one("context", series_id)
         row: Row = {"series_id": series_id, "run_id": run_id, "generation": generation}
         row |= {"committed_at": time.time(), "value_id": self._values.put(context)}
@@ -90,37 +96,47 @@ class NodeStore(StoreFile):
 
     def runs(self) -> list[StoredRun]:
         """Return the runs that the store holds."""
-        with self._reading():
-            return [_run(row) for row in self._rows.find("run")]
+        with self._reading() as now:
+            return [_run(row) for row in now.rows.find("run")]
 
     def run_record(self, run_id: int) -> bytes | None:
         """Return the run as the SuperLink described it, or None."""
-        with self._reading():
-            row = self._rows.one("run", str(run_id))
-            return self._values.header(_number(row["value_id"])) if row else None
+        with self._reading() as now:
+            row = now.rows.one("run", str(run_id))
+            return now.values.header(_number(row["value_id"])) if row else None
 
     def fab(self, fab_hash: str) -> Value | None:
         """Return a FAB, or None."""
-        with self._reading():
-            row = self._rows.one("fab", fab_hash)
-            return self._values.get(_number(row["value_id"])) if row else None
+        with self._reading() as now:
+            row = now.rows.one("fab", fab_hash)
+            return now.values.get(_number(row["value_id"])) if row else None
 
     def context(self, series_id: int) -> Value | None:
         """Return the committed Context of a run series, or None."""
-        with self._reading():
-            row = self._rows.one("context", str(series_id))
-            return self._values.get(_number(row["value_id"])) if row else None
+        with self._reading() as now:
+            row = now.rows.one("context", str(series_id))
+            return now.values.get(_number(row["value_id"])) if row else None
 
     def context_header(self, series_id: int) -> bytes | None:
         """Return the committed Context of a run series without its arrays, or None."""
-        with self._reading():
-            row = self._rows.one("context", str(series_id))
-            return self._values.header(_number(row["value_id"])) if row else None
+        with self._reading() as now:
+            row = now.rows.one("context", str(series_id))
+            return now.values.header(_number(row["value_id"])) if row else None
 
-    def set_context(self, series_id: int, run_id: int, context: Value) -> None:
-        """Store a Context outside of any step."""
-        with self._transaction(commits_state=True) as generation:
-            self._put_context(str(series_id), str(run_id), context, generation)
+    def context_generation(self, series_id: int) -> int | None:
+        """Return the number of the commit that stored the Context of a run series, or None."""
+        with self._reading() as now:
+            row = now.rows.one("context", str(series_id))
+            return _number(row["generation"]) if row else None
+
+    def set_context(self, series_id: int, run_id: int, context: Value) -> int:
+        """Store a Context outside of any step; return the commit's number."""
+        with (
+            self._storing(context) as (new_context,),
+            self._transaction(commits_state=True) as generation,
+        ):
+            self._put_context(str(series_id), str(run_id), new_context, generation)
+        return generation
 
     def receive(self, message_id: str, run_id: int, message: Value) -> None:
         """Store a message that was pulled, as the last of its run.
@@ -129,47 +145,47 @@ class NodeStore(StoreFile):
         more: its reply is due again. A run that gets a message has not ended, whatever was noted
         before.
         """
-        with self._transaction():
+        with self._storing(message) as (new_message,), self._transaction():
             run = self._rows.one("run", str(run_id))
             if run is not None and run["finished_at"] is not None:
                 self._rows.put("run", run | {"finished_at": None})
             step = self._rows.one("step", message_id)
             if step is not None and step["status"] == "answered":
-                due: Row = {"status": "committed", "message_value": self._values.put(message)}
+                due: Row = {"status": "committed", "message_value": self._values.put(new_message)}
                 self._rows.put("step", step | due)
             if step is not None:
                 return
             last = self._db.execute("SELECT coalesce(max(sequence), 0) FROM step").fetchone()
             row: Row = {"message_id": message_id, "run_id": str(run_id)}
             row |= {"sequence": last[0] + 1, "status": "received", "reply_value": None}
-            self._rows.put("step", row | {"message_value": self._values.put(message)})
+            self._rows.put("step", row | {"message_value": self._values.put(new_message)})
 
     def steps(self, status: str) -> list[StoredStep]:
         """Return the steps with a `status`, in the order of their messages."""
-        with self._reading():
-            return [_step(row) for row in self._rows.find("step", "sequence", status=status)]
+        with self._reading() as now:
+            return [_step(row) for row in now.rows.find("step", "sequence", status=status)]
 
     def step(self, message_id: str) -> StoredStep | None:
         """Return the step of a message, or None."""
-        with self._reading():
-            row = self._rows.one("step", message_id)
+        with self._reading() as now:
+            row = now.rows.one("step", message_id)
             return _step(row) if row else None
 
     def message(self, message_id: str) -> bytes | None:
         """Return the header of a message that is not answered yet, or None."""
-        with self._reading():
-            row = self._rows.one("step", message_id)
+        with self._reading() as now:
+            row = now.rows.one("step", message_id)
             if row is None or row["message_value"] is None:
                 return None
-            return self._values.header(_number(row["message_value"]))
+            return now.values.header(_number(row["message_value"]))
 
     def reply(self, message_id: str) -> Value | None:
         """Return the stored reply to a message, or None."""
-        with self._reading():
-            row = self._rows.one("step", message_id)
+        with self._reading() as now:
+            row = now.rows.one("step", message_id)
             if row is None or row["reply_value"] is None:
                 return None
-            return self._values.get(_number(row["reply_value"]))
+            return now.values.get(_number(row["reply_value"]))
 
     def commit(self, message_id: str, series_id: int, context: Value, reply: Value) -> int:
         """Store the state that a step made and its reply, both or neither.
@@ -186,13 +202,16 @@ class NodeStore(StoreFile):
         StoreFullError
             There is no room; the old state is still there.
         """
-        with self._transaction(commits_state=True) as generation:
+        with (
+            self._storing(context, reply) as (new_context, new_reply),
+            self._transaction(commits_state=True) as generation,
+        ):
             row = self._rows.one("step", message_id)
             if row is None:
                 raise LookupError(f"The node store has no message '{message_id}'.")
             run_id = str(row["run_id"])
-            self._put_context(str(series_id), run_id, context, generation)
-            done: Row = {"status": "committed", "reply_value": self._values.put(reply)}
+            self._put_context(str(series_id), run_id, new_context, generation)
+            done: Row = {"status": "committed", "reply_value": self._values.put(new_reply)}
             self._rows.put("step", row | done)
             self._drop_old_replies(run_id)
         return generation
@@ -249,21 +268,21 @@ class NodeStore(StoreFile):
 
     def unknown_runs(self) -> dict[int, float]:
         """Return the runs that the SuperLink does not know, and since when (Unix time)."""
-        with self._reading():
-            rows = self._rows.find("unknown_run", "since")
+        with self._reading() as now:
+            rows = now.rows.find("unknown_run", "since")
         return {int(str(row["run_id"])): float(str(row["since"])) for row in rows}
 
     def finished_bytes(self) -> Iterator[tuple[StoredRun, int]]:
         """Yield the finished runs, the first to finish first, with the bytes of their state."""
-        with self._reading():
-            sizes = self._db.execute(
+        with self._reading() as now:
+            sizes = now.db.execute(
                 "SELECT run.run_id, (SELECT coalesce(sum(size), 0) FROM value WHERE value_id IN"
                 " (SELECT value_id FROM context WHERE context.series_id = run.series_id UNION"
                 "  SELECT reply_value FROM step WHERE step.run_id = run.run_id UNION"
                 "  SELECT message_value FROM step WHERE step.run_id = run.run_id))"
                 " FROM run WHERE finished_at IS NOT NULL ORDER BY finished_at"
             ).fetchall()
-            rows = [(self._rows.one("run", run_id), size) for run_id, size in sizes]
+            rows = [(now.rows.one("run", run_id), size) for run_id, size in sizes]
         yield from ((_run(row), int(size)) for row, size in rows if row)
 
     def free_run(self, run_id: int) -> None:

@@ -1,9 +1,9 @@
-"""Rows with a seal: written with a digest over their columns, refused when it does not fit."""
+"""Rows with a checksum over their columns: refused when it does not fit."""
 
 import sqlite3
 
 from fedstate.store.cipher import Cipher
-from fedstate.store.values import DamagedValueError, seal
+from fedstate.store.values import DamagedValueError, checksum
 
 # The first column is the primary key.
 COLUMNS = {
@@ -26,7 +26,7 @@ Column = str | int | float | bytes | None
 Row = dict[str, Column]
 
 
-class SealedRows:
+class CheckedRows:
     """The rows of the tables in `COLUMNS`; the caller opens and commits the transactions."""
 
     def __init__(self, connection: sqlite3.Connection, cipher: Cipher) -> None:
@@ -42,7 +42,7 @@ class SealedRows:
         self._db.execute(
             f"INSERT INTO {table} ({', '.join(columns)}, seal) VALUES ({marks}) "  # noqa: S608
             f"ON CONFLICT ({columns[0]}) DO UPDATE SET {updates}",
-            (*values, seal(self._cipher, table, *values)),
+            (*values, checksum(self._cipher, table, *values)),
         )
 
     def find(self, table: str, order: str = "1", **equals: Column) -> list[Row]:
@@ -60,8 +60,8 @@ class SealedRows:
             f"WHERE {where} ORDER BY {order}",
             tuple(equals.values()),
         ).fetchall()
-        for *values, checksum in found:
-            if checksum != seal(self._cipher, table, *values):
+        for *values, stored in found:
+            if stored != checksum(self._cipher, table, *values):
                 raise DamagedValueError(
                     f"the row '{values[0]}' of table '{table}' does not have its checksum"
                 )

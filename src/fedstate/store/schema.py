@@ -3,8 +3,8 @@
 Each migration commits together with the row that records it, so that a database is always at
 exactly one version. A migration that was released is never edited; the next one changes it.
 
-Every row that is not content-addressed carries a ``seal``, a digest over its columns: SQLite
-itself does not notice a flipped bit in a value.
+Every row that is not content-addressed carries a checksum over its columns, in the column
+``seal``: SQLite itself does not notice a flipped bit in a value.
 """
 
 import sqlite3

@@ -19,16 +19,25 @@ from fedstate.store.database import (
     sync_directory,
     translated,
 )
+from fedstate.store.digests import digesting
 from fedstate.store.early_sync import EarlySync
 from fedstate.store.errors import StoreError, StoreForeignError, StoreKeyError
 from fedstate.store.guard import MARK, Guard
-from fedstate.store.rows import Row, SealedRows
+from fedstate.store.readers import Readers, Snapshot
+from fedstate.store.rows import CheckedRows, Row
 from fedstate.store.schema import migrate, version
-from fedstate.store.values import DamagedValueError, ValueTable
+from fedstate.store.values import DamagedValueError, DigestedValue, Value, ValueTable
 
 
 class StoreFile:
     """One open node store, locked against other processes and checked from end to end.
+
+    Any thread may use it. Commits follow each other: one transaction writes at a time, and it is
+    durable when it returns. Reads wait for no commit; see `Readers` for what they see. Before a
+    transaction begins, and not in it, the digests of what it stores are begun.
+
+    The lock of those who write is taken first; while it is held, nobody waits for anything but
+    the disk and, to empty the log, for the reads that are under way.
 
     Parameters
     ----------
@@ -64,7 +73,7 @@ class StoreFile:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._log = self.path.with_name(f"{self.path.name}-wal")
         self._early_sync = EarlySync(self._log)
-        self._lock = threading.RLock()
+        self._write_lock = threading.RLock()
         self.guard = Guard(directory)
         try:
             self._connect()
@@ -84,14 +93,15 @@ class StoreFile:
             self._db = connect(self.path, write=True)
 
     def _open(self, key: bytes | None) -> None:
-        with self._reading():
+        with self._translated():
             if self.guard.store_id is not None and version(self._db) == 0:
                 raise damaged(self.directory, f"the file '{DATABASE}' is empty")
             migrate(self._db)
             found = self._db.execute("SELECT wrapped_key FROM store").fetchone()
             wrapped = found[0] if found else key and new_wrapped_key(key)
             cipher = open_cipher(wrapped, key)
-            self._rows = SealedRows(self._db, cipher)
+            self._cipher = cipher
+            self._rows = CheckedRows(self._db, cipher)
             self._values = ValueTable(self._db, cipher, self._early_sync.written)
             if found is None:
                 row: Row = {"only": 1, "store_id": uuid.uuid4().hex, "node": None}
@@ -99,11 +109,12 @@ class StoreFile:
             if problem := next(findings(self._db, cipher), None):
                 raise DamagedValueError(problem)
             self._compare_with_mark()
+            self._readers = Readers(self.path, cipher)
         for each in (self.directory, self.directory.parent):
             sync_directory(each)
 
     def _compare_with_mark(self) -> None:
-        store = self._store_row()
+        store = _store_row(self._rows)
         store_id, generation = str(store["store_id"]), int(str(store["generation"]))
         if self.guard.store_id is None and generation > 0:
             raise damaged(self.directory, f"the file '{MARK}' is missing")
@@ -116,12 +127,6 @@ class StoreFile:
                 f"directory has seen commit {self.guard.generation}",
             )
         self.guard.advance(store_id, generation)
-
-    def _store_row(self) -> Row:
-        row = self._rows.one("store", 1)
-        if row is None:
-            raise DamagedValueError("the row of table 'store' is missing")
-        return row
 
     @property
     def store_id(self) -> str:
@@ -146,8 +151,8 @@ class StoreFile:
         StoreForeignError
             The store belongs to another node.
         """
-        with self._reading():
-            row = self._store_row()
+        with self._reading() as now:
+            row = _store_row(now.rows)
         if row["node"] is None:
             with self._transaction():
                 self._rows.put("store", row | {"node": node})
@@ -161,7 +166,7 @@ class StoreFile:
     def rotate_key(self, old: bytes, new: bytes) -> None:
         """Encrypt the store's data key under `new` instead of `old`; raise StoreKeyError."""
         with self._transaction():
-            row = self._store_row()
+            row = _store_row(self._rows)
             wrapped = row["wrapped_key"]
             if not isinstance(wrapped, bytes):
                 raise StoreKeyError(
@@ -171,23 +176,39 @@ class StoreFile:
             self._rows.put("store", row | {"wrapped_key": wrapped})
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         try:
-            with self._lock, translated(self.path):
+            with translated(self.path):
                 yield
         except DamagedValueError as error:
             raise damaged(self.directory, str(error)) from error
 
     @contextmanager
+    def _reading(self) -> Iterator[Snapshot]:
+        """Read in a block, all of it from one commit."""
+        with self._translated(), self._readers.snapshot() as snapshot:
+            yield snapshot
+
+    @contextmanager
+    def _storing(self, *values: Value) -> Iterator[list[DigestedValue]]:
+        """Run a block, which may begin a transaction, that stores values."""
+        with digesting(self._cipher, *values) as digested:
+            yield digested
+
+    @contextmanager
     def _transaction(self, *, commits_state: bool = False) -> Iterator[int]:
-        """Run a block in one durable transaction; yield the number of the commit."""
-        with self._reading():
+        """Run a block in one durable transaction; yield the number of the commit.
+
+        The block reads and writes through `_rows`, `_values` and `_db`.
+        """
+        self._readers.forbid()
+        with self._translated(), self._write_lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 generation = self.generation + commits_state
                 yield generation
                 if commits_state:
-                    self._rows.put("store", self._store_row() | {"generation": generation})
+                    self._rows.put("store", _store_row(self._rows) | {"generation": generation})
                 reach("store-write")
                 self._db.execute("COMMIT")
             except BaseException:
@@ -208,7 +229,8 @@ class StoreFile:
     def maintain(self) -> None:
         """Remove what is no longer needed and move the log into the database.
 
-        Runs between steps: short transactions, so that a step never waits long.
+        Runs beside the steps: short transactions, so that no commit waits long. Only emptying a
+        log that has grown large waits for the reads under way, and makes new ones wait.
         """
         while True:
             with self._transaction():
@@ -222,7 +244,7 @@ class StoreFile:
                 if self._log_size() > LOG_BYTES:
                     # Whatever was written meanwhile keeps SQLite from using the log again from
                     # its beginning: it would grow by every large commit.
-                    with self._lock:
+                    with self._write_lock, self._readers.paused():
                         checkpointer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
                 checkpointer.close()
@@ -233,17 +255,25 @@ class StoreFile:
     def compact(self) -> None:
         """Give the space of removed values back to the file system."""
         self.maintain()
-        with self._reading():
+        with self._translated(), self._write_lock, self._readers.paused():
             # `execute` would run it for a single page.
             self._db.executescript("PRAGMA incremental_vacuum")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
-        """Move the log into the database and release the directory."""
-        with self._lock:
+        """Wait for who reads or writes, move the log into the database, release the directory."""
+        self._readers.close()
+        with self._write_lock:
             try:
                 self._early_sync.close()
                 with translated(self.path):
                     self._db.close()
             finally:
                 self.guard.close()
+
+
+def _store_row(rows: CheckedRows) -> Row:
+    row = rows.one("store", 1)
+    if row is None:
+        raise DamagedValueError("the row of table 'store' is missing")
+    return row

@@ -1,1 +1,1 @@
-"""The SuperLink: flwr's own, with a few routes more for those who know them."""
+"""Flower's SuperLink with routes of our own, and with push notification."""

@@ -11,24 +11,23 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-# A name that says that there is to be no file; SQLite knows its own.
-from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME
+from fedstate.flower.superlink_app import IN_MEMORY_DATABASE
 
 _LAYOUT = ("page_size = 16384", "journal_mode = WAL")
 
 
 def lay_out(database: str) -> None:
-    """Create the database of a new SuperLink, if it is a file; one that is there stays as it is.
+    """Create the database of a new SuperLink, if it is a file; an existing one stays as it is.
 
     Parameters
     ----------
     database : str
-        What ``--database`` says.
+        The value of ``--database``.
     """
     path = Path(database)
-    if database == FLWR_IN_MEMORY_DB_NAME or path.exists():
+    if database == IN_MEMORY_DATABASE or path.exists():
         return
-    # What cannot be created is a URL, or flwr's to tell of, which opens it next.
+    # What cannot be created is a URL, or an error that flwr reports when it opens the database.
     with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
         for setting in _LAYOUT:
             connection.execute(f"PRAGMA {setting}")

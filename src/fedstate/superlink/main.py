@@ -1,52 +1,32 @@
-"""Running flwr's SuperLink with our routes."""
+"""Flower's SuperLink with our routes, and with push notification."""
 
-import uvicorn
 from fastapi import FastAPI
-
-# What `flower-superlink` itself is made of.
-from flwr.supercore.http_logging import get_uvicorn_log_config
-from flwr.supercore.logger import console_handler
-from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
-from flwr.superlink.config_loader import SuperLinkLifespanConfig
-from flwr.superlink.main import create_app
 
 from fedstate.exchange.routes import replies_router, runtime_router, serve
 from fedstate.exchange.signals import Notifier, Signals
-from fedstate.flower.bulk_state import use_bulk
+from fedstate.flower.superlink_app import SuperLinkConfig, create_superlink, server_of
 from fedstate.superlink import fleet_routes
 from fedstate.superlink.database import lay_out
-from fedstate.superlink.middleware import pass_by
+from fedstate.superlink.middleware import bypass_middleware
 
 
-def run_superlink(config: SuperLinkLifespanConfig) -> None:
+def run_superlink(config: SuperLinkConfig) -> None:
     """Run a SuperLink until SIGTERM or SIGINT."""
     app = make_app(config)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app=app,
-            host=config.host,
-            port=config.port,
-            log_config=get_uvicorn_log_config(console_handler.level),
-            ssl_keyfile=config.ssl_keyfile,
-            ssl_certfile=config.ssl_certfile,
-            workers=1,
-        )
-    )
+    server = server_of(app, config)
     extend(app, Signals(closing=lambda: server.should_exit))
     server.run()
 
 
-def make_app(config: SuperLinkLifespanConfig) -> FastAPI:
-    """Return flwr's SuperLink, on a state of ours if its database is a file."""
+def make_app(config: SuperLinkConfig) -> FastAPI:
+    """Return flwr's SuperLink, on a database in our layout if the database is a new file."""
     lay_out(config.database)
-    app = create_app(config, SuperLinkLifespan)
-    use_bulk(app.state.linkstate_factory)
-    return app
+    return create_superlink(config)
 
 
 def extend(app: FastAPI, signals: Signals) -> None:
-    """Add our routes to flwr's SuperLink, and signals to those of its own that cause them."""
-    pass_by(app)
+    """Add our routes to flwr's SuperLink, and let those of its own that matter notify."""
+    bypass_middleware(app)
     serve(app, signals, fleet_routes.router, runtime_router, replies_router)
     app.add_middleware(
         Notifier,

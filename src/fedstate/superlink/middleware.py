@@ -1,68 +1,56 @@
-"""The layers around flwr's handlers, passed by for requests that they have nothing to do with.
+"""A way around flwr's middleware, for requests that it has nothing to do with.
 
-flwr puts eight layers around every handler. Six look at the request's path, and do something for
-the Control API alone or for the Fleet API alone; but a layer that only hands a request on costs
-as much as a query of the database.
+flwr puts eight pieces of middleware around every handler. Six look at the request's path, and do
+something for the Control API alone or for the Fleet API alone; but middleware that only passes a
+request on costs as much as a query of the database.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI
-
-# What each of flwr's layers is for; `create_app` has no option to leave one out.
-from flwr.superlink.routers.control.middlewares import (
-    ControlAuthenticationMiddleware,
-    ControlEventLogMiddleware,
-    ControlLicenseMiddleware,
-    ControlSensitiveResponseMiddleware,
-)
-from flwr.superlink.routers.fleet.middlewares import FleetEventLogMiddleware
-from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fedstate.flower.superlink_middleware import CONTROL_API_ONLY, FLEET_API_ONLY
+
 CONTROL, FLEET, RUNTIME = "/v1/control/", "/v1/fleet/", "/v1/runtime/"
 
-# For each layer, the paths for which it does nothing; any other path goes through it.
-PASSED_BY: dict[object, tuple[str, ...]] = {
-    ControlSensitiveResponseMiddleware: (FLEET, RUNTIME),
-    ControlAuthenticationMiddleware: (FLEET, RUNTIME),
-    ControlLicenseMiddleware: (FLEET, RUNTIME),
-    ControlEventLogMiddleware: (FLEET, RUNTIME),
-    NodeAuthMiddleware: (CONTROL, RUNTIME),
-    FleetEventLogMiddleware: (CONTROL, RUNTIME),
+# For each middleware, the beginnings of the paths that bypass it; every other path goes through.
+BYPASSES: Mapping[object, tuple[str, ...]] = {
+    **dict.fromkeys(CONTROL_API_ONLY, (FLEET, RUNTIME)),
+    **dict.fromkeys(FLEET_API_ONLY, (CONTROL, RUNTIME)),
 }
 
 
-class PassingBy:
-    """A layer, and the way past it.
+class BypassableMiddleware:
+    """Middleware that requests to certain paths do not go through.
 
     Parameters
     ----------
     app : ASGI application
-        What the layer is around.
-    layer : Middleware
-        The layer.
+        The application that the middleware is around.
+    wrapped : Middleware
+        The middleware.
     prefixes : sequence of str
-        Beginnings of the paths that go past it.
+        Beginnings of the paths that bypass it.
     """
 
-    def __init__(self, app: ASGIApp, layer: Middleware, prefixes: Sequence[str]) -> None:
-        self._past = app
-        self._through = layer.cls(app, *layer.args, **layer.kwargs)
+    def __init__(self, app: ASGIApp, wrapped: Middleware, prefixes: Sequence[str]) -> None:
+        self._app = app
+        self._wrapped = wrapped.cls(app, *wrapped.args, **wrapped.kwargs)
         self._prefixes = tuple(prefixes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take a request through the layer, or past it."""
-        past = scope["type"] == "http" and scope["path"].startswith(self._prefixes)
-        await (self._past if past else self._through)(scope, receive, send)
+        """Handle a request with the middleware or without it."""
+        bypass = scope["type"] == "http" and scope["path"].startswith(self._prefixes)
+        await (self._app if bypass else self._wrapped)(scope, receive, send)
 
 
-def pass_by(app: FastAPI) -> None:
-    """Let requests to an app of flwr's go past the layers that do nothing for them."""
+def bypass_middleware(app: FastAPI) -> None:
+    """Let requests to flwr's SuperLink bypass the middleware that does nothing for them."""
     app.user_middleware = [
-        Middleware(PassingBy, layer=layer, prefixes=PASSED_BY[layer.cls])
-        if layer.cls in PASSED_BY
-        else layer
-        for layer in app.user_middleware
+        Middleware(BypassableMiddleware, wrapped=each, prefixes=BYPASSES[each.cls])
+        if each.cls in BYPASSES
+        else each
+        for each in app.user_middleware
     ]

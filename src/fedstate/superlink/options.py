@@ -2,8 +2,13 @@
 
 from collections.abc import Sequence
 
-from fedstate.flower.superlink_options import superlink_parser, superlink_settings
+from fedstate.flower.superlink_app import parse
 from fedstate.superlink.main import run_superlink
+
+DESCRIPTION = (
+    "Flower's SuperLink with push notification: "
+    "waiting nodes, executors and ServerApps are woken."
+)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -14,11 +19,4 @@ def main(arguments: Sequence[str]) -> None:
     SystemExit
         For wrong usage (2), and for --help and --version (0).
     """
-    parser = superlink_parser()
-    parser.prog = "fedstate superlink"
-    parser.description = (
-        "Start Flower's SuperLink with push notification: waiting nodes, executors and "
-        "ServerApps are woken."
-    )
-    parser.parse_args(arguments)
-    run_superlink(superlink_settings(arguments))
+    run_superlink(parse(arguments, program="fedstate superlink", description=DESCRIPTION))

@@ -22,7 +22,7 @@ from fedstate.flower.errors import (
 )
 from fedstate.flower.nodestate import DurableNodeState
 from fedstate.flower.stored_values import decode_reply, encode_reply, error_reply
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.logs import logger
 from fedstate.store.errors import StoreFullError
 from fedstate.supernode.link import Link
@@ -86,14 +86,14 @@ class Actions:
             return Event.UNAVAILABLE, Error(ErrorCode.MESSAGE_UNAVAILABLE, str(error))
         return Event.PULLED, None
 
-    def commit(self, step: Step, given: tuple[Message, PackedContext]) -> Outcome:
+    def commit(self, step: Step, given: tuple[Message, SplitContext]) -> Outcome:
         """Make the state that a ClientApp left and its reply durable, both or neither."""
         reply, left = given
         try:
             left.check()
             envelope, objects = self._state.pushed_reply(reply)
             reach("commit-started")
-            context = PackedContext(self._context(step.series_id, left.context.state), left.taken)
+            context = SplitContext(self._context(step.series_id, left.context.state), left.arrays)
             self._state.commit_step(
                 step.message_id, step.series_id, context, encode_reply(envelope, objects)
             )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fedstate.failpoints import reach
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.supernode.steps import Steps
 
 
@@ -32,7 +32,7 @@ class StepHandlers:
         reach("context-loaded")
 
     def on_output(
-        self, task_id: int, left: Callable[[], PackedContext] | None, details: str
+        self, task_id: int, left: Callable[[], SplitContext] | None, details: str
     ) -> bool:
         """Commit what a step made, or end a step that failed; False if there is no such step."""
         step = self._steps.of_task(task_id)

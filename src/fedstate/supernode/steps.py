@@ -31,7 +31,7 @@ from fedstate.failpoints import reach
 from fedstate.flower.errors import ErrorCode, RunEndedError
 from fedstate.flower.nodestate import DurableNodeState
 from fedstate.flower.stored_values import Envelope
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.logs import logger
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.values import Value
@@ -170,7 +170,7 @@ class Steps:
         while commands := self._feed(step, *outcome):
             outcome = self._slow[commands[0]](step)
 
-    def complete(self, step: Step, left: PackedContext) -> None:
+    def complete(self, step: Step, left: SplitContext) -> None:
         """Commit what a step made, and have its reply sent; a step without a reply has failed.
 
         When this returns, state and reply are durable, or the step has failed. Of the Context

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedstate.errors import EvidenceError
-
-SCHEMA = "fedstate.run/1"
+from fedstate.records import SCHEMA
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def _read(file: Path) -> RunEvidence:
     except FileNotFoundError:
         raise EvidenceError(
             f"Run {file.stem} left no record in {file.parent}; check its number, and that its "
-            "ServerApp uses fedstate.grids.recording.RecordingGrid."
+            "ServerApp uses fedstate.grids.RecordingGrid."
         ) from None
     except ValueError:
         raise EvidenceError(f"The record {file} is damaged: it is not JSON.") from None

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fedstate.verify.checks import CHECKS
+from fedstate.verify.checks import CHECKS, Finding, Place
 from fedstate.verify.evidence import Holding, RunEvidence
 
 SCHEMA = "fedstate.report/1"
@@ -22,7 +22,7 @@ class CheckResult:
     """A check's name, and what it found wrong."""
 
     name: str
-    findings: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
     @property
     def passed(self) -> bool:
@@ -62,7 +62,7 @@ class Report:
                 {
                     "name": check.name,
                     "passed": check.passed,
-                    "detail": " ".join(check.findings) or "nothing amiss",
+                    "detail": " ".join(map(str, check.findings)) or "nothing amiss",
                 }
                 for check in self.checks
             ],
@@ -111,9 +111,8 @@ class Report:
         return table
 
     def _verdict(self, run: RunEvidence, holding: Holding) -> Text:
-        # Findings name their place; a row is bad if any finding names it.
-        place = f"run {run.run_id}, node {holding.node_id}"
-        failed = [c.name for c in self.checks if any(place in finding for finding in c.findings)]
+        place = Place(run.run_id, holding.node_id)
+        failed = [c.name for c in self.checks if any(place in f.places for f in c.findings)]
         return Text(", ".join(failed), style="bold red") if failed else Text("ok", style="green")
 
 
@@ -133,7 +132,10 @@ def verify(runs: Sequence[RunEvidence], statuses: Mapping[str, str]) -> Report:
         findings = list(check(runs))
         if name == "completeness":
             findings += [
-                f"run {run.run_id}: its status is {statuses[run.run_id]}."
+                Finding(
+                    f"run {run.run_id}: its status is {statuses[run.run_id]}.",
+                    (Place(run.run_id),),
+                )
                 for run in runs
                 if statuses[run.run_id] != COMPLETED
             ]

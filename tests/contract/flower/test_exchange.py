@@ -11,19 +11,17 @@ from flwr.app import Array, ArrayRecord, Message, RecordDict
 from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse
 from flwr.proto.node_pb2 import Node as NodeProto
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest
-from flwr.supercore.constant import TaskType
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
-from flwr.supercore.superexec.executor.types import ExecutionSpec
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 from tests.stack.executor.conftest import Node, probe_fab
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import batches
 from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
 from fedstate.flower.task_client import TaskClient, task_client
+from fedstate.flower.task_order import TaskKind, TaskOrder
 
 SIZES = {
     "small": [1, 10, 100],
@@ -88,17 +86,12 @@ def client_of(node: Node) -> TaskClient:
     (task,) = node.tasks("pending")
     token = node.state.claim_task(task.task_id)
     return task_client(
-        ExecutionSpec(
-            task_type=TaskType.CLIENT_APP,
-            runtime_api_address=node.address,
-            token=token,
-            insecure=True,
-            root_certificates_path=None,
-            runtime_dependency_install=False,
-            parent_pid=None,
-            suppress_output=False,
+        TaskOrder(
+            kind=TaskKind.CLIENT_APP,
             task_id=task.task_id,
-            fab_hash=None,
+            token=token,
+            runtime_api_address=node.address,
+            insecure=True,
         )
     )
 
@@ -166,25 +159,16 @@ def test_a_push_that_is_refused_fails(node: Node) -> None:
     assert message_id
 
 
-def test_batches_hold_every_object_but_the_large_once() -> None:
-    sizes = [1, BATCH_BYTES - 1, BATCH_BYTES, 2, BATCH_BYTES // 2, BATCH_BYTES // 2, 3]
-    objects = {str(n): bytes(size) for n, size in enumerate(sizes)}
-    found = list(batches(objects))
-    assert [key for batch in found for key in batch] == ["0", "1", "3", "4", "5", "6"]
-    assert all(sum(map(len, batch.values())) <= BATCH_BYTES for batch in found)
-    assert all(found)
-
-
 @pytest.mark.parametrize("kind", ["ours"], indirect=True)
 def test_a_wait_ends_with_the_signal(node: Node, signals: Signals) -> None:
     node.give(1, RecordDict())
     with client_of(node) as client:
-        seen = client.exchange.wait(paths.TASKS_WAIT, NodeProto(), 0, 60)
+        seen = client.extra_routes.wait(paths.TASKS_WAIT, NodeProto(), 0, 60)
         assert seen == signals.tasks.count
         timer = threading.Timer(0.1, signals.tasks.notify)
         timer.start()
         began = time.monotonic()
-        assert client.exchange.wait(paths.TASKS_WAIT, NodeProto(), seen, 20) == seen + 1
+        assert client.extra_routes.wait(paths.TASKS_WAIT, NodeProto(), seen, 20) == seen + 1
         assert time.monotonic() - began < 15
         timer.join()
 
@@ -194,7 +178,7 @@ def test_a_server_of_flwrs_own_is_asked_once(node: Node, asked: list[str]) -> No
     node.give(1, RecordDict())
     with client_of(node) as client:
         for _ in range(3):
-            assert client.exchange.wait(paths.TASKS_WAIT, NodeProto(), 0, 20) is None
+            assert client.extra_routes.wait(paths.TASKS_WAIT, NodeProto(), 0, 20) is None
     assert asked.count(paths.TASKS_WAIT) == 1
 
 

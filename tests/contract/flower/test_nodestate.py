@@ -1,8 +1,12 @@
 """What flwr expects of a NodeState, from its own and from ours."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,7 +19,10 @@ from flwr.supercore.run import Run
 from flwr.supernode.nodestate import InMemoryNodeState, NodeState
 
 from fedstate.flower.nodestate import DurableNodeState
+from fedstate.large.context import SplitContext
+from fedstate.store import store_file
 from fedstate.store.node_store import NodeStore
+from fedstate.store.values import Value
 
 FAB = Fab("", b"content", {"valid_license": "Valid"})
 
@@ -136,3 +143,113 @@ class TestDurable:
             assert state.acknowledge_task_heartbeat(other)
             again = state.claim_task(starting)
             assert again not in (None, tokens[starting])
+
+    def test_a_later_run_of_a_series_has_its_own_context(self, tmp_path: Path) -> None:
+        """Not that of the run before it, which may still be in memory."""
+        with closing(durable(tmp_path).store) as store:
+            state = DurableNodeState(ObjectStoreFactory().store(), store)
+            for run_id in (1, 2):
+                run = Run.create_empty(run_id)
+                run.series_id, run.fab_hash = 7, "hash"
+                state.add_run(run, FAB, context(run_id, value=run_id))
+                loaded = state.get_run_series_context(7)
+                assert loaded == context(run_id, value=run_id)
+                bare = state.bare_context(7)
+                assert bare is not None
+                assert bare.run_id == run_id
+
+    def test_what_was_deleted_is_not_had_from_memory(self, tmp_path: Path) -> None:
+        with closing(durable(tmp_path).store) as store:
+            state = DurableNodeState(ObjectStoreFactory().store(), store)
+            run = Run.create_empty(1)
+            run.series_id, run.fab_hash = 7, "hash"
+            state.add_run(run, FAB, context())
+            assert state.split_context(7) is not None
+            store.finish_run(1)
+            store.free_run(1)
+            assert state.split_context(7) is None
+            assert state.bare_context(7) is None
+
+    @pytest.mark.parametrize("cache_bytes", [0, 10**6])
+    def test_contexts_of_other_runs_load_while_a_step_is_committed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_bytes: int
+    ) -> None:
+        with closing(NodeStore(tmp_path)) as store, ThreadPoolExecutor(2) as pool:
+            state = DurableNodeState(ObjectStoreFactory().store(), store, cache_bytes)
+            for series_id in (7, 8):
+                run = Run.create_empty(series_id)
+                run.series_id, run.fab_hash = series_id, "hash"
+                state.add_run(run, FAB, context(series_id, series_id))
+            store.receive("message", 7, Value(b"message"))
+            begun, go_on = threading.Event(), threading.Event()
+
+            def reach(name: str) -> None:
+                begun.set()
+                assert go_on.wait(60)
+
+            monkeypatch.setattr(store_file, "reach", reach)
+            left = SplitContext.split(context(7, 7, value=2.0))
+            commit = pool.submit(state.commit_step, "message", 7, left, Value(b"reply"))
+            try:
+                assert begun.wait(60)
+                other = pool.submit(state.get_run_series_context, 8).result(60)
+                assert other == context(8, 8)
+                bare = pool.submit(state.bare_context, 7).result(60)
+                assert bare is not None
+                assert not commit.done()
+            finally:
+                go_on.set()
+            commit.result(60)
+            assert state.get_run_series_context(7) == context(7, 7, value=2.0)
+
+    @pytest.mark.parametrize("cache_bytes", [0, 10**6])
+    def test_a_load_beside_commits_is_never_older_than_the_one_before(
+        self, tmp_path: Path, cache_bytes: int
+    ) -> None:
+        last = 25
+        with closing(NodeStore(tmp_path)) as store, ThreadPoolExecutor(4) as pool:
+            state = DurableNodeState(ObjectStoreFactory().store(), store, cache_bytes)
+            run = Run.create_empty(1)
+            run.series_id, run.fab_hash = 7, "hash"
+            state.add_run(run, FAB, context(value=0.0))
+
+            def load() -> None:
+                seen = 0.0
+                while seen < last:
+                    loaded = state.get_run_series_context(7)
+                    assert loaded is not None
+                    (value,) = cast("list[float]", loaded.state.metric_records["m"]["loss"])
+                    assert loaded == context(value=value)
+                    assert value >= seen
+                    seen = value
+
+            loads = [pool.submit(load) for _ in range(3)]
+            for number in range(1, last + 1):
+                store.receive(f"m{number}", 1, Value(b"message"))
+                left = SplitContext.split(context(value=float(number)))
+                state.commit_step(f"m{number}", 7, left, Value(b"reply"))
+                assert state.get_run_series_context(7) == context(value=float(number))
+                store.maintain()
+            for each in loads:
+                each.result(60)
+
+    def test_locks_of_series_do_not_add_up(self, tmp_path: Path) -> None:
+        with closing(durable(tmp_path).store) as store:
+            state = DurableNodeState(ObjectStoreFactory().store(), store)
+            for series_id in range(20):
+                assert state.split_context(series_id) is None
+            assert len(state._series_locks) == 0
+
+    def test_tasks_that_expired_are_told_of_without_a_lock(self, tmp_path: Path) -> None:
+        """Who hears of them looks for their steps, whose lock others hold as they make tasks."""
+        with closing(durable(tmp_path).store) as store:
+            state = DurableNodeState(ObjectStoreFactory().store(), store)
+            task_id = state.create_task(TaskType.CLIENT_APP, 1, fab_hash="fab")
+            assert task_id is not None
+            assert state.claim_task(task_id)
+            assert state.activate_task(task_id)
+            locked: list[bool] = []
+            state.on_tasks_expired = lambda _: locked.append(state._task_lock._lock.locked())
+            state.task_token_store[task_id].active_until -= timedelta(days=1)
+            state.get_tasks(task_ids=[0])
+            assert locked == [False]

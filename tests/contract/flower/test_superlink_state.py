@@ -24,7 +24,6 @@ from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.superlink.cli.flower_superlink import _parse_superlink_lifespan_config
 from flwr.superlink.federation import NoOpFederationManager
 
-from fedstate.exchange.batches import Batches
 from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.flower import bulk_objects
 from fedstate.flower.bulk_state import BulkLinkState, use_bulk
@@ -234,7 +233,7 @@ def test_a_session_that_has_expired_takes_nothing_and_its_objects_go(pair: Pair)
 
 def test_objects_are_pulled_in_the_order_asked_up_to_a_bound(tmp_path: Path) -> None:
     state = use_bulk(factory(str(tmp_path / "ours.db")))
-    assert isinstance(state, Batches)
+    assert isinstance(state, BulkLinkState)
     ours: Any = state
     part = np.zeros(BATCH_BYTES * 2 // 5 // 8)
     record = RecordDict(
@@ -284,18 +283,9 @@ def test_what_a_killed_superlink_left_is_gone_on_with_as_it_is(tmp_path: Path) -
     assert page_bytes(left / "link.db") == 4096
 
 
-@pytest.mark.parametrize("name", ["", ":memory:", FLWR_IN_MEMORY_DB_NAME, "sqlite:///link.db"])
-def test_what_is_no_file_is_not_laid_out(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    lay_out(name)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_database_in_memory_stays_flwrs_own() -> None:
     state = use_bulk(factory(FLWR_IN_MEMORY_DB_NAME))
-    assert not isinstance(state, Batches)
+    assert not isinstance(state, BulkLinkState)
 
 
 def test_our_store_stands_in_for_all_that_flwrs_writes() -> None:

@@ -12,6 +12,10 @@ from fedstate.local.runs import start, wait_for_runs
 from tests.simulation import Simulation
 from tests.unit.state.steps import make_context, make_message
 
+pytestmark = pytest.mark.allowed_errors(
+    r"spoiled", r"ClientApp raised an exception", r"Exit Code: 800"
+)
+
 APP = Path(__file__).parents[2] / "apps" / "remembering"
 RUN_SECONDS = 250.0
 Steps = list[list[dict[str, Any]]]

@@ -64,13 +64,13 @@ def chunks(store: NodeStore) -> int:
 def test_a_committed_context_and_its_reply_are_there_after_reopening(
     store: NodeStore, key: bytes | None
 ) -> None:
-    parts = [os.urandom(3 * CHUNK_BYTES + 17), b"", os.urandom(10)]
+    blobs = [os.urandom(3 * CHUNK_BYTES + 17), b"", os.urandom(10)]
     add_run(store)
-    assert commit(store, "m1", Value(b"header", parts)) == 2
+    assert commit(store, "m1", Value(b"header", blobs)) == 2
     with closing(reopened(store, key)) as again:
         context = again.context(RUN.series_id)
         assert context is not None
-        assert (context.header, list(context.parts)) == (b"header", parts)
+        assert (context.header, list(context.blobs)) == (b"header", blobs)
         assert again.reply("m1") == Value(b"reply to m1", [])
         assert again.run_record(RUN.run_id) == b"record"
         assert again.runs() == [RUN]

@@ -159,14 +159,12 @@ def test_a_context_beyond_the_limit_fails_the_step_and_keeps_the_state(
     (task,) = fresh_node.tasks("pending")
     token = fresh_node.state.claim_task(task.task_id)
     script = f"""
-from flwr.supercore.constant import TaskType
-from flwr.supercore.superexec.executor.types import ExecutionSpec
 from fedstate import limits
 from fedstate.executor import clientapp
+from fedstate.flower.task_order import TaskKind, TaskOrder
 limits.CONTEXT_BYTES = 1000
-spec = ExecutionSpec(TaskType.CLIENT_APP, {fresh_node.address!r}, {token!r}, True, None, False,
-                     None, False, {task.task_id})
-raise SystemExit(clientapp.run_clientapp(spec, lambda event: True, lambda: ""))
+order = TaskOrder(TaskKind.CLIENT_APP, {task.task_id}, {token!r}, {fresh_node.address!r}, True)
+raise SystemExit(clientapp.run_clientapp(order, lambda event: True, lambda: ""))
 """
     environment = {**os.environ, "FLWR_HOME": str(tmp_path), "FLWR_TELEMETRY_ENABLED": "0"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, check=False)

@@ -69,6 +69,7 @@ def test_an_executor_that_distrusts_the_server_says_so(two_nodes: Federation) ->
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.allowed_errors(r"was ended by SIGKILL")
 def test_a_killed_serverapp_is_reported_at_once(two_nodes: Federation) -> None:
     run_id = start(two_nodes, APP, {"rounds": 1000})
     # A process that dies before it has begun is started again, and the run goes on.

@@ -17,6 +17,8 @@ from fedstate.local.process import Process, free_port
 from tests.stack.conftest import PROGRAMS, command
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.allowed_errors(r"SuperNode with public key", r"Exit Code: 305")
+
 
 def test_plaintext_is_refused(federation: Federation) -> None:
     with pytest.raises(httpx.TransportError):

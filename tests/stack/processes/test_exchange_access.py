@@ -14,7 +14,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedstate.certificates.keys import ensure_node_key
 from fedstate.exchange import paths
-from fedstate.exchange.client import Exchange
+from fedstate.exchange.client import ExtraRoutes
 from fedstate.exchange.messages import (
     PullObjectsRequest,
     PullObjectsResponse,
@@ -27,6 +27,8 @@ from fedstate.exchange.messages import (
 )
 from fedstate.flower.control import control
 from fedstate.local.federation import Federation
+
+pytestmark = pytest.mark.allowed_errors(r"authentication failed")
 
 CALLS = {
     paths.FLEET_PULL: (PullObjectsRequest, PullObjectsResponse),
@@ -53,7 +55,7 @@ def status(federation: Federation, path: str, node_id: int, *interceptors: Any) 
     )
     with client:
         try:
-            answer = Exchange(client).call(
+            answer = ExtraRoutes(client).call(
                 path, request(node=Node(node_id=node_id)), response, method=paths.ACQUIRE_TASK
             )
         except httpx.HTTPStatusError as error:

@@ -85,6 +85,7 @@ def test_too_few_nodes_end_a_run_after_a_bounded_wait(federation: Federation) ->
     assert "3 of the 4 nodes that 'min-nodes' asks for are connected after 1 s" in log
 
 
+@pytest.mark.allowed_errors(r"no data today")
 def test_nodes_that_cannot_train_fail_the_run_with_their_reason(
     federation: Federation, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from fedstate.flower.stored_values import (
     pack,
     unpack,
 )
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 
 LARGE = np.random.default_rng(0).standard_normal((100, 100))
 
@@ -33,9 +33,9 @@ def test_a_context_comes_back_as_it_was() -> None:
             "config": ConfigRecord({"name": "x", "raw": b"\0\1" * 5000, "flags": [True]}),
         }
     )
-    value = encode_context(PackedContext.pack(context(state)))
-    assert len(value.parts) == 2
-    again = decode_context(value).unpack()
+    value = encode_context(SplitContext.split(context(state)))
+    assert len(value.blobs) == 2
+    again = decode_context(value).join()
     assert again == context(state)
     assert again.state.object_id == state.object_id
 
@@ -43,7 +43,7 @@ def test_a_context_comes_back_as_it_was() -> None:
 def test_encoding_does_not_change_the_context() -> None:
     state = RecordDict({"weights": ArrayRecord([LARGE])})
     before = context(state)
-    encode_context(PackedContext.pack(before))
+    encode_context(SplitContext.split(before))
     np.testing.assert_array_equal(before.state["weights"].to_numpy_ndarrays()[0], LARGE)  # type: ignore[union-attr]
 
 
@@ -64,10 +64,10 @@ def test_a_reply_comes_back_as_it_was() -> None:
     assert again.tree == envelope.tree
 
 
-def test_the_same_weights_in_state_and_reply_are_the_same_parts() -> None:
+def test_the_same_weights_in_state_and_reply_are_the_same_blobs() -> None:
     state = context(RecordDict({"weights": ArrayRecord([LARGE])}))
-    (part,) = encode_context(PackedContext.pack(state)).parts
-    assert bytes(part) in [bytes(each) for each in encode_reply(*reply()).parts]
+    (blob,) = encode_context(SplitContext.split(state)).blobs
+    assert bytes(blob) in [bytes(each) for each in encode_reply(*reply()).blobs]
 
 
 def test_a_reply_with_a_missing_object_is_not_encoded() -> None:

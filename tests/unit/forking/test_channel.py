@@ -1,31 +1,39 @@
 import os
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from fedstate.forking.channel import Channel
 
+Pair = tuple[Channel, Channel]
 
-def pair() -> tuple[Channel, Channel]:
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
     ours, theirs = Channel.pair()
-    return ours, Channel(theirs)
+    with closing(ours), closing(Channel(theirs)) as others:
+        yield ours, others
 
 
-def test_messages_arrive_in_order() -> None:
-    ours, theirs = pair()
+def test_messages_arrive_in_order(pair: Pair) -> None:
+    ours, theirs = pair
     for number in range(3):
         assert ours.send({"number": number})
     assert [message["number"] for message in theirs.receive()] == [0, 1, 2]
 
 
-def test_a_message_in_two_pieces_is_put_together() -> None:
-    ours, theirs = pair()
+def test_a_message_in_two_pieces_is_put_together(pair: Pair) -> None:
+    ours, theirs = pair
     ours.socket.sendall(b'{"text": "fi')
     assert list(theirs.receive()) == []
     ours.socket.sendall(b'rst"}\n')
     assert list(theirs.receive()) == [{"text": "first"}]
 
 
-def test_each_descriptor_arrives_with_its_message() -> None:
-    ours, theirs = pair()
+def test_each_descriptor_arrives_with_its_message(pair: Pair) -> None:
+    ours, theirs = pair
     names = ["/dev/null", "/dev/zero"]
     for name in names:
         descriptor = os.open(name, os.O_RDONLY)
@@ -38,16 +46,16 @@ def test_each_descriptor_arrives_with_its_message() -> None:
         os.close(descriptor)
 
 
-def test_the_end_is_noticed_on_both_sides() -> None:
-    ours, theirs = pair()
+def test_the_end_is_noticed_on_both_sides(pair: Pair) -> None:
+    ours, theirs = pair
     ours.close()
     assert list(theirs.receive()) == []
     assert theirs.ended
     assert not theirs.send({"text": "to nobody"})
 
 
-def test_nothing_to_read_is_not_the_end() -> None:
-    _ours, theirs = pair()
+def test_nothing_to_read_is_not_the_end(pair: Pair) -> None:
+    _ours, theirs = pair
     theirs.socket.setblocking(False)
     assert list(theirs.receive()) == []
     assert not theirs.ended

@@ -12,13 +12,8 @@ from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.app.message import make_message
 
 from fedstate.errors import FederationError, SettingError
-from fedstate.grids.resending import (
-    CLIENT_APP_CRASHED,
-    MESSAGE_UNAVAILABLE,
-    NODE_UNAVAILABLE,
-    REPLY_UNAVAILABLE,
-    ResendingGrid,
-)
+from fedstate.flower.errors import ErrorCode
+from fedstate.grids.resending import ResendingGrid
 from fedstate.grids.wrapper import GridWrapper
 
 RAISED = 2
@@ -69,7 +64,13 @@ def replied(grid: ResendingGrid, *names: str) -> list[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize(
-    "code", [NODE_UNAVAILABLE, MESSAGE_UNAVAILABLE, REPLY_UNAVAILABLE, CLIENT_APP_CRASHED]
+    "code",
+    [
+        ErrorCode.NODE_UNAVAILABLE,
+        ErrorCode.MESSAGE_UNAVAILABLE,
+        ErrorCode.REPLY_UNAVAILABLE,
+        ErrorCode.CLIENT_APP_CRASHED,
+    ],
 )
 def test_a_lost_step_is_sent_again_as_the_same_message(code: int) -> None:
     inner = ScriptedGrid({"a": [None], "b": [code, code, None]})
@@ -84,14 +85,14 @@ def test_what_an_app_raised_is_not_sent_again() -> None:
 
 
 def test_a_clientapp_that_dies_every_time_is_tried_three_times() -> None:
-    inner = ScriptedGrid({"a": [CLIENT_APP_CRASHED] * 9})
+    inner = ScriptedGrid({"a": [ErrorCode.CLIENT_APP_CRASHED] * 9})
     assert replied(ResendingGrid(inner), "a") == [("a", False)]
     assert len(inner.sent) == 3
 
 
 def test_nodes_are_waited_for_and_sent_to_as_they_come_back() -> None:
     inner = ScriptedGrid(
-        {"a": [NODE_UNAVAILABLE, None], "b": [NODE_UNAVAILABLE, None]},
+        {"a": [ErrorCode.NODE_UNAVAILABLE, None], "b": [ErrorCode.NODE_UNAVAILABLE, None]},
         online=iter([[], [2], [1, 2]]).__next__,
     )
     assert replied(ResendingGrid(inner), "a", "b") == [("a", True), ("b", True)]
@@ -99,19 +100,19 @@ def test_nodes_are_waited_for_and_sent_to_as_they_come_back() -> None:
 
 
 def test_past_the_bound_the_run_goes_on_with_the_error() -> None:
-    inner = ScriptedGrid({"a": [None], "b": [NODE_UNAVAILABLE]}, online=lambda: {1})
+    inner = ScriptedGrid({"a": [None], "b": [ErrorCode.NODE_UNAVAILABLE]}, online=lambda: {1})
     grid = ResendingGrid(inner, seconds=0.2)
     assert replied(grid, "a", "b") == [("a", True), ("b", False)]
 
 
 def test_past_the_bound_the_run_fails_if_so_configured() -> None:
-    inner = ScriptedGrid({"a": [None], "b": [NODE_UNAVAILABLE]}, online=lambda: {1})
+    inner = ScriptedGrid({"a": [None], "b": [ErrorCode.NODE_UNAVAILABLE]}, online=lambda: {1})
     with pytest.raises(FederationError, match=r"No reply from node 2 within 0.2 s"):
         replied(ResendingGrid(inner, seconds=0.2, on_lost="fail"), "a", "b")
 
 
 def test_a_timeout_bounds_the_waiting_too() -> None:
-    inner = ScriptedGrid({"a": [NODE_UNAVAILABLE]}, online=lambda: set())
+    inner = ScriptedGrid({"a": [ErrorCode.NODE_UNAVAILABLE]}, online=lambda: set())
     replies = ResendingGrid(inner, seconds=3600).send_and_receive(messages("a"), timeout=0.2)
     assert [reply.has_error() for reply in replies] == [True]
 

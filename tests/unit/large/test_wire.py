@@ -1,22 +1,20 @@
-"""Arrays are taken out of Flower's own messages, and put into them, to the byte."""
+"""Larger arrays are split from Flower's own messages, and joined to them, to the byte."""
 
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, MetricRecord, RecordDict
-from flwr.common.serde import context_from_proto, context_to_proto
-from flwr.proto.message_pb2 import Context as ContextProto
+from flwr.common.serde import context_to_proto
 from flwr.proto.runtime_pb2 import PullTaskInputResponse, PushTaskOutputRequest
 
-from fedstate.large.context import PackedContext
+from fedstate.flower.contexts import context_from_bytes, context_to_bytes
+from fedstate.flower.field_numbers import CONTEXT, TASK_INPUT, TASK_OUTPUT
+from fedstate.large.context import SplitContext
 from fedstate.large.wire import (
-    CONTEXT,
-    TASK_INPUT,
-    TASK_OUTPUT,
-    Parts,
+    LargeArrays,
     in_chunks,
-    put_in,
+    join_message,
     size_of,
-    take_out,
+    split_message,
 )
 
 LARGE = np.random.default_rng(0).standard_normal(1000)
@@ -39,7 +37,7 @@ def joined(pieces: list[bytes | memoryview]) -> bytes:
     return b"".join(pieces)
 
 
-def test_what_was_taken_out_is_put_in_again_to_the_byte() -> None:
+def test_what_was_split_is_joined_again_to_the_byte() -> None:
     for path, whole in (
         (CONTEXT, context_to_proto(context())),
         (TASK_OUTPUT, PushTaskOutputRequest(context=context_to_proto(context()), details="d")),
@@ -49,30 +47,30 @@ def test_what_was_taken_out_is_put_in_again_to_the_byte() -> None:
         ),
     ):
         message = whole.SerializeToString()
-        bare, taken = take_out(message, path)
+        bare, arrays = split_message(message, path)
         assert len(bare) < 12_000
-        assert list(taken.large) == [1, 0, 0, 1, 0, 1]
-        assert [bytes(part)[-8:] for part in taken.parts] == [
+        assert list(arrays.is_large) == [1, 0, 0, 1, 0, 1]
+        assert [bytes(part)[-8:] for part in arrays.contents] == [
             (array[-1]).tobytes() for array in (LARGE, LARGE * 2, LARGE)
         ]
-        pieces = put_in(bare, path, taken)
+        pieces = join_message(bare, path, arrays)
         assert joined(pieces) == message
         assert size_of(pieces) == len(message)
 
 
 def test_what_remains_is_the_message_that_protobuf_would_make() -> None:
-    packed = PackedContext.pack(context())
-    bare, taken = take_out(context_to_proto(context()).SerializeToString(), CONTEXT)
-    assert bare == packed.to_bytes()
-    assert taken.large == packed.taken.large
-    assert [bytes(part) for part in taken.parts] == list(packed.taken.parts)
-    assert context_from_proto(ContextProto.FromString(bare)) == packed.context
-    assert packed.unpack() == context()
+    split = SplitContext.split(context())
+    bare, arrays = split_message(context_to_bytes(context()), CONTEXT)
+    assert bare == split.to_bytes()
+    assert arrays.is_large == split.arrays.is_large
+    assert [bytes(part) for part in arrays.contents] == list(split.arrays.contents)
+    assert context_from_bytes(bare) == split.context
+    assert split.join() == context()
 
 
 def test_packing_does_not_change_the_context() -> None:
     before = context()
-    PackedContext.pack(before)
+    SplitContext.split(before)
     assert before == context()
 
 
@@ -81,9 +79,9 @@ def test_a_context_without_arrays_or_state() -> None:
         b"",
         context_to_proto(Context(1, 2, {}, RecordDict(), {})).SerializeToString(),
     ):
-        bare, taken = take_out(message, CONTEXT)
-        assert (bare, taken) == (message, Parts(b"", []))
-        assert joined(put_in(bare, CONTEXT, taken)) == message
+        bare, arrays = split_message(message, CONTEXT)
+        assert (bare, arrays) == (message, LargeArrays(b"", []))
+        assert joined(join_message(bare, CONTEXT, arrays)) == message
 
 
 def test_fields_of_every_kind_are_left_alone() -> None:
@@ -91,9 +89,9 @@ def test_fields_of_every_kind_are_left_alone() -> None:
     unknown = b"\xa0\x06\x96\x01" + b"\xa9\x06" + b"8" * 8 + b"\xb5\x06" + b"4" * 4
     unknown += b"\xba\x06\x03abc"
     message = context_to_proto(context()).SerializeToString() + unknown
-    bare, taken = take_out(message, CONTEXT)
+    bare, arrays = split_message(message, CONTEXT)
     assert bare.endswith(unknown)
-    assert joined(put_in(bare, CONTEXT, taken)) == message
+    assert joined(join_message(bare, CONTEXT, arrays)) == message
 
 
 def test_a_broken_message_is_refused_or_taken_as_it_is() -> None:
@@ -104,11 +102,11 @@ def test_a_broken_message_is_refused_or_taken_as_it_is() -> None:
         for _ in range(generator.integers(3)):
             message[generator.integers(min(200, len(message)))] = generator.integers(256)
         try:
-            bare, taken = take_out(memoryview(message), CONTEXT)
+            bare, arrays = split_message(memoryview(message), CONTEXT)
         except ValueError:
             continue
         # Lengths may be written with more bytes than they need: protobuf's reading decides.
-        again = joined(put_in(bare, CONTEXT, taken))
+        again = joined(join_message(bare, CONTEXT, arrays))
         assert len(again) <= len(message)
 
 
@@ -121,7 +119,7 @@ def test_an_array_with_two_contents_is_refused() -> None:
     entry = b"\x12" + _length(record) + record
     state = b"\x0a" + _length(entry) + entry
     with pytest.raises(ValueError, match="two contents"):
-        take_out(b"\x22" + _length(state) + state, CONTEXT)
+        split_message(b"\x22" + _length(state) + state, CONTEXT)
 
 
 def _length(content: bytes) -> bytes:
@@ -130,16 +128,16 @@ def _length(content: bytes) -> bytes:
     )
 
 
-def test_parts_that_do_not_fit_are_noticed() -> None:
-    packed = PackedContext.pack(context())
-    packed.check()
-    for taken in (
-        Parts(),
-        Parts(packed.taken.large[1:], packed.taken.parts),
-        Parts(b"\0" * 6, [b""]),
+def test_arrays_that_do_not_fit_are_noticed() -> None:
+    split = SplitContext.split(context())
+    split.check()
+    for arrays in (
+        LargeArrays(),
+        LargeArrays(split.arrays.is_large[1:], split.arrays.contents),
+        LargeArrays(b"\0" * 6, [b""]),
     ):
         with pytest.raises(ValueError, match="arrays"):
-            PackedContext(packed.context, taken).check()
+            SplitContext(split.context, arrays).check()
 
 
 def test_chunks_hold_the_same_bytes() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fedstate.errors import FederationError
 from fedstate.failpoints import VARIABLE
 from fedstate.local.execute import Started, execute
 from fedstate.local.launcher import Launcher
@@ -84,6 +85,7 @@ def test_a_mistake_ends_it_as_it_ends_a_program_that_is_executed(
     assert "--insecure is given together" in ends[0][1]
 
 
+@pytest.mark.allowed_errors("no-such-point")
 def test_a_program_gets_its_own_environment_only(
     launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +123,18 @@ def test_programs_outlive_their_launcher(tmp_path: Path) -> None:
     assert program.poll() is None
     program.terminate()
     program.wait(30)
+
+
+def test_what_cannot_be_preloaded_is_named(
+    launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_on_import.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    command = [each if each != "none" else "broken_on_import" for each in WAITING]
+    with pytest.raises(FederationError, match=r"executor needs does not load: .*'broken_on_imp"):
+        launcher(command, dict(os.environ), tmp_path / "log")
+    assert not (tmp_path / "log").exists()
 
 
 def test_a_program_of_somebody_else_is_executed(launcher: Launcher, tmp_path: Path) -> None:

@@ -66,13 +66,13 @@ def test_a_store_without_encryption_has_no_key_to_rotate(tmp_path: Path) -> None
         store.rotate_key(b"1" * 32, b"2" * 32)
 
 
-def test_what_was_altered_is_not_opened() -> None:
+def test_what_was_altered_is_not_decrypted() -> None:
     cipher = AesGcmCipher(os.urandom(KEY_BYTES))
-    sealed = bytearray(cipher.seal(b"weights"))
-    assert cipher.open(bytes(sealed)) == b"weights"
-    sealed[-1] ^= 1
+    stored = bytearray(cipher.encrypt(b"weights"))
+    assert cipher.decrypt(bytes(stored)) == b"weights"
+    stored[-1] ^= 1
     with pytest.raises(ValueError, match="authentication failed"):
-        cipher.open(bytes(sealed))
+        cipher.decrypt(bytes(stored))
 
 
 def test_addresses_depend_on_the_key() -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from fedstate.flower.stored_values import Envelope
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.store.errors import StoreFullError
 from fedstate.store.node_store import StoredStep
 from fedstate.store.values import Value
@@ -242,7 +242,7 @@ class Memory:
         return SimpleNamespace(state={})
 
     def commit_step(
-        self, message_id: str, series_id: int, context: PackedContext, reply: Value
+        self, message_id: str, series_id: int, context: SplitContext, reply: Value
     ) -> None:
         base: Any = context.context.state["base"]
         self.store.commit(message_id, series_id, base, reply)

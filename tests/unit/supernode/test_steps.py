@@ -27,7 +27,7 @@ from fedstate.flower.errors import ErrorCode, UnauthorizedError
 from fedstate.flower.nodestate import durable_node_state
 from fedstate.flower.runs import Fab
 from fedstate.flower.stored_values import Envelope, error_reply
-from fedstate.large.context import PackedContext
+from fedstate.large.context import SplitContext
 from fedstate.store.node_store import NodeStore
 from fedstate.supernode.admission import Admission
 from fedstate.supernode.link import Link
@@ -126,7 +126,7 @@ class Node:
         assert stored
         for object_id in wanted:
             assert self.state.store_object(step.run_id, session, object_id, objects[object_id])
-        self.steps.complete(step, PackedContext.pack(context))
+        self.steps.complete(step, SplitContext.split(context))
 
     def count(self, series_id: int) -> int:
         """Return how many steps of a run series the committed state has seen."""
@@ -214,7 +214,7 @@ def test_a_full_disk_fails_the_step_and_keeps_the_state(node: Node, run_id: int)
         assert node.state.store_object(run_id, session, object_id, objects[object_id])
     context = node.state.get_run_series_context(step.series_id)
     assert context is not None
-    node.steps.complete(step, PackedContext.pack(context))
+    node.steps.complete(step, SplitContext.split(context))
     reply = node.reply(run_id, message.metadata.message_id)
     assert reply.has_error()
     assert "is full" in (reply.error.reason or "")
@@ -443,7 +443,7 @@ def test_a_step_that_fails_leaves_nothing(node: Node, run_id: int, how: str) -> 
     elif how == "silent":
         context = node.state.get_run_series_context(step.series_id)
         assert context is not None
-        node.steps.complete(step, PackedContext.pack(context))
+        node.steps.complete(step, SplitContext.split(context))
     else:
         assert step.task_id is not None
         node.state.expire_tasks([step.task_id])

@@ -20,8 +20,8 @@ from tests.unit.supernode.model import SERIES, BrokenError, Jobs, Killed, Memory
 from tests.unit.supernode.servers import Asked, Choose, Servers
 
 from fedstate.flower.errors import ErrorCode
-from fedstate.large.context import PackedContext
-from fedstate.large.wire import Parts
+from fedstate.large.context import SplitContext
+from fedstate.large.wire import LargeArrays
 from fedstate.supernode.machine import Stage
 from fedstate.supernode.step import Step
 from fedstate.supernode.steps import Steps
@@ -184,7 +184,7 @@ class World(Servers):
                 content=f"attempt {self.attempts}".encode(),
             )
         left: Any = SimpleNamespace(state={"base": task.base})
-        self._alive(self.steps.complete, step, PackedContext(left, Parts(b"", [])))
+        self._alive(self.steps.complete, step, SplitContext(left, LargeArrays(b"", [])))
 
     # What the SuperNode does: pull, and what its pool has to do.
 

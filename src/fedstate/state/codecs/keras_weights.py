@@ -1,30 +1,33 @@
-"""Keras weights: of a whole model, or of the layers that are to stay with the client."""
+"""Keras models and layers, and the parts of them that are to stay with the client."""
 
-import re
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fedstate.state.codecs.base import Codec, Encoded
-from fedstate.state.codecs.named import Expected, check_fit, decode_named, encode_named
-from fedstate.state.errors import StateDamagedError, StateFitError, StateTypeError
+from fedstate.state.codecs.keras import version_1
+from fedstate.state.codecs.keras.model import ModelState
+from fedstate.state.codecs.keras.parts import ModelPart, weights_of
+from fedstate.state.codecs.named import decode_named, encode_named
+from fedstate.state.errors import StateDamagedError, StateTypeError
 
-Layers = Iterable[str] | Callable[[Any], bool]
+__all__ = ["KerasWeightsCodec", "ModelPart", "Weights", "is_keras", "weights_of"]
+
+# What the manifest says of a value: the layers whose names Keras counted, how many variables the
+# model has that a part is of, and that version 1 stored it.
+_COUNTED, _TOTAL, _OLD = "counted", "total", "old"
 
 
 class Weights(dict[str, "NDArray[Any]"]):
-    """Weights as arrays by variable (``"conv2d/kernel"``), in the model's order.
+    """A model's state as arrays by layer and name (``"conv2d/kernel"``), weights first.
 
     Attributes
     ----------
     place : dict[str, Any]
-        Where they were in the model, if they are a part of one.
+        What else must be known to load them.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], place: dict[str, Any]) -> None:
@@ -32,222 +35,93 @@ class Weights(dict[str, "NDArray[Any]"]):
         self.place = place
 
 
-@dataclass(frozen=True)
-class Part:
-    """Some layers of a Keras model; made by `weights_of`."""
-
-    model: Any
-    layers: tuple[Any, ...]
-
-    def variables(self) -> dict[str, Any]:
-        """Return the layers' weights by name."""
-        own = {id(weight) for layer in self.layers for weight in layer.weights}
-        every = variables_of(self.model)
-        return {name: variable for name, variable in every.items() if id(variable) in own}
-
-    def place(self) -> dict[str, Any]:
-        """Return where the part's variables are among all of the model's."""
-        names = list(variables_of(self.model))
-        return {"positions": [names.index(n) for n in self.variables()], "total": len(names)}
-
-
-def weights_of(model: Any, layers: Layers) -> Part:
-    """Return a part of a Keras model, to be stored or loaded in place of the whole.
-
-    Parameters
-    ----------
-    model : keras.Model
-        The model.
-    layers : Iterable[str] | Callable[[keras.Layer], bool]
-        The names of layers, or a function that says of a layer whether it belongs to the part.
-
-    Raises
-    ------
-    StateTypeError
-        If a name is not one of the model's layers, or no layer with weights is left.
-    """
-    if callable(layers):
-        chosen = tuple(layer for layer in model.layers if layers(layer))
-    else:
-        names = [layers] if isinstance(layers, str) else list(layers)
-        by_name = {layer.name: layer for layer in model.layers}
-        unknown = [name for name in names if name not in by_name]
-        if unknown:
-            raise StateTypeError(
-                f"The model {model.name!r} has no layer {unknown[0]!r}; "
-                f"its layers are {', '.join(by_name)}."
-            )
-        chosen = tuple(layer for layer in model.layers if layer.name in names)
-    if not any(layer.weights for layer in chosen):
-        raise StateTypeError(
-            f"No layer with weights was chosen from the model {model.name!r}; "
-            f"its layers are {', '.join(layer.name for layer in model.layers)}."
-        )
-    return Part(model, chosen)
-
-
 class KerasWeightsCodec(Codec[Weights]):
     """``state["weights"] = model``, and ``state.load("weights", into=model)``."""
 
     tag = "keras.weights"
+    version = 2
+    described: ClassVar = (
+        (
+            "a Keras model or layer, or part of one (`weights_of`)",
+            "arrays by layer, or `load(…, into=model)`",
+        ),
+    )
 
     def accepts(self, value: object) -> bool:
-        """Return whether `value` is a Keras model, a part of one, or weights that were read."""
-        return isinstance(value, Weights | Part) or is_keras(value, "Model")
+        """Return whether `value` is a model, layer, part of one, or weights that were read."""
+        return isinstance(value, Weights | ModelPart) or is_keras(value, "Layer")
 
     def encode(self, value: Any) -> Encoded:
-        """Return an ArrayRecord with an Array per variable, in the order of ``get_weights``."""
+        """Return an ArrayRecord: the weights in the order of ``get_weights``, then the rest."""
         if isinstance(value, Weights):
             return replace(encode_named(value), meta=value.place)
-        variables = variables_of(value)
-        if not variables:
-            raise StateTypeError(f"the model {value.name!r} has no weights; build it first")
-        encoded = encode_named({name: array_of(v) for name, v in variables.items()})
-        return replace(encoded, meta=value.place()) if isinstance(value, Part) else encoded
+        if isinstance(value, ModelPart):
+            state = ModelState.of(value.model)
+            variables, owns = value.chosen(state)
+            arrays = state.arrays(variables, owns)
+            meta: dict[str, Any] = {_TOTAL: len(state.expected)}
+        else:
+            state = ModelState.of(value)
+            has_state = value.weights or any(own.extras for own in state.owns)
+            if not has_state and not getattr(value, "built", True):
+                raise StateTypeError(f"the model {value.name!r} has no weights; build it first")
+            arrays, meta = state.arrays(None, state.owns), {}
+        counted = [
+            path for path in state.counted if any(n.startswith(f"{path}/") for n in arrays)
+        ]
+        meta |= {_COUNTED: counted} if counted else {}
+        return replace(encode_named(arrays), meta=meta)
 
     def decode(self, encoded: Encoded) -> Weights:
-        """Return the weights, writable."""
+        """Return the state, writable."""
         arrays = {name: array.copy() for name, array in decode_named(encoded).items()}
         return Weights(arrays, encoded.meta)
 
     def load(self, encoded: Encoded, into: Any) -> None:
-        """Put the weights into a model or a part of one, after all of them were found to fit.
+        """Put the state into a model or a part of one, after all of it was found to fit.
 
-        A part goes to where it was in the model. Names alone would not do: Keras numbers
-        layers without a name anew, so ``dense_1`` may be another layer the next time.
+        A part goes to the same layers of the model as it came from.
         """
-        if not isinstance(into, Part) and not is_keras(into, "Model"):
+        if not isinstance(into, ModelPart) and not is_keras(into, "Layer"):
             super().load(encoded, into)
-        variables = variables_of(into)
-        if encoded.meta and not isinstance(into, Part):
-            total, positions = _place(encoded.meta)
-            if len(variables) != total:
-                raise StateFitError(
-                    f"it is part of a model with {total} variables, {into.name!r} has "
-                    f"{len(variables)}; say which of its layers it belongs to, with "
-                    "into=weights_of(model, layers)"
-                )
-            names = list(variables)
-            variables = {names[i]: variables[names[i]] for i in positions}
-        paths = shown_paths(into.model if isinstance(into, Part) else into)
-        assign(decode_named(encoded), variables, lambda variable: paths[id(variable)])
+        stored, meta = decode_named(encoded), encoded.meta
+        state = ModelState.of(into.model if isinstance(into, ModelPart) else into)
+        variables, owns = (
+            into.chosen(state) if isinstance(into, ModelPart) else (None, state.owns)
+        )
+        if meta.get(_OLD):
+            place = {key: content for key, content in meta.items() if key != _OLD}
+            state.put_variables(version_1.match_weights(stored, state.model, place, variables))
+            return
+        counted, total = _checked(meta)
+        is_part = total is not None and variables is None
+        if is_part and total != len(state.expected):
+            raise version_1.part_of_another(total or 0, into.name, len(state.expected))
+        is_some = variables is not None and total is not None
+        state.load(stored, counted, variables, owns, is_part=is_part or is_some)
 
+    @staticmethod
+    def _from_1(encoded: Encoded) -> Encoded:
+        """Mark what version 1 stored: which layer it belongs to is only known when it loads."""
+        return replace(encoded, meta={**encoded.meta, _OLD: 1})
 
-def assign(
-    stored: dict[str, NDArray[Any]], variables: dict[str, Any], shown: Callable[[Any], str]
-) -> None:
-    """Assign stored arrays to Keras variables, in order, after all were found to fit.
-
-    Parameters
-    ----------
-    stored, variables : dict
-        By name.
-    shown : Callable
-        What to call a variable in an error.
-
-    Raises
-    ------
-    StateFitError
-        If one does not; nothing is assigned then.
-    """
-    expected = [
-        Expected(name, shown(v), tuple(v.shape), str(v.dtype)) for name, v in variables.items()
-    ]
-    check_fit(stored, expected)
-    for array, variable in zip(stored.values(), variables.values(), strict=True):
-        variable.assign(array)
-
-
-def array_of(variable: Any) -> NDArray[Any]:
-    """Return a variable's value, where possible as a view: copying it takes as long as hashing.
-
-    It must be used at once: the next step of training may write into the same memory.
-    """
-    try:
-        return np.from_dlpack(variable.value.read_value())
-    except (AttributeError, TypeError, ValueError, BufferError, RuntimeError):
-        # Another backend than TensorFlow, another device than the CPU, or bfloat16.
-        array: NDArray[Any] = variable.numpy()
-        return array
+    migrations = {1: _from_1}  # noqa: RUF012
 
 
 def is_keras(value: object, kind: str) -> bool:
     """Return whether `value` is a ``keras.<kind>``, without importing Keras."""
     keras = sys.modules.get("keras")
-    return keras is not None and isinstance(value, getattr(keras, kind))
+    # Keras is in sys.modules while it is still being imported.
+    found = getattr(keras, kind, None)
+    return isinstance(found, type) and isinstance(value, found)
 
 
-def variables_of(source: Any) -> dict[str, Any]:
-    """Return the weights of a model or a part of one by layer and name, in the model's order."""
-    if isinstance(source, Part):
-        return source.variables()
-    return named(_renumbered(shown_paths(source).values(), source), source.weights)
-
-
-def shown_paths(model: Any) -> dict[int, str]:
-    """Return, by the identity of each weight, its layer and name as a summary shows them.
-
-    A variable's own path will not do: it begins with the name of the model that its layer was
-    built in, if it was built in one.
-    """
-    owners = {id(weight): layer.name for layer in model.layers for weight in layer.weights}
-    paths = {}
-    for variable in model.weights:
-        layer = owners.get(id(variable), model.name)
-        _, found, inner = f"/{variable.path}".partition(f"/{layer}/")
-        paths[id(variable)] = f"{layer}/{inner if found else variable.name}"
-    return paths
-
-
-def named(names: Iterable[str], variables: Iterable[Any]) -> dict[str, Any]:
-    """Return variables by name; one whose name was there before gets a number to it."""
-    seen: Counter[str] = Counter()
-    result: dict[str, Any] = {}
-    for name, variable in zip(names, variables, strict=True):
-        result[f"{name}#{seen[name]}" if seen[name] else name] = variable
-        seen[name] += 1
-    return result
-
-
-def _renumbered(paths: Iterable[str], model: Any) -> Iterator[str]:
-    """Yield paths as they are in a process that has made no other model.
-
-    Keras numbers the layers that were not given a name through a whole process (``dense_7``), and
-    the Simulation Engine makes model after model in one. Equal models must have equal digests.
-    """
-    kinds = {_snake_case(type(layer).__name__) for layer in model.layers} | _own_kinds()
-    numbers: dict[tuple[str, ...], dict[str, int]] = {}
-    for path in paths:
-        parts: tuple[str, ...] = ()
-        for part in path.split("/"):
-            kind = re.sub(r"_\d+$", "", part)
-            if kind in kinds:
-                known = numbers.setdefault((*parts, kind), {})
-                number = known.setdefault(part, len(known))
-                part = f"{kind}_{number}" if number else kind
-            parts = (*parts, part)
-        yield "/".join(parts)
-
-
-@cache
-def _own_kinds() -> frozenset[str]:
-    layers = sys.modules["keras"].layers
-    names = (name for name, value in vars(layers).items() if isinstance(value, type))
-    return frozenset(map(_snake_case, [*names, "Sequential", "Functional"]))
-
-
-def _snake_case(name: str) -> str:
-    """Return the name that Keras gives to a layer of a class."""
-    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
-
-
-def _place(meta: dict[str, Any]) -> tuple[int, list[int]]:
-    total, positions = meta.get("total"), meta.get("positions")
+def _checked(meta: Mapping[str, Any]) -> tuple[list[str], int | None]:
+    counted, total = meta.get(_COUNTED, []), meta.get(_TOTAL)
     if (
-        type(total) is not int
-        or type(positions) is not list
-        or not all(type(i) is int and 0 <= i < total for i in positions)
+        not isinstance(counted, list)
+        or not all(isinstance(path, str) for path in counted)
+        or not (total is None or type(total) is int)
     ):
         raise StateDamagedError(f"its place in the model cannot be read ({meta})")
-    return total, positions
+    return counted, total

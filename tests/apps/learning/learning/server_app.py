@@ -9,8 +9,7 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
-from fedstate.grids.polling import PollingGrid
-from fedstate.grids.resending import ResendingGrid
+from fedstate.grids import PollingGrid, ResendingGrid
 
 app = ServerApp()
 

@@ -1,0 +1,73 @@
+"""Flower Apps on this machine: where one lies, how it is unpacked, and loading its ClientApp."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# What a FAB says of itself, and the directory that flwr looks for its app in.
+from flwr.cli.config_utils import get_fab_metadata
+from flwr.cli.install import install_from_fab
+from flwr.clientapp import ClientApp
+
+# Loading an app is not public, nor is the error that says why it cannot be loaded: its name is
+# part of the reason in the error reply.
+from flwr.clientapp.client_app import LoadClientAppError
+from flwr.clientapp.utils import get_load_client_app_fn
+from flwr.common.config import get_project_dir
+from flwr.supercore.superexec.dependency_installer import install_app_dependencies
+
+__all__ = [
+    "App",
+    "LoadClientAppError",
+    "app_directory",
+    "install_dependencies",
+    "load_client_app",
+    "unpack",
+]
+
+
+@dataclass(frozen=True)
+class App:
+    """The app of a run.
+
+    Attributes
+    ----------
+    run_id : int
+        The run.
+    fab_id, fab_version, fab_hash : str
+        By what flwr finds the app once it is installed.
+    fab : bytes
+        The FAB itself.
+    """
+
+    run_id: int
+    fab_id: str
+    fab_version: str
+    fab_hash: str
+    fab: bytes = field(repr=False)
+
+
+def app_directory(fab: bytes, fab_hash: str) -> Path:
+    """Return the directory in which flwr looks for the app; it may not be there yet."""
+    return get_project_dir(*get_fab_metadata(fab), fab_hash)
+
+
+def unpack(fab: bytes, directory: Path) -> Path:
+    """Unpack an app somewhere below a directory, and return the app's own."""
+    return install_from_fab(fab, directory, skip_prompt=True)
+
+
+def install_dependencies(directory: Path, app: App, launch_id: str) -> None:
+    """Install what the app depends on, for one launch of it, and let this process use it."""
+    install_app_dependencies(directory, launch_id=launch_id, run_id=app.run_id)
+
+
+def load_client_app(app: App) -> ClientApp:
+    """Import the ClientApp of an installed app.
+
+    Raises
+    ------
+    LoadClientAppError
+        If the app is not installed, or has no such ClientApp.
+    """
+    load = get_load_client_app_fn(default_app_ref="", app_path=None, multi_app=True)
+    return load(app.fab_id, app.fab_version, app.fab_hash)

@@ -1,0 +1,183 @@
+"""The objects of one run in the state of a SuperLink or a SuperNode.
+
+Contents are the bytes of an object; None if the object is not registered, and empty if it is
+registered and has not arrived yet. That is what flwr's states return.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import Depends
+
+# The ID under which flwr's SuperLink and ServerApps name the SuperLink itself.
+from flwr.common.constant import SUPERLINK_NODE_ID, Status
+
+# flwr's handlers take and return these, one object at a time.
+from flwr.proto.message_pb2 import PullObjectRequest, PushObjectRequest
+from flwr.proto.task_pb2 import Task
+
+# The SuperLink's state, and how flwr refuses requests for a run that has ended.
+from flwr.server.superlink.linkstate import LinkState
+from flwr.server.superlink.utils import check_abort
+from flwr.supercore.dependencies.runtime import (
+    RuntimeHandlersDependency,
+    RuntimeStateDependency,
+    TaskDependency,
+)
+from flwr.supercore.error import ApiErrorCode, FlowerError
+from flwr.superlink.dependencies.linkstate import get_linkstate
+from flwr.superlink.servicer.fleet import fleet_handlers
+
+from fedstate.flower.bulk_state import BulkLinkState
+from fedstate.flower.routing import ProtobufRequest, malformed_request
+
+
+class RuntimeObjects:
+    """The objects of a task's run, for a request to the Runtime API.
+
+    Parameters
+    ----------
+    node
+        The node that the request names.
+    state
+        The state of the SuperLink or the SuperNode.
+    handlers
+        flwr's handlers of the Runtime API.
+    task
+        The task that the request comes from.
+    """
+
+    def __init__(self, node: Any, state: Any, handlers: Any, task: Task) -> None:
+        self._node = node
+        self._state = state
+        self._handlers = handlers
+        self._task = task
+
+    def get(self, object_id: str) -> bytes | None:
+        """Return the content of an object, from flwr's handler."""
+        request = PullObjectRequest(
+            node=self._node, run_id=self._task.run_id, object_id=object_id
+        )
+        response = self._handlers.pull_object(request, self._state, self._task)
+        return response.object_content if response.object_found else None
+
+    def put(self, session_id: str, object_id: str, content: bytes) -> bool:
+        """Store an object with flwr's handler; return whether it was stored."""
+        request = PushObjectRequest(
+            node=self._node,
+            run_id=self._task.run_id,
+            session_id=session_id,
+            object_id=object_id,
+            object_content=content,
+        )
+        return bool(self._handlers.push_object(request, self._state, self._task).stored)
+
+    def get_many(self, object_ids: Sequence[str]) -> list[bytes | None] | None:
+        """Return the first of these objects, as many as fit; None if the state cannot."""
+        if not isinstance(self._state, BulkLinkState):
+            return None
+        self._check_node()
+        return self._state.get_objects(self._task.run_id, object_ids)
+
+    def put_many(self, session_id: str, contents: Mapping[str, bytes]) -> set[str] | None:
+        """Store objects; return the IDs of those stored, or None if the state cannot."""
+        if not isinstance(self._state, BulkLinkState):
+            return None
+        self._check_node()
+        return self._state.store_objects(self._task.run_id, session_id, contents)
+
+    def _check_node(self) -> None:
+        """Refuse what the SuperLink's handlers for one object refuse."""
+        if self._node.node_id != SUPERLINK_NODE_ID:
+            raise FlowerError(ApiErrorCode.RUNTIME_UNEXPECTED_NODE_ID, "Unexpected node ID.")
+
+
+class FleetObjects:
+    """The objects of a run, for a request to the SuperLink's Fleet API.
+
+    flwr's handlers look up the run's status and count the traffic anew for each object; here both
+    are done once for a request.
+    """
+
+    def __init__(self, state: LinkState, run_id: int) -> None:
+        self._state = state
+        self._run_id = run_id
+
+    def get(self, object_id: str) -> bytes | None:
+        """Return the content of an object."""
+        return self._state.get_object(self._run_id, object_id)
+
+    def put(self, session_id: str, object_id: str, content: bytes) -> bool:
+        """Store an object; return whether it was stored."""
+        return self._state.store_object(self._run_id, session_id, object_id, content)
+
+    def get_many(self, object_ids: Sequence[str]) -> list[bytes | None] | None:
+        """Return the first of these objects, as many as fit; None if the state cannot."""
+        if not isinstance(self._state, BulkLinkState):
+            return None
+        return self._state.get_objects(self._run_id, object_ids)
+
+    def put_many(self, session_id: str, contents: Mapping[str, bytes]) -> set[str] | None:
+        """Store objects; return the IDs of those stored, or None if the state cannot."""
+        if not isinstance(self._state, BulkLinkState):
+            return None
+        return self._state.store_objects(self._run_id, session_id, contents)
+
+    def count_traffic(self, *, sent: int = 0, received: int = 0) -> None:
+        """Add bytes to the traffic that the SuperLink reports for the run."""
+        if sent or received:
+            self._state.store_traffic(self._run_id, bytes_sent=sent, bytes_recv=received)
+
+
+class FleetApi:
+    """flwr's handlers of the Fleet API, as far as our routes need them."""
+
+    def __init__(self, state: LinkState) -> None:
+        self._state = state
+
+    def objects_of(self, run_id: int) -> FleetObjects:
+        """Return the objects of a run; a run that has ended is refused as flwr does."""
+        ended = check_abort(
+            run_id, [Status.PENDING, Status.STARTING, Status.FINISHED], self._state
+        )
+        if ended:
+            raise FlowerError(ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED, ended)
+        return FleetObjects(self._state, run_id)
+
+    def push_reply(self, push: Any) -> tuple[Any, FleetObjects]:
+        """Store a reply without its objects; return flwr's response, and the run's objects.
+
+        Parameters
+        ----------
+        push
+            flwr's ``PushMessagesRequest`` with one message and its object tree.
+        """
+        messages, trees = len(push.messages_list), len(push.message_object_trees)
+        if (messages, trees) != (1, 1):
+            raise malformed_request(
+                f"A reply comes with one object tree; this request has {messages} messages and "
+                f"{trees} trees."
+            )
+        response = fleet_handlers.push_messages(push, self._state)
+        return response, FleetObjects(self._state, push.messages_list[0].metadata.run_id)
+
+    def delete_message(self, message_id: str) -> None:
+        """Delete the objects of a message that has been replied to."""
+        self._state.object_store.delete(message_id)
+
+
+async def _runtime_objects(
+    request: ProtobufRequest,
+    state: RuntimeStateDependency,
+    handlers: RuntimeHandlersDependency,
+    task: TaskDependency,
+) -> RuntimeObjects:
+    return RuntimeObjects(request.node, state, handlers, task)
+
+
+async def _fleet_api(state: Annotated[LinkState, Depends(get_linkstate)]) -> FleetApi:
+    return FleetApi(state)
+
+
+RuntimeObjectsDependency = Annotated[RuntimeObjects, Depends(_runtime_objects)]
+FleetApiDependency = Annotated[FleetApi, Depends(_fleet_api)]

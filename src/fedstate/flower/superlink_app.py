@@ -1,0 +1,68 @@
+"""flwr's SuperLink: its command line, its HTTP application, and the server around that."""
+
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+from fastapi import FastAPI
+
+# The name of a database that is in memory.
+from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME as IN_MEMORY_DATABASE
+
+# How flwr's SuperLink logs: the level that the user has set, the format of its access log.
+from flwr.supercore.http_logging import get_uvicorn_log_config
+from flwr.supercore.logger import console_handler
+
+# flwr's own parser, so that a command line for `flower-superlink` needs no change.
+from flwr.superlink.cli.flower_superlink import (
+    SuperLinkLifespan,
+    _parse_args_run_superlink,
+    _parse_superlink_lifespan_config,
+)
+
+# What the parser returns, and what flwr's SuperLink itself is started with.
+from flwr.superlink.config_loader import SuperLinkLifespanConfig as SuperLinkConfig
+from flwr.superlink.main import create_app
+
+from fedstate.flower.bulk_state import use_bulk
+
+__all__ = ["IN_MEMORY_DATABASE", "SuperLinkConfig", "create_superlink", "parse", "server_of"]
+
+
+def parse(arguments: Sequence[str], *, program: str, description: str) -> SuperLinkConfig:
+    """Return the configuration that a command line stands for.
+
+    Raises
+    ------
+    SystemExit
+        For wrong usage (2), and for --help and --version (0).
+    """
+    parser = _parse_args_run_superlink()
+    parser.prog = program
+    parser.description = description
+    parser.parse_args(arguments)
+    # flwr's function reads the command line of the process, which is this command alone.
+    sys.argv = ["flower-superlink", *arguments]
+    return _parse_superlink_lifespan_config()
+
+
+def create_superlink(config: SuperLinkConfig) -> FastAPI:
+    """Return flwr's SuperLink, on a state of ours if its database is a file."""
+    app = create_app(config, SuperLinkLifespan)
+    use_bulk(app.state.linkstate_factory)
+    return app
+
+
+def server_of(app: FastAPI, config: SuperLinkConfig) -> uvicorn.Server:
+    """Return the server that flwr starts for its SuperLink."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app=app,
+            host=config.host,
+            port=config.port,
+            log_config=get_uvicorn_log_config(console_handler.level),
+            ssl_keyfile=config.ssl_keyfile,
+            ssl_certfile=config.ssl_certfile,
+            workers=1,
+        )
+    )

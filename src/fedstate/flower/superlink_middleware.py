@@ -1,0 +1,23 @@
+"""Which of flwr's middleware in a SuperLink is for one of its APIs alone."""
+
+# `create_app` has no option to leave one of them out.
+from flwr.superlink.routers.control.middlewares import (
+    ControlAuthenticationMiddleware,
+    ControlEventLogMiddleware,
+    ControlLicenseMiddleware,
+    ControlSensitiveResponseMiddleware,
+)
+from flwr.superlink.routers.fleet.middlewares import FleetEventLogMiddleware
+from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
+from starlette.middleware.base import BaseHTTPMiddleware
+
+CONTROL_API_ONLY: tuple[type[BaseHTTPMiddleware], ...] = (
+    ControlSensitiveResponseMiddleware,
+    ControlAuthenticationMiddleware,
+    ControlLicenseMiddleware,
+    ControlEventLogMiddleware,
+)
+FLEET_API_ONLY: tuple[type[BaseHTTPMiddleware], ...] = (
+    NodeAuthMiddleware,
+    FleetEventLogMiddleware,
+)

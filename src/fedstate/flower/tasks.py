@@ -1,0 +1,231 @@
+"""The tasks that a SuperNode or a SuperLink gives out to its executors, in our own types."""
+
+import os
+import ssl
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+# The messages with which an executor asks, and the client that sends them.
+from flwr.proto.node_pb2 import Node
+from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.supercore.constant import TaskType
+
+# What the server insists on: the version, and a signature made with the shared secret.
+from flwr.supercore.interceptors import (
+    RuntimeVersionHttpInterceptor,
+    SuperExecAuthHttpInterceptor,
+)
+from flwr.supercore.runtime import RuntimeHttpClient
+
+# Which tasks' output flwr's executor drops.
+from flwr.supercore.superexec.plugin import AutoExecPlugin
+
+from fedstate.errors import FederationError, SettingError
+from fedstate.exchange import paths
+from fedstate.exchange.client import ExtraRoutes
+from fedstate.flower.task_order import TaskKind, TaskOrder
+from fedstate.logs import logger
+
+
+class TaskServerError(FederationError):
+    """The server gives this executor no tasks, and asking again does not help."""
+
+
+class TaskServerUnavailableError(TaskServerError):
+    """The server does not answer, or has a passing trouble of its own; asking again may help."""
+
+
+@dataclass(frozen=True)
+class RuntimeApi:
+    """Where tasks come from.
+
+    Parameters
+    ----------
+    address
+        ``host:port`` of the Runtime API of a SuperNode or a SuperLink.
+    insecure
+        Whether to connect without TLS.
+    root_certificates
+        File with the certificate authority; None for the system's.
+    auth_secret_file
+        File with the secret shared with the server; None if it asks for none.
+    dependency_install
+        Whether an app may have its dependencies installed when it starts.
+    """
+
+    address: str
+    insecure: bool = False
+    root_certificates: str | None = None
+    auth_secret_file: Path | None = None
+    dependency_install: bool = False
+
+
+class TaskSource:
+    """Takes tasks from a server, one at a time. A request that fails is not repeated here.
+
+    Parameters
+    ----------
+    api
+        Where they come from.
+
+    Raises
+    ------
+    SettingError
+        If the file with the certificate authority holds none.
+    """
+
+    def __init__(self, api: RuntimeApi) -> None:
+        self._api = api
+        interceptors: list[RuntimeVersionHttpInterceptor | SuperExecAuthHttpInterceptor] = [
+            RuntimeVersionHttpInterceptor(component_name="SuperExec")
+        ]
+        if api.auth_secret_file is not None:
+            interceptors.append(
+                SuperExecAuthHttpInterceptor(
+                    master_secret=api.auth_secret_file.read_bytes(),
+                    protected_methods={paths.ACQUIRE_TASK},
+                )
+            )
+        path = api.root_certificates
+        try:
+            self._client = RuntimeHttpClient.from_server_address(
+                server_address=api.address,
+                insecure=api.insecure,
+                root_certificates=Path(path).expanduser().read_bytes() if path else None,
+                interceptors=interceptors,
+            )
+        except (ssl.SSLError, UnicodeDecodeError) as error:
+            raise SettingError(
+                f"--root-certificates names {path}, which holds no certificate in PEM form "
+                f"({error}): give the path of the CA certificate."
+            ) from error
+        self._routes = ExtraRoutes(self._client)
+
+    def acquire(self, kinds: Collection[TaskKind]) -> TaskOrder | None:
+        """Take a task of one of these kinds, or return None if there is none.
+
+        Raises
+        ------
+        TaskServerUnavailableError
+            If asking again may help.
+        TaskServerError
+            If it does not.
+        """
+        with self._errors():
+            answer = self._client.AcquireTask(AcquireTaskRequest(supported_task_types=kinds))
+        if not (answer.HasField("task") and answer.token):
+            return None
+        try:
+            kind = TaskKind(answer.task.type)
+        except ValueError:
+            logger.error(
+                "Task %d is of the kind '%s', which nobody asked for: its token will expire.",
+                answer.task.task_id,
+                answer.task.type,
+            )
+            return None
+        return TaskOrder(
+            kind=kind,
+            task_id=answer.task.task_id,
+            token=answer.token,
+            runtime_api_address=self._api.address,
+            insecure=self._api.insecure,
+            root_certificates_path=self._api.root_certificates,
+            runtime_dependency_install=self._api.dependency_install,
+            parent_pid=os.getpid(),
+            suppress_output=(
+                AutoExecPlugin.suppress_output
+                and TaskType(kind) not in AutoExecPlugin.visible_output_task_types
+            ),
+        )
+
+    def wait(self, seen: int, seconds: float, task_ids: Sequence[int]) -> int | None:
+        """Wait until the server's count of task notifications is not `seen`.
+
+        Parameters
+        ----------
+        seen
+            The count that was returned last; 0 at first.
+        seconds
+            How long to wait at most.
+        task_ids
+            The tasks that this executor has under way, which the server is told.
+
+        Returns
+        -------
+        int or None
+            The count; None if the server has no notifications of tasks.
+
+        Raises
+        ------
+        TaskServerUnavailableError
+            If asking again may help.
+        TaskServerError
+            If it does not.
+        """
+        with self._errors():
+            return self._routes.wait(
+                paths.TASKS_WAIT,
+                Node(),
+                seen,
+                seconds,
+                method=paths.ACQUIRE_TASK,
+                task_ids=task_ids,
+            )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        address = self._api.address
+        try:
+            yield
+        except httpx.HTTPStatusError as error:
+            code = error.response.status_code
+            if code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+                raise TaskServerError(
+                    f"The server at {address} refuses this executor (status {code}): give both "
+                    "the same --superexec-auth-secret-file."
+                ) from error
+            # A server error passes, such as that of a database that others keep busy.
+            if error.response.is_server_error:
+                raise TaskServerUnavailableError(str(error)) from error
+            raise TaskServerError(
+                f"The server at {address} answers with status {code} to the request for a task: "
+                "check --runtime-api-address."
+            ) from error
+        except httpx.TransportError as error:
+            if _is_about_tls(error):
+                raise TaskServerError(
+                    f"The TLS connection to {address} fails ({error}): check "
+                    "--root-certificates and --insecure."
+                ) from error
+            raise TaskServerUnavailableError(str(error)) from error
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise TaskServerError(
+                f"The server at {address} is none of Flower's ({error}): check "
+                "--runtime-api-address."
+            ) from error
+
+
+def _is_about_tls(error: httpx.HTTPError) -> bool:
+    return any(word in str(error).lower() for word in ("certificate", "ssl", "tls"))

@@ -1,0 +1,46 @@
+"""The digests of a value's chunks, begun before the transaction that stores the value."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from fedstate.store.cipher import Cipher
+from fedstate.store.values import CHUNK_BYTES, DigestedValue, Value
+
+_THREADS = 2
+
+
+@contextmanager
+def digesting(cipher: Cipher, *values: Value) -> Iterator[list[DigestedValue]]:
+    """Begin to compute the digests of values, for use in the block, on threads of its own.
+
+    Runs that wait for each other's transactions have their digests done meanwhile; one that need
+    not wait stores its first chunks while the last ones are still being digested. The threads
+    have ended when the block has, and so have the digests that nobody asked for.
+
+    Parameters
+    ----------
+    cipher : Cipher
+        The store's cipher.
+    *values : Value
+        The values; their bytes are not copied.
+    """
+    # It starts its threads only when there is a chunk.
+    pool = ThreadPoolExecutor(_THREADS, "digest")
+    try:
+        yield [DigestedValue(value, _digested(pool, cipher, value)) for value in values]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _digested(
+    pool: ThreadPoolExecutor, cipher: Cipher, value: Value
+) -> Iterable[tuple[int, bytes, memoryview]]:
+    chunks = [
+        (number, view[start : start + CHUNK_BYTES])
+        for number, view in enumerate(memoryview(blob).cast("B") for blob in value.blobs)
+        for start in range(0, view.nbytes, CHUNK_BYTES)
+    ]
+    # `map` begins at once, before anybody asks for the first digest.
+    digests = pool.map(cipher.digest, (chunk for _, chunk in chunks))
+    return ((blob, digest, chunk) for (blob, chunk), digest in zip(chunks, digests, strict=True))

@@ -1,0 +1,161 @@
+"""Reading a node store on many threads, beside the one that writes to it."""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedstate.store.cipher import Cipher
+from fedstate.store.database import connect
+from fedstate.store.errors import StoreError
+from fedstate.store.rows import CheckedRows
+from fedstate.store.values import ValueTable
+
+# As many steps as usually are under way at once, and as many other requests of executors.
+LIMIT = 8
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was committed when a read began.
+
+    Attributes
+    ----------
+    db : sqlite3.Connection
+        A read-only connection, in a transaction.
+    rows : CheckedRows
+        The rows.
+    values : ValueTable
+        The values.
+    """
+
+    db: sqlite3.Connection
+    rows: CheckedRows
+    values: ValueTable
+
+
+class Readers:
+    """Read-only connections to a store, opened when they are needed.
+
+    What holds for every thread:
+
+    - Everything that a block reads is of one commit: the last one that had returned when the
+      block read its first row, or one that was made meanwhile.
+    - A block waits for no commit, however long that takes. It waits for another block to end
+      when as many as `limit` read, and for the moment in which the log is emptied.
+    - A thread that reads takes no other lock of the store: neither may it begin another block
+      nor write, which is a `RuntimeError`. That is why a writer may wait for readers.
+    - After `close` nothing is read any more, and no connection is left.
+
+    Parameters
+    ----------
+    path : Path
+        The database.
+    cipher : Cipher
+        The store's cipher.
+    limit : int
+        How many threads may read at once.
+    """
+
+    def __init__(self, path: Path, cipher: Cipher, limit: int = LIMIT) -> None:
+        self._path = path
+        self._cipher = cipher
+        self._limit = limit
+        # Guards what follows; it is never held while something is read.
+        self._changed = threading.Condition()
+        self._idle: list[Snapshot] = []
+        self._reading: set[int] = set()
+        self._paused = False
+        self._closed = False
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Read in the block.
+
+        Raises
+        ------
+        StoreError
+            The store has been closed.
+        RuntimeError
+            This thread reads already.
+        """
+        self.forbid()
+        snapshot = self._begin()
+        try:
+            if snapshot is None:
+                snapshot = self._connect()
+            snapshot.db.execute("BEGIN")
+            yield snapshot
+            # Nothing was written: it ends the snapshot.
+            snapshot.db.execute("ROLLBACK")
+        except BaseException:
+            # It may be in the middle of a query, or the file be damaged: the next read has a new
+            # connection.
+            if snapshot is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    snapshot.db.close()
+                snapshot = None
+            raise
+        finally:
+            self._end(snapshot)
+
+    def forbid(self) -> None:
+        """Raise RuntimeError if this thread reads: it may then neither read again nor write."""
+        with self._changed:
+            if threading.get_ident() in self._reading:
+                raise RuntimeError("A thread that reads the node store must not use it again.")
+
+    def _begin(self) -> Snapshot | None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._closed or not (self._paused or len(self._reading) >= self._limit)
+            )
+            if self._closed:
+                raise StoreError(
+                    f"The node store '{self._path}' is closed. Start the SuperNode again."
+                )
+            self._reading.add(threading.get_ident())
+            return self._idle.pop() if self._idle else None
+
+    def _connect(self) -> Snapshot:
+        db = connect(self._path, write=False)
+        return Snapshot(db, CheckedRows(db, self._cipher), ValueTable(db, self._cipher))
+
+    def _end(self, snapshot: Snapshot | None) -> None:
+        with self._changed:
+            self._reading.discard(threading.get_ident())
+            if snapshot is not None:
+                self._idle.append(snapshot)
+            self._changed.notify_all()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Wait until nobody reads, and let nobody begin during the block.
+
+        One thread at a time: the caller holds the lock of those who write.
+        """
+        self.forbid()
+        with self._changed:
+            self._paused = True
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._reading)
+            yield
+        finally:
+            with self._changed:
+                self._paused = False
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let nobody begin to read, wait for those who do, and close; again is without effect."""
+        self.forbid()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._reading)
+            idle, self._idle = self._idle, []
+        for snapshot in idle:
+            snapshot.db.close()

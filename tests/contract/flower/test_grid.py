@@ -1,0 +1,145 @@
+"""The Grid of a ServerApp: flwr's `HttpGrid` with our client, over a real SuperLink."""
+
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse
+from flwr.serverapp import Grid
+from flwr.supercore.inflatable import inflatable_utils
+from flwr.superlink.grid import HttpGrid, http_grid
+from flwr.superlink.grid.inmemory_grid import InMemoryGrid
+from tests.contract.flower.in_process import SuperLink, arrays
+from tests.contract.flower.in_process_run import Node, Reply, Run
+from tests.waiting import wait_until
+
+from fedstate.executor.serverapp import WaitingGrid
+from fedstate.flower.engine import engine_of
+from fedstate.flower.grid import wait_for_replies
+from fedstate.flower.pull_backoff import look_again_soon
+
+
+@pytest.fixture
+def grid(superlink: SuperLink, run: Run) -> WaitingGrid:
+    """The run's Grid, as it is made in the process of a ServerApp."""
+    grid = WaitingGrid(superlink.address, insecure=True, token=run.spec.token)
+    grid._connect()
+    superlink.reach(grid._runtime_client)
+    grid.set_run(run.grid.run)
+    return grid
+
+
+def replying(node: Node, count: int) -> Callable[[], None]:
+    """Let the node answer so many messages, on a thread; return what waits for its end."""
+
+    def answer() -> None:
+        for number in range(count):
+            pulled = wait_until(lambda: (p := node.pull()).messages_list and p)
+            node.answer(Reply(node.take(pulled), arrays(number)))
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    return thread.join
+
+
+def test_messages_are_sent_and_their_replies_received(
+    grid: WaitingGrid, run: Run, node: Node
+) -> None:
+    messages = [run.message(node.id, arrays(n, n + 1)) for n in range(3)]
+    finished = replying(node, 3)
+    replies = list(grid.send_and_receive(messages, timeout=60))
+    finished()
+    sent = {each.metadata.message_id for each in messages}
+    assert {each.metadata.reply_to_message_id for each in replies} == sent
+    assert node.id in grid.get_node_ids()
+
+
+def test_our_grid_is_told_of_a_reply(superlink: SuperLink, run: Run, node: Node) -> None:
+    message_id = run.push(run.message(node.id, arrays(1)))
+    seen = wait_for_replies(run.grid, 0, 10)
+    assert seen == superlink.signals.replies.count
+    assert wait_for_replies(run.grid, seen, 0) == seen
+    node.answer(Reply(node.take(node.pull()), arrays(2)))
+    wait_until(lambda: (wait_for_replies(run.grid, seen, 1) or 0) > seen)
+    assert len(run.pull(message_id)) == 1
+
+
+def test_our_grid_shows_what_flwrs_shows_to_the_superlink(run: Run) -> None:
+    """Its `_connect` stands in for flwr's, which makes the client itself."""
+    ours = run.grid._runtime_client
+    theirs = HttpGrid("superlink:1", insecure=True, token="token")
+    theirs._connect()
+    flwrs = theirs._runtime_client
+    assert isinstance(ours, type(flwrs))
+    assert [type(each) for each in ours._interceptors] == [
+        type(each) for each in flwrs._interceptors
+    ]
+    assert ours._base_url == flwrs._base_url
+    assert ours._retry_invoker is run.grid._retry_invoker
+    theirs.close()
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Collect how long `pull_objects` would pause; it pauses for a moment only."""
+    pauses: list[float] = []
+
+    class Waiting(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout or 0.0)
+            return super().wait(0.02)
+
+    there = "flwr.supercore.inflatable.inflatable_utils.threading"
+    monkeypatch.setattr(there, SimpleNamespace(Event=Waiting, Lock=threading.Lock))
+    return pauses
+
+
+def late(run: Run, node: Node) -> str:
+    """Announce a reply whose objects come only after the ServerApp has looked for them."""
+    message_id = run.push(run.message(node.id, arrays(1)))
+    reply = Reply(node.take(node.pull()), arrays(2))
+    announced = node.announce(reply)
+    looked = threading.Event()
+    pull_object = run.grid._runtime_client.PullObject
+
+    def pull(request: PullObjectRequest) -> PullObjectResponse:
+        answer = pull_object(request)
+        if not looked.is_set():
+            looked.set()
+            assert all(node.upload(reply, announced.session_id, announced.objects_to_push))
+        return answer
+
+    run.grid._runtime_client.PullObject = pull  # type: ignore[method-assign]
+    return message_id
+
+
+def test_a_part_on_its_way_is_looked_for_again_soon(
+    run: Run, node: Node, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_grid, "pull_objects", inflatable_utils.pull_objects)
+    look_again_soon()
+    message_id = late(run, node)
+    reply = run.reply(message_id)
+    assert reply.content == arrays(2)
+    assert min(pauses) < 0.1
+
+
+def test_flwrs_grid_pauses_for_a_second(
+    run: Run, node: Node, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When this fails, `fedstate.flower.pull_backoff` may have become needless."""
+    monkeypatch.setattr(http_grid, "pull_objects", inflatable_utils.pull_objects)
+    message_id = late(run, node)
+    reply = run.reply(message_id)
+    assert reply.content == arrays(2)
+    assert min(pauses) >= 0.7
+
+
+def test_the_engine_is_known_by_its_grid(
+    superlink: SuperLink, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FEDSTATE_ENGINE", raising=False)
+    simulated: Grid = InMemoryGrid(superlink.app.state.linkstate_factory)
+    assert engine_of(simulated) == "simulation"
+    assert engine_of(run.grid) == "processes"

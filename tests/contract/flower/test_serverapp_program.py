@@ -1,0 +1,107 @@
+"""flwr's program of a ServerApp in this process, with what `prepare` puts into it."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pytest
+from flwr.cli.build import build_fab_from_files
+from flwr.cli.install import install_from_fab
+from flwr.superlink.grid import HttpGrid
+from tests.contract.flower.in_process import SuperLink
+from tests.contract.flower.in_process_run import Run
+from tests.stack.executor.conftest import PROBE, probe_fab
+
+from fedstate.executor.serverapp import WaitingGrid, prepare, program
+
+SERVER_APP = """
+from pathlib import Path
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+app = ServerApp()
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    seen = [type(grid).__name__, str(context.run_id), str(sorted(grid.get_node_ids()))]
+    Path({result!r}).write_text("\\n".join(seen))
+"""
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """flwr's program as a ServerApp's process has it; put back afterwards."""
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "home"))
+    module = program()
+    monkeypatch.setattr(module, "install_from_fab", install_from_fab)
+    monkeypatch.setattr(module, "HttpGrid", HttpGrid)
+    prepare()
+    return module
+
+
+def test_serverapps_that_start_together_find_all_of_their_app(prepared: Any) -> None:
+    fab = probe_fab(**{f"probe/part_{n}": f"number = {n}\n" for n in range(200)})
+
+    def parts(_: int) -> int:
+        place = prepared.install_from_fab(fab, skip_prompt=True)
+        return len(list((place / "probe").glob("part_*.py")))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(parts, range(8))) == [200] * 8
+
+
+def test_flwrs_program_runs_the_app_with_our_grid_and_our_installation(
+    prepared: Any, superlink: SuperLink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = tmp_path / "result"
+    fab, _ = build_fab_from_files(
+        {
+            "pyproject.toml": (PROBE / "pyproject.toml")
+            .read_bytes()
+            .replace(b"probe.client_app:app", b"served.server_app:app"),
+            "LICENSE": b"none",
+            "served/__init__.py": b"",
+            "served/server_app.py": SERVER_APP.format(result=str(result)).encode(),
+        }
+    )
+    run = Run(superlink, fab, started=False)
+    grids: list[WaitingGrid] = []
+    installed: list[bytes] = []
+
+    class Reaching(WaitingGrid):
+        """Ours, at a SuperLink in this process."""
+
+        def _connect(self) -> None:
+            super()._connect()
+            superlink.reach(self._runtime_client)
+            grids.append(self)
+
+    ours = prepared.install_from_fab
+    assert prepared.HttpGrid is WaitingGrid
+    monkeypatch.setattr(prepared, "HttpGrid", Reaching)
+
+    def install(content: bytes, **options: Any) -> Path:
+        installed.append(content)
+        place: Path = ours(content, **options)
+        return place
+
+    monkeypatch.setattr(prepared, "install_from_fab", install)
+    ends: list[Any] = []
+    exits: list[Any] = []
+    monkeypatch.setattr(
+        prepared,
+        "register_signal_handlers",
+        lambda **options: ends.extend(options["exit_handlers"]),
+    )
+    monkeypatch.setattr(prepared, "flwr_exit", lambda **options: exits.append(options["code"]))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    prepared.run_serverapp(superlink.address, Queue(), run.spec.token, insecure=True)
+    for end in ends:
+        end()
+    assert result.read_text().splitlines()[:2] == ["Reaching", str(run.id)]
+    assert installed == [fab]
+    assert len(grids) == 1
+    assert exits == [0]
+    assert superlink.control().run_status(run.id) == "finished:completed"

@@ -1,0 +1,156 @@
+"""A message and its reply in our NodeState, moved by flwr's Runtime API."""
+
+import pytest
+from flwr.app import Error, Message
+from flwr.common.constant import ErrorCode as FlowerErrorCode
+from flwr.proto.message_pb2 import PullObjectRequest
+from flwr.proto.node_pb2 import Node as NodeProto
+from flwr.proto.runtime_pb2 import PullAppMessagesRequest
+from tests.contract.flower.in_process import arrays
+from tests.contract.flower.in_process_supernode import (
+    NODE_ID,
+    SuperNode,
+    clientapp,
+    message_to,
+)
+
+from fedstate.flower.errors import ErrorCode
+
+
+@pytest.fixture
+def message() -> Message:
+    return message_to(NODE_ID, 1, arrays(1, 2))
+
+
+def ended(supernode: SuperNode, message: Message, task_id: int, reply: Message) -> None:
+    """Do what `Steps` does when a step is over."""
+    supernode.state.finish_task(task_id, "completed", "")
+    ids = [message.metadata.message_id, reply.metadata.message_id]
+    supernode.state.forget_step(task_id, ids)
+
+
+def test_a_stored_message_reaches_its_clientapp_with_its_content(
+    supernode: SuperNode, message: Message
+) -> None:
+    supernode.give(1, message)
+    with clientapp(supernode) as task:
+        assert task.message.metadata.message_id == message.metadata.message_id
+        assert task.message.content == arrays(1, 2)
+
+
+def test_a_message_is_handed_out_once(supernode: SuperNode, message: Message) -> None:
+    """A second process of the task must not make the step beside the first."""
+    supernode.give(1, message)
+    with clientapp(supernode) as task:
+        again = task.client.PullMessages(PullAppMessagesRequest())
+        assert not again.messages_list
+
+
+def test_a_clientapp_is_given_no_message_of_another_run(supernode: SuperNode) -> None:
+    supernode.add_run(2)
+    messages = {run_id: message_to(NODE_ID, run_id, arrays(run_id)) for run_id in (1, 2)}
+    for run_id, each in messages.items():
+        supernode.give(run_id, each)
+    for _ in messages:
+        with clientapp(supernode) as task:
+            own = messages[task.context.run_id]
+            assert task.message.metadata.message_id == own.metadata.message_id
+
+
+def test_a_pulled_message_is_confirmed_and_its_objects_are_gone(
+    supernode: SuperNode, message: Message
+) -> None:
+    """flwr's `pull_task_input` confirms; the step holds the message in the node store."""
+    supernode.give(1, message)
+    with clientapp(supernode) as task:
+        answer = task.client.PullObject(
+            PullObjectRequest(
+                node=NodeProto(node_id=NODE_ID),
+                run_id=1,
+                object_id=message.metadata.message_id,
+            )
+        )
+        assert not answer.object_found
+
+
+def test_a_pushed_reply_is_found_by_its_message_with_its_objects(
+    supernode: SuperNode, message: Message
+) -> None:
+    supernode.give(1, message)
+    message_id = message.metadata.message_id
+    assert supernode.state.reply_to(message_id) is None
+    with clientapp(supernode) as task:
+        pushed = task.reply(arrays(3, 4))
+    reply = supernode.state.reply_to(message_id)
+    assert reply is not None
+    assert not reply.has_error()
+    assert reply.metadata.message_id == pushed.metadata.message_id
+    assert supernode.state.object_store.get_object_tree(reply.metadata.message_id)
+    assert supernode.state.object_store.get(reply.metadata.message_id)
+    assert supernode.state.seconds_taken(message_id) > 0
+
+
+def test_an_error_reply_is_found_by_its_message(supernode: SuperNode, message: Message) -> None:
+    supernode.give(1, message)
+    with clientapp(supernode) as task:
+        task.reply(Error(ErrorCode.CLIENT_APP_RAISED, "why"))
+    reply = supernode.state.reply_to(message.metadata.message_id)
+    assert reply is not None
+    assert (reply.error.code, reply.error.reason) == (ErrorCode.CLIENT_APP_RAISED, "why")
+
+
+def test_a_step_that_is_over_leaves_nothing_in_memory(
+    supernode: SuperNode, message: Message
+) -> None:
+    task_id = supernode.give(1, message)
+    with clientapp(supernode) as task:
+        reply = task.reply(arrays(3))
+    ended(supernode, message, task_id, reply)
+    state = supernode.state
+    assert len(state.object_store) == 0
+    assert state.reply_to(message.metadata.message_id) is None
+    assert state.seconds_taken(message.metadata.message_id) == 0
+    assert list(state.get_tasks(task_ids=[task_id])) == []
+
+
+def test_a_message_that_comes_again_after_its_step_is_handed_out_again(
+    supernode: SuperNode, message: Message
+) -> None:
+    """A ServerApp sends the very same message again when the step failed."""
+    task_id = supernode.give(1, message)
+    with clientapp(supernode) as task:
+        reply = task.reply(Error(ErrorCode.CLIENT_APP_CRASHED, "first"))
+    ended(supernode, message, task_id, reply)
+    supernode.give(1, message)
+    with clientapp(supernode) as task:
+        assert task.message.content == arrays(1, 2)
+        task.reply(arrays(5))
+    second = supernode.state.reply_to(message.metadata.message_id)
+    assert second is not None
+    assert not second.has_error()
+
+
+def test_the_end_of_a_run_leaves_nothing_of_it_and_all_of_the_others(
+    supernode: SuperNode, message: Message
+) -> None:
+    supernode.add_run(2)
+    other = message_to(NODE_ID, 2, arrays(9))
+    task_id = supernode.give(1, message)
+    with clientapp(supernode) as task:
+        reply = task.reply(arrays(3))
+    ended(supernode, message, task_id, reply)
+    supernode.give(2, other)
+    supernode.state.forget_run(1, 1)
+    with clientapp(supernode) as task:
+        assert task.message.content == arrays(9)
+
+
+@pytest.mark.parametrize("code", list(ErrorCode), ids=lambda code: code.name)
+def test_the_codes_of_error_replies_are_flwrs(code: ErrorCode) -> None:
+    """They are on the wire: another version of flwr at the other end reads the number."""
+    names = {
+        "CLIENT_APP_RAISED": "CLIENT_APP_RAISED_EXCEPTION",
+        "CLIENT_APP_NOT_LOADED": "LOAD_CLIENT_APP_EXCEPTION",
+        "REPLY_UNAVAILABLE": "REPLY_MESSAGE_UNAVAILABLE",
+    }
+    assert getattr(FlowerErrorCode, names.get(code.name, code.name)) == code

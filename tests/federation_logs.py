@@ -1,0 +1,106 @@
+"""A test fails on an unexpected error in any log of the federations that it used.
+
+Logs are files named ``log`` below pytest's temporary directory. What a test expects to find there
+it says with ``@pytest.mark.allowed_errors("regular expression", ...)``; it stays allowed in the
+logs of the same federation, which other tests share and which may be written a moment late.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+MARKER = "allowed_errors"
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_ERROR = re.compile(r"^(ERROR|CRITICAL)\b|\bTraceback \(most recent call last\)")
+
+# What may stand in any log, each with its reason.
+ALWAYS = (
+    # A node asks about runs that it holds, and flwr's SuperLink logs the answer as an error.
+    r"\[/v1/fleet/get-run\]\[ApiError:2007\].* Run is finished",
+)
+
+# What a process that was killed leaves in the logs of those that it talked to.
+AFTER_A_KILL = (
+    r"Task \d+ failed: The process of the task (was ended by SIGKILL|ended with exit code 2)",
+    r"Task \d+ failed: The executor of the task was stopped",
+    # The next SuperNode knows nothing of the tokens of the last one's tasks.
+    r"\[ApiError:1008\] Runtime task-token authentication failed",
+    r"401 Unauthorized",
+    r"TaskStopped",
+    # Requests that were open when uvicorn was stopped.
+    r"CancelledError",
+    # A reply came twice, or after the SuperLink had counted the node as lost.
+    r"Failed to store Message reply: The message it replies to",
+    r"Invalid destination node ID for Message",
+    # A node is admitted again when its last heartbeat has lapsed.
+    r"\[/v1/fleet/activate-node\]\[ApiError:2004\]",
+)
+
+
+def errors_in(text: str, allowed: Iterable[str] = ()) -> list[str]:
+    """Return the lines of a log that tell of an error and match no allowed expression.
+
+    A traceback is allowed when the lines below it, up to the error that it ends with, match.
+    """
+    patterns = [re.compile(each) for each in (*ALWAYS, *allowed)]
+    lines = [_COLOUR.sub("", line).rstrip() for line in text.splitlines()]
+    found = []
+    for number, line in enumerate(lines):
+        if not _ERROR.search(line):
+            continue
+        whole = "\n".join(_with_traceback(lines, number))
+        if not any(pattern.search(whole) for pattern in patterns):
+            found.append(whole)
+    return found
+
+
+def _with_traceback(lines: list[str], start: int) -> Iterator[str]:
+    yield lines[start]
+    if "Traceback" not in lines[start]:
+        return
+    for line in lines[start + 1 :]:
+        yield line
+        if line and not line.startswith((" ", "\t")):
+            return
+
+
+class LogWatch:
+    """Reads what was added to the logs below a directory.
+
+    Parameters
+    ----------
+    directory : Path
+        Where the federations of this test session are.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._read: dict[Path, int] = {}
+        self._allowed: dict[Path, set[str]] = {}
+
+    def unexpected(self, allowed: Iterable[str]) -> list[str]:
+        """Return the errors that were logged since the last call, each with its log's path."""
+        allowed = set(allowed)
+        found = []
+        for log in self._logs():
+            root = self._root(log)
+            of_federation = self._allowed.setdefault(root, set())
+            of_federation |= allowed
+            start = self._read.get(log, 0)
+            content = log.read_bytes()
+            self._read[log] = len(content)
+            # A log that is shorter than before is a new one.
+            new = content[start if start <= len(content) else 0 :].decode(errors="replace")
+            where = log.relative_to(self._directory)
+            found += [f"{where}: {error}" for error in errors_in(new, of_federation)]
+        return found
+
+    def _logs(self) -> list[Path]:
+        # What pytest calls "current" is a link to a directory that is among them, too.
+        roots = [each for each in self._directory.iterdir() if not each.is_symlink()]
+        levels = ("log", "*/log", "*/*/log", "*/*/*/log")
+        return [log for root in roots for level in levels for log in root.glob(level)]
+
+    def _root(self, log: Path) -> Path:
+        return self._directory / log.relative_to(self._directory).parts[0]

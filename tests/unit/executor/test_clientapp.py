@@ -1,0 +1,181 @@
+"""One ClientApp task from its input to its end, in forks of a process that has imported flwr."""
+
+import base64
+import os
+import select
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.stack.executor.conftest import Node, probe_fab
+from tests.unit.executor.conftest import ROOT
+
+from fedstate.executor import worker
+from fedstate.flower.errors import ErrorCode
+from fedstate.flower.task_order import TaskKind, TaskOrder
+from fedstate.flower.tasks import RuntimeApi, TaskSource
+from fedstate.forking.channel import Channel
+from fedstate.forking.ending import Ending
+from fedstate.forking.supervisor import ForkServer
+from fedstate.waiting import wait_until
+
+SECONDS = 60.0
+WELL, FAILED, NOT_REPORTED = Ending(0), Ending(1), Ending(2)
+ALL_EVENTS = ["started", "pulled", "replied", "finished"]
+
+
+class Process:
+    """The process of one task."""
+
+    def __init__(self, server: ForkServer, order: TaskOrder) -> None:
+        self._server = server
+        self.channel: Channel = server.fork()
+        self.channel.send({"task": order.to_json()})
+        self.events: list[dict[str, Any]] = []
+
+    def names(self) -> list[str]:
+        return [event["event"] for event in self.events]
+
+    def hear(self, seconds: float) -> None:
+        select.select([self.channel], [], [], seconds)
+        self.events += self.channel.receive()
+
+    def until(self, event: str) -> None:
+        assert wait_until(lambda: event in self.names(), SECONDS, sleep=self.hear)
+
+    def end(self) -> Ending:
+        """Wait for its end, and return how it ended."""
+        if not self.channel.ended:
+            assert wait_until(lambda: self.channel.ended, SECONDS, sleep=self.hear)
+        pid = self.events[0]["pid"]
+
+        def ended() -> Ending | None:
+            self._server.listen()
+            return self._server.how_ended(pid)
+
+        ending = wait_until(ended, SECONDS)
+        assert ending is not None
+        return ending
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    node = Node()
+    node.add_run(1, probe_fab())
+    node.add_run(2, probe_fab(**{"probe/client_app": "app = 'no ClientApp'\n"}))
+    yield node
+    node.stop()
+
+
+@pytest.fixture(scope="module")
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    environment = {
+        **os.environ,
+        "FLWR_HOME": str(tmp_path_factory.mktemp("flwr")),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
+    server = ForkServer(
+        worker.__name__, ("numpy", "fedstate.executor.clientapp"), environment=environment
+    )
+
+    def ready() -> bool:
+        server.listen()
+        return server.ready
+
+    assert wait_until(ready, SECONDS)
+    yield server
+    server.close()
+
+
+Begin = Callable[..., tuple[str, Process]]
+
+
+@pytest.fixture
+def begin(node: Node, fork_server: ForkServer) -> Begin:
+    """Give a run's ClientApp a message; return its ID and the process of its task."""
+
+    def begin_one(do: str, run_id: int = 1, **config: Any) -> tuple[str, Process]:
+        message_id = node.ask(run_id, do, **config)
+        with TaskSource(RuntimeApi(node.address, insecure=True)) as source:
+            order = source.acquire([TaskKind.CLIENT_APP])
+        assert order is not None
+        return message_id, Process(fork_server, order)
+
+    return begin_one
+
+
+def test_a_step_that_does_well_sends_its_events_in_order(node: Node, begin: Begin) -> None:
+    before = node.steps(1)
+    message_id, process = begin("tell")
+    assert process.end() == WELL
+    assert process.names() == ALL_EVENTS
+    assert node.read(node.reply(message_id))["calls"] == 1
+    assert node.steps(1) == before + 1
+    # What the executor would answer the message with.
+    assert message_id.encode() in base64.b64decode(process.events[1]["message"])
+
+
+def test_a_step_that_fails_answers_with_an_error_and_leaves_the_state(
+    node: Node, begin: Begin
+) -> None:
+    before = node.steps(1)
+    message_id, process = begin("fail")
+    assert process.end() == FAILED
+    assert process.names() == ALL_EVENTS
+    code, reason = node.error(message_id)
+    assert (code, reason) == (
+        ErrorCode.CLIENT_APP_RAISED,
+        "<class 'ZeroDivisionError'>:<'as asked'>",
+    )
+    assert node.steps(1) == before
+
+
+def test_an_app_without_a_clientapp_has_an_error_of_its_own(node: Node, begin: Begin) -> None:
+    message_id, process = begin("tell", run_id=2)
+    assert process.end() == FAILED
+    code, reason = node.error(message_id)
+    assert code == ErrorCode.CLIENT_APP_NOT_LOADED
+    assert reason.startswith("<class 'flwr.clientapp.client_app.LoadClientAppError'>")
+
+
+@pytest.mark.parametrize(
+    ("stop", "reason"),
+    [
+        (lambda process: process.channel.send({"stop": "The time is up."}), "The time is up."),
+        (
+            lambda process: process.channel.socket.shutdown(1),
+            "The executor of the task has ended.",
+        ),
+    ],
+    ids=["told to", "executor gone"],
+)
+def test_a_step_that_is_stopped_answers_with_the_reason(
+    node: Node,
+    begin: Begin,
+    tmp_path: Path,
+    stop: Callable[[Process], object],
+    reason: str,
+) -> None:
+    before = node.steps(1)
+    started = tmp_path / "started"
+    message_id, process = begin("wait", started=str(started), until=str(tmp_path / "never"))
+    assert wait_until(started.exists, SECONDS)
+    stop(process)
+    assert process.end() == FAILED
+    assert process.names() == ALL_EVENTS
+    assert node.error(message_id) == (
+        ErrorCode.CLIENT_APP_CRASHED,
+        f"<class 'fedstate.executor.clientapp.TaskStopped'>:<'{reason}'>",
+    )
+    assert node.steps(1) == before
+
+
+def test_a_process_that_cannot_report_leaves_it_to_the_executor(
+    node: Node, fork_server: ForkServer
+) -> None:
+    order = TaskOrder(TaskKind.CLIENT_APP, 1, "nobody's token", node.address, insecure=True)
+    process = Process(fork_server, order)
+    assert process.end() == NOT_REPORTED
+    assert process.names() == ["started"]

@@ -1,0 +1,184 @@
+"""When the executor's loop asks for tasks, and what it makes of the answers."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+from tests.unit.executor.conftest import Clock, Server
+
+from fedstate.errors import FederationError
+from fedstate.executor import notifications
+from fedstate.executor.loop import TaskLoop
+from fedstate.executor.notifications import TaskNotifications
+from fedstate.executor.pool import Limits, TaskPool
+from fedstate.waiting import wait_until
+
+SECONDS = 60.0
+FLWRS_OWN = pytest.mark.parametrize("server", [False], indirect=True)
+
+
+class Executor(NamedTuple):
+    """A loop that has a server, and processes that do well."""
+
+    server: Server
+    pool: TaskPool
+    notifications: TaskNotifications
+    loop: TaskLoop
+
+    def asked(self) -> int:
+        return self.server.asked.count("acquire-task")
+
+    def polls_until_idle(self) -> int:
+        """Return how many tasks were taken."""
+        taken = 0
+        while self.loop.poll():
+            taken += 1
+        return taken
+
+
+@pytest.fixture
+def start(
+    server: Server, make_pool: Callable[..., TaskPool], clock: Clock
+) -> Iterator[Callable[..., Executor]]:
+    started: list[Executor] = []
+    with server.source() as source:
+
+        def begin(limits: Limits = Limits()) -> Executor:  # noqa: B008
+            pool = make_pool(limits, forks=False)
+            notified = TaskNotifications(source, pool.task_ids, retry_seconds=0.02)
+            loop = TaskLoop(source, pool, notified, clock=clock)
+            started.append(Executor(server, pool, notified, loop))
+            return started[-1]
+
+        yield begin
+        for executor in started:
+            executor.notifications.close()
+        server.signals.tasks.notify()
+        for executor in started:
+            executor.notifications._thread.join(SECONDS)
+
+
+@pytest.fixture
+def notified(start: Callable[..., Executor], monkeypatch: pytest.MonkeyPatch) -> Executor:
+    """An executor that has heard that the server notifies, and has polled since."""
+    # Longer than a test: what is waited for has to come by itself.
+    monkeypatch.setattr(notifications, "_WAIT_SECONDS", 10 * SECONDS)
+    executor = start()
+    assert wait_until(lambda: executor.notifications.active, SECONDS)
+    assert executor.polls_until_idle() == 0
+    assert wait_until(lambda: executor.server.asked.count("wait-for-tasks") == 2, SECONDS)
+    return executor
+
+
+@pytest.mark.parametrize("server", [True, False], indirect=True)
+def test_all_pending_tasks_are_taken_and_run(start: Callable[..., Executor]) -> None:
+    executor = start()
+    for _ in range(3):
+        executor.server.node.ask(1, "tell")
+    assert executor.polls_until_idle() >= 1
+    assert wait_until(
+        lambda: executor.polls_until_idle() == 0 and not executor.pool.busy, SECONDS
+    )
+    assert not executor.server.node.tasks("pending")
+
+
+@FLWRS_OWN
+def test_a_task_is_asked_for_only_where_there_is_room(start: Callable[..., Executor]) -> None:
+    executor = start(Limits(concurrent=1))
+    for _ in range(2):
+        executor.server.node.ask(1, "tell")
+    assert executor.loop.poll()
+    (first,) = executor.pool.task_ids()
+    asked = executor.asked()
+    # Nothing is heard of the process yet: a poll looks after it, but this one is not asked.
+    executor.pool.reconcile = lambda: None  # type: ignore[method-assign]
+    assert not executor.loop.poll()
+    assert executor.asked() == asked
+    del executor.pool.reconcile
+    assert wait_until(lambda: executor.loop.poll(), SECONDS)
+    assert executor.pool.task_ids() != [first]
+
+
+@FLWRS_OWN
+def test_without_notifications_every_poll_asks(start: Callable[..., Executor]) -> None:
+    executor = start()
+    for count in range(1, 4):
+        assert not executor.loop.poll()
+        assert executor.asked() == count
+
+
+def test_with_notifications_a_poll_without_a_cause_asks_nobody(
+    notified: Executor, clock: Clock
+) -> None:
+    asked = notified.asked()
+    clock.now += 5
+    assert not notified.loop.poll()
+    assert notified.asked() == asked
+
+
+def test_with_notifications_tasks_are_asked_for_now_and_then_all_the_same(
+    notified: Executor, clock: Clock
+) -> None:
+    asked = notified.asked()
+    clock.now += 5.1
+    assert not notified.loop.poll()
+    assert notified.asked() == asked + 1
+
+
+def test_a_notification_ends_the_wait_and_has_tasks_asked_for(notified: Executor) -> None:
+    asked = notified.asked()
+    notified.server.node.ask(1, "tell")
+    notified.server.signals.tasks.notify()
+    notified.loop.wait()
+    assert notified.loop.poll()
+    assert notified.asked() == asked + 1
+
+
+def test_one_notification_is_enough_for_many_tasks(
+    notified: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    for _ in range(3):
+        notified.server.node.ask(1, "tell")
+    notified.server.signals.tasks.notify()
+    notified.loop.wait()
+    assert notified.polls_until_idle() == 3
+
+
+def test_the_end_of_a_task_makes_room_and_has_tasks_asked_for(
+    notified: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    node = notified.server.node
+    node.ask(1, "tell")
+    notified.server.signals.tasks.notify()
+    notified.loop.wait()
+    assert notified.loop.poll()
+    node.ask(1, "tell")  # and nobody notifies
+    # It is asked for when the process of the first has ended.
+    assert wait_until(notified.loop.poll, SECONDS, sleep=notified.pool.wait)
+
+
+def test_a_server_that_fails_is_logged_once_and_so_is_its_return(
+    start: Callable[..., Executor], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    executor = start()
+    executor.server.failing |= {"acquire-task": 503, "wait-for-tasks": 503}
+    for _ in range(3):
+        assert not executor.loop.poll()
+    assert executor.asked() == 3
+    assert caplog.text.count("The server cannot be reached (Server error '503") == 1
+    assert "The server is reached" not in caplog.text
+    executor.server.failing.clear()
+    executor.loop.poll()
+    executor.loop.poll()
+    assert caplog.text.count("The server is reached.") == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 418])
+def test_an_executor_that_is_refused_ends(start: Callable[..., Executor], status: int) -> None:
+    executor = start()
+    executor.server.failing["acquire-task"] = status
+    with pytest.raises(FederationError, match=f"status {status}"):
+        executor.loop.poll()

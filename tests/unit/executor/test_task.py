@@ -1,0 +1,100 @@
+"""What an executor knows of a task, from the events of its process."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from tests.unit.executor.conftest import Clock, order
+
+from fedstate.executor.task import Task
+from fedstate.flower.task_order import TaskKind
+from fedstate.forking.channel import Channel
+from fedstate.forking.ending import Ending
+
+PULLED = {"event": "pulled", "message": base64.b64encode(b"\0message").decode()}
+
+
+class Child:
+    """A process that ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.ending: Ending | None = None
+        self.killed = False
+
+    def poll(self) -> Ending | None:
+        return self.ending
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+def task_with(kind: TaskKind = TaskKind.CLIENT_APP, **known: Any) -> tuple[Task, Channel]:
+    ours, theirs = Channel.pair()
+    return Task(order("", kind=kind), ours, **known), Channel(theirs)
+
+
+@pytest.mark.parametrize(
+    ("events", "message", "replied", "finished"),
+    [
+        ([], None, False, False),
+        ([PULLED], b"\0message", False, False),
+        ([PULLED, {"event": "replied"}], b"\0message", True, False),
+        ([PULLED, {"event": "replied"}, {"event": "finished"}], b"\0message", True, True),
+    ],
+)
+def test_events_are_taken_in(
+    events: list[Mapping[str, Any]], message: bytes | None, replied: bool, finished: bool
+) -> None:
+    task, process = task_with(child=Child())
+    for event in [{"event": "started", "pid": 1}, *events]:
+        process.send(event)
+    task.listen()
+    assert (task.message, task.replied, task.finished) == (message, replied, finished)
+    assert task.reported(Ending(0)) is finished
+
+
+@pytest.mark.parametrize(("code", "reported"), [(0, True), (1, True), (-9, False), (None, False)])
+def test_a_program_of_flwrs_reports_when_it_ends_by_its_own_doing(
+    code: int | None, reported: bool
+) -> None:
+    task, _process = task_with(TaskKind.SERVER_APP, child=Child())
+    assert task.reported(Ending(code)) is reported
+
+
+def test_a_task_has_ended_when_its_process_has_whatever_its_channel_says() -> None:
+    child = Child()
+    task, process = task_with(child=child)
+    process.close()
+    task.listen()
+    assert task.channel.ended
+    assert task.ended() is None
+    child.ending = Ending(3)
+    assert task.ended() == Ending(3)
+
+
+def test_a_task_whose_process_nobody_knows_ends_with_its_channel() -> None:
+    task, process = task_with()
+    assert task.ended() is None
+    process.close()
+    task.listen()
+    assert task.ended() == Ending(None)
+
+
+def test_a_task_is_asked_to_stop_once_and_killed_after_the_grace(clock: Clock) -> None:
+    child = Child()
+    task, process = task_with(child=child, clock=clock)
+    assert not task.exceeds(None)
+    clock.now += 10
+    assert not task.exceeds(10)
+    assert task.exceeds(9.5)
+    task.stop("too long", 5)
+    clock.now += 5
+    task.stop("another reason", 5)
+    task.kill_when_due()
+    assert not child.killed
+    clock.now += 0.1
+    task.kill_when_due()
+    assert child.killed
+    assert task.stop_reason == "too long"
+    assert list(process.receive()) == [{"stop": "too long"}]

@@ -1,0 +1,111 @@
+"""What a source of tasks makes of the answers of a real Runtime API, and of other servers."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.stack.executor.conftest import Node, probe_fab
+
+from fedstate.errors import SettingError
+from fedstate.flower.task_order import TaskKind
+from fedstate.flower.tasks import (
+    RuntimeApi,
+    TaskServerError,
+    TaskServerUnavailableError,
+    TaskSource,
+)
+from fedstate.local.process import free_port
+
+CLIENT_APPS = [TaskKind.CLIENT_APP]
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    node = Node(b"the secret")
+    node.add_run(1, probe_fab())
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    file = tmp_path / "secret"
+    file.write_bytes(b"the secret")
+    return file
+
+
+def acquire(api: RuntimeApi) -> object:
+    with TaskSource(api) as source:
+        return source.acquire(CLIENT_APPS)
+
+
+def test_a_task_is_taken_once_and_only_by_who_runs_its_kind(node: Node, secret: Path) -> None:
+    api = RuntimeApi(node.address, insecure=True, auth_secret_file=secret)
+    with TaskSource(api) as source:
+        assert source.acquire(CLIENT_APPS) is None
+        node.ask(1, "tell")
+        (task,) = node.tasks("pending")
+        assert source.acquire([TaskKind.SERVER_APP]) is None
+        order = source.acquire(CLIENT_APPS)
+        assert order is not None
+        assert (order.kind, order.task_id) == (TaskKind.CLIENT_APP, task.task_id)
+        assert order.token in {each.token for each in node.state.task_token_store.values()}
+        assert source.acquire(CLIENT_APPS) is None
+        assert source.wait(0, 10, []) is None, "flwr's own server has no notifications"
+
+
+@pytest.mark.parametrize("content", [None, b"another"])
+def test_another_secret_is_refused(node: Node, tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "another"
+    if content:
+        file.write_bytes(content)
+    api = RuntimeApi(node.address, insecure=True, auth_secret_file=file if content else None)
+    with pytest.raises(TaskServerError, match=r"refuses this executor \(status 401\): give both"):
+        acquire(api)
+
+
+def test_tls_to_a_server_without_is_said(node: Node) -> None:
+    with pytest.raises(TaskServerError, match=r"TLS .* check --root-certificates and --insecure"):
+        acquire(RuntimeApi(node.address))
+
+
+def test_a_server_that_is_not_there_may_come() -> None:
+    with pytest.raises(TaskServerUnavailableError, match="refused"):
+        acquire(RuntimeApi(f"127.0.0.1:{free_port()}", insecure=True))
+
+
+def test_a_file_without_a_certificate_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_text("no certificate")
+    with pytest.raises(SettingError, match=r"names .*ca.crt, which holds no certificate"):
+        TaskSource(RuntimeApi("a:1", root_certificates=str(tmp_path / "ca.crt")))
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "answers with status 404"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>", "is none of Flower's"),
+    ],
+)
+def test_a_server_of_somebody_else_s_is_said(answer: bytes, sentence: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve_one() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve_one)
+        thread.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(TaskServerError, match=f"{address} {sentence}.*check --runtime-api"):
+            acquire(RuntimeApi(address, insecure=True))
+        thread.join()
+
+
+def test_an_address_that_is_none_is_said() -> None:
+    with pytest.raises(TaskServerError, match=r"server at a:b is .*check --runtime-api-address"):
+        acquire(RuntimeApi("a:b", insecure=True))

@@ -1,0 +1,95 @@
+"""The fork server in use, and what becomes of one that cannot do its work."""
+
+import os
+import select
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fedstate.errors import FederationError
+from fedstate.forking.ending import Ending
+from fedstate.forking.supervisor import ForkedChild, ForkServer, ForkServers
+from fedstate.waiting import wait_until
+
+SECONDS = 60.0
+ENTRY = "entry_of_a_fork"
+
+
+@pytest.fixture(autouse=True)
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give fork servers an entry, whose forks send their IDs and wait, and modules to import."""
+    (tmp_path / f"{ENTRY}.py").write_text(
+        "import os, socket\n"
+        "from fedstate.forking.channel import Channel\n"
+        "def run(descriptor):\n"
+        "    channel = Channel(socket.socket(fileno=descriptor))\n"
+        "    channel.send({'pid': os.getpid()})\n"
+        "    os._exit(next(channel.receive(), {}).get('code', 9))\n"
+    )
+    (tmp_path / "raising.py").write_text("raise OSError('no disk')\n")
+    (tmp_path / "leaving.py").write_text("import os\nos._exit(4)\n")
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    monkeypatch.setenv("PYTHONPATH", path)
+    return tmp_path
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    server = ForkServer(ENTRY, ())
+    yield server
+    server.close()
+
+
+def supervise(servers: ForkServers) -> None:
+    """Supervise until somebody's patience ends."""
+
+    def replaced() -> bool:
+        select.select([servers.current.channel], [], [], 1)
+        servers.supervise()
+        return False
+
+    wait_until(replaced, SECONDS, poll_seconds=0)
+
+
+def test_forks_end_as_they_are_told_and_how_is_known_once(server: ForkServer) -> None:
+    channels = [server.fork() for _ in range(3)]
+    pids = []
+    for channel in channels:
+        channel.socket.setblocking(True)
+        (said,) = channel.receive()
+        pids.append(said["pid"])
+    assert len(set(pids)) == 3
+    children = [ForkedChild(server, pid) for pid in pids]
+    assert [child.poll() for child in children] == [None] * 3
+    channels[0].send({"code": 3})
+    channels[1].close()
+    children[2].kill()
+    endings: dict[int, Ending] = {}
+
+    def all_ended() -> bool:
+        server.listen()
+        for pid, child in zip(pids, children, strict=True):
+            if (ending := child.poll()) is not None:
+                endings[pid] = ending
+        return len(endings) == 3
+
+    assert wait_until(all_ended, SECONDS)
+    assert [endings[pid].code for pid in pids] == [3, 9, -9]
+    assert [child.poll() for child in children] == [None] * 3
+
+
+def test_a_module_that_cannot_be_preloaded_ends_it_with_the_reason() -> None:
+    servers = ForkServers(ENTRY, ("raising",))
+    with pytest.raises(FederationError, match=r"'raising' of --preload cannot .*\(no disk\)"):
+        supervise(servers)
+    servers.current.close()
+
+
+def test_a_fork_server_that_dies_over_its_imports_is_replaced_twice() -> None:
+    servers = ForkServers(ENTRY, ("leaving",))
+    first = servers.current
+    with pytest.raises(FederationError, match="exit code 4 while it imported leaving, 3 times"):
+        supervise(servers)
+    assert servers.current is not first
+    servers.current.close()

@@ -1,0 +1,102 @@
+"""Backups: what is refused, and that nothing is left of one that failed."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedstate.store.backup import back_up, read_backup, restore
+from fedstate.store.errors import StoreDamagedError, StoreError
+from fedstate.store.node_store import NodeStore, StoredRun
+from fedstate.store.values import Value
+
+RUN = StoredRun(run_id=1, series_id=1, fab_hash="fab", finished_at=None)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    with closing(NodeStore(tmp_path / "state")) as store:
+        store.add_run(RUN, Value(b"record"), Value(b"fab"), Value(b"context"))
+    return tmp_path / "state"
+
+
+def test_a_backup_says_what_it_holds(directory: Path, tmp_path: Path) -> None:
+    backup = back_up(directory, tmp_path / "backup")
+    assert read_backup(tmp_path / "backup") == backup
+    assert backup.generation == 1
+    assert backup.size == (tmp_path / "backup").stat().st_size - 512
+    assert (tmp_path / "backup").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_directory_without_a_store_has_no_backup(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="There is no node store in"):
+        back_up(tmp_path, tmp_path / "backup")
+
+
+def test_a_backup_that_is_there_is_not_replaced(directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "backup").write_bytes(b"another")
+    with pytest.raises(StoreError, match="exists already"):
+        back_up(directory, tmp_path / "backup")
+    assert (tmp_path / "backup").read_bytes() == b"another"
+
+
+def test_a_backup_that_cannot_be_written_says_so(directory: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"backup' cannot be written \(No such file"):
+        back_up(directory, tmp_path / "nowhere/backup")
+
+
+def test_a_backup_on_a_full_disk_says_so_and_leaves_nothing(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk that is full is not that of the state."""
+
+    class Full(sqlite3.Connection):
+        def execute(self, *_: object) -> sqlite3.Cursor:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorname = "SQLITE_FULL"
+            raise error
+
+    real, target = sqlite3.connect, tmp_path / "out"
+    target.mkdir()
+
+    def connect(path: object, **options: Any) -> sqlite3.Connection:
+        # The copy is the one that is opened without options.
+        return real(str(path), **options) if options else real(str(path), factory=Full)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with pytest.raises(StoreError, match=r"backup' cannot be written \(No space left") as raised:
+        back_up(directory, target / "backup")
+    assert type(raised.value) is StoreError
+    assert list(target.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no JSON",
+        b"[]",
+        json.dumps({"format": "of another kind"}).encode().ljust(512),
+        json.dumps({"format": "fedstate node store backup 1", "size": 1}).encode().ljust(512),
+    ],
+)
+def test_a_file_that_is_no_backup_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(StoreDamagedError, match="is not a backup of a node store"):
+        read_backup(tmp_path / "file")
+
+
+def test_a_backup_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="nowhere' cannot be read"):
+        read_backup(tmp_path / "nowhere")
+
+
+def test_a_restore_puts_a_damaged_mark_right(directory: Path, tmp_path: Path) -> None:
+    back_up(directory, tmp_path / "backup")
+    (directory / "node.mark").write_bytes(b"nonsense")
+    restore(tmp_path / "backup", directory, replace=True)
+    with closing(NodeStore(directory)) as store:
+        assert store.context(1) == Value(b"context", [])

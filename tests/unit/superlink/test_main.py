@@ -1,0 +1,114 @@
+"""Our SuperLink is flwr's, with our routes and middleware, and notifications for what happens."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from fedstate.exchange import paths
+from fedstate.exchange.signals import Notifier, Signals
+from fedstate.flower.bulk_state import BulkLinkState
+from fedstate.flower.superlink_app import parse
+from fedstate.superlink import options
+from fedstate.superlink.main import extend, make_app
+from fedstate.superlink.middleware import BypassableMiddleware
+
+
+def routes_of(app: FastAPI) -> set[str]:
+    return {
+        context.route.path
+        for context in iter_route_contexts(app.routes)
+        if isinstance(context.route, APIRoute)
+    }
+
+
+class SuperLink:
+    """Our SuperLink, which is not started, and the routes that it had before ours."""
+
+    def __init__(self, directory: Path) -> None:
+        self.database = directory / "link.db"
+        arguments = ["--insecure", "--database", str(self.database)]
+        self.app = make_app(parse(arguments, program="fedstate superlink", description=""))
+        self.flwrs = routes_of(self.app)
+        self.signals = Signals()
+        extend(self.app, self.signals)
+
+    @property
+    def middleware(self) -> list[object]:
+        return [each.cls for each in self.app.user_middleware]
+
+
+@pytest.fixture(scope="module")
+def superlink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuperLink]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["pytest"])  # which flwr reads, and `parse` sets
+        yield SuperLink(tmp_path_factory.mktemp("superlink"))
+
+
+def test_flwrs_routes_stay_and_ours_are_added(superlink: SuperLink) -> None:
+    ours = {value for name, value in vars(paths).items() if name.isupper()} - {paths.ACQUIRE_TASK}
+    assert routes_of(superlink.app) == superlink.flwrs | ours
+    assert not superlink.flwrs & ours
+    assert len(ours) == 8
+
+
+def test_the_paths_that_notify_are_routes_of_flwrs(superlink: SuperLink) -> None:
+    notify: Any = superlink.app.user_middleware[0].kwargs["notify"]
+    assert len(notify) == 4
+    assert set(notify) <= superlink.flwrs
+
+
+def test_notifications_are_outermost_and_six_pieces_of_middleware_can_be_bypassed(
+    superlink: SuperLink,
+) -> None:
+    """The Notifier sees the status that a client sees, also that of a refusal by middleware."""
+    assert superlink.middleware[0] is Notifier
+    assert superlink.middleware.count(BypassableMiddleware) == 6
+
+
+def test_a_new_database_has_our_state_and_our_layout(superlink: SuperLink) -> None:
+    assert isinstance(superlink.app.state.linkstate_factory.state(), BulkLinkState)
+    with closing(sqlite3.connect(superlink.database)) as connection:
+        assert connection.execute("PRAGMA page_size").fetchone() == (16384,)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/runtime/push-messages", "/v1/fleet/push-messages", paths.FLEET_WAIT]
+)
+def test_who_is_not_authenticated_is_refused_and_notifies_nobody(
+    superlink: SuperLink, path: str
+) -> None:
+    signals = superlink.signals
+    counts = signals.messages.count, signals.replies.count, signals.tasks.count
+
+    async def post() -> httpx.Response:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(superlink.app), base_url="http://superlink"
+        ) as client:
+            return await client.post(path, headers={"content-type": "application/protobuf"})
+
+    assert 400 <= asyncio.run(post()).status_code < 500
+    assert (signals.messages.count, signals.replies.count, signals.tasks.count) == counts
+
+
+def test_the_help_says_what_is_different(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options.main(["--help"])
+    assert ended.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith("usage: fedstate superlink")
+    assert "push notification" in text
+
+
+def test_wrong_usage_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options.main(["--no-such-option"])
+    assert ended.value.code == 2
+    assert "fedstate superlink: error: unrecognized arguments" in capsys.readouterr().err

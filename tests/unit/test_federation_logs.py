@@ -1,0 +1,43 @@
+"""The suite's own eye on logs: what it finds, and what it lets pass."""
+
+from pathlib import Path
+
+from tests.federation_logs import LogWatch, errors_in
+
+TRACEBACK = """INFO: before
+Traceback (most recent call last):
+  File "app.py", line 1, in train
+    raise ValueError("no data")
+ValueError: no data
+INFO: after
+"""
+
+
+def test_an_error_is_found_whatever_its_colour() -> None:
+    assert errors_in("\x1b[91mERROR \x1b[0m:     lost\nINFO: an ERROR in a sentence\n") == [
+        "ERROR :     lost"
+    ]
+
+
+def test_a_traceback_is_found_and_allowed_by_the_error_that_it_ends_with() -> None:
+    (found,) = errors_in(TRACEBACK)
+    assert found.endswith("ValueError: no data")
+    assert errors_in(TRACEBACK, ["ValueError: no data"]) == []
+    assert errors_in(TRACEBACK, ["INFO: after"]) == [found]
+
+
+def test_each_line_is_looked_at_once_and_what_is_allowed_stays_so(tmp_path: Path) -> None:
+    # Deeper than where the suite itself looks for logs.
+    base = tmp_path / "1" / "2" / "3" / "4"
+    log = base / "federation" / "node-1" / "log"
+    log.parent.mkdir(parents=True)
+    watch = LogWatch(base)
+    log.write_text("ERROR : lost\n")
+    assert watch.unexpected([]) == ["federation/node-1/log: ERROR : lost"]
+    assert watch.unexpected([]) == []
+    with log.open("a") as file:
+        file.write("ERROR : killed\n")
+    assert watch.unexpected(["killed"]) == []
+    with log.open("a") as file:
+        file.write("ERROR : killed\n")
+    assert watch.unexpected([]) == []
