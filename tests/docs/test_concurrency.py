@@ -50,7 +50,7 @@ class Finder(ast.NodeVisitor):
 
     def _assigned(self, target: ast.expr, value: ast.expr) -> None:
         scope = ".".join(self._scope)
-        if isinstance(target, ast.Attribute):  # of self, which a method sets
+        if isinstance(target, ast.Attribute) and scope:  # of self, which a method sets
             self._target = f"{self._scope[0]}.{target.attr}"
         elif isinstance(target, ast.Name):
             self._target = f"{scope}.{target.id}" if scope else target.id
