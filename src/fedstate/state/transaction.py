@@ -1,12 +1,12 @@
 """One step of a client as a transaction on its Context: all of it is kept, or nothing."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from flwr.app import ArrayRecord, Context, Message, RecordDict
+from flwr.app import ArrayRecord, Context, Message
 
+from fedstate.logs import logger
 from fedstate.state.client_state import ClientState
 from fedstate.state.content import (
     check_content,
@@ -18,16 +18,13 @@ from fedstate.state.content import (
 from fedstate.state.digest import Digester, combine
 from fedstate.state.errors import StateOwnerError, StateTypeError, StateUsageError
 from fedstate.state.ledger import Ledger, LedgerEntry, server_round
+from fedstate.state.size import check_size
 from fedstate.state.snapshot import Snapshot
 
 Scope = Literal["run", "series"]
 
 _LARGE_BYTES = 2**20
-# Protobuf refuses 2 GiB; a MiB is left for everything that is not an array.
-_MAX_BYTES = 2**31 - 2**20
 
-# Below flwr's own logger, so that it is shown where Flower shows the app's log.
-logger = logging.getLogger("flwr.fedstate")
 
 # The states that are open now, by the identity of their Context, which cannot be hashed.
 _open: dict[int, "Transaction"] = {}
@@ -71,7 +68,7 @@ class Transaction:
         manifest = self.state.write_back()
         for name in list(self._unchecked):
             self.check(name)
-        _check_size(context.state)
+        check_size(context)
         digests = record_digests(context.state, self.digester, manifest)
         digest = combine(digests)
         if digest == self.parent:
@@ -255,15 +252,6 @@ def state_of(context: Context) -> ClientState:
             "ClientApp(mods=[...]), or use `with open_state(message, context) as state:`."
         )
     return transaction.state
-
-
-def _check_size(records: RecordDict) -> None:
-    size = sum(len(a.data) for record in records.array_records.values() for a in record.values())
-    if size >= _MAX_BYTES:
-        raise StateTypeError(
-            f"The client state holds {size / 1e9:.2f} GB of arrays, and Flower sends a Context "
-            "as one protobuf message of less than 2 GiB; store less."
-        )
 
 
 def _check_arguments(
