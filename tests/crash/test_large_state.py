@@ -13,7 +13,7 @@ from typing import Self
 
 import pytest
 
-from fedstate.flower.fleet_session import PATIENCE_SECONDS
+from fedstate.flower.clients import PATIENCE_SECONDS
 from fedstate.flower.nodestate import CACHE_BYTES
 from fedstate.local.federation import LocalNode
 

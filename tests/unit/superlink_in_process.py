@@ -26,7 +26,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from starlette.testclient import TestClient
 
 from fedstate.flower.clients import FleetApi, Objects
-from fedstate.flower.fleet_session import KeyPair
+from fedstate.flower.fleet_client import KeyPair
 from fedstate.flower.stored_values import Envelope
 from tests.superlink_application import SuperLinkApplication, key_pair
 

@@ -79,5 +79,4 @@ def test_no_other_module_has_a_bound_of_its_own() -> None:
                 continue
             if isinstance(number, int) and 2**31 - 2**25 <= number <= 2**31:
                 own.append(str(file.relative_to(SOURCE)))
-    # The state library's is replaced by this one.
-    assert set(own) - {"state/transaction.py"} == {"limits.py"}
+    assert set(own) == {"limits.py"}

@@ -11,7 +11,7 @@ PASSED_ON = {
 
 
 def supernode(context: typer.Context) -> None:
-    """Run a SuperNode whose client state survives; --help lists its options."""
+    """Run a SuperNode with durable client state; --help lists its options."""
     from fedstate.supernode.options import main
 
     main(context.args)

@@ -1,10 +1,15 @@
-"""Runs, messages and replies at a SuperLink's Fleet API, in our own types and errors."""
+"""The SuperLink's Fleet API as a SuperNode calls it, in our own types and errors."""
 
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 import httpx
 
-# The Fleet API's wire format, which flwr does not export.
+# The shortest interval of heartbeats that a SuperLink takes, and how many it waits for.
+from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
+
+# The Fleet API's wire format, of which flwr exports nothing.
 from flwr.common.serde import (
     fab_from_proto,
     message_from_proto,
@@ -13,9 +18,13 @@ from flwr.common.serde import (
 )
 from flwr.proto.fab_pb2 import GetFabRequest
 from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    DeactivateNodeRequest,
     PullMessagesRequest,
     PushMessagesRequest,
+    RegisterNodeFleetRequest,
 )
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
     PullObjectRequest,
@@ -23,6 +32,7 @@ from flwr.proto.message_pb2 import (
     PushObjectRequest,
     PushObjectResponse,
 )
+from flwr.proto.node_pb2 import Node
 from flwr.proto.run_pb2 import GetRunRequest
 
 # How flwr moves the objects of a message.
@@ -36,17 +46,27 @@ from flwr.supercore.inflatable.inflatable_utils import (
     push_object_contents_from_iterable,
 )
 
+# How a node's key is written in the requests that name it.
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+
 from fedstate.exchange import paths
-from fedstate.exchange.client import batches
+from fedstate.exchange.client import ExtraRoutes, batches
 from fedstate.exchange.messages import PushReplyRequest, PushReplyResponse
 from fedstate.flower.errors import MessageUnavailableError, RunStatus
-from fedstate.flower.fleet_session import FleetSession
+from fedstate.flower.fleet_client import KeyPair, fleet_client, retry_policy
 from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS
-from fedstate.flower.refusals import own_errors, run_status_of
+from fedstate.flower.refusals import is_registered_already, own_errors, run_status_of
 from fedstate.flower.runs import Fab, Run
 from fedstate.flower.stored_values import Envelope
 
 Objects = dict[str, bytes]
+
+HEARTBEAT_SECONDS = float(HEARTBEAT_MIN_INTERVAL)
+# How long after its last heartbeat a SuperLink counts a node as online.
+PATIENCE_SECONDS = HEARTBEAT_PATIENCE * HEARTBEAT_SECONDS
+
+# flwr waits up to 20 s between tries, and a SuperLink that was restarted is back sooner.
+RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -57,13 +77,108 @@ class Announced:
     wanted: frozenset[str]
 
 
-class FleetApi(FleetSession):
+class FleetApi:
     """One node's calls to a SuperLink's Fleet API; safe to use from every thread.
 
-    What they raise is what those of `FleetSession` raise. The methods that move the content of
-    messages and runs try again for as long as the SuperLink is away, and raise `RunEndedError`
-    when the run has ended.
+    Every method raises `UnreachableError` when no answer can be had, `RefusedError` when the
+    answer is an error, and `UnauthorizedError` when the node's key is not accepted. The methods
+    that move the content of messages and runs try again for as long as the SuperLink is away,
+    and raise `RunEndedError` when the run has ended.
+
+    Parameters
+    ----------
+    address : str
+        ``host:port`` of the SuperLink.
+    keys : tuple
+        The node's private and public key, which sign each request.
+    insecure : bool
+        Whether to speak HTTP in place of HTTPS.
+    root_certificates : bytes, optional
+        The authority that vouches for the SuperLink, as PEM; without it, the system's.
+    transport : httpx.BaseTransport, optional
+        What carries the requests, in place of a connection; for tests.
+    retry_seconds : float
+        The longest pause between two tries of a request.
+
+    Attributes
+    ----------
+    node_id : int
+        The node's ID at the SuperLink, which goes with each request; 0 before `activate`.
     """
+
+    def __init__(
+        self,
+        address: str,
+        keys: KeyPair,
+        *,
+        insecure: bool = False,
+        root_certificates: bytes | None = None,
+        transport: httpx.BaseTransport | None = None,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self.node_id = 0
+        self._public_key = public_key_to_bytes(keys[1])
+        self._client = fleet_client(
+            address,
+            keys,
+            insecure=insecure,
+            root_certificates=root_certificates,
+            transport=transport,
+        )
+        self._retry = retry_policy(retry_seconds)
+        self._routes = ExtraRoutes(self._client)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        """Return this client."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        self.close()
+
+    @property
+    def _node(self) -> Node:
+        return Node(node_id=self.node_id)
+
+    def register(self) -> None:
+        """Register the node's key, unless it is registered."""
+        with own_errors():
+            try:
+                self._client.RegisterNode(RegisterNodeFleetRequest(public_key=self._public_key))
+            except httpx.HTTPStatusError as error:
+                if not is_registered_already(error):
+                    raise
+
+    def activate(self) -> int:
+        """Ask to be admitted; return the node's ID, under which all other requests are made."""
+        request = ActivateNodeRequest(
+            public_key=self._public_key, heartbeat_interval=HEARTBEAT_SECONDS
+        )
+        with own_errors():
+            self.node_id = int(self._client.ActivateNode(request).node_id)
+        # Another server may answer now, with other routes.
+        self._routes.forget()
+        return self.node_id
+
+    def deactivate(self) -> None:
+        """Say that the node goes offline."""
+        with own_errors():
+            self._client.DeactivateNode(DeactivateNodeRequest(node_id=self.node_id))
+
+    def heartbeat(self) -> bool:
+        """Say that the node is online; return whether the SuperLink knows the node."""
+        request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_SECONDS)
+        with own_errors():
+            return bool(self._client.SendNodeHeartbeat(request).success)
 
     def pull_message(self) -> Envelope | None:
         """Return a message for the node, or None; it is handed out once."""

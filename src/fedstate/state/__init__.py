@@ -19,10 +19,11 @@ fedstate's and in the Simulation Engine. Only flwr's public API is used.
 from fedstate.state.audit import AUDIT_RECORD, audit
 from fedstate.state.client_state import ClientState
 from fedstate.state.codecs.keras_weights import weights_of
-from fedstate.state.codecs.registry import register
+from fedstate.state.codecs.registry import register, stored
 from fedstate.state.content import check_state, content_digest
 from fedstate.state.errors import (
     StateDamagedError,
+    StateEntryError,
     StateError,
     StateFitError,
     StateNameError,
@@ -44,6 +45,7 @@ __all__ = [
     "HistoryEntry",
     "LedgerEntry",
     "StateDamagedError",
+    "StateEntryError",
     "StateError",
     "StateFitError",
     "StateNameError",
@@ -59,5 +61,6 @@ __all__ = [
     "read_ledger",
     "register",
     "state_of",
+    "stored",
     "weights_of",
 ]

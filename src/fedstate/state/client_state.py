@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from flwr.app import (
@@ -66,6 +67,8 @@ class ClientState(MutableMapping[str, Any]):
         # The records that the manifest speaks of; another under that name is the app's own.
         self._typed: dict[str, Record] = {name: context.state[name] for name in self._manifest}
         self._read: dict[str, Any] = {}
+        # Histories that were asked for, and have no entry: they are not stored.
+        self._empty: dict[str, History] = {}
         self._is_open = True
 
     def __getitem__(self, name: str) -> Any:
@@ -89,7 +92,7 @@ class ClientState(MutableMapping[str, Any]):
         self._check(name)
         value = _decode(records, name, self._manifest[name])
         if isinstance(value, History):
-            value.current_round = self.server_round
+            value.current_round, value.name = self.server_round, name
         self._read[name] = value
         return value
 
@@ -102,11 +105,7 @@ class ClientState(MutableMapping[str, Any]):
             If it cannot be stored, or the name is not a string or is one of fedstate's own.
         """
         records = self._records()
-        if not isinstance(name, str) or name.startswith(RESERVED_PREFIX):
-            raise StateTypeError(
-                f"A state value cannot have the name {name!r}; choose a string that does not "
-                f"begin with {RESERVED_PREFIX!r}."
-            )
+        check_name(name)
         if isinstance(value, ArrayRecord | MetricRecord | ConfigRecord):
             self._forget(name)
             _replace(records, name, value)
@@ -152,9 +151,10 @@ class ClientState(MutableMapping[str, Any]):
         ----------
         name : str
             The value's name.
-        into : keras.Model | Part | keras.Optimizer | torch.nn.Module | torch.optim.Optimizer
+        into : keras.Model | Part | keras.Optimizer | torch.nn.Module | torch.optim.Optimizer | …
             What takes it: for weights a model, a part of one (see `weights_of`) or a module;
-            for an optimizer's state the optimizer, or the compiled Keras model.
+            for an optimizer's state the optimizer, or the compiled Keras model; for what a
+            ``state_dict`` returned whatever has the method ``load_state_dict``.
 
         Raises
         ------
@@ -185,6 +185,8 @@ class ClientState(MutableMapping[str, Any]):
     def history(self, name: str, limit: int | None = None) -> History:
         """Return the metric history stored under `name`, an empty one where there is none.
 
+        An empty one is stored with its first entry, so asking for it changes nothing.
+
         Parameters
         ----------
         name : str
@@ -197,7 +199,9 @@ class ClientState(MutableMapping[str, Any]):
         StateTypeError
             If another value is stored under that name.
         """
-        history = self.setdefault(name, History(limit))
+        if name not in self:
+            return self._empty_history(name, limit)
+        history = self[name]
         if not isinstance(history, History):
             raise StateTypeError(
                 f"State value {name!r} is a {type(history).__name__}, not a history; "
@@ -206,6 +210,25 @@ class ClientState(MutableMapping[str, Any]):
         if limit is not None:
             history.limit = limit
         return history
+
+    def _empty_history(self, name: str, limit: int | None) -> History:
+        check_name(name)
+        history = self._empty.setdefault(name, History(limit))
+        if limit is not None:
+            history.limit = limit
+        history.current_round, history.name = self.server_round, name
+        history.before_first = partial(self._keep, name, history)
+        return history
+
+    def _keep(self, name: str, history: History) -> None:
+        """Store a history that is about to have its first entry."""
+        if name in self:
+            raise StateUsageError(
+                f"Another value was stored as {name!r} after its history was asked for; ask for "
+                "the history again, or choose another name."
+            )
+        self._store(name, history)
+        self._read[name] = self._empty.pop(name)
 
     def report(self) -> ConfigRecord:
         """Return this step's ledger entry as a record, for a reply to carry to the server.
@@ -259,7 +282,8 @@ class ClientState(MutableMapping[str, Any]):
                 if before is not array and before == array:
                     encoded.record[key] = before
         _replace(records, name, encoded.record)
-        self._manifest[name] = Stored(codec.tag, codec.version, encoded.meta, encoded.sealed)
+        version = encoded.version or codec.version
+        self._manifest[name] = Stored(codec.tag, version, encoded.meta, encoded.fixed)
         self._typed[name] = encoded.record
 
     def _forget(self, name: str) -> None:
@@ -278,6 +302,21 @@ class ClientState(MutableMapping[str, Any]):
                 "change what you want, before the handler returns or the `with` block ends."
             )
         return self._context.state
+
+
+def check_name(name: object) -> None:
+    """Check the name of a value.
+
+    Raises
+    ------
+    StateTypeError
+        If it is not a string, or one of fedstate's own.
+    """
+    if not isinstance(name, str) or name.startswith(RESERVED_PREFIX):
+        raise StateTypeError(
+            f"A state value cannot have the name {name!r}; choose a string that does not "
+            f"begin with {RESERVED_PREFIX!r}."
+        )
 
 
 def read_value(records: RecordDict, name: str) -> Any:

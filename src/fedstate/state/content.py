@@ -16,16 +16,23 @@ from fedstate.state.ledger import LEDGER_RECORD, Ledger, LedgerEntry
 MANIFEST_RECORD = "fedstate.codecs"
 RESERVED_PREFIX = "fedstate."
 _DIGEST = re.compile("[0-9a-f]{64}")
+_FIXED = "sealed"  # what 0.1.0 called it
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What the manifest says of one value: the codec and version that stored it."""
+    """What the manifest says of one value: the codec and version that stored it.
+
+    Attributes
+    ----------
+    tag, version, meta, fixed
+        As in `Codec` and `Encoded`.
+    """
 
     tag: str
     version: int
     meta: dict[str, Any] = field(default_factory=dict)
-    sealed: dict[str, str] = field(default_factory=dict)
+    fixed: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, name: str, text: object) -> Self:
@@ -38,6 +45,8 @@ class Stored:
         """
         try:
             fields = json.loads(text) if isinstance(text, str) else None
+            if isinstance(fields, dict):
+                fields["fixed"] = fields.pop(_FIXED, {})
             stored = cls(**fields) if isinstance(fields, dict) else None
         except (ValueError, TypeError, RecursionError):
             stored = None
@@ -47,8 +56,8 @@ class Stored:
             or type(stored.version) is not int
             or stored.version < 1
             or type(stored.meta) is not dict
-            or type(stored.sealed) is not dict
-            or not all(map(_is_digest, stored.sealed.values()))
+            or type(stored.fixed) is not dict
+            or not all(map(_is_digest, stored.fixed.values()))
         ):
             raise StateDamagedError(
                 f"State value {name!r}: the record {MANIFEST_RECORD!r} says "
@@ -60,12 +69,12 @@ class Stored:
         """Return a line of the manifest; the same content is always the same line."""
         fields: dict[str, Any] = {"tag": self.tag, "version": self.version}
         fields |= {"meta": self.meta} if self.meta else {}
-        fields |= {"sealed": self.sealed} if self.sealed else {}
+        fields |= {_FIXED: self.fixed} if self.fixed else {}
         return json.dumps(fields, sort_keys=True)
 
     def encoded(self, records: RecordDict, name: str) -> Encoded:
         """Return the value as its codec reads it."""
-        return Encoded(records[name], self.meta, self.sealed)
+        return Encoded(records[name], self.meta, self.fixed)
 
 
 def read_manifest(records: RecordDict) -> dict[str, Stored]:
@@ -109,7 +118,7 @@ def record_digests(
     digester : Digester | None
         One that remembers arrays hashed before.
     manifest : Mapping[str, Stored] | None
-        What is known of the values: arrays that are sealed there are not hashed. Without it,
+        What is known of the values: arrays that are fixed there are not hashed. Without it,
         everything is.
     known : Mapping[str, str] | None
         Digests of records that are not to be hashed (yet).
@@ -117,8 +126,8 @@ def record_digests(
     digester, manifest, known = digester or Digester(), manifest or {}, known or {}
 
     def digest(name: str) -> str:
-        sealed = manifest[name].sealed if name in manifest else None
-        return known.get(name) or digester.record(name, records[name], sealed)
+        fixed = manifest[name].fixed if name in manifest else None
+        return known.get(name) or digester.record(name, records[name], fixed)
 
     return {name: digest(name) for name in records if name != LEDGER_RECORD}
 

@@ -51,7 +51,7 @@ class Digester:
         head = repr((array.dtype, array.stype, shape)).encode()
         return hashlib.sha256(_frame(b"array", head, known[1])).digest()
 
-    def record(self, name: str, record: Record, sealed: Mapping[str, str] | None = None) -> str:
+    def record(self, name: str, record: Record, fixed: Mapping[str, str] | None = None) -> str:
         """Return the digest of one record, in hexadecimal.
 
         Parameters
@@ -60,7 +60,7 @@ class Digester:
             The record's name, for the error message only.
         record : ArrayRecord | MetricRecord | ConfigRecord
             The record.
-        sealed : Mapping[str, str] | None
+        fixed : Mapping[str, str] | None
             Digests, by key, of arrays that are known not to have changed (see
             `fedstate.state.history`); they are taken as they are, without hashing.
 
@@ -71,11 +71,11 @@ class Digester:
             is pushed: flwr checks values when they are set, but not when they are changed in
             place.
         """
-        sealed = sealed or {}
+        fixed = fixed or {}
         parts = [type(record).__name__.encode()]
         if isinstance(record, ArrayRecord):
             for key, array in record.items():
-                known = bytes.fromhex(sealed[key]) if key in sealed else self.array(array)
+                known = bytes.fromhex(fixed[key]) if key in fixed else self.array(array)
                 parts += [_text(name, key, key), known]
         else:
             for key in sorted(record):

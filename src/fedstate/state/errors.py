@@ -7,6 +7,7 @@ StateError (FedstateError)
  ├─ StateTypeError      a value of this type, or with this content, cannot be stored
  ├─ StateFitError       a stored value does not fit the model that it is loaded into
  ├─ StateNameError      there is no value of that name (also a ``KeyError``)
+ ├─ StateEntryError      a history has no such entry (also an ``IndexError``)
  └─ StateUsageError     the state is used outside its step, opened twice, or only for reading
 """
 
@@ -43,6 +44,10 @@ class StateNameError(StateError, KeyError):
     def __str__(self) -> str:
         """Return the sentence, which ``KeyError`` would quote."""
         return str(self.args[0])
+
+
+class StateEntryError(StateError, IndexError):
+    """A history has no such entry; an ``IndexError``, as of a list."""
 
 
 class StateUsageError(StateError):

@@ -5,8 +5,9 @@ and it is neither read nor hashed by a step that only appends: that costs the sa
 100,000 entries as after ten. Full chunks are checked against their digests when they are read.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Self
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, NamedTuple, Self, SupportsIndex, overload
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
@@ -15,7 +16,18 @@ from numpy.typing import NDArray
 from fedstate.state.codecs.base import Codec, Encoded
 from fedstate.state.codecs.npy import decode_array, encode_array
 from fedstate.state.digest import Digester
-from fedstate.state.errors import StateDamagedError, StateError, StateTypeError
+from fedstate.state.errors import (
+    StateDamagedError,
+    StateEntryError,
+    StateError,
+    StateTypeError,
+)
+from fedstate.state.kinds.tensorflow_values import (
+    as_array,
+    is_eager,
+    is_keras_variable,
+    is_variable,
+)
 
 _CHUNK = 4096
 _NO_ROUND = -1
@@ -36,15 +48,23 @@ class History:
     ----------
     limit : int | None
         How many entries to keep, the newest; None keeps all.
+
+    Attributes
+    ----------
+    name : str | None
+        The name that it has in the state.
     """
 
     def __init__(self, limit: int | None = None) -> None:
         self._stored = ArrayRecord()
-        self._sealed: dict[str, str] = {}
+        self._fixed: dict[str, str] = {}
         self._dropped = 0
         self._stored_total = 0
         self._new: list[tuple[int, float]] = []
         self.current_round: int | None = None
+        self.name: str | None = None
+        # Called before the first entry, where the history is not stored before it has one.
+        self.before_first: Callable[[], None] | None = None
         self.limit = limit
 
     @property
@@ -66,7 +86,7 @@ class History:
         Parameters
         ----------
         value : float
-            A number: Python's, NumPy's, or a tensor with one element.
+            A number: Python's, NumPy's, or a tensor or variable with one element.
         server_round : int | None
             The round; None stands for that of the message under way.
 
@@ -80,7 +100,11 @@ class History:
         elif type(server_round) is not int or not 0 <= server_round < 2**63:
             raise StateTypeError(f"A history's round is {server_round!r}; it must be 0 or more.")
         number = _NO_ROUND if server_round is None else server_round
-        self._new.append((number, _float(value)))
+        entry = (number, _float(value))
+        if self.before_first is not None:
+            self.before_first()
+            self.before_first = None
+        self._new.append(entry)
 
     def __len__(self) -> int:
         """Return how many entries are kept."""
@@ -104,13 +128,30 @@ class History:
 
     def __iter__(self) -> Iterator[HistoryEntry]:
         """Yield the entries, oldest first."""
-        for number, value in self._entries().tolist():
-            yield HistoryEntry(None if number == _NO_ROUND else number, value)
+        for item in self._entries().tolist():
+            yield _entry(item)
 
-    def __getitem__(self, index: int) -> HistoryEntry:
-        """Return one entry; -1 is the newest."""
-        number, value = self._entries()[index].item()
-        return HistoryEntry(None if number == _NO_ROUND else number, value)
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> HistoryEntry: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[HistoryEntry]: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> HistoryEntry | list[HistoryEntry]:
+        """Return one entry, -1 is the newest, or those of a slice.
+
+        Raises
+        ------
+        StateEntryError
+            If there is no such entry; it is an ``IndexError``, too.
+        """
+        if isinstance(index, slice):
+            return [_entry(item) for item in self._entries()[index].tolist()]
+        position, count = operator.index(index), len(self)
+        if not -count <= position < count:
+            has = f"it has {count} entries" if count else "it is empty"
+            raise StateEntryError(f"{self._shown} has no entry {position}: {has}.")
+        return _entry(self._entries()[position].item())
 
     def __eq__(self, other: object) -> bool:
         """Return whether both hold the same entries, limit and number dropped."""
@@ -125,28 +166,33 @@ class History:
     def __repr__(self) -> str:
         """Return the newest entries in short."""
         newest = ", ".join(f"{value:.6g}" for value in self.values[-3:])
-        return f"History({len(self)} entries, newest: {newest})"
+        name = "" if self.name is None else f"{self.name!r}, "
+        return f"History({name}{len(self)} entries{f', newest: {newest}' if newest else ''})"
+
+    @property
+    def _shown(self) -> str:
+        return "A history" if self.name is None else f"The history {self.name!r}"
 
     def encoded(self) -> Encoded:
         """Return the stored chunks as they are, with new and dropped entries worked in."""
         total, dropped = self._stored_total + len(self._new), self.dropped
         # Setting an item of a record costs far more than copying it whole.
         chunks = self._stored.copy() if dropped == self._dropped else ArrayRecord()
-        sealed: dict[str, str] = {}
+        fixed: dict[str, str] = {}
         digester = Digester()
         for first in range(dropped - dropped % _CHUNK, total, _CHUNK):
             start, stop = max(first, dropped), min(first + _CHUNK, total)
             key = str(start)
-            if key in self._sealed:
-                sealed[key] = self._sealed[key]
+            if key in self._fixed:
+                fixed[key] = self._fixed[key]
                 if key not in chunks:
                     chunks[key] = self._stored[key]
                 continue
             chunks[key] = encode_array(self._part(first, start, stop))
             if stop - start == _CHUNK:
-                sealed[key] = digester.array(chunks[key]).hex()
+                fixed[key] = digester.array(chunks[key]).hex()
         meta = {"limit": self.limit, "dropped": dropped, "total": total}
-        return Encoded(chunks, meta, sealed)
+        return Encoded(chunks, meta, fixed)
 
     @classmethod
     def from_encoded(cls, encoded: Encoded) -> Self:
@@ -169,7 +215,7 @@ class History:
         history = cls(limit)
         starts = range(dropped - dropped % _CHUNK, total, _CHUNK)
         keys = [str(max(first, dropped)) for first in starts]
-        if list(record) != keys or not set(encoded.sealed) <= set(keys):
+        if list(record) != keys or not set(encoded.fixed) <= set(keys):
             raise StateDamagedError(f"it should have chunks {keys} and has {list(record)}")
         for first, key in zip(starts, keys, strict=True):
             count = min(first + _CHUNK, total) - int(key)
@@ -177,7 +223,7 @@ class History:
                 raise StateDamagedError(
                     f"its chunk {key} has shape {record[key].shape}, not {(count,)}"
                 )
-        history._stored, history._sealed = record, encoded.sealed
+        history._stored, history._fixed = record, encoded.fixed
         history._dropped, history._stored_total = dropped, total
         return history
 
@@ -185,7 +231,7 @@ class History:
         digester = Digester()
         chunks = []
         for key, array in self._stored.items():
-            if key in self._sealed and digester.array(array).hex() != self._sealed[key]:
+            if key in self._fixed and digester.array(array).hex() != self._fixed[key]:
                 raise StateDamagedError(
                     f"A history's entries from {key} on do not match their digest."
                 )
@@ -208,6 +254,9 @@ class HistoryCodec(Codec[History]):
     """One Array per chunk, keyed by the position of the chunk's first entry."""
 
     tag = "history"
+    described: ClassVar = (
+        ("`history(name)`: a growing series of numbers with their rounds", "the same"),
+    )
 
     def accepts(self, value: object) -> bool:
         """Return whether `value` is a history."""
@@ -222,6 +271,11 @@ class HistoryCodec(Codec[History]):
         return History.from_encoded(encoded)
 
 
+def _entry(item: tuple[int, float]) -> HistoryEntry:
+    number, value = item
+    return HistoryEntry(None if number == _NO_ROUND else number, value)
+
+
 def _decode_chunk(array: Array) -> NDArray[Any]:
     try:
         chunk = decode_array(array)
@@ -234,6 +288,8 @@ def _decode_chunk(array: Array) -> NDArray[Any]:
 
 def _float(value: Any) -> float:
     try:
+        if is_keras_variable(value) or is_variable(value) or is_eager(value):
+            value = as_array(value)
         plain = value.item() if hasattr(value, "item") else value
         # A bool, or text that looks like a number, is a mistake in a series of metrics.
         number = float(plain) if isinstance(plain, int | float) else None

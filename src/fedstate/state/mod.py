@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from flwr.app import Context, Message
+from flwr.app import Context, Message, RecordDict
 
-from fedstate.state.transaction import Scope, open_state
+from fedstate.state.errors import StateTypeError
+from fedstate.state.transaction import Scope, check_options, open_state
 
 COMMIT_RECORD = "fedstate.commit"
 
@@ -28,18 +29,37 @@ def client_state(*, scope: Scope = "run", ledger_limit: int | None = None) -> Mo
     scope, ledger_limit
         As in `open_state`.
 
+    Raises
+    ------
+    StateTypeError
+        If an option is none that there is; and in the step, if the handler returns something
+        else than a Message.
+
     Examples
     --------
     >>> app = ClientApp(mods=[client_state()])  # doctest: +SKIP
     """
+    check_options(scope, ledger_limit)
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         with open_state(message, context, scope=scope, ledger_limit=ledger_limit) as state:
             reply = call_next(message, context)
+            _check_reply(reply, message)
             if reply.has_error():
                 state.discard()
         if state.entry is not None:
-            reply.content[COMMIT_RECORD] = state.report()
+            # Into a RecordDict of its own: the handler may have replied with one that it uses
+            # again, or with context.state itself.
+            reply.content = RecordDict({**reply.content, COMMIT_RECORD: state.report()})
         return reply
 
     return mod
+
+
+def _check_reply(reply: object, message: Message) -> None:
+    if not isinstance(reply, Message):
+        raise StateTypeError(
+            f"The handler for {message.metadata.message_type!r} returned "
+            f"{'nothing' if reply is None else f'a {type(reply).__name__}'}; a handler returns a "
+            "Message: Message(RecordDict({...}), reply_to=message). Nothing of this step is kept."
+        )

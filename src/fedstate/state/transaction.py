@@ -1,12 +1,12 @@
 """One step of a client as a transaction on its Context: all of it is kept, or nothing."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from flwr.app import ArrayRecord, Context, Message, RecordDict
+from flwr.app import ArrayRecord, Context, Message
 
+from fedstate.logs import logger
 from fedstate.state.client_state import ClientState
 from fedstate.state.content import (
     check_content,
@@ -18,16 +18,13 @@ from fedstate.state.content import (
 from fedstate.state.digest import Digester, combine
 from fedstate.state.errors import StateOwnerError, StateTypeError, StateUsageError
 from fedstate.state.ledger import Ledger, LedgerEntry, server_round
+from fedstate.state.size import check_size
 from fedstate.state.snapshot import Snapshot
 
 Scope = Literal["run", "series"]
 
 _LARGE_BYTES = 2**20
-# Protobuf refuses 2 GiB; a MiB is left for everything that is not an array.
-_MAX_BYTES = 2**31 - 2**20
 
-# Below flwr's own logger, so that it is shown where Flower shows the app's log.
-logger = logging.getLogger("flwr.fedstate")
 
 # The states that are open now, by the identity of their Context, which cannot be hashed.
 _open: dict[int, "Transaction"] = {}
@@ -61,7 +58,7 @@ class Transaction:
             return
         record, as_opened = self._unchecked.pop(name)
         if self.context.state.get(name) is record:
-            digest = self.digester.record(name, as_opened, self._manifest[name].sealed)
+            digest = self.digester.record(name, as_opened, self._manifest[name].fixed)
             if digest != self.ledger.digests[name]:
                 raise damage(self.ledger, {**self.ledger.digests, name: digest})
 
@@ -71,7 +68,7 @@ class Transaction:
         manifest = self.state.write_back()
         for name in list(self._unchecked):
             self.check(name)
-        _check_size(context.state)
+        check_size(context)
         digests = record_digests(context.state, self.digester, manifest)
         digest = combine(digests)
         if digest == self.parent:
@@ -131,8 +128,8 @@ class Transaction:
         for name, stored in self._manifest.items():
             record = self.context.state[name]
             if isinstance(record, ArrayRecord) and name in ledger.digests:
-                unsealed = (a for key, a in record.items() if key not in stored.sealed)
-                if sum(len(array.data) for array in unsealed) >= _LARGE_BYTES:
+                changing = (a for key, a in record.items() if key not in stored.fixed)
+                if sum(len(array.data) for array in changing) >= _LARGE_BYTES:
                     self._unchecked[name] = (record, ArrayRecord(dict(record)))
 
     def _inherit(self, ledger: Ledger, last: LedgerEntry, scope: Scope) -> tuple[Ledger, str]:
@@ -257,15 +254,6 @@ def state_of(context: Context) -> ClientState:
     return transaction.state
 
 
-def _check_size(records: RecordDict) -> None:
-    size = sum(len(a.data) for record in records.array_records.values() for a in record.values())
-    if size >= _MAX_BYTES:
-        raise StateTypeError(
-            f"The client state holds {size / 1e9:.2f} GB of arrays, and Flower sends a Context "
-            "as one protobuf message of less than 2 GiB; store less."
-        )
-
-
 def _check_arguments(
     message: Message, context: Context, scope: Scope, ledger_limit: int | None
 ) -> None:
@@ -274,11 +262,22 @@ def _check_arguments(
             f"open_state takes a Message and a Context, in this order, and was given a "
             f"{type(message).__name__} and a {type(context).__name__}."
         )
-    if scope not in ("run", "series"):
-        raise StateTypeError(f"scope is {scope!r}; it must be 'run' or 'series'.")
-    if ledger_limit is not None and (type(ledger_limit) is not int or ledger_limit < 1):
-        raise StateTypeError(f"ledger_limit is {ledger_limit!r}; it must be 1 or more, or None.")
+    check_options(scope, ledger_limit)
     if id(context) in _open:
         raise StateUsageError(
             "The client state of this Context is open already; take it with state_of(context)."
         )
+
+
+def check_options(scope: Scope, ledger_limit: int | None) -> None:
+    """Check the options of a step.
+
+    Raises
+    ------
+    StateTypeError
+        If one is none that there is.
+    """
+    if scope not in ("run", "series"):
+        raise StateTypeError(f"scope is {scope!r}; it must be 'run' or 'series'.")
+    if ledger_limit is not None and (type(ledger_limit) is not int or ledger_limit < 1):
+        raise StateTypeError(f"ledger_limit is {ledger_limit!r}; it must be 1 or more, or None.")

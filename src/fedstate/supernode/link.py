@@ -11,7 +11,7 @@ from fedstate.logs import logger
 from fedstate.supernode.membership import Membership
 from fedstate.supernode.replies import Replies
 
-# A message that the SuperLink sends again gives no signal: it is looked for this often.
+# A message that the SuperLink sends again causes no notification: it is polled for this often.
 WAIT_SECONDS = 3.0
 
 

@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from fedstate.certificates.keys import ensure_node_key
 from fedstate.errors import SettingError
-from fedstate.flower.clients import FleetApi
+from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import RefusedError, UnauthorizedError, UnreachableError
-from fedstate.flower.fleet_session import PATIENCE_SECONDS, KeyPair
+from fedstate.flower.fleet_client import KeyPair
 from fedstate.flower.nodestate import DurableNodeState, durable_node_state
 from fedstate.flower.programs import (
     end_supernode_at_signals,

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fedstate.errors import FederationError
+from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import RefusedError, SuperLinkError, UnreachableError
-from fedstate.flower.fleet_session import PATIENCE_SECONDS, FleetSession
 from fedstate.logs import logger
 from fedstate.supernode.session import SessionFile
 from fedstate.waiting import wait_until
@@ -64,8 +64,8 @@ class Membership:
 
     Parameters
     ----------
-    api : FleetSession
-        The node's calls to the SuperLink's Fleet API.
+    api : FleetApi
+        The SuperLink's Fleet API, whose calls are signed with the node's key.
     session : SessionFile
         Where the session is noted.
     register : bool
@@ -78,7 +78,7 @@ class Membership:
 
     def __init__(
         self,
-        api: FleetSession,
+        api: FleetApi,
         session: SessionFile,
         *,
         register: bool,

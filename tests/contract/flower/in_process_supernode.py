@@ -25,8 +25,7 @@ from tests.waiting import wait_until
 
 from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
-from fedstate.flower.clients import FleetApi
-from fedstate.flower.fleet_session import PATIENCE_SECONDS
+from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.nodestate import DurableNodeStateFactory, durable_node_state
 from fedstate.flower.runtime_app import runtime_app
 from fedstate.flower.task_client import TaskClient, output_of

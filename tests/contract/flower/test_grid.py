@@ -54,7 +54,7 @@ def test_messages_are_sent_and_their_replies_received(
     assert node.id in grid.get_node_ids()
 
 
-def test_our_grid_is_told_of_a_reply(superlink: SuperLink, run: Run, node: Node) -> None:
+def test_our_grid_is_notified_of_a_reply(superlink: SuperLink, run: Run, node: Node) -> None:
     message_id = run.push(run.message(node.id, arrays(1)))
     seen = run.grid.wait_for_replies(0, 10)
     assert seen == superlink.signals.replies.count

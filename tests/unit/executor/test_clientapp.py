@@ -20,7 +20,7 @@ from fedstate.forking.ending import Ending
 from fedstate.forking.supervisor import ForkServer
 from fedstate.waiting import wait_until
 
-SECONDS = 60.0
+SECONDS = 120.0
 WELL, FAILED, NOT_REPORTED = Ending(0), Ending(1), Ending(2)
 ALL_EVENTS = ["started", "pulled", "replied", "finished"]
 
@@ -77,7 +77,7 @@ def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
     server = ForkServer(
-        worker.__name__, ("numpy", "fedstate.executor.clientapp"), environment=environment
+        worker.__name__, ("numpy.random", "fedstate.executor.clientapp"), environment=environment
     )
 
     def ready() -> bool:
@@ -115,6 +115,13 @@ def test_a_step_that_does_well_sends_its_events_in_order(node: Node, begin: Begi
     assert node.steps(1) == before + 1
     # What the executor would answer the message with.
     assert message_id.encode() in base64.b64decode(process.events[1]["message"])
+
+
+def test_steps_draw_different_random_numbers(node: Node, begin: Begin) -> None:
+    steps = [begin("tell") for _ in range(2)]
+    assert [process.end() for _, process in steps] == [WELL, WELL]
+    draws = [node.read(node.reply(message_id))["random"] for message_id, _ in steps]
+    assert all(first != second for first, second in zip(*draws, strict=True))
 
 
 def test_a_step_that_fails_answers_with_an_error_and_leaves_the_state(

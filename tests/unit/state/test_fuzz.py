@@ -6,14 +6,20 @@ be refused by the codec that reads it, or be the very value that the record now 
 """
 
 import random
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import PurePosixPath
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, MetricRecord
 
-from fedstate.state import StateDamagedError, StateError, register, weights_of
+from fedstate.state import History, StateDamagedError, StateError, register, weights_of
 from fedstate.state.content import record_digests
 from fedstate.state.digest import combine
 from fedstate.state.ledger import Ledger, LedgerEntry
@@ -51,6 +57,14 @@ def make_state() -> tuple[Context, dict[str, Any]]:
         state["texts"] = ["a", "b"]
         state["array"] = np.arange(6, dtype=np.float32).reshape(2, 3)
         state["nested"] = {"a": [1, (2.5, b"x")], "m": np.ones(2), 3: None}
+        state["kinds"] = [
+            {frozenset({1, 2}), (1, "a"), Decimal("0.5"), Fraction(1, 3), 1 + 2j},
+            deque([1, 2], 3),
+            [OrderedDict(b=1, a=2), Counter("aab"), defaultdict(list, a=[1])],
+            [datetime(2026, 1, 1, tzinfo=UTC), UUID(int=3), PurePosixPath("a/b"), range(3)],
+            bytearray(b"abc"),
+            History(3),
+        ]
         state["weights"] = model
         state["head"] = weights_of(model, ["head"])
         state["optimizer"] = model.optimizer

@@ -12,7 +12,9 @@ from fedstate.state import (
     History,
     HistoryEntry,
     StateDamagedError,
+    StateEntryError,
     StateTypeError,
+    StateUsageError,
     check_state,
     open_state,
 )
@@ -189,3 +191,61 @@ def alter(context: Context, key: str) -> None:
     record(context)[key] = Array(
         record(context)[key].dtype, altered.shape, altered.stype, altered.data
     )
+
+
+def test_asking_for_a_history_that_is_not_there_changes_nothing() -> None:
+    context = make_context()
+    with step(context) as state:
+        history = state.history("loss", limit=5)
+        assert state.history("loss") is history
+        assert (len(history), list(history), history.values.tolist()) == (0, [], [])
+        assert "loss" not in state
+        with pytest.raises(StateTypeError, match="value is 'x'"):
+            history.append("x")
+        assert list(state) == []
+    assert state.entry is None
+    assert len(context.state) == 0
+    with step(context) as state:
+        history = state.history("loss", limit=5)
+        history.append(0.5)
+        assert state["loss"] is history is state.history("loss")
+    with step(sent(context)) as state:
+        assert state.history("loss").values.tolist() == [0.5]
+        assert state.history("loss").limit == 5
+
+
+def test_a_history_whose_name_was_given_away_is_not_written_over_it() -> None:
+    with step(make_context()) as state:
+        history = state.history("loss")
+        state["loss"] = 3
+        with pytest.raises(StateUsageError, match="Another value was stored as 'loss'"):
+            history.append(1)
+        assert state["loss"] == 3
+
+
+def test_slices_are_those_of_a_list() -> None:
+    with step(with_entries(7)) as state:
+        history = state.history("loss")
+        entries = list(history)
+        for part in (
+            slice(None),
+            slice(2, 5),
+            slice(-3, None),
+            slice(None, None, -2),
+            slice(9, 12),
+        ):
+            assert history[part] == entries[part]
+        assert history[np.int64(2)] == entries[2]
+
+
+def test_an_entry_that_is_not_there_is_named_with_its_history() -> None:
+    with step(with_entries(2)) as state:
+        with pytest.raises(
+            StateEntryError, match=r"^The history 'loss' has no entry 2: it has 2 "
+        ):
+            state.history("loss")[2]
+        with pytest.raises(IndexError, match=r"^The history 'new' has no entry -1: it is empty"):
+            state.history("new")[-1]
+        assert repr(state.history("new")) == "History('new', 0 entries)"
+    with pytest.raises(StateEntryError, match=r"^A history has no entry 0: it is empty"):
+        History()[0]

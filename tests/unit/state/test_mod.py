@@ -10,8 +10,11 @@ from flwr.serverapp.strategy import FedAvg
 
 from fedstate.state import (
     COMMIT_RECORD,
+    StateTypeError,
     StateUsageError,
+    check_state,
     client_state,
+    open_state,
     read_ledger,
     state_of,
 )
@@ -135,3 +138,68 @@ def test_fedavg_averages_replies_that_carry_a_commit(context: Context) -> None:
     assert arrays is not None
     assert arrays["0"].numpy().tolist() == [1.0, 1.0]
     assert metrics == {"loss": 1.0}
+
+
+def answering(answer: Any) -> ClientApp:
+    handled = ClientApp(mods=[client_state()])
+
+    @handled.train()
+    def handler(message: Message, context: Context) -> Message:
+        state_of(context).setdefault("seen", []).append(1)
+        reply: Message = answer(message, context)
+        return reply
+
+    return handled
+
+
+def test_a_handler_may_reply_with_the_state_itself() -> None:
+    handled = answering(lambda message, context: Message(context.state, reply_to=message))
+    context = make_context()
+    for server_round in (1, 2, 3):
+        reply = handled(make_message(server_round), context)
+        assert set(context.state) == {"seen", "fedstate.codecs", "fedstate.ledger"}
+        assert reply.content[COMMIT_RECORD]["sequence"] == server_round
+        assert check_state(context.state) is not None
+        context = sent(context)
+    assert state_after(context) == [1, 1, 1]
+
+
+def test_a_handler_may_reply_with_one_recorddict_again_and_again() -> None:
+    content = RecordDict({"metrics": MetricRecord({"n": 1})})
+    handled = answering(lambda message, _: Message(content, reply_to=message))
+    context = make_context()
+    for server_round in (1, 2):
+        reply = handled(make_message(server_round), context)
+        assert reply.content[COMMIT_RECORD]["sequence"] == server_round
+        assert set(content) == {"metrics"}
+
+
+def state_after(context: Context) -> Any:
+    with open_state(make_message(9), context) as state:
+        return state["seen"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [(None, "nothing"), ({"loss": 1}, "a dict"), (RecordDict(), "a RecordDict")],
+)
+def test_a_handler_that_returns_no_message_is_told_so(
+    context: Context, answer: Any, what: str
+) -> None:
+    before = to_bytes(context)
+    with pytest.raises(StateTypeError, match=f"for 'train' returned {what}; a handler returns a"):
+        answering(lambda *_: answer)(make_message(2), context)
+    assert to_bytes(context) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"scope": "forever"}, "scope is 'forever'; it must be 'run' or 'series'"),
+        ({"ledger_limit": 0}, "ledger_limit is 0; it must be 1 or more"),
+        ({"ledger_limit": True}, "ledger_limit is True"),
+    ],
+)
+def test_options_are_checked_when_the_mod_is_made(options: Any, sentence: str) -> None:
+    with pytest.raises(StateTypeError, match=sentence):
+        client_state(**options)

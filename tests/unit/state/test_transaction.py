@@ -242,7 +242,7 @@ def test_records_that_were_there_before_are_taken_in() -> None:
 
 
 def test_more_than_protobuf_carries_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedstate.state.transaction._MAX_BYTES", 1000)
+    monkeypatch.setattr("fedstate.state.size.CONTEXT_BYTES", 1000)
     context = make_context()
     with pytest.raises(StateTypeError, match="one protobuf message"), step(context) as state:
         state["array"] = np.zeros(1000)

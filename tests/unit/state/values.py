@@ -125,7 +125,7 @@ def _elements(array: np.ndarray[Any, Any]) -> Any:
     if array.dtype.names is not None:
         return [_elements(array[name]) for name in array.dtype.names]
     content = np.array(array, order="C", copy=True)
-    if content.dtype.char in "gG":
+    if content.dtype.type in (np.longdouble, np.clongdouble):
         words = content.reshape(-1).view(np.uint8).reshape(-1, np.dtype(np.longdouble).itemsize)
         return words[:, :10].tobytes()
     return content.tobytes()

@@ -17,9 +17,8 @@ from tests.unit.superlink_in_process import (
     fab,
 )
 
-from fedstate.flower.clients import FleetApi
+from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import ErrorCode, RunEndedError, UnauthorizedError
-from fedstate.flower.fleet_session import PATIENCE_SECONDS
 from fedstate.flower.nodestate import DurableNodeState, durable_node_state
 from fedstate.flower.runs import Fab
 from fedstate.store.errors import StoreError, StoreFullError

@@ -19,7 +19,7 @@ from tests.unit.superlink_in_process import (
     reply_to,
 )
 
-from fedstate.flower.clients import FleetApi
+from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import (
     ErrorCode,
     RefusedError,
@@ -28,7 +28,6 @@ from fedstate.flower.errors import (
     UnauthorizedError,
     UnreachableError,
 )
-from fedstate.flower.fleet_session import PATIENCE_SECONDS
 from fedstate.flower.stored_values import Envelope
 from fedstate.store.errors import StoreError
 from fedstate.supernode.link import Link

@@ -25,8 +25,8 @@ from tests.unit.superlink_in_process import (
 )
 
 from fedstate.errors import SettingError
+from fedstate.flower.clients import PATIENCE_SECONDS
 from fedstate.flower.errors import UnauthorizedError
-from fedstate.flower.fleet_session import PATIENCE_SECONDS
 from fedstate.flower.runs import Fab
 from fedstate.flower.stored_values import Envelope
 from fedstate.flower.supernode_options import SuperNodeSettings, supernode_settings

@@ -20,9 +20,8 @@ from tests.unit.superlink_in_process import (
 )
 from tests.waiting import wait_until
 
-from fedstate.flower.clients import FleetApi
+from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import RunStatus
-from fedstate.flower.fleet_session import PATIENCE_SECONDS
 from fedstate.flower.nodestate import DurableNodeState, durable_node_state
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.node_store import NodeStore

@@ -19,9 +19,9 @@ from tests.unit.superlink_in_process import (
 from tests.waiting import wait_until
 
 from fedstate.errors import FederationError
-from fedstate.flower.clients import FleetApi
+from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import RefusedError
-from fedstate.flower.fleet_session import PATIENCE_SECONDS, KeyPair
+from fedstate.flower.fleet_client import KeyPair
 from fedstate.supernode.membership import Membership, Patience, Timing
 from fedstate.supernode.session import SessionFile
 

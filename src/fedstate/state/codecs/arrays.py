@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import numpy as np
 from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 
 from fedstate.state.codecs.base import Codec, Encoded
 from fedstate.state.codecs.npy import decode_array, encode_array
 from fedstate.state.errors import StateDamagedError
+from fedstate.state.kinds.numpy_values import is_array
 
 _KEY = "array"
 
@@ -20,7 +20,7 @@ class ArrayCodec(Codec[NDArray[Any]]):
 
     def accepts(self, value: object) -> bool:
         """Return whether `value` is an ndarray, not a subclass that may carry more."""
-        return type(value) is np.ndarray
+        return is_array(value)
 
     def encode(self, value: NDArray[Any]) -> Encoded:
         """Return an ArrayRecord with the one array."""

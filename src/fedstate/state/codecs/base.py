@@ -25,14 +25,18 @@ class Encoded:
         The content; it stands in the Context's state under the value's own name.
     meta : dict[str, Any]
         What the codec must know to read it, as plain JSON; kept beside the tag.
-    sealed : dict[str, str]
+    fixed : dict[str, str]
         Digests, by key, of arrays in the record that never change again. A step takes them for
         granted instead of hashing those arrays; `decode` checks what it reads against them.
+    version : int | None
+        An older version of the stored form, where the value has the same form in it: so it can
+        be read by an older fedstate too, and keeps its digest. None is the codec's own version.
     """
 
     record: Record
     meta: dict[str, Any] = field(default_factory=dict)
-    sealed: dict[str, str] = field(default_factory=dict)
+    fixed: dict[str, str] = field(default_factory=dict)
+    version: int | None = None
 
 
 Migration = Callable[[Encoded], Encoded]
@@ -49,11 +53,14 @@ class Codec(ABC, Generic[Value]):
         The version that `encode` writes; raise it by one when the stored form changes.
     migrations : Mapping[int, Migration]
         For every older version, the step that turns it into the next.
+    described : tuple[tuple[str, str], ...]
+        What the guide's table says: values of which kind, and what they come back as.
     """
 
     tag: ClassVar[str]
     version: ClassVar[int] = 1
     migrations: ClassVar[Mapping[int, Migration]] = {}
+    described: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     @abstractmethod
     def accepts(self, value: object) -> bool:

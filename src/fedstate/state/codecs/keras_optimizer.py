@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
@@ -42,6 +42,7 @@ class KerasOptimizerCodec(Codec[OptimizerState]):
 
     tag = "keras.optimizer"
     version = 2
+    described: ClassVar = (("a Keras optimizer", "arrays by name, or `load(…, into=model)`"),)
 
     def accepts(self, value: object) -> bool:
         """Return whether `value` is a Keras optimizer, or the state of one that was read."""

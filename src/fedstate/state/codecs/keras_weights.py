@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
@@ -40,6 +40,12 @@ class KerasWeightsCodec(Codec[Weights]):
 
     tag = "keras.weights"
     version = 2
+    described: ClassVar = (
+        (
+            "a Keras model or layer, or part of one (`weights_of`)",
+            "arrays by layer, or `load(…, into=model)`",
+        ),
+    )
 
     def accepts(self, value: object) -> bool:
         """Return whether `value` is a model, layer, part of one, or weights that were read."""

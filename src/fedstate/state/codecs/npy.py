@@ -40,7 +40,7 @@ def encode_array(array: NDArray[Any]) -> Array:
             "store them; convert it to a fixed dtype, or to a list"
         )
     header = _header(array.dtype, array.shape)
-    content = np.asarray(_without_padding(array), order="C")
+    content = np.asarray(without_padding(array), order="C")
     # Not every dtype has the buffer protocol (datetime64, bfloat16), but all have bytes.
     raw = content.reshape(-1).view(np.uint8).data if content.nbytes else b""
     return Array(dtype_name(array.dtype), array.shape, _STYPE, b"".join((header, raw)))
@@ -74,26 +74,36 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
     different machines. Structures are named as npy describes them, which does not tell whether
     their padding was asked for by ``align`` or by offsets.
     """
-    if dtype.char in "gG":
+    if is_long_double(dtype):
         return f"{dtype}/{np.finfo(dtype).nmant}"
     if dtype.names is not None:
         return str(npy_format.descr_to_dtype(npy_format.dtype_to_descr(dtype)))
     return str(dtype)
 
 
+def is_long_double(dtype: np.dtype[Any]) -> bool:
+    """Return whether `dtype` is a long double; other packages give its letters to their own."""
+    return dtype.type in (np.longdouble, np.clongdouble)
+
+
 def payload(array: Array) -> memoryview:
-    """Return the bytes of the elements alone, without the npy header."""
-    return memoryview(array.data)[_parse(array)[2] :]
+    """Return the bytes of elements whose dtype NumPy does not know, without the npy header.
+
+    Raises
+    ------
+    StateDamagedError
+        If dtype, shape and data do not agree.
+    """
+    _, shape, start = _parse_header(array)
+    if tuple(array.shape) != shape:
+        raise StateDamagedError(
+            f"an Array says that it has shape {tuple(array.shape)}, its data says {shape}"
+        )
+    return memoryview(array.data)[start:]
 
 
 def _parse(array: Array) -> tuple[np.dtype[Any], tuple[int, ...], int]:
-    data = array.data
-    width = 2 if data[6:8] == b"\x01\x00" else 4
-    length = int.from_bytes(data[8 : 8 + width], "little")
-    start = 8 + width + length
-    if array.stype != _STYPE or data[:6] != _MAGIC or length > _MAX_HEADER or start > len(data):
-        raise StateDamagedError(f"an Array of stype {array.stype!r} is not in npy format")
-    dtype, shape = _read_header(data[:start])
+    dtype, shape, start = _parse_header(array)
     if dtype.kind == "V" and dtype.names is None and array.dtype != str(dtype):
         dtype = _extended_dtype(array.dtype, dtype.itemsize)
     if array.dtype != dtype_name(dtype) or tuple(array.shape) != shape:
@@ -102,6 +112,16 @@ def _parse(array: Array) -> tuple[np.dtype[Any], tuple[int, ...], int]:
             f"its data says {dtype} and {shape}"
         )
     return dtype, shape, start
+
+
+def _parse_header(array: Array) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    data = array.data
+    width = 2 if data[6:8] == b"\x01\x00" else 4
+    length = int.from_bytes(data[8 : 8 + width], "little")
+    start = 8 + width + length
+    if array.stype != _STYPE or data[:6] != _MAGIC or length > _MAX_HEADER or start > len(data):
+        raise StateDamagedError(f"an Array of stype {array.stype!r} is not in npy format")
+    return *_read_header(data[:start]), start
 
 
 @lru_cache(maxsize=1024)
@@ -152,7 +172,7 @@ def _extended_dtype(name: str, itemsize: int) -> np.dtype[Any]:
     return np.dtype(kind)
 
 
-def _without_padding(array: NDArray[Any]) -> NDArray[Any]:
+def without_padding(array: NDArray[Any]) -> NDArray[Any]:
     """Return `array` with the bytes between its values zeroed: they are no content."""
     if _is_packed(array.dtype):
         return array
@@ -163,7 +183,7 @@ def _without_padding(array: NDArray[Any]) -> NDArray[Any]:
         return clean
     clean = np.zeros(array.shape, array.dtype)
     for name in array.dtype.names:
-        clean[name] = _without_padding(array[name])
+        clean[name] = without_padding(array[name])
     return clean
 
 
@@ -172,6 +192,6 @@ def _is_packed(dtype: np.dtype[Any]) -> bool:
     if dtype.subdtype is not None:
         return _is_packed(dtype.subdtype[0])
     if dtype.fields is None:
-        return not (dtype.char in "gG" and np.finfo(dtype).nmant == _X87_MANTISSA)
+        return not (is_long_double(dtype) and np.finfo(dtype).nmant == _X87_MANTISSA)
     fields = [field[0] for field in dtype.fields.values()]
     return dtype.itemsize == sum(f.itemsize for f in fields) and all(map(_is_packed, fields))

@@ -1,6 +1,6 @@
 """Scalars and lists of one type of scalar, in the form in which Flower itself carries them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from flwr.app import ConfigRecord
 
@@ -15,6 +15,9 @@ class ScalarCodec(Codec[Any]):
     """``3``, ``"text"``, ``b"bytes"``, ``[0.5, 0.25]``: one entry of a ConfigRecord."""
 
     tag = "scalar"
+    described: ClassVar = (
+        ("`bool`, `int`, `float`, `str`, `bytes`, and lists of one of them", "the same"),
+    )
 
     def accepts(self, value: object) -> bool:
         """Return whether Flower brings `value` back unchanged."""

@@ -1,0 +1,85 @@
+"""flwr's client of the Fleet API: its connection, its signature, and its tries."""
+
+import ssl
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric import ec
+
+# What signs a node's requests and says which version sends them; flwr exports neither.
+from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
+
+# What flwr does about requests that fail.
+from flwr.supercore.retry import RetryInvoker, exponential, make_simple_http_retry_invoker
+
+# The client, which is no option of anything public.
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+KeyPair = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
+
+# Both sides close an idle connection after 5 s. A pull that meets this moment breaks, and nobody
+# knows whether a message was on its way: here a connection is closed earlier.
+_IDLE_SECONDS = 2.0
+
+
+def fleet_client(
+    address: str,
+    keys: KeyPair,
+    *,
+    insecure: bool,
+    root_certificates: bytes | None,
+    transport: httpx.BaseTransport | None,
+) -> FleetHttpClient:
+    """Return flwr's client for a node; see `fedstate.flower.clients.FleetApi`."""
+    client = FleetHttpClient(
+        f"{'http' if insecure else 'https'}://{address}",
+        interceptors=[
+            RuntimeVersionHttpInterceptor(component_name="SuperNode"),
+            NodeAuthHttpInterceptor(*keys),
+        ],
+        verify=False,  # what it makes of this is replaced before it has connected
+    )
+    theirs = client._client  # noqa: SLF001  # flwr has no option for what carries the requests
+    client._client = httpx.Client(  # noqa: SLF001
+        verify=not insecure and _authority(root_certificates),
+        timeout=theirs.timeout,
+        follow_redirects=True,
+        limits=httpx.Limits(keepalive_expiry=_IDLE_SECONDS),
+        transport=transport,
+    )
+    theirs.close()
+    return client
+
+
+def _authority(root_certificates: bytes | None) -> ssl.SSLContext | bool:
+    if root_certificates is None:
+        return True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=root_certificates.decode("ascii"))
+    return context
+
+
+def retry_policy(longest_seconds: float) -> RetryInvoker:
+    """Return flwr's policy for requests that fail, with shorter pauses and an honest end.
+
+    When the SuperLink does not accept the node any longer, flwr's policy interrupts the process,
+    which then ends as if it had been asked to; here that is an error like any other.
+    """
+    policy = make_simple_http_retry_invoker()
+    theirs = policy.should_giveup
+
+    def is_final(error: Exception) -> bool:
+        unauthorized = httpx.codes.UNAUTHORIZED
+        if (
+            isinstance(error, httpx.HTTPStatusError)
+            and error.response.status_code == unauthorized
+        ):
+            return True
+        return theirs is not None and theirs(error)
+
+    policy.should_giveup = is_final
+    policy.wait_gen_factory = lambda: exponential(
+        base_delay=min(1.0, longest_seconds),
+        max_delay=longest_seconds,  # type: ignore[arg-type]  # flwr declares whole seconds
+    )
+    return policy

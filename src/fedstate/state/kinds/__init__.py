@@ -1,0 +1,1 @@
+"""The kinds of values that can stand anywhere in a nested value."""

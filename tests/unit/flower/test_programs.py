@@ -1,0 +1,62 @@
+"""Addresses, commands and command lines as flwr's programs have them."""
+
+import os
+import sys
+
+import pytest
+from flwr.supercore.cli.flower_superexec import _parse_args
+
+from fedstate.flower.programs import command_line, normal_address, superexec_command
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:9092", "127.0.0.1:9092"),
+        ("superlink.example:1", "superlink.example:1"),
+        ("[::1]:9092", "[::1]:9092"),
+        ("http://superlink:9092", None),
+        ("superlink", None),
+        ("superlink:port", None),
+        ("superlink:65536", None),
+    ],
+)
+def test_an_address_is_a_host_and_a_port(text: str, address: str | None) -> None:
+    assert normal_address(text) == address
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("0.0.0.0", "127.0.0.1:9094"),  # noqa: S104
+        ("::", "[::1]:9094"),
+        ("10.0.0.1", "10.0.0.1:9094"),
+        ("fd00::1", "[fd00::1]:9094"),
+    ],
+)
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("installs", [False, True])
+def test_flwrs_executor_takes_the_command(
+    host: str, address: str, tls: bool, installs: bool
+) -> None:
+    program, *options = superexec_command(
+        host,
+        9094,
+        tls=tls,
+        authority_file="ca.pem" if tls else None,
+        installs_dependencies=installs,
+    )
+    assert program == "flower-superexec"
+    read = _parse_args().parse_args(options)
+    assert read.runtime_api_address == address
+    assert read.insecure != tls
+    assert read.root_certificates == ("ca.pem" if tls else None)
+    assert read.runtime_dependency_install == installs
+    assert read.parent_pid == os.getpid()
+
+
+def test_a_command_line_is_the_processs_while_it_is_read() -> None:
+    before = sys.argv
+    with command_line("program", ["--option"]):
+        assert sys.argv == ["program", "--option"]
+    assert sys.argv is before
