@@ -21,7 +21,7 @@ CONFIGS = st.booleans() | METRICS | TEXTS | st.binary(max_size=200) | st.lists(T
 RECORDS = st.one_of(
     st.dictionaries(NAMES, ARRAYS, max_size=5).map(ArrayRecord),
     st.dictionaries(NAMES, METRICS, max_size=5).map(MetricRecord),
-    st.dictionaries(NAMES, CONFIGS, max_size=5).map(lambda items: ConfigRecord({**items})),
+    st.dictionaries(NAMES, CONFIGS, max_size=5).map(lambda items: ConfigRecord(dict(items))),
 )
 CONFIG = st.dictionaries(NAMES, st.booleans() | INTS | FLOATS | TEXTS, max_size=5)
 
