@@ -17,11 +17,8 @@ from pathlib import Path
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, RecordDict
 
-# What a SuperNode keeps the objects of messages in; nothing is in it here.
-from flwr.supercore.object_store import ObjectStoreFactory
-
 from bench.row import Row
-from fedstate.flower.nodestate import DurableNodeState
+from fedstate.flower.nodestate import CACHE_BYTES, DurableNodeState, durable_node_state
 from fedstate.large.context import SplitContext
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import CHUNK_BYTES, Value
@@ -94,15 +91,10 @@ def _loads(directory: Path) -> Row:
 
 @contextmanager
 def _node(
-    directory: Path, runs: int, cache_bytes: int | None = None
+    directory: Path, runs: int, cache_bytes: int = CACHE_BYTES
 ) -> Iterator[DurableNodeState]:
     with closing(NodeStore(directory)) as store:
-        objects = ObjectStoreFactory().store()
-        state = (
-            DurableNodeState(objects, store)
-            if cache_bytes is None
-            else DurableNodeState(objects, store, cache_bytes)
-        )
+        state = durable_node_state(store, cache_bytes)
         for run_id in range(1, runs + 1):
             run = StoredRun(run_id=run_id, series_id=run_id, fab_hash="fab", finished_at=None)
             store.add_run(run, Value(b""), Value(b""), Value(b""))

@@ -25,6 +25,8 @@ TESTS = Path("tests/contract/flower")
 # Whatever waits this long for a message waits for one that does not come.
 TEST_SECONDS = 20
 WIDTH = 110
+# They look at our sources, whatever the version.
+_ABOUT_SOURCES = ("test_private_names.py", "test_door.py")
 _NOT_NEEDED = {"fedstate", "flwr", "mypy", "ruff", "types-PyYAML"}
 
 
@@ -90,7 +92,7 @@ def run_tests(python: Path) -> tuple[int, list[Failure]]:
             "ignore",
             f"--junitxml={report}",
         ]
-        command += [f"--ignore={TESTS / 'test_private_names.py'}", str(TESTS)]
+        command += [*(f"--ignore={TESTS / name}" for name in _ABOUT_SOURCES), str(TESTS)]
         done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
         if done.returncode not in (0, 1):
             return 0, []  # pytest has said why

@@ -54,6 +54,8 @@ class Finder(ast.NodeVisitor):
             self._target = f"{self._scope[0]}.{target.attr}"
         elif isinstance(target, ast.Name):
             self._target = f"{scope}.{target.id}" if scope else target.id
+        elif isinstance(target, ast.Attribute):  # of something that the module sets up
+            self._target = ast.unparse(target)
         self.visit(value)
         self._target = None
 
@@ -91,6 +93,7 @@ def test_threads_and_locks_are_found_however_they_are_made() -> None:
     source = """
 from threading import Thread, Lock
 POOL = ThreadPoolExecutor(2)
+other.lock = Lock()
 class Step:
     lock: threading.Lock = field(default_factory=threading.Lock)
     def __init__(self, lock: threading.RLock) -> None:
@@ -105,6 +108,7 @@ class Step:
 """
     assert made_in(source, "m.py") == {
         ("m.py", "POOL", "ThreadPoolExecutor"),
+        ("m.py", "other.lock", "Lock"),
         ("m.py", "Step.lock", "Lock"),
         ("m.py", "Step._lock", "RLock"),
         ("m.py", "Step._cast", "Lock"),

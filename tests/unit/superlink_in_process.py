@@ -7,11 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
-from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.cli.build import build_fab_from_files
 from flwr.common.constant import NOOP_FLWR_AID, SUPERLINK_NODE_ID, SubStatus
@@ -25,16 +23,12 @@ from flwr.supercore.inflatable.inflatable_object import (
 )
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from flwr.supercore.task_identity import TaskIdentity
-from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
-from flwr.superlink.main import create_app
 from starlette.testclient import TestClient
 
-from fedstate.exchange.signals import Signals
 from fedstate.flower.clients import FleetApi, Objects
 from fedstate.flower.fleet_client import KeyPair
 from fedstate.flower.stored_values import Envelope
-from fedstate.flower.superlink_app import parse
-from fedstate.superlink.main import extend, make_app
+from tests.superlink_application import SuperLinkApplication, key_pair
 
 PROJECT = """
 [project]
@@ -71,11 +65,6 @@ def fab() -> bytes:
         "app.py": b"app = None",
     }
     return build_fab_from_files(files)[0]
-
-
-def key_pair() -> KeyPair:
-    key = ec.generate_private_key(ec.SECP384R1())
-    return key, key.public_key()
 
 
 def arrays(*sizes: int) -> RecordDict:
@@ -165,30 +154,13 @@ class Connection(httpx.BaseTransport):
         return response
 
 
-class SuperLink:
+class SuperLink(SuperLinkApplication):
     """A SuperLink, ours or flwr's own, and what its ServerApps do to it."""
 
     def __init__(self, directory: Path, *, ours: bool = True) -> None:
-        config = parse(
-            [
-                *("--insecure", "--isolation", "process"),
-                *("--database", str(directory / "superlink.db")),
-            ],
-            program="superlink",
-            description="",
-        )
-        if ours:
-            app = make_app(config)
-            self.signals = Signals()
-            extend(app, self.signals)
-        else:
-            app = create_app(config, SuperLinkLifespan)
-        self.state: Any = app.state.linkstate_factory.state()
-        self._client = TestClient(app)
+        super().__init__(directory, ours=ours)
+        self._client = TestClient(self.app)
         self._sent: dict[str, Message] = {}
-
-    def close(self) -> None:
-        self.state._engine.dispose()
 
     def connection(self) -> Connection:
         return Connection(self._client._transport)
@@ -282,14 +254,6 @@ class SuperLink:
 
     def unregister(self, node_id: int) -> None:
         self.state.delete_node(NOOP_FLWR_AID, node_id)
-
-    def lapse(self, node_id: int) -> None:
-        """Let the last heartbeat of a node lapse."""
-        rows = self.state.query(
-            "UPDATE node SET online_until = 1 WHERE node_id = :id RETURNING node_id",
-            {"id": node_id - 2**64 if node_id >= 2**63 else node_id},
-        )
-        assert rows
 
     @contextmanager
     def node(self) -> Iterator[tuple[FleetApi, Connection]]:

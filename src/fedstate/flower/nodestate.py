@@ -257,6 +257,6 @@ class DurableNodeStateFactory(NodeStateFactory):
         return self._durable
 
 
-def durable_node_state(store: NodeStore) -> DurableNodeState:
+def durable_node_state(store: NodeStore, cache_bytes: int = CACHE_BYTES) -> DurableNodeState:
     """Return a node state on a node store, with the messages under way in memory."""
-    return DurableNodeState(ObjectStoreFactory().store(), store)
+    return DurableNodeState(ObjectStoreFactory().store(), store, cache_bytes)

@@ -5,34 +5,27 @@ its interceptors, flwr's middleware with its authentication, the routers, handle
 """
 
 import functools
-import sys
 from pathlib import Path
 from typing import Any, Self, TypeVar
-from unittest import mock
 
 import httpx
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import ArrayRecord, RecordDict
 from flwr.cli.build import build_fab_from_disk
-from flwr.proto.runtime_pb2 import (
-    AcquireTaskRequest,
-)
-from flwr.supercore.constant import TaskType
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supercore.runtime import RuntimeHttpClient
-from flwr.supercore.superexec.executor.types import ExecutionSpec
-from flwr.superlink.cli.flower_superlink import _parse_superlink_lifespan_config
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from starlette.testclient import TestClient
+from tests.superlink_application import SuperLinkApplication
 
-from fedstate.exchange.signals import Signals
 from fedstate.flower.control import Control
 from fedstate.flower.task_client import TaskClient, task_client
-from fedstate.superlink.main import extend, make_app
+from fedstate.flower.task_order import TaskKind, TaskOrder
+from fedstate.flower.tasks import RuntimeApi, TaskSource
 
 APP = Path(__file__).parents[2] / "apps" / "counting"
 # Longer than a test takes on a machine that is busy.
@@ -74,53 +67,48 @@ class Server:
         )
         return client
 
-    def acquire(self, task_type: str) -> ExecutionSpec | None:
-        """Acquire a task as an executor does; return what its process is given, or None."""
+    def runtime_client(self) -> RuntimeHttpClient:
+        """Return flwr's client of the Runtime API, as an executor of flwr's has it."""
         client = RuntimeHttpClient.from_server_address(
             self.address,
             insecure=True,
             root_certificates=None,
             interceptors=[RuntimeVersionHttpInterceptor(component_name="flower-superexec")],
         )
-        with self.reach(client):
-            given = client.AcquireTask(AcquireTaskRequest(supported_task_types=[task_type]))
-        if not given.HasField("task"):
-            return None
-        return ExecutionSpec(
-            task_type=TaskType(given.task.type),
-            runtime_api_address=self.address,
-            token=given.token,
-            insecure=True,
-            root_certificates_path=None,
-            runtime_dependency_install=False,
-            parent_pid=None,
-            suppress_output=False,
-            task_id=given.task.task_id,
-            fab_hash=given.task.fab_hash,
-        )
+        return self.reach(client)
 
-    def task_client(self, spec: ExecutionSpec) -> TaskClient:
+    def task_source(self, api: RuntimeApi | None = None) -> TaskSource:
+        """Return where an executor of ours takes its tasks from."""
+        source = TaskSource(api or RuntimeApi(self.address, insecure=True))
+        self.reach(source._client)
+        return source
+
+    def acquire(self, kind: TaskKind) -> TaskOrder | None:
+        """Acquire a task as our executor does; return what its process is given, or None."""
+        with self.task_source() as source:
+            return source.acquire([kind])
+
+    def task_client(self, order: TaskOrder) -> TaskClient:
         """Return the client of a task's process."""
-        return self.reach(task_client(spec))
+        return self.reach(task_client(order))
 
 
-class SuperLink(Server):
+class SuperLink(SuperLinkApplication, Server):
     """Our SuperLink."""
 
     def __init__(self, directory: Path) -> None:
-        arguments = ["flower-superlink", "--insecure", "--isolation", "process"]
-        with mock.patch.object(
-            sys, "argv", [*arguments, "--database", str(directory / "link.db")]
-        ):
-            self.app = make_app(_parse_superlink_lifespan_config())
-        self.signals = Signals()
-        extend(self.app, self.signals)
-        self.state: Any = self.app.state.linkstate_factory.state()
-        super().__init__(self.app, "superlink:1")
+        SuperLinkApplication.__init__(self, directory)
+        Server.__init__(self, self.app, "superlink:1")
 
     def __exit__(self, *details: object) -> None:
         super().__exit__(*details)
-        self.state._engine.dispose()
+        self.close()
+
+    @property
+    def transport(self) -> httpx.BaseTransport:
+        """What carries requests to it."""
+        transport: httpx.BaseTransport = self._client._transport
+        return transport
 
     def control(self) -> Control:
         """Return a client of the Control API."""
@@ -144,11 +132,3 @@ class SuperLink(Server):
             ],
         )
         return self.reach(client)
-
-    def lapse(self, node_id: int) -> None:
-        """Let the last heartbeat of a node lapse."""
-        rows = self.state.query(
-            "UPDATE node SET online_until = 1 WHERE node_id = :id RETURNING node_id",
-            {"id": node_id - 2**64 if node_id >= 2**63 else node_id},
-        )
-        assert rows, "flwr keeps elsewhere how long a node counts as online"

@@ -27,7 +27,6 @@ from flwr.proto.runtime_pb2 import (
     PullTaskInputRequest,
     PushTaskOutputRequest,
 )
-from flwr.supercore.constant import TaskType
 from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
@@ -41,6 +40,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from tests.contract.flower.in_process import HEARTBEAT_SECONDS, SuperLink, counting_fab
 
 from fedstate.flower.grid import BatchingGrid
+from fedstate.flower.task_order import TaskKind
 
 
 class Node:
@@ -152,15 +152,15 @@ class Run:
         fab = counting_fab() if fab is None else fab
         request = StartRunRequest(fab=fab_to_proto(Fab(hashlib.sha256(fab).hexdigest(), fab, {})))
         self.id = int(control._client.StartRun(request).run_id)
-        spec = superlink.acquire(TaskType.SERVER_APP)
-        assert spec is not None, "the run has a task for an executor of ServerApps"
-        self.spec = spec
-        self.client = superlink.task_client(spec)
+        order = superlink.acquire(TaskKind.SERVER_APP)
+        assert order is not None, "the run has a task for an executor of ServerApps"
+        self.order = order
+        self.client = superlink.task_client(order)
         if not started:
             return
         given = self.client.PullTaskInput(PullTaskInputRequest())
         assert given.run.run_id == self.id
-        self.grid = BatchingGrid(superlink.address, insecure=True, token=spec.token)
+        self.grid = BatchingGrid(superlink.address, insecure=True, token=order.token)
         self.grid._connect()
         superlink.reach(self.grid._runtime_client)
         self.grid.set_run(run_from_proto(given.run))
@@ -168,7 +168,7 @@ class Run:
     def message(self, node_id: int, content: RecordDict) -> Message:
         """Return a message of the run's ServerApp; pushing it gives it its ID."""
         TaskIdentity.run_id, TaskIdentity.node_id = self.id, SUPERLINK_NODE_ID
-        TaskIdentity.task_id = self.spec.task_id
+        TaskIdentity.task_id = self.order.task_id
         return Message(content, dst_node_id=node_id, message_type="train")
 
     def push(self, message: Message) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from fastapi import FastAPI
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.supercore.constant import TaskType
 from flwr.supercore.fab import Fab
@@ -16,27 +16,26 @@ from flwr.supercore.inflatable.inflatable_object import (
     get_object_tree,
     no_object_id_recompute,
 )
-from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
-from flwr.supercore.object_store import ObjectStoreFactory
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.main import create_app
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
-from flwr.supernode.runtime.run_clientapp import push_message
 from tests.contract.flower.in_process import Server, SuperLink
+from tests.superlink_application import key_pair
 from tests.waiting import wait_until
 
 from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
-from fedstate.flower.clients import FleetClient
-from fedstate.flower.nodestate import DurableNodeState, DurableNodeStateFactory
-from fedstate.flower.task_client import TaskClient, failed, output_of, pull_input
+from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
+from fedstate.flower.nodestate import DurableNodeStateFactory, durable_node_state
+from fedstate.flower.runtime_app import runtime_app
+from fedstate.flower.task_client import TaskClient, output_of
+from fedstate.flower.task_order import TaskKind
 from fedstate.large.middleware import LargeContexts
 from fedstate.store.node_store import NodeStore
 from fedstate.supernode.admission import Admission
-from fedstate.supernode.link import PATIENCE_SECONDS, Fleet, Patience
-from fedstate.supernode.runtime_handlers import DurableHandlers
+from fedstate.supernode.link import Link
+from fedstate.supernode.membership import Membership
+from fedstate.supernode.runtime_handlers import StepHandlers
 from fedstate.supernode.session import SessionFile
 from fedstate.supernode.steps import Steps
 
@@ -48,12 +47,16 @@ class SuperNode(Server):
 
     def __init__(self, directory: Path) -> None:
         self.store = NodeStore(directory)
-        self.state: Any = DurableNodeState(ObjectStoreFactory().store(), self.store)
+        self.state: Any = durable_node_state(self.store)
         self.state.set_node_id(NODE_ID)
-        self.app = create_app(DurableNodeStateFactory(self.state))
+        self.app = self.application()
         self.signals = Signals()
         serve(self.app, self.signals, runtime_router)
         super().__init__(LargeContexts(self.app), "supernode:1")
+
+    def application(self) -> FastAPI:
+        """Return the Runtime API with flwr's own handlers."""
+        return create_app(DurableNodeStateFactory(self.state))
 
     def __exit__(self, *details: object) -> None:
         super().__exit__(*details)
@@ -108,49 +111,45 @@ class ClientAppTask:
     def reply(self, content: RecordDict | Error) -> Message:
         """Push a reply; return it."""
         reply = Message(content, reply_to=self.message)
-        push_message(self.client, reply, self.context)
+        self.client.push_reply(reply, self.context)
         return reply
 
     def complete(self) -> None:
         self.client.push_output(output_of(self.context))
 
     def fail(self, reason: str) -> None:
-        self.client.PushTaskOutput(failed(reason))
+        self.client.push_failure(reason)
 
 
 @contextmanager
 def clientapp(server: Server) -> Iterator[ClientAppTask]:
     """Acquire the next ClientApp task, and pull what it works on."""
-    spec = wait_until(lambda: server.acquire(TaskType.CLIENT_APP))
-    assert spec is not None
-    with server.task_client(spec) as client:
-        message, context, _, _ = pull_input(client)
-        yield ClientAppTask(client, message, context)
+    order = wait_until(lambda: server.acquire(TaskKind.CLIENT_APP))
+    assert order is not None
+    with server.task_client(order) as client:
+        given = client.pull_input()
+        yield ClientAppTask(client, given.message, given.context)
 
 
 class SteppingNode(SuperNode):
     """Our SuperNode as a whole, without its threads for maintenance and for pulling."""
 
     def __init__(self, directory: Path, superlink: SuperLink) -> None:
+        self.superlink = superlink
+        self.directory = directory
         super().__init__(directory)
-        key = ec.generate_private_key(ec.SECP384R1())
-        self.link = Fleet(
-            superlink.reach(
-                FleetClient.from_server_address(
-                    superlink.address,
-                    True,
-                    None,
-                    interceptors=[
-                        RuntimeVersionHttpInterceptor(component_name="SuperNode"),
-                        NodeAuthHttpInterceptor(key, key.public_key()),
-                    ],
-                )
-            ),
-            public_key_to_bytes(key.public_key()),
-            SessionFile(directory / "session", PATIENCE_SECONDS),
-            register=True,
-            patience=Patience(),
+
+    def application(self) -> FastAPI:
+        """Return the Runtime API with our handlers, which lead to the steps."""
+        api = FleetApi(
+            self.superlink.address,
+            key_pair(),
+            insecure=True,
+            transport=self.superlink.transport,
         )
+        self.session = SessionFile(self.directory / "session", PATIENCE_SECONDS)
+        self.membership = Membership(api, self.session, register=True)
+        self.link = Link(api, self.membership)
         self.steps = Steps(
             self.state,
             self.link,
@@ -158,22 +157,23 @@ class SteppingNode(SuperNode):
             concurrency=4,
             on_change=lambda: None,
         )
-        self.app.state.runtime_handlers = DurableHandlers(self.steps)
+        return runtime_app(self.state, StepHandlers(self.steps), None)
 
     def __enter__(self) -> Self:
         super().__enter__()
-        self.link.join()
-        self.state.set_node_id(self.link.node_id)
+        self.membership.join()
+        self.state.set_node_id(self.node_id)
         return self
 
     def __exit__(self, *details: object) -> None:
         self.steps.close()
-        self.link.leave(for_good=True)
+        self.membership.leave(for_good=True)
+        self.session.close()
         super().__exit__(*details)
 
     @property
     def node_id(self) -> int:
-        return self.link.node_id
+        return self.membership.node_id
 
     def receive(self) -> bool:
         """Pull a message, if there is one, and start its step."""

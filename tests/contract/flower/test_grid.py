@@ -22,7 +22,7 @@ from fedstate.flower.pull_backoff import patch_pull_backoff
 @pytest.fixture
 def grid(superlink: SuperLink, run: Run) -> WaitingGrid:
     """The run's Grid, as it is made in the process of a ServerApp."""
-    grid = WaitingGrid(superlink.address, insecure=True, token=run.spec.token)
+    grid = WaitingGrid(superlink.address, insecure=True, token=run.order.token)
     grid._connect()
     superlink.reach(grid._runtime_client)
     grid.set_run(run.grid.run)
@@ -104,7 +104,8 @@ def late(run: Run, node: Node) -> str:
 
     def pull(request: PullObjectRequest) -> PullObjectResponse:
         answer = pull_object(request)
-        if not looked.is_set():
+        # Some objects may be there already: the SuperLink keeps those of other messages.
+        if not answer.object_available and not looked.is_set():
             looked.set()
             assert all(node.upload(reply, announced.session_id, announced.objects_to_push))
         return answer

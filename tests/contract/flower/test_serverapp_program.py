@@ -14,7 +14,8 @@ from tests.contract.flower.in_process import SuperLink
 from tests.contract.flower.in_process_run import Run
 from tests.stack.executor.conftest import PROBE, probe_fab
 
-from fedstate.executor.serverapp import WaitingGrid, prepare, program
+from fedstate.executor.serverapp import WaitingGrid, prepare
+from fedstate.flower.serverapp_program import program
 
 SERVER_APP = """
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_flwrs_program_runs_the_app_with_our_grid_and_our_installation(
     )
     monkeypatch.setattr(prepared, "flwr_exit", lambda **options: exits.append(options["code"]))
     monkeypatch.setattr(sys, "path", [*sys.path])
-    prepared.run_serverapp(superlink.address, Queue(), run.spec.token, insecure=True)
+    prepared.run_serverapp(superlink.address, Queue(), run.order.token, insecure=True)
     for end in ends:
         end()
     assert result.read_text().splitlines()[:2] == ["Reaching", str(run.id)]

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 from flwr.app import Error, Message, RecordDict
-from flwr.supercore.constant import TaskType
 from tests.contract.flower.in_process import SuperLink, arrays
 from tests.contract.flower.in_process_run import Run
 from tests.contract.flower.in_process_supernode import SteppingNode, clientapp
 from tests.waiting import wait_until
 
 from fedstate.flower.errors import ErrorCode
+from fedstate.flower.task_order import TaskKind
 
 
 @pytest.fixture
@@ -86,12 +86,12 @@ def test_a_committed_step_that_is_asked_for_again_is_answered_and_not_made(
     assert reply_to(serverapp, message).error.code == ErrorCode.NODE_UNAVAILABLE
     train(stepping_node, arrays(10), arrays(3))
     stepping_node.idle()
-    stepping_node.link._heartbeat()
+    assert stepping_node.membership._heartbeat()
     serverapp.push(message)
     assert stepping_node.receive()
     assert reply_to(serverapp, message).content == arrays(3)
     stepping_node.idle()
-    assert stepping_node.acquire(TaskType.CLIENT_APP) is None
+    assert stepping_node.acquire(TaskKind.CLIENT_APP) is None
     assert state_of(stepping_node, serverapp.id) == arrays(10)
 
 

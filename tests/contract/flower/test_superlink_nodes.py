@@ -11,8 +11,8 @@ from flwr.supercore.error import ApiErrorCode, FlowerError
 from tests.contract.flower.in_process import HEARTBEAT_SECONDS, SuperLink, arrays
 from tests.contract.flower.in_process_run import Node, Reply, Run
 
-from fedstate.supernode.link import HEARTBEAT_SECONDS as OUR_HEARTBEAT_SECONDS
-from fedstate.supernode.link import PATIENCE_SECONDS
+from fedstate.flower.clients import HEARTBEAT_SECONDS as OUR_HEARTBEAT_SECONDS
+from fedstate.flower.clients import PATIENCE_SECONDS
 
 
 def refusal(raised: pytest.ExceptionInfo[httpx.HTTPStatusError]) -> tuple[int, int]:

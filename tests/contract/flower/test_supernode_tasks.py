@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from flwr.app import ArrayRecord, Context, Message, RecordDict
 from flwr.common.serde import context_from_proto
-from flwr.proto.node_pb2 import Node as NodeProto
-from flwr.proto.runtime_pb2 import PullTaskInputRequest, SendTaskHeartbeatRequest
+from flwr.proto.runtime_pb2 import (
+    AcquireTaskRequest,
+    PullTaskInputRequest,
+    SendTaskHeartbeatRequest,
+)
 from flwr.supercore.constant import TaskType
 from tests.contract.flower.in_process import arrays
 from tests.contract.flower.in_process_supernode import (
@@ -21,9 +24,9 @@ from tests.contract.flower.in_process_supernode import (
 )
 from tests.waiting import wait_until
 
-from fedstate.exchange import paths
 from fedstate.exchange.presence import Presence
-from fedstate.flower.task_client import TaskClient, failed, output_of
+from fedstate.flower.task_client import TaskClient, output_of
+from fedstate.flower.task_order import TaskKind
 from fedstate.large.context import SplitContext
 
 
@@ -39,12 +42,12 @@ class Started:
 @contextmanager
 def started(supernode: SuperNode) -> Iterator[Started]:
     """Acquire the next task and pull its input."""
-    spec = supernode.acquire(TaskType.CLIENT_APP)
-    assert spec is not None
-    with supernode.task_client(spec) as client:
+    order = supernode.acquire(TaskKind.CLIENT_APP)
+    assert order is not None
+    with supernode.task_client(order) as client:
         given = client.PullTaskInput(PullTaskInputRequest())
-        context = SplitContext(context_from_proto(given.context), client.arrays).join()
-        yield Started(spec.task_id, client, context)
+        context = SplitContext(context_from_proto(given.context), client._taken).join()
+        yield Started(order.task_id, client, context)
 
 
 @pytest.fixture
@@ -62,16 +65,28 @@ def test_a_task_goes_to_one_executor_and_starts_when_its_input_is_pulled(
 ) -> None:
     task_id = supernode.give(1, message)
     assert status(supernode, task_id) == "pending"
-    spec = supernode.acquire(TaskType.CLIENT_APP)
-    assert spec is not None
-    assert spec.task_id == task_id
-    assert spec.fab_hash == supernode.state.get_run(1).fab_hash
+    order = supernode.acquire(TaskKind.CLIENT_APP)
+    assert order is not None
+    assert order.task_id == task_id
     assert status(supernode, task_id) == "starting"
-    assert supernode.acquire(TaskType.CLIENT_APP) is None
-    with supernode.task_client(spec) as client:
+    assert supernode.acquire(TaskKind.CLIENT_APP) is None
+    with supernode.task_client(order) as client:
         given = client.PullTaskInput(PullTaskInputRequest())
     assert (given.run.run_id, given.fab.content, given.task_id) == (1, b"content", task_id)
     assert status(supernode, task_id) == "running"
+
+
+def test_an_executor_of_flwrs_is_given_the_hash_of_the_fab(
+    supernode: SuperNode, message: Message
+) -> None:
+    """Ours has no need of it; `flower-superexec` names the app by it."""
+    task_id = supernode.give(1, message)
+    request = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])
+    with supernode.runtime_client() as client:
+        given = client.AcquireTask(request)
+    assert (given.task.task_id, given.task.run_id) == (task_id, 1)
+    assert given.task.fab_hash == supernode.state.get_run(1).fab_hash
+    assert given.token
 
 
 def test_the_input_has_the_committed_context_with_its_large_arrays(
@@ -106,7 +121,7 @@ def test_a_task_that_failed_is_finished_and_stores_no_context(
 ) -> None:
     task_id = supernode.give(1, message)
     with started(supernode) as task:
-        task.client.PushTaskOutput(failed("why"))
+        task.client.push_failure("why")
     (ended,) = supernode.state.get_tasks(task_ids=[task_id])
     assert (ended.status.status, ended.status.sub_status) == ("finished", "failed")
     assert ended.status.details == "why"
@@ -116,9 +131,9 @@ def test_a_task_that_failed_is_finished_and_stores_no_context(
 def test_the_token_of_a_finished_task_is_refused(supernode: SuperNode, message: Message) -> None:
     supernode.give(1, message)
     with started(supernode) as task:
-        task.client.PushTaskOutput(failed("why"))
+        task.client.push_failure("why")
         with pytest.raises(httpx.HTTPStatusError, match="401"):
-            task.client.PushTaskOutput(failed("again"))
+            task.client.push_failure("again")
 
 
 def test_a_task_that_is_expired_is_refused_and_no_message_is_answered(
@@ -127,7 +142,7 @@ def test_a_task_that_is_expired_is_refused_and_no_message_is_answered(
     """flwr answers every message of the task's run; here `Steps` is told of the task."""
     other = message_to(NODE_ID, 1, arrays(2))
     expired: list[int] = []
-    supernode.state.on_tasks_expired = lambda tasks: expired.extend(t.task_id for t in tasks)
+    supernode.state.on_tasks_expired = expired.extend
     task_id, kept = supernode.give(1, message), supernode.give(1, other)
     with started(supernode) as task, started(supernode) as second:
         supernode.state.expire_tasks([task_id])
@@ -144,9 +159,9 @@ def test_a_task_that_was_acquired_and_lost_is_had_again(
     supernode: SuperNode, message: Message
 ) -> None:
     task_id = supernode.give(1, message)
-    first = supernode.acquire(TaskType.CLIENT_APP)
+    first = supernode.acquire(TaskKind.CLIENT_APP)
     supernode.state.expire_tasks([task_id])
-    again = supernode.acquire(TaskType.CLIENT_APP)
+    again = supernode.acquire(TaskKind.CLIENT_APP)
     assert first is not None
     assert again is not None
     assert again.task_id == task_id
@@ -158,14 +173,14 @@ def test_a_task_whose_heartbeats_end_expires(
 ) -> None:
     """Nobody need ask for it: the next executor that looks for a task brings it about."""
     expired: list[int] = []
-    supernode.state.on_tasks_expired = lambda tasks: expired.extend(t.task_id for t in tasks)
+    supernode.state.on_tasks_expired = expired.extend
     task_id = supernode.give(1, message)
     with started(supernode) as task:
         assert task.client.SendTaskHeartbeat(SendTaskHeartbeatRequest()).success
-        supernode.acquire(TaskType.CLIENT_APP)
+        supernode.acquire(TaskKind.CLIENT_APP)
         assert expired == []
         supernode.state.task_token_store[task_id].active_until -= timedelta(hours=1)
-        supernode.acquire(TaskType.CLIENT_APP)
+        supernode.acquire(TaskKind.CLIENT_APP)
         assert expired == [task_id]
 
 
@@ -174,11 +189,9 @@ def test_an_executor_that_waits_names_its_tasks(supernode: SuperNode, message: M
     lost: list[int] = []
     supernode.signals.presence = Presence(lost.extend, grace=0)
     task_id = supernode.give(1, message)
-    spec = supernode.acquire(TaskType.CLIENT_APP)
-    assert spec is not None
-    with supernode.task_client(spec) as client:
-        count = client.extra_routes.wait(
-            paths.TASKS_WAIT, NodeProto(), 0, 5, method=paths.ACQUIRE_TASK, task_ids=[task_id]
-        )
+    order = supernode.acquire(TaskKind.CLIENT_APP)
+    assert order is not None
+    with supernode.task_source() as source:
+        count = source.wait(0, 5, [task_id])
     assert count == supernode.signals.tasks.count
     wait_until(lambda: lost == [task_id])

@@ -72,7 +72,7 @@ def _message() -> Message:
 
 
 def _write() -> None:
-    from fedstate.flower.wire import context_to_bytes
+    from fedstate.flower.wire import context_to_bytes  # type: ignore[import-not-found]  # there
 
     from fedstate.state import open_state, weights_of
 

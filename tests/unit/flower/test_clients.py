@@ -7,6 +7,7 @@ import httpx
 import pytest
 from flwr.app import Message
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
+from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
     SuperLink,
@@ -14,7 +15,6 @@ from tests.unit.superlink_in_process import (
     arrays,
     breaks,
     fab,
-    key_pair,
     reply_to,
 )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from flwr.app import Context, MetricRecord, RecordDict
+from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
     Fault,
@@ -14,7 +15,6 @@ from tests.unit.superlink_in_process import (
     answers,
     breaks,
     fab,
-    key_pair,
 )
 
 from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from flwr.app import Message
+from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
     Fault,
@@ -15,7 +16,6 @@ from tests.unit.superlink_in_process import (
     answers,
     arrays,
     breaks,
-    key_pair,
     reply_to,
 )
 

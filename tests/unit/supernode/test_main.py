@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
 )
+from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Fault,
     Handle,
@@ -21,7 +22,6 @@ from tests.unit.superlink_in_process import (
     arrays,
     breaks,
     fab,
-    key_pair,
 )
 
 from fedstate.errors import SettingError

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from flwr.app import Context, RecordDict
+from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
     Fault,
@@ -16,7 +17,6 @@ from tests.unit.superlink_in_process import (
     SuperLink,
     answers,
     breaks,
-    key_pair,
 )
 from tests.waiting import wait_until
 

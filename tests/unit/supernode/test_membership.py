@@ -8,13 +8,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
     Fault,
     SuperLink,
     answers,
     breaks,
-    key_pair,
 )
 from tests.waiting import wait_until
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from flwr.app import Error, Message, MetricRecord
+from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
     Fault,
@@ -17,7 +18,6 @@ from tests.unit.superlink_in_process import (
     answers,
     arrays,
     breaks,
-    key_pair,
     reply_to,
 )
 from tests.waiting import wait_until
