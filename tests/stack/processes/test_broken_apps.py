@@ -14,6 +14,7 @@ from tests.stack.processes import broken
 RUN_SECONDS = 280.0
 
 
+@pytest.mark.allowed_errors(r"StateOwnerError")
 @pytest.mark.parametrize(
     ("kind", "rounds", "expected"),
     [
