@@ -12,7 +12,7 @@ Guarantees, whatever thread calls:
 - What may take long (the SuperLink, a pause) runs on the pool, without any lock.
 - `Steps._lock` guards the registry of steps, the turns, and the steps' task IDs.
 - The order of locks is `Step.lock`, `Steps._lock`, then those of the node state and the store.
-  flwr calls `on_tasks_expired` while it holds the lock of its tasks, so that takes none of ours.
+  `on_tasks_expired` is called on a thread that may hold a `Step.lock`, so it only uses the pool.
 - `receive` and `resume` are called by the thread that pulls messages, `complete` and `fail` by
   those of the Runtime API; what is durable when they return is said there.
 
@@ -319,7 +319,7 @@ class Steps:
 
     def _on_tasks_expired(self, task_ids: list[int]) -> None:
         for task_id in task_ids:
-            # Not here: the caller holds the lock of the tasks.
+            # Not here: the caller may hold the lock of this step.
             self._submit(self._expire, task_id)
 
     def _expire(self, task_id: int) -> None:
