@@ -6,6 +6,7 @@ is too long for a loop that watches runs and for a container that registers keys
 
 import contextlib
 import hashlib
+import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -158,19 +159,25 @@ def control(connection: Connection) -> Iterator[Control]:
     Raises
     ------
     CertificateError
-        If the connection's root certificates are missing.
+        If the connection's root certificates are missing or hold no certificate.
     """
     if not connection.root_certificates.is_file():
         raise CertificateError(
             f"The root certificates {connection.root_certificates} of connection "
             f"'{connection.name}' are missing."
         )
-    client = ControlHttpClient.from_server_address(
-        connection.address,
-        insecure=False,
-        root_certificates=connection.root_certificates.read_bytes(),
-        interceptors=[RuntimeVersionHttpInterceptor(component_name="fedstate")],
-    )
+    try:
+        client = ControlHttpClient.from_server_address(
+            connection.address,
+            insecure=False,
+            root_certificates=connection.root_certificates.read_bytes(),
+            interceptors=[RuntimeVersionHttpInterceptor(component_name="fedstate")],
+        )
+    except (ssl.SSLError, UnicodeDecodeError):
+        raise CertificateError(
+            f"The root certificates {connection.root_certificates} of connection "
+            f"'{connection.name}' hold no PEM certificate."
+        ) from None
     try:
         yield Control(client, connection.address)
     finally:
