@@ -183,6 +183,7 @@ class SuperLink:
             extend(app, self.signals)
         else:
             app = create_app(config, SuperLinkLifespan)
+        self.app = app
         self.state: Any = app.state.linkstate_factory.state()
         self._client = TestClient(app)
         self._sent: dict[str, Message] = {}

@@ -7,6 +7,7 @@ import pytest
 from tests.commands import fedstate
 
 from fedstate.certificates.authority import ensure_authority
+from fedstate.certificates.keys import ensure_node_key
 from fedstate.local.process import free_port
 
 
@@ -70,6 +71,24 @@ def test_enrolling_at_a_superlink_that_is_not_there_says_so(tmp_path: Path) -> N
     connect("here", address, tmp_path / "ca.crt")
     line = refusal("enrol", tmp_path / "node.pub", "--wait", "0")
     assert line.startswith(f"fedstate: The SuperLink at {address} cannot be reached")
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_key_is_registered_once(tmp_path: Path) -> None:
+    keys = [ensure_node_key(tmp_path / name) for name in ("first", "second")]
+    assert fedstate("enrol", keys[0]).stdout == f"{keys[0]}: registered\n"
+    done = fedstate("enrol", *keys)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
+        f"{keys[0]}: was registered already",
+        f"{keys[1]}: registered",
+    ]
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_key_that_is_none_is_named(tmp_path: Path) -> None:
+    line = refusal("enrol", tmp_path / "node.pub")
+    assert line.startswith(f"fedstate: The public key {tmp_path / 'node.pub'} is missing")
 
 
 def test_enrolling_needs_a_connection(home: Path) -> None:
