@@ -147,7 +147,8 @@ class Control:
             raise FederationError(f"The SuperLink at {self._address} says: {reason}") from None
         except httpx.TransportError as error:
             raise FederationError(
-                f"The SuperLink at {self._address} cannot be reached ({error}); "
+                f"The SuperLink at {self._address} cannot be reached "
+                f"({str(error) or type(error).__name__}); "
                 "check that it runs and that its certificate is signed by the given authority."
             ) from None
 

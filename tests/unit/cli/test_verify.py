@@ -108,11 +108,13 @@ def test_a_damaged_record_is_named(runs: Path) -> None:
 
 @pytest.mark.usefixtures("runs")
 def test_without_a_superlink_there_is_no_verdict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connection: Connection
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served_superlink: Connection
 ) -> None:
     monkeypatch.setenv("FLWR_HOME", str(tmp_path / "home"))
     address = f"127.0.0.1:{free_port()}"
-    write_connection(Connection("here", address, connection.root_certificates), default=True)
+    write_connection(
+        Connection("here", address, served_superlink.root_certificates), default=True
+    )
     done = fedstate("verify", "--format", "json")
     assert done.exit_code == 1
     assert not done.stdout
