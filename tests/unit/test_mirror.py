@@ -29,7 +29,6 @@ ELSEWHERE = {
     "flower/errors.py": ["unit/flower/test_refusals.py"],
     "flower/field_numbers.py": ["unit/large/test_wire.py"],
     "flower/grid.py": ["contract/flower/test_grid.py"],
-    "flower/monitors.py": ["contract/flower/test_command_lines.py"],
     "flower/nodestate.py": ["contract/flower/test_nodestate.py"],
     "flower/object_client.py": ["contract/flower/test_exchange.py"],
     "flower/proto/generate.py": ["unit/flower/proto/test_exchange_pb2.py"],
