@@ -44,10 +44,17 @@ def write_connection(
     -------
     Path
         The configuration file.
+
+    Raises
+    ------
+    SettingError
+        If the name or the address cannot be used, or the configuration that is there.
     """
+    _check(connection)
     file = (home or flwr_home()) / "config.toml"
     config = _read(file) if file.exists() else {}
-    superlinks = config.setdefault("superlink", {})
+    superlinks = _superlinks(file, config)
+    config["superlink"] = superlinks
     superlinks[connection.name] = {
         "address": connection.address,
         "root-certificates": str(connection.root_certificates.resolve()),
@@ -74,7 +81,7 @@ def read_connection(name: str | None = None) -> Connection:
             f"Flower's configuration {file} is missing; "
             "`fedstate connection NAME --address HOST:PORT --root-certificates CA` writes it."
         )
-    superlinks: dict[str, Any] = _read(file).get("superlink", {})
+    superlinks = _superlinks(file, _read(file))
     name = name or superlinks.get("default")
     known = ", ".join(key for key, value in superlinks.items() if isinstance(value, dict))
     if name is None:
@@ -82,16 +89,37 @@ def read_connection(name: str | None = None) -> Connection:
     if not isinstance(superlinks.get(name), dict):
         raise SettingError(f"{file} has no connection '{name}'; it has: {known or 'none'}.")
     settings = superlinks[name]
-    if "address" not in settings or "root-certificates" not in settings:
+    address, certificates = settings.get("address"), settings.get("root-certificates")
+    if not isinstance(address, str) or not isinstance(certificates, str):
         raise SettingError(
             f"Connection '{name}' in {file} has no address or no root-certificates; "
             "fedstate talks to a SuperLink over TLS alone."
         )
-    return Connection(name, settings["address"], Path(settings["root-certificates"]))
+    return Connection(name, address, Path(certificates))
+
+
+def _check(connection: Connection) -> None:
+    if connection.name in ("", "default"):
+        raise SettingError(
+            f"A connection cannot be called '{connection.name}'; give it another name."
+        )
+    host, _, port = connection.address.rpartition(":")
+    if not host or "/" in host or not (port.isdecimal() and 0 < int(port) < 2**16):
+        raise SettingError(
+            f"The address is '{connection.address}', which is not HOST:PORT, such as "
+            "superlink.example:8000."
+        )
+
+
+def _superlinks(file: Path, config: dict[str, Any]) -> dict[str, Any]:
+    superlinks = config.get("superlink", {})
+    if not isinstance(superlinks, dict):
+        raise SettingError(f"'superlink' in {file} is {superlinks!r}, and not a table.")
+    return superlinks
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text())
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, or no text
         raise SettingError(f"{file} is not valid TOML: {error}.") from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:  # most tests need no SuperLink, which takes seconds to import
+    from fedstate.connection import Connection as SuperLinkConnection
     from fedstate.flower.clients import FleetApi
     from tests.unit.superlink_in_process import Connection, SuperLink
 
@@ -20,6 +21,17 @@ def superlink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuperLink]:
     superlink = SuperLink(tmp_path_factory.mktemp("superlink"))
     yield superlink
     superlink.close()
+
+
+@pytest.fixture(scope="session")
+def served_superlink(
+    superlink: SuperLink, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SuperLinkConnection]:
+    """The way to our SuperLink over a port and TLS, for who opens a connection himself."""
+    from tests.unit.served import served
+
+    with served(superlink, tmp_path_factory.mktemp("served")) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")

@@ -55,3 +55,46 @@ def test_broken_toml_is_said_and_stays(tmp_path: Path, home: Path) -> None:
     with pytest.raises(SettingError, match="is not valid TOML"):
         write_connection(connection("here", tmp_path))
     assert (home / "config.toml").read_text() == "[superlink"
+
+
+@pytest.mark.parametrize(
+    "address", ["", "superlink", "superlink:", ":8000", "https://a:1", "a:0"]
+)
+def test_an_address_without_host_and_port_is_refused(
+    tmp_path: Path, home: Path, address: str
+) -> None:
+    with pytest.raises(SettingError, match=f"The address is '{address}', which is not HOST:PORT"):
+        write_connection(Connection("here", address, tmp_path / "ca.crt"))
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("name", ["", "default"])
+def test_a_name_that_no_connection_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingError, match=f"cannot be called '{name}'"):
+        write_connection(connection(name, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"\xff", "is not valid TOML"),
+        (b"superlink = 3", "'superlink' in .* is 3, and not a table"),
+    ],
+)
+def test_a_configuration_that_is_none_is_said_and_stays(
+    tmp_path: Path, home: Path, content: bytes, complaint: str
+) -> None:
+    home.mkdir()
+    (home / "config.toml").write_bytes(content)
+    with pytest.raises(SettingError, match=complaint):
+        read_connection("here")
+    with pytest.raises(SettingError, match=complaint):
+        write_connection(connection("here", tmp_path))
+    assert (home / "config.toml").read_bytes() == content
+
+
+def test_values_that_are_no_text_are_no_connection(home: Path) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text("[superlink.x]\naddress = 3\nroot-certificates = 4\n")
+    with pytest.raises(SettingError, match="has no address or no root-certificates"):
+        read_connection("x")

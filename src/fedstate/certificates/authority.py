@@ -5,7 +5,9 @@ expire or lacks a host name is issued again, and an authority is never replaced 
 back, since every node trusts it by its file.
 """
 
+import contextlib
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from fedstate.errors import CertificateError
+from fedstate.errors import CertificateError, SettingError
 from fedstate.files import PRIVATE, PUBLIC, write_new
 
 AUTHORITY_LIFETIME = timedelta(days=3650)
@@ -41,8 +43,8 @@ def ensure_authority(directory: Path, *, lifetime: timedelta = AUTHORITY_LIFETIM
     Raises
     ------
     CertificateError
-        If only one of the two files is there, if they do not belong together, or if the
-        certificate has expired.
+        If only one of the two files is there, if one is damaged, if they do not belong
+        together, or if the certificate has expired.
     """
     certificate_file, key_file = directory / "ca.crt", directory / "ca.key"
     if not certificate_file.exists() and not key_file.exists():
@@ -54,7 +56,10 @@ def ensure_authority(directory: Path, *, lifetime: timedelta = AUTHORITY_LIFETIM
                 f"restore it, or remove {directory} and have every node enrolled again."
             )
     certificate = load_certificate(certificate_file)
-    key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+    try:
+        key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+    except (ValueError, TypeError):  # no key, or one with a password
+        raise CertificateError(f"{key_file} is not a PEM private key.") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != (
         certificate.public_key()
     ):
@@ -81,26 +86,35 @@ def ensure_server_certificate(
         Every host name or IP address that clients use; all become subject alternative names.
     lifetime : timedelta
         How long a new certificate is valid.
+
+    Raises
+    ------
+    SettingError
+        If one of the hosts is neither a host name nor an IP address.
+    CertificateError
+        If the ``server.crt`` that is there is no certificate.
     """
+    names = [_host(host) for host in hosts]
     write_new(directory / "ca.crt", _pem(authority.certificate), PUBLIC)
     certificate_file, key_file = directory / "server.crt", directory / "server.key"
     if (
         certificate_file.exists()
         and key_file.exists()
-        and _is_fit(certificate_file, authority, hosts)
+        and _is_fit(certificate_file, authority, names)
     ):
         return
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(_name(hosts[0]))
+        # The names that count are the alternative ones; a common name has 64 characters at most.
+        .subject_name(_name(hosts[0][:64]))
         .issuer_name(authority.certificate.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - CLOCK_TOLERANCE)
         .not_valid_after(now + lifetime)
-        .add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), False)
+        .add_extension(x509.SubjectAlternativeName(names), False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
         .add_extension(
@@ -168,13 +182,16 @@ def _make_authority(certificate_file: Path, key_file: Path, lifetime: timedelta)
     write_new(certificate_file, _pem(certificate), PUBLIC)
 
 
-def _is_fit(file: Path, authority: Authority, hosts: Sequence[str]) -> bool:
-    certificate = x509.load_pem_x509_certificate(file.read_bytes())
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+def _is_fit(file: Path, authority: Authority, names: Sequence[x509.GeneralName]) -> bool:
+    try:
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    except ValueError:
+        raise CertificateError(f"{file} is not a PEM certificate.") from None
+    issued_for = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return (
         certificate.issuer == authority.certificate.subject
         and certificate.not_valid_after_utc > datetime.now(UTC) + RENEW_BEFORE
-        and set(names) >= {_host(host) for host in hosts}
+        and set(issued_for) >= set(names)
         and _signed_by(certificate, authority)
     )
 
@@ -192,10 +209,14 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _host(host: str) -> x509.GeneralName:
-    try:
+    with contextlib.suppress(ValueError):
         return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
+    if not re.fullmatch(r"[\w*.-]+", host, re.ASCII):
+        raise SettingError(
+            f"'{host}' is neither a host name nor an IP address; name what clients connect to, "
+            "without a port."
+        )
+    return x509.DNSName(host)
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

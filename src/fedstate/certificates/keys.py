@@ -52,6 +52,14 @@ def ensure_secret(file: Path) -> None:
     """Put a random secret into ``file``; an existing one is kept.
 
     A SuperExec proves with it that it may take tasks from its SuperNode or SuperLink.
+
+    Raises
+    ------
+    CertificateError
+        If ``file`` exists and holds nothing.
     """
-    if not file.exists():
+    if file.exists():
+        if not file.read_bytes().strip():
+            raise CertificateError(f"The secret {file} is empty; remove it, and it is made anew.")
+    else:
         write_new(file, secrets.token_hex(SECRET_BYTES).encode(), PRIVATE)

@@ -30,6 +30,12 @@ class _OneSentence(TyperGroup):
         except FedstateError as error:
             typer.secho(f"fedstate: {error}", fg=typer.colors.RED, err=True)
             raise typer.Exit(1) from None
+        except OSError as error:
+            if error.filename is None:  # no file or directory that somebody has named
+                raise
+            problem = f"'{error.filename}' cannot be used ({error.strerror})."
+            typer.secho(f"fedstate: {problem}", fg=typer.colors.RED, err=True)
+            raise typer.Exit(1) from None
 
 
 app = typer.Typer(

@@ -6,6 +6,7 @@ is too long for a loop that watches runs and for a container that registers keys
 
 import contextlib
 import hashlib
+import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -146,7 +147,8 @@ class Control:
             raise FederationError(f"The SuperLink at {self._address} says: {reason}") from None
         except httpx.TransportError as error:
             raise FederationError(
-                f"The SuperLink at {self._address} cannot be reached ({error}); "
+                f"The SuperLink at {self._address} cannot be reached "
+                f"({str(error) or type(error).__name__}); "
                 "check that it runs and that its certificate is signed by the given authority."
             ) from None
 
@@ -158,19 +160,25 @@ def control(connection: Connection) -> Iterator[Control]:
     Raises
     ------
     CertificateError
-        If the connection's root certificates are missing.
+        If the connection's root certificates are missing or hold no certificate.
     """
     if not connection.root_certificates.is_file():
         raise CertificateError(
             f"The root certificates {connection.root_certificates} of connection "
             f"'{connection.name}' are missing."
         )
-    client = ControlHttpClient.from_server_address(
-        connection.address,
-        insecure=False,
-        root_certificates=connection.root_certificates.read_bytes(),
-        interceptors=[RuntimeVersionHttpInterceptor(component_name="fedstate")],
-    )
+    try:
+        client = ControlHttpClient.from_server_address(
+            connection.address,
+            insecure=False,
+            root_certificates=connection.root_certificates.read_bytes(),
+            interceptors=[RuntimeVersionHttpInterceptor(component_name="fedstate")],
+        )
+    except (ssl.SSLError, UnicodeDecodeError):
+        raise CertificateError(
+            f"The root certificates {connection.root_certificates} of connection "
+            f"'{connection.name}' hold no PEM certificate."
+        ) from None
     try:
         yield Control(client, connection.address)
     finally:

@@ -44,7 +44,7 @@ def own_errors() -> Iterator[None]:
     except httpx.HTTPStatusError as error:
         raise refusal(error) from error
     except httpx.RequestError as error:
-        sentence = f"The SuperLink cannot be reached ({error or type(error).__name__})."
+        sentence = f"The SuperLink cannot be reached ({str(error) or type(error).__name__})."
         raise UnreachableError(sentence, sent=not isinstance(error, _NOT_SENT)) from error
     except ObjectPullError as error:
         raise MessageUnavailableError(str(error)) from error

@@ -23,7 +23,9 @@ from flwr.superlink.cli.flower_superlink import (
 # What the parser returns, and what flwr's SuperLink itself is started with.
 from flwr.superlink.config_loader import SuperLinkLifespanConfig as SuperLinkConfig
 from flwr.superlink.main import create_app
+from sqlalchemy.exc import DatabaseError
 
+from fedstate.errors import SettingError
 from fedstate.flower.bulk_state import use_bulk
 
 __all__ = ["IN_MEMORY_DATABASE", "SuperLinkConfig", "create_superlink", "parse", "server_of"]
@@ -47,9 +49,21 @@ def parse(arguments: Sequence[str], *, program: str, description: str) -> SuperL
 
 
 def create_superlink(config: SuperLinkConfig) -> FastAPI:
-    """Return flwr's SuperLink, on a state of ours if its database is a file."""
-    app = create_app(config, SuperLinkLifespan)
-    use_bulk(app.state.linkstate_factory)
+    """Return flwr's SuperLink, on a state of ours if its database is a file.
+
+    Raises
+    ------
+    SettingError
+        The database cannot be opened.
+    """
+    try:
+        app = create_app(config, SuperLinkLifespan)
+        use_bulk(app.state.linkstate_factory)
+    except DatabaseError as error:
+        raise SettingError(
+            f"The database '{config.database}' cannot be used ({error.orig}); name a file with "
+            "--database that is a SuperLink's, or is not there yet."
+        ) from error
     return app
 
 

@@ -219,7 +219,7 @@ class TaskSource:
                     f"The TLS connection to {address} fails ({error}): check "
                     "--root-certificates and --insecure."
                 ) from error
-            raise TaskServerUnavailableError(str(error)) from error
+            raise TaskServerUnavailableError(str(error) or type(error).__name__) from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise TaskServerError(
                 f"The server at {address} is none of Flower's ({error}): check "

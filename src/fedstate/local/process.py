@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fedstate.errors import FederationError
+from fedstate.errors import FederationError, SettingError
 from fedstate.interrupts import uninterrupted
 from fedstate.local.execute import Start, Started, execute
 from fedstate.local.launcher import Launcher
@@ -148,7 +148,11 @@ def check_port(port: int) -> None:
     ------
     FederationError
         If it is taken.
+    SettingError
+        If there is no such port.
     """
+    if not 0 < port < 2**16:
+        raise SettingError(f"Port {port} cannot be; choose one from 1 to 65535 with --port.")
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -125,9 +125,12 @@ def _read(file: Path) -> RunEvidence:
         raise EvidenceError(
             f"The record {file} has schema {schema!r}, but this fedstate reads {SCHEMA}."
         )
+    run_id = record.get("run_id")
+    if not isinstance(run_id, str) or not run_id.isdecimal():
+        raise EvidenceError(f"The record {file} is damaged: its run_id is {run_id!r}.")
     try:
         return RunEvidence(
-            run_id=record["run_id"],
+            run_id=run_id,
             flwr=record["flwr"],
             engine=record["engine"],
             config=record["config"],

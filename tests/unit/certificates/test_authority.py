@@ -10,7 +10,7 @@ from fedstate.certificates.authority import (
     ensure_server_certificate,
     load_certificate,
 )
-from fedstate.errors import CertificateError
+from fedstate.errors import CertificateError, SettingError
 
 HOSTS = ["superlink", "127.0.0.1"]
 
@@ -93,6 +93,46 @@ def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
     (tmp_path / "server.crt").write_text("nonsense")
     with pytest.raises(CertificateError, match="is not a PEM certificate"):
         load_certificate(tmp_path / "server.crt")
+
+
+def test_a_damaged_key_of_an_authority_is_said_and_stays(authority_directory: Path) -> None:
+    (authority_directory / "ca.key").write_text("nonsense")
+    with pytest.raises(CertificateError, match=r"ca\.key is not a PEM private key"):
+        ensure_authority(authority_directory)
+    assert (authority_directory / "ca.key").read_text() == "nonsense"
+
+
+def test_a_damaged_server_certificate_is_said(authority_directory: Path, tmp_path: Path) -> None:
+    authority = ensure_authority(authority_directory)
+    ensure_server_certificate(tmp_path, authority, HOSTS)
+    (tmp_path / "server.crt").write_text("nonsense")
+    with pytest.raises(CertificateError, match=r"server\.crt is not a PEM certificate"):
+        ensure_server_certificate(tmp_path, authority, HOSTS)
+
+
+@pytest.mark.parametrize(
+    "host", ["", " ", "a b", "host:8000", "https://host", "host/", "häuser.example", "a,b"]
+)
+def test_what_is_no_host_is_refused_before_anything_is_written(
+    authority_directory: Path, tmp_path: Path, host: str
+) -> None:
+    with pytest.raises(SettingError, match=f"'{host}' is neither a host name nor an IP address"):
+        ensure_server_certificate(
+            tmp_path / "server", ensure_authority(authority_directory), ["superlink", host]
+        )
+    assert not (tmp_path / "server").exists()
+
+
+def test_a_name_longer_than_a_common_name_may_be_is_a_host(
+    authority_directory: Path, tmp_path: Path
+) -> None:
+    host = ".".join(["a" * 30] * 4)
+    ensure_server_certificate(tmp_path, ensure_authority(authority_directory), [host, "::1"])
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    client = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+    handshake(client, server, host)
+    handshake(client, server, "::1")
 
 
 def handshake(client: ssl.SSLContext, server: ssl.SSLContext, host: str) -> None:

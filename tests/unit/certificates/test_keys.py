@@ -43,6 +43,13 @@ def test_a_secret_is_private_and_stays(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_secret_without_content_is_said_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("\n")
+    with pytest.raises(CertificateError, match="secret is empty"):
+        ensure_secret(tmp_path / "secret")
+    assert (tmp_path / "secret").read_text() == "\n"
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [

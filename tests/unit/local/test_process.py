@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedstate.certificates.authority import ensure_authority
-from fedstate.errors import FederationError
+from fedstate.errors import FederationError, SettingError
 from fedstate.local.process import Process, check_port, free_port
 from tests.waiting import wait_until
 
@@ -18,6 +18,12 @@ def test_a_taken_port_is_said_with_its_number() -> None:
         port = listener.getsockname()[1]
         with pytest.raises(FederationError, match=f"Port {port} .* cannot be used"):
             check_port(port)
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65536])
+def test_a_port_that_cannot_be_is_said_with_its_number(port: int) -> None:
+    with pytest.raises(SettingError, match=f"Port {port} cannot be; choose one from 1 to 65535"):
+        check_port(port)
 
 
 def test_a_free_port_can_be_used() -> None:

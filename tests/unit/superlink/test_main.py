@@ -16,7 +16,6 @@ from fedstate.exchange import paths
 from fedstate.exchange.signals import Notifier, Signals
 from fedstate.flower.bulk_state import BulkLinkState
 from fedstate.flower.superlink_app import parse
-from fedstate.superlink import options
 from fedstate.superlink.main import extend, make_app
 from fedstate.superlink.middleware import BypassableMiddleware
 
@@ -96,19 +95,3 @@ def test_who_is_not_authenticated_is_refused_and_notifies_nobody(
 
     assert 400 <= asyncio.run(post()).status_code < 500
     assert (signals.messages.count, signals.replies.count, signals.tasks.count) == counts
-
-
-def test_the_help_says_what_is_different(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        options.main(["--help"])
-    assert ended.value.code == 0
-    text = " ".join(capsys.readouterr().out.split())
-    assert text.startswith("usage: fedstate superlink")
-    assert "push notification" in text
-
-
-def test_wrong_usage_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        options.main(["--no-such-option"])
-    assert ended.value.code == 2
-    assert "fedstate superlink: error: unrecognized arguments" in capsys.readouterr().err

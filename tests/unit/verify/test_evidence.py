@@ -28,3 +28,10 @@ def test_a_record_without_its_parts_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "1.json").write_text(json.dumps({"schema": "fedstate.run/1", "run_id": "1"}))
     with pytest.raises(EvidenceError, match="damaged"):
         read_runs(tmp_path)
+
+
+@pytest.mark.parametrize("run_id", [None, 1, "", "one", "-1"])
+def test_a_record_of_no_run_is_an_error(tmp_path: Path, run_id: object) -> None:
+    (tmp_path / "1.json").write_text(json.dumps({"schema": "fedstate.run/1", "run_id": run_id}))
+    with pytest.raises(EvidenceError, match=f"damaged: its run_id is {run_id!r}"):
+        read_runs(tmp_path)

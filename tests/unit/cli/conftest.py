@@ -1,0 +1,23 @@
+"""A Flower configuration in which commands find a SuperLink."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fedstate.connection import write_connection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fedstate.connection import Connection
+
+
+@pytest.fixture
+def connected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served_superlink: Connection
+) -> None:
+    """Let commands find the SuperLink by Flower's configuration, as the default one."""
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "home"))
+    write_connection(served_superlink, default=True)

@@ -1,0 +1,52 @@
+"""A file that matters is there as a whole, with its mode, or as it was before."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from fedstate.files import PRIVATE, PUBLIC, write_new
+
+
+@pytest.mark.parametrize("mode", [PRIVATE, PUBLIC])
+def test_a_file_has_its_mode_whatever_was_there_and_whatever_the_umask(
+    tmp_path: Path, mode: int
+) -> None:
+    file = tmp_path / "new" / "directory" / "file"
+    before = os.umask(0o077 if mode == PUBLIC else 0)
+    try:
+        for content in (b"first", b"second"):
+            write_new(file, content, mode)
+            assert file.read_bytes() == content
+            assert stat.S_IMODE(file.stat().st_mode) == mode
+            file.chmod(0o666)
+    finally:
+        os.umask(before)
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_what_fails_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    write_new(file, b"first", PUBLIC)
+
+    def full(_: int) -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        write_new(file, b"second", PUBLIC)
+    monkeypatch.undo()
+    assert file.read_bytes() == b"first"
+    write_new(file, b"third", PUBLIC)
+    assert list(tmp_path.iterdir()) == [file], "what was left half is gone"
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / "link").symlink_to("theirs")
+    write_new(tmp_path / "link", b"ours", PRIVATE)
+    assert (tmp_path / "theirs").read_text() == "theirs"
+    assert not (tmp_path / "link").is_symlink()

@@ -1,0 +1,117 @@
+"""Every module with logic has a test: one of its name beside it, or one that this table names.
+
+The table is for modules that nobody uses but through another: whoever adds to it says where the
+module is put to the test, and a module that is not in it needs a file of its own name.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+SOURCES = TESTS.parent / "src" / "fedstate"
+UNIT = TESTS / "unit"
+
+# The module, relative to src/fedstate, and the files or directories below tests/ that test it.
+ELSEWHERE = {
+    "demo.py": ["unit/cli/test_demo.py", "stack/test_lifecycle.py"],
+    "executor/main.py": ["unit/local/test_launcher.py", "stack/executor"],
+    "executor/serverapp.py": [
+        "contract/flower/test_grid.py",
+        "contract/flower/test_serverapp_program.py",
+    ],
+    "flower/apps.py": ["unit/executor/test_install.py", "contract/flower/test_executor.py"],
+    "flower/bulk_objects.py": ["contract/flower/test_superlink_state.py"],
+    "flower/bulk_state.py": ["contract/flower/test_superlink_state.py"],
+    "flower/contexts.py": ["unit/large/test_wire.py"],
+    "flower/engine.py": ["contract/flower/test_grid.py"],
+    "flower/errors.py": ["unit/flower/test_refusals.py"],
+    "flower/field_numbers.py": ["unit/large/test_wire.py"],
+    "flower/grid.py": ["contract/flower/test_grid.py"],
+    "flower/nodestate.py": ["contract/flower/test_nodestate.py"],
+    "flower/object_client.py": ["contract/flower/test_exchange.py"],
+    "flower/proto/generate.py": ["unit/flower/proto/test_exchange_pb2.py"],
+    "flower/protobuf_call.py": ["unit/exchange/test_client.py"],
+    "flower/pull_backoff.py": ["contract/flower/test_grid.py"],
+    "flower/routing.py": ["unit/exchange/test_routes.py"],
+    "flower/run_objects.py": [
+        "unit/exchange/test_routes.py",
+        "contract/flower/test_superlink_objects.py",
+    ],
+    "flower/runs.py": ["unit/supernode/test_admission.py", "unit/supernode/test_main.py"],
+    "flower/runtime_app.py": ["contract/flower/test_supernode_tasks.py"],
+    "flower/serverapp_program.py": ["contract/flower/test_serverapp_program.py"],
+    "flower/superlink_app.py": [
+        "unit/superlink/test_main.py",
+        "unit/superlink/test_options.py",
+    ],
+    "flower/task_client.py": [
+        "unit/executor/test_failure.py",
+        "contract/flower/test_supernode_tasks.py",
+    ],
+    "flower/task_program.py": ["contract/flower/test_executor.py"],
+    "forking/server.py": ["unit/forking/test_supervisor.py"],
+    "local/launched.py": ["unit/local/test_launcher.py"],
+    "superlink/fleet_routes.py": ["contract/flower/test_superlink_objects.py"],
+    "supernode/step.py": ["unit/supernode/test_steps.py"],
+}
+
+# Packages whose tests are not by module yet, and the directory that has them.
+PACKAGES = {"state": "unit/state"}
+
+
+def has_logic(file: Path) -> bool:
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in nodes)
+
+
+def modules() -> list[str]:
+    files = [
+        file
+        for file in sorted(SOURCES.rglob("*.py"))
+        if not file.name.startswith("__") and not file.name.endswith("_pb2.py")
+    ]
+    return [str(file.relative_to(SOURCES)) for file in files if has_logic(file)]
+
+
+def own_tests(module: str) -> list[Path]:
+    """Return the tests that have the module's name: ``test_NAME.py`` and ``test_NAME_*.py``."""
+    directory, name = UNIT / Path(module).parent, Path(module).stem
+    return [
+        file
+        for file in directory.glob(f"test_{name}*.py")
+        if file.stem == f"test_{name}" or file.stem.startswith(f"test_{name}_")
+    ]
+
+
+MODULES = modules()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_a_test(module: str) -> None:
+    if not own_tests(module) and Path(module).parts[0] not in PACKAGES:
+        assert module in ELSEWHERE, (
+            f"src/fedstate/{module} has no tests/unit/{Path(module).with_name('test_')}"
+            f"{Path(module).name}, and no entry in ELSEWHERE of tests/unit/test_mirror.py"
+        )
+
+
+@pytest.mark.parametrize("module", ELSEWHERE)
+def test_an_entry_is_of_a_module_without_a_test_of_its_name(module: str) -> None:
+    assert module in MODULES
+    assert not own_tests(module), "it has a test of its name: remove the entry"
+
+
+@pytest.mark.parametrize(
+    "place", sorted({each for places in ELSEWHERE.values() for each in places})
+)
+def test_an_entry_names_tests_that_are_there(place: str) -> None:
+    path = TESTS / place
+    files = path.rglob("test_*.py") if path.is_dir() else [path]
+    assert any("\ndef test_" in file.read_text() for file in files)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_has_tests(package: str) -> None:
+    assert list((TESTS / PACKAGES[package]).rglob("test_*.py"))
