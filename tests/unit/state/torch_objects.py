@@ -8,6 +8,8 @@ from tests.unit.state.steps import make_context, sent, step
 
 torch = pytest.importorskip("torch", reason="PyTorch is optional: pip install torch")
 nn, optim = torch.nn, torch.optim
+# The tensors here are small; on a busy machine threads take longer to meet than to compute.
+torch.set_num_threads(1)
 
 
 def names(module: Any) -> set[str]:
