@@ -7,8 +7,8 @@ They were written by the code of commit 4551454, where the codecs `keras.weights
     cd /tmp/old && python -m pip install --editable . && \
         PYTHONPATH=. python tests/data/state-0.1.0-keras/make.py
 
-Each file is a Context as Flower sends it. `tests/unit/state/test_keras_version_1.py` reads them
-into the models that are made here.
+Each file is a Context as Flower sends it. `tests/unit/state/codecs/keras/test_version_1.py` reads
+them into the models that are made here.
 """
 
 from pathlib import Path

@@ -11,17 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedstate.state import StateTypeError
+from tests.unit.state.examples import examples
 from tests.unit.state.steps import digest_of, make_context, sent, step, stored_and_read
 from tests.unit.state.values import arrays, canonical, values
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(150, 400))
 @given(values)
 def test_every_value_comes_back_the_same(value: Any) -> None:
     assert canonical(stored_and_read(value)) == canonical(value)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(80, 200))
 @given(arrays)
 def test_every_array_comes_back_the_same_and_can_be_changed(array: np.ndarray[Any, Any]) -> None:
     back = stored_and_read(array)
@@ -30,20 +31,20 @@ def test_every_array_comes_back_the_same_and_can_be_changed(array: np.ndarray[An
     assert back.flags.c_contiguous
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100, 300))
 @given(values, values)
 def test_digests_are_equal_exactly_when_values_are(one: Any, other: Any) -> None:
     same = canonical(one) == canonical(other)
     assert (digest_of(one) == digest_of(other)) is same
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(80, 200))
 @given(values, st.data())
 def test_a_copy_has_the_same_digest(value: Any, data: st.DataObject) -> None:
     assert digest_of(stored_and_read(value)) == digest_of(value)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(50, 100))
 @given(hnp.arrays(np.float32, hnp.array_shapes(min_side=1)), st.data())
 def test_one_flipped_bit_changes_the_digest(
     array: np.ndarray[Any, Any], data: st.DataObject
@@ -94,14 +95,6 @@ def test_padding_is_no_content() -> None:
     assert digest_of(clean) == digest_of(dirty)
 
 
-def test_paths_in_nested_values_do_not_collide() -> None:
-    value = {
-        "a/b": np.zeros(1), "a": {"b": np.ones(1)}, "": np.full(1, 2), "~1": np.full(1, 3),
-        "value": np.full(1, 4), "/": {"": np.full(1, 5)},
-    }  # fmt: skip
-    assert canonical(stored_and_read(value)) == canonical(value)
-
-
 def test_plain_flower_code_can_read_stored_arrays() -> None:
     context = make_context()
     with step(context) as state:
@@ -132,11 +125,4 @@ def test_what_cannot_be_stored_is_named(value: object, sentence: str) -> None:
         pytest.raises(StateTypeError, match=f"^State value 'x': .*{sentence}"),
         step(context) as state,
     ):
-        state["x"] = value
-
-
-def test_a_value_that_contains_itself_is_refused() -> None:
-    value: list[Any] = []
-    value.append(value)
-    with pytest.raises(StateTypeError, match="contains itself"), step(make_context()) as state:
         state["x"] = value

@@ -13,7 +13,7 @@ from fedstate.flower.contexts import context_from_bytes
 from fedstate.state import StateFitError, check_state, weights_of
 from tests.unit.state.steps import sent, step
 
-DATA = Path(__file__).parents[2] / "data" / "state-0.1.0-keras"
+DATA = Path(__file__).parents[4] / "data" / "state-0.1.0-keras"
 
 
 def load_maker() -> ModuleType:
