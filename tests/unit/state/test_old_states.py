@@ -82,7 +82,10 @@ def test_equal_values_still_have_equal_digests(archive: zipfile.ZipFile, name: s
 
 def test_pytorchs_values_are_the_same_and_can_be_loaded(archive: zipfile.ZipFile) -> None:
     torch = pytest.importorskip("torch")
-    values, net = old.torch_values(), old.make_net()
+    from tests.unit.state.torch_objects import threads
+
+    with threads(2):  # as when the values were stored, which this computes again
+        values, net = old.torch_values(), old.make_net()
     optimizer = torch.optim.Adam(net.parameters())
     with step(stored(archive, "torch"), 9) as state:
         state.load("net", into=net)

@@ -7,9 +7,6 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, MetricRecord, RecordDict
 
 from fedstate.state import (
-    StateDamagedError,
-    StateError,
-    StateNameError,
     StateTypeError,
     StateUsageError,
     content_digest,
@@ -181,9 +178,3 @@ def test_more_than_protobuf_carries_is_refused(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(StateTypeError, match="one protobuf message"), step(context) as state:
         state["array"] = np.zeros(1000)
     assert len(context.state) == 0
-
-
-def test_errors_are_fedstates_own() -> None:
-    for error in (StateDamagedError, StateNameError, StateTypeError, StateUsageError):
-        assert issubclass(error, StateError)
-    assert str(StateNameError("There is none.")) == "There is none."

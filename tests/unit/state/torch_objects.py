@@ -1,5 +1,7 @@
 """PyTorch for the tests of what is stored of it, and how its objects are compared."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -8,8 +10,17 @@ from tests.unit.state.steps import make_context, sent, step
 
 torch = pytest.importorskip("torch", reason="PyTorch is optional: pip install torch")
 nn, optim = torch.nn, torch.optim
-# The tensors here are small; on a busy machine threads take longer to meet than to compute.
-torch.set_num_threads(1)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let PyTorch compute with so many threads; how it sums up depends on them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def names(module: Any) -> set[str]:

@@ -3,15 +3,22 @@
 A release of PyTorch that adds a class fails here until the class is listed or left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.unit.state.steps import digest_of, step
-from tests.unit.state.torch_objects import bits, names, nn, optim, store, torch
+from tests.unit.state.torch_objects import bits, names, nn, optim, store, threads, torch
 
 Inputs = tuple[Any, ...]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Small tensors: on a busy machine threads take longer to meet than to compute."""
+    with threads(1):
+        yield
 
 
 def x(*shape: int) -> Any:

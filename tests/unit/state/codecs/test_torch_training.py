@@ -4,14 +4,14 @@ A release of PyTorch that adds a class fails here until the class is listed or l
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from fedstate.state import StateFitError
 from tests.unit.state.steps import digest_of, step
-from tests.unit.state.torch_objects import bits, names, nn, optim, store, torch
+from tests.unit.state.torch_objects import bits, names, nn, optim, store, threads, torch
 
 schedulers = optim.lr_scheduler
 
@@ -33,6 +33,13 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "SGD": {"lr": 0.1, "momentum": 0.9, "nesterov": True},
     "SparseAdam": {},
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Small tensors: on a busy machine threads take longer to meet than to compute."""
+    with threads(1):
+        yield
 
 
 def make_net(hidden: int = 3) -> Any:

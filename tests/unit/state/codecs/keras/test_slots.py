@@ -61,3 +61,11 @@ def test_optimizers_inside_of_others_are_found() -> None:
     scaled = O.LossScaleOptimizer(inner)
     assert optimizers_in(inner) == [inner]
     assert optimizers_in(scaled) == [scaled, inner]
+
+
+def test_a_name_that_begins_like_anothers_moment_is_its_own(models: list[Any]) -> None:
+    slots = Slots.of(built(O.SGD(0.1, momentum=0.5), ["a", "a_kernel"], models))
+    assert [one.name.split("/")[-2:] for one in slots.expected[2:]] == [
+        *(["a", "kernel_momentum"], ["a", "bias_momentum"]),
+        *(["a_kernel", "kernel_momentum"], ["a_kernel", "bias_momentum"]),
+    ]
