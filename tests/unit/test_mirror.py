@@ -54,7 +54,6 @@ ELSEWHERE = {
     "forking/server.py": ["unit/forking/test_supervisor.py"],
     "local/launched.py": ["unit/local/test_launcher.py"],
     "state/codecs/base.py": ["unit/state/codecs/test_registry.py"],
-    "state/errors.py": ["unit/state/test_client_state.py"],
     "superlink/fleet_routes.py": ["contract/flower/test_superlink_objects.py"],
     "supernode/step.py": ["unit/supernode/test_steps.py"],
 }
