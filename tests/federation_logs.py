@@ -29,6 +29,8 @@ AFTER_A_KILL = (
     # The next SuperNode knows nothing of the tokens of the last one's tasks.
     r"\[ApiError:1008\] Runtime task-token authentication failed",
     r"401 Unauthorized",
+    # A ClientApp whose SuperNode is gone while it pushes its reply.
+    r"http(x|core)\.\w+",
     r"TaskStopped",
     # Requests that were open when uvicorn was stopped.
     r"CancelledError",
