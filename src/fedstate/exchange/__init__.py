@@ -8,3 +8,27 @@ SuperLink and SuperNode have a few more routes (`routes`), and our clients use t
 
 The routes are behind flwr's authentication like all others.
 """
+
+from typing import TYPE_CHECKING
+
+from fedstate.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from fedstate.exchange.client import ExtraRoutes
+    from fedstate.exchange.presence import Presence
+    from fedstate.exchange.routes import serve
+    from fedstate.exchange.signals import Notifier, Signals
+
+__all__ = ["ExtraRoutes", "Notifier", "Presence", "Signals", "serve"]
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of these
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "ExtraRoutes": ".client",
+            "Notifier": ".signals",
+            "Presence": ".presence",
+            "Signals": ".signals",
+            "serve": ".routes",
+        },
+    )
