@@ -79,9 +79,7 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def serve_forks(
-    owner: Channel, entry: str, commands: Mapping[str, Command] | None = None
-) -> int:
+def serve_forks(owner: Channel, entry: str, commands: Mapping[str, Command] | None = None) -> int:
     """Fork whenever the owner asks for it, until it closes its end; return the exit code.
 
     Parameters
