@@ -7,7 +7,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from fedstate.executor import worker
 from fedstate.executor.deletions import Deletions
 from fedstate.executor.plan import RoomPlan
 from fedstate.executor.room_client import Room, RoomClient
+from fedstate.executor.settings import NONE, REQUIRE, RoomSettings
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import MalformedMessageError
 from fedstate.forking.supervisor import ForeignProcessError, ForkServer
@@ -33,42 +33,10 @@ from fedstate.walls import (
 )
 from fedstate.walls.users import free_user, owners
 
-AUTO, REQUIRE, NONE = "auto", "require", "none"
-IDLE_SECONDS = 600.0
 # What one executor after the other may call its directory, where it was not told.
 _MOST_EXECUTORS = 64
 _RECORDS_MODE = 0o2750
 _DELETE_SECONDS = 3.0
-
-
-@dataclass(frozen=True)
-class RoomSettings:
-    """What the options of an executor say about the rooms of its runs.
-
-    Attributes
-    ----------
-    walls : str
-        ``auto`` (what the machine offers), ``require`` (all of it, or an error) or ``none``.
-    directory : Path or None
-        Where the runs' directories are; None for one among the temporary files.
-    closed_directories, readable, writable : tuple of Path
-        What the runs must not read, may read, and may write, beside what they need.
-    closed_ports : tuple of int
-        TCP ports to which the runs must not connect.
-    limits : mapping of str to int
-        What one run may take, by the names of `RunLimits`, where it is not the default.
-    idle_seconds : float
-        How long a room without a task is kept, if nobody says that its run has ended.
-    """
-
-    walls: str = AUTO
-    directory: Path | None = None
-    closed_directories: tuple[Path, ...] = ()
-    closed_ports: tuple[int, ...] = ()
-    readable: tuple[Path, ...] = ()
-    writable: tuple[Path, ...] = ()
-    limits: dict[str, int] = field(default_factory=dict)
-    idle_seconds: float = IDLE_SECONDS
 
 
 class Rooms:
