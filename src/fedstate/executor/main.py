@@ -7,8 +7,8 @@ from types import FrameType
 from fedstate.executor.loop import TaskLoop
 from fedstate.executor.notifications import TaskNotifications
 from fedstate.executor.pool import Limits, TaskPool, fork_servers
+from fedstate.executor.room_settings import RoomSettings
 from fedstate.executor.rooms import Rooms
-from fedstate.executor.settings import RoomSettings
 from fedstate.flower import monitors
 from fedstate.flower.tasks import RuntimeApi, TaskSource
 from fedstate.logs import logger
