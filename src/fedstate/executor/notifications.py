@@ -32,7 +32,7 @@ class Notifier(Protocol):
         run_ids: Sequence[int],
         ends: int,
     ) -> Waited | None:
-        """Wait until a task is there or something has ended; None if there are no notifications."""
+        """Wait until there is a task or something has ended; None without notifications."""
 
 
 class TaskNotifications:
@@ -138,7 +138,7 @@ class TaskNotifications:
 
 
 class _Named:
-    """What the server is asked about; of what it has said that it has ended it is not asked again.
+    """What the server is asked about: not again of what it has said that it has ended.
 
     `ended` is called by the executor's loop, everything else by the thread.
     """

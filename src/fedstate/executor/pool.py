@@ -109,7 +109,7 @@ class TaskPool:
         return []
 
     def stop_task(self, task_id: int, reason: str) -> None:
-        """Stop a task that is over at its server, whoever has ended it; there is none to report to.
+        """Stop a task that is over at its server, which expects no report of it.
 
         A task that is not under way here is ignored.
         """

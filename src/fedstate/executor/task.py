@@ -11,6 +11,8 @@ from fedstate.forking.channel import Channel
 from fedstate.forking.ending import Ending
 from fedstate.forking.supervisor import Child, ForkedChild, ForkServer
 
+_KILL_AGAIN_SECONDS = 0.2
+
 
 @dataclass
 class Task:
@@ -104,5 +106,7 @@ class Task:
 
     def kill_when_due(self) -> None:
         """End the process if it was asked to end and has not."""
-        if self.kill_due_in <= 0 and self.child:
-            self.child.kill()
+        if self.kill_due_in <= 0:
+            self._kill_at = self.clock() + _KILL_AGAIN_SECONDS  # it may not have begun yet
+            if self.child:
+                self.child.kill()

@@ -29,8 +29,8 @@ from fedstate.flower.fleet_client import KeyPair
 from fedstate.flower.nodestate import DurableNodeState, durable_node_state
 from fedstate.flower.programs import (
     end_supernode_at_signals,
+    executor_command,
     normal_address,
-    superexec_command,
 )
 from fedstate.flower.runs import Fab, is_verified
 from fedstate.flower.supernode_options import SuperNodeSettings
@@ -201,7 +201,7 @@ def _fleet_api(settings: SuperNodeSettings, keys: KeyPair) -> FleetApi:
 
 
 def _start_executor(settings: SuperNodeSettings) -> None:
-    command = superexec_command(
+    command = executor_command(
         settings.host,
         settings.port,
         tls=settings.certificate_file is not None,
