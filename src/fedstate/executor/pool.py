@@ -247,7 +247,7 @@ class TaskPool:
                 )
             elif task.pid is None and task.exceeds(_START_SECONDS):
                 self._restart(task.room)
-            task.do_what_is_due()
+            task.kill_when_due()
         self._enforce_limits()
 
     def _supervise_server(self) -> None:

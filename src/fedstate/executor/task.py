@@ -203,10 +203,10 @@ class Task:
         """How many seconds are left until the process is to be asked to end, or killed."""
         return min(self._ask_at, self._kill_at) - self.clock()
 
-    def do_what_is_due(self) -> None:
-        """Ask the process to end, or kill it, when the time for that has come."""
+    def kill_when_due(self) -> None:
+        """End the process if it was asked to end and has not; ask it if that is due."""
         self._ask_when_due()
-        if self._kill_at <= self.clock():
+        if self._kill_at < self.clock():
             self._kill_at = self.clock() + _KILL_AGAIN_SECONDS  # it may not have begun yet
             if self.child is not None:
                 self.child.kill()
