@@ -105,7 +105,7 @@ class TaskPool:
         self._report = report
         self._clock = clock
         self._selector = selectors.DefaultSelector()
-        self._watched: set[Channel] = set()
+        self._watched: set[HasFileno] = set()
         self._sources: list[HasFileno] = []
         self._closed = False
         if self._servers is not None:
@@ -268,6 +268,8 @@ class TaskPool:
             return
         for room in list(self.rooms.all.values()):
             self.rooms.listen(room)
+            if room.output is not None:
+                room.output.copy()
             if room.client is not None and not room.client.alive:
                 self._restart(room)
         for room in self.rooms.idle([task.room for task in self._tasks if task.room]):
@@ -294,7 +296,8 @@ class TaskPool:
     def _watch_rooms(self) -> None:
         """Let what the rooms' processes say end a wait."""
         rooms = () if self.rooms is None else self.rooms.all.values()
-        there = {
+        there: set[HasFileno] = {room.output for room in rooms if room.output is not None}
+        there |= {
             room.client.channel for room in rooms if room.client is not None and room.client.alive
         }
         for channel in self._watched - there:

@@ -13,6 +13,7 @@ from typing import Any
 from fedstate.errors import SettingError
 from fedstate.executor import worker
 from fedstate.executor.deletions import Deletions
+from fedstate.executor.output import PREFIX, Output
 from fedstate.executor.plan import RoomPlan
 from fedstate.executor.room_client import Room, RoomClient
 from fedstate.executor.room_settings import NONE, REQUIRE, RoomSettings
@@ -109,7 +110,8 @@ class Rooms:
         """
         room = self.all.get(order.run_id)
         if room is None:
-            room = Room(order.run_id, self._plan(order))
+            plan = self._plan(order)
+            room = Room(order.run_id, plan, output=Output(plan.directory, order.run_id))
             self.all[order.run_id] = room
         if server is not None and (room.client is None or not room.client.alive):
             room.client = RoomClient(server, room.plan, self._entry)
@@ -129,6 +131,8 @@ class Rooms:
         """Kill every process of a run, and have what it has here deleted."""
         self.all.pop(room.run_id, None)
         self.end_client(room, room.client)
+        if room.output is not None:
+            room.output.close()
         self._deletions.begin(room.plan.directory, room.user)
 
     def end_client(self, room: Room, client: RoomClient | None) -> None:
@@ -207,6 +211,8 @@ class Rooms:
 
     def _sweep(self) -> None:
         """Clear away what an executor has left that was killed."""
+        for pipe in self.directory.glob(f"{PREFIX}*"):
+            pipe.unlink()
         for directory, user in owners(self.directory).items():
             own = user == os.geteuid()
             if not own:

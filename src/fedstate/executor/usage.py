@@ -71,7 +71,7 @@ class Usage:
             taken = self._taken.setdefault(
                 room, _Taken(now, now, measure_at=now + _FILES_SECONDS)
             )
-            found = room.processes(tasks)
+            found = room.sample(tasks)
             self._note_computing(taken, found, now)
             sentence = _passed(room, found) or self._files(taken, room)
             if sentence is not None:
