@@ -97,7 +97,8 @@ def open_output(directory: Path) -> None:
     OSError
         There is no such pipe.
     """
-    descriptor = os.open(_pipe(directory), os.O_WRONLY)
+    # For reading, too: to print must not be an error when the executor has been killed.
+    descriptor = os.open(_pipe(directory), os.O_RDWR)
     for standard in (1, 2):
         os.dup2(descriptor, standard)
     os.close(descriptor)
