@@ -7,6 +7,8 @@ from types import FrameType
 from fedstate.executor.loop import TaskLoop
 from fedstate.executor.notifications import TaskNotifications
 from fedstate.executor.pool import Limits, TaskPool, fork_servers
+from fedstate.executor.room_settings import RoomSettings
+from fedstate.executor.rooms import Rooms
 from fedstate.flower import monitors
 from fedstate.flower.tasks import RuntimeApi, TaskSource
 from fedstate.logs import logger
@@ -25,6 +27,7 @@ def run_executor(
     *,
     parent_pid: int | None = None,
     health_server_address: str | None = None,
+    rooms: RoomSettings | None = None,
 ) -> None:
     """Run tasks until a signal says to stop.
 
@@ -40,15 +43,26 @@ def run_executor(
         A process with which the executor ends.
     health_server_address
         Where to serve gRPC health checks; None for nowhere.
+    rooms
+        What the rooms of the runs are like.
 
     Raises
     ------
+    SettingError
+        If the rooms cannot be as they are to be.
     FederationError
         If the server refuses the executor, or the fork server cannot do its work.
     """
     # First: the fork server imports while this process connects, and is a copy of a process
     # that has no thread yet and has not read the secret.
-    pool = TaskPool(None if modules is None else fork_servers(modules), limits)
+    servers = None if modules is None else fork_servers(modules)
+    try:
+        runs_rooms = Rooms(rooms or RoomSettings(), api.address, api.root_certificates)
+    except BaseException:
+        if servers is not None:
+            servers.current.close()
+        raise
+    pool = TaskPool(servers, limits, rooms=runs_rooms)
     for each in _SIGNALS:
         signal.signal(each, _stop)
     try:
@@ -57,7 +71,7 @@ def run_executor(
         if health_server_address is not None:
             monitors.serve_health(health_server_address)
         with TaskSource(api) as source:
-            notifications = TaskNotifications(source, pool.task_ids)
+            notifications = TaskNotifications(source, pool.task_ids, pool.run_ids)
             try:
                 TaskLoop(source, pool, notifications).run()
             finally:

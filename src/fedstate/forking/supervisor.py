@@ -6,12 +6,13 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 from fedstate.errors import FederationError
 from fedstate.forking import server
-from fedstate.forking.channel import Channel
+from fedstate.forking.channel import Channel, MalformedMessageError
 from fedstate.forking.ending import Ending
 
 _STOP_SECONDS = 2.0
@@ -20,6 +21,10 @@ _STOP_SECONDS = 2.0
 class Child(Protocol):
     """A process that was asked for."""
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
     def poll(self) -> Ending | None:
         """Return how the process ended; None while it lives."""
 
@@ -27,7 +32,98 @@ class Child(Protocol):
         """End the process at once."""
 
 
-class ForkServer:
+class ForeignProcessError(Exception):
+    """A fork gave the ID of a process that is none of its fork server's."""
+
+
+class ForkClient:
+    """Whoever asks a process for forks of it.
+
+    Parameters
+    ----------
+    channel
+        The channel to the process.
+
+    Attributes
+    ----------
+    ready
+        Whether the process can fork.
+    failure
+        Why it cannot, if it has said so.
+    answered
+        The number of the last ping that it has answered.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.ready = False
+        self.failure: str | None = None
+        self.answered = 0
+        self._pings = 0
+        self._exited: dict[int, Ending] = {}
+        channel.socket.setblocking(False)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process was there when it was last listened to."""
+        return not self.channel.ended
+
+    def fork(self, entry: str | None = None) -> Channel:
+        """Ask for a fork; return the channel to it, which ends at once if there is none.
+
+        Parameters
+        ----------
+        entry
+            The module whose ``run`` it calls; None for that of every fork.
+        """
+        channel, theirs = Channel.pair()
+        self.channel.send({"fork": entry or True}, descriptor=theirs.fileno())
+        theirs.close()
+        channel.socket.setblocking(False)
+        return channel
+
+    def ping(self) -> int:
+        """Ask the process whether it still serves; return the number that `answered` gets."""
+        self._pings += 1
+        self.channel.send({"ping": self._pings})
+        return self._pings
+
+    def listen(self) -> None:
+        """Take in what the process has said.
+
+        Raises
+        ------
+        MalformedMessageError
+            If it says what no fork server does.
+        """
+        for message in self.channel.receive():
+            try:
+                self.take(message)
+            except (KeyError, TypeError, ValueError):
+                raise MalformedMessageError("an event that no fork server sends") from None
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Take in one message."""
+        match message["event"]:
+            case "ready":
+                self.ready = True
+            case "failed":
+                self.failure = str(message["reason"])
+            case "exited":
+                self._exited[int(message["pid"])] = Ending(int(message["status"]))
+            case "pong":
+                self.answered = int(message["number"])
+
+    def exited(self, pid: int) -> bool:
+        """Return whether a fork has ended, of which nobody has asked how yet."""
+        return pid in self._exited
+
+    def how_ended(self, pid: int) -> Ending | None:
+        """Return how a fork ended, once; None while it lives."""
+        return self._exited.pop(pid, None)
+
+
+class ForkServer(ForkClient):
     """One fork server process.
 
     Parameters
@@ -54,14 +150,11 @@ class ForkServer:
         environment: Mapping[str, str] | None = None,
         session: bool = False,
     ) -> None:
-        self.channel, theirs = Channel.pair()
-        self.ready = False
-        self.failure: str | None = None
-        self._exited: dict[int, Ending] = {}
+        channel, theirs = Channel.pair()
         if by_fork:
             self._process: _Forked | subprocess.Popen[bytes] = _Forked(server.fork())
             if self._process.pid == 0:
-                self.channel.close()
+                channel.close()
                 server.run(theirs.detach(), entry, modules)
         else:
             self._process = subprocess.Popen(
@@ -75,35 +168,16 @@ class ForkServer:
                 start_new_session=session,
             )
         theirs.close()
-        self.channel.socket.setblocking(False)
+        super().__init__(channel)
 
     @property
-    def alive(self) -> bool:
-        """Whether the process was there when it was last listened to."""
-        return not self.channel.ended
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
 
-    def fork(self) -> Channel:
-        """Ask for a fork; return the channel to it, which ends at once if there is none."""
-        channel, theirs = Channel.pair()
-        self.channel.send({"fork": True}, descriptor=theirs.fileno())
-        theirs.close()
-        channel.socket.setblocking(False)
-        return channel
-
-    def listen(self) -> None:
-        """Take in what the server has said."""
-        for message in self.channel.receive():
-            match message["event"]:
-                case "ready":
-                    self.ready = True
-                case "failed":
-                    self.failure = message["reason"]
-                case "exited":
-                    self._exited[message["pid"]] = Ending(message["status"])
-
-    def how_ended(self, pid: int) -> Ending | None:
-        """Return how a fork ended, once; None while it lives."""
-        return self._exited.pop(pid, None)
+    def has_forked(self, pid: int) -> bool:
+        """Return whether a process is one of its forks, as far as can be seen."""
+        return parent_of(pid) in (self.pid, None) or not self.alive
 
     def how_server_ended(self) -> Ending:
         """Return how the server itself ended; it has closed its channel."""
@@ -117,6 +191,16 @@ class ForkServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the parent of a process, also of one that has ended; None when it is gone."""
+    try:
+        line = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The name, in parentheses, is the process's own choice.
+    return int(line[line.rindex(b")") + 2 :].split()[1])
 
 
 class _Forked:
@@ -145,22 +229,39 @@ class ForkedChild:
     Parameters
     ----------
     fork_server
-        The server that forked it.
+        The process that forked it.
     pid
         Its process, as it has said itself.
+    is_one
+        Is called with the process ID, when no other process can take it any longer, and says
+        whether it is such a fork; without it, whoever said so is believed.
+
+    Raises
+    ------
+    ForeignProcessError
+        If it is another process's ID: it is not to be signalled.
     """
 
-    def __init__(self, fork_server: ForkServer, pid: int) -> None:
+    def __init__(
+        self,
+        fork_server: ForkClient,
+        pid: int,
+        is_one: Callable[[int], bool] = lambda _: True,
+    ) -> None:
         self._server = fork_server
-        self._pid = pid
+        self.pid = pid
         try:
             self._handle: int | None = os.pidfd_open(pid)
-        except ProcessLookupError:
+        except (OSError, OverflowError):
             self._handle = None
+        # It is held by now: what is found out of it is of no process that has come after it.
+        if self._handle is not None and not is_one(pid):
+            os.close(self._handle)
+            raise ForeignProcessError(pid)
 
     def poll(self) -> Ending | None:
         """Return how the process ended; None while it lives."""
-        how = self._server.how_ended(self._pid)
+        how = self._server.how_ended(self.pid)
         if how is None and not self._server.alive and not self._living():
             how = Ending(None)
         if how is not None and self._handle is not None:

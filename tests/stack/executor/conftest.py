@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -182,9 +183,11 @@ class Node:
 
 
 class Executor:
-    """A running `fedstate executor`."""
+    """A running `fedstate executor`; its apps write into `open_to` beside their rooms."""
 
-    def __init__(self, node: Node, home: Path, *options: str) -> None:
+    def __init__(
+        self, node: Node, home: Path, *options: str, open_to: Path | None = None
+    ) -> None:
         self.log_file = home / "executor.log"
         home.mkdir(parents=True, exist_ok=True)
         environment = {
@@ -201,6 +204,7 @@ class Executor:
                 [
                     *(sys.executable, "-m", "fedstate", "executor", "--insecure"),
                     *("--runtime-api-address", node.address, *options),
+                    *("--writable", str(open_to or home)),
                 ],
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -220,7 +224,11 @@ class Executor:
         return server
 
     def children(self) -> list[int]:
-        """Return the processes of tasks."""
+        """Return the processes of tasks: the children of those of rooms."""
+        return [pid for room in self.rooms() for pid in children_of(room)]
+
+    def rooms(self) -> list[int]:
+        """Return the processes of rooms."""
         return children_of(self.fork_server())
 
     def stop(self) -> int:
@@ -234,6 +242,23 @@ class Executor:
         except ProcessLookupError:
             return
         self.process.wait(WAIT_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def open_directory() -> Iterator[Path]:
+    """A directory that every user can write to, as those of pytest are not."""
+    with tempfile.TemporaryDirectory(prefix="fedstate-test-") as made:
+        directory = Path(made)
+        directory.chmod(0o777)
+        yield directory
+
+
+@pytest.fixture
+def tmp_path(open_directory: Path) -> Path:
+    """A directory of the test, in which apps can write, too, whoever they are."""
+    directory = Path(tempfile.mkdtemp(dir=open_directory))
+    directory.chmod(0o777)
+    return directory
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +284,14 @@ def start(fresh_node: Node, tmp_path: Path) -> Iterator[Callable[..., Executor]]
     started: list[Executor] = []
 
     def start_one(*options: str) -> Executor:
-        started.append(Executor(fresh_node, tmp_path / f"executor-{len(started)}", *options))
+        started.append(
+            Executor(
+                fresh_node,
+                tmp_path / f"executor-{len(started)}",
+                *options,
+                open_to=tmp_path,
+            )
+        )
         return started[-1]
 
     yield start_one
@@ -268,9 +300,12 @@ def start(fresh_node: Node, tmp_path: Path) -> Iterator[Callable[..., Executor]]
 
 
 @pytest.fixture(scope="module")
-def executor(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+def executor(
+    node: Node, tmp_path_factory: pytest.TempPathFactory, open_directory: Path
+) -> Iterator[Executor]:
     """A warm executor that preloads as little as it can, for tests that leave it unharmed."""
-    executor = Executor(node, tmp_path_factory.mktemp("executor"), "--preload", "numpy.random")
+    home = tmp_path_factory.mktemp("executor")
+    executor = Executor(node, home, "--preload", "numpy.random", open_to=open_directory)
     executor.fork_server()
     yield executor
     executor.kill_all()
