@@ -106,6 +106,8 @@ class Plain:
             self.federation.directory.mkdir()
             self.federation._make_certificates()
             self.federation.runs_directory.mkdir(exist_ok=True)
+            for process in self.federation.processes:
+                process.log_file.parent.mkdir(exist_ok=True)
             for path in (home, self.federation.directory, *self.federation.directory.rglob("*")):
                 os.chown(path, self._user, self._user)
         self.federation.start()

@@ -30,6 +30,7 @@ _NUMBERS = {
     "process_madvise": (440, 440),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
+    "request_key": (249, 218),
     "rt_sigqueueinfo": (129, 138),
     "swapon": (167, 224),
     "syslog": (103, 116),
@@ -65,5 +66,4 @@ def libc(name: str, *arguments: Any) -> int:
     """Call a function of the C library that returns -1 for an error."""
     given = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
     function = getattr(LIBC, name)
-    function.restype = ctypes.c_long
     return int(checked(function(*given)))

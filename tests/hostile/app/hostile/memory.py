@@ -272,7 +272,10 @@ def dump_core(hints: Hints, attempts: Attempts) -> None:
     import resource
 
     def raised() -> str:
-        resource.setrlimit(resource.RLIMIT_CORE, (2**20, 2**20))
+        try:
+            resource.setrlimit(resource.RLIMIT_CORE, (2**20, 2**20))
+        except ValueError:  # what Python makes of EPERM
+            raise PermissionError(1, "not above the limit") from None
         return "raised"
 
     attempts.of("limit", raised)

@@ -1,12 +1,10 @@
 """Probes of the network: who may not be reached from an app, by any way there is."""
 
-import errno
 import os
+import select
 import socket
-import ssl
 from collections.abc import Iterator
 
-from .memory import ALL
 from .registry import Attempts, Hints, probe
 
 _CLOSED = "EACCES EPERM ENETUNREACH EHOSTUNREACH TimeoutError gaierror EAI ECONNREFUSED ETIMEDOUT"
@@ -43,14 +41,19 @@ def connect_by_multipath_tcp(hints: Hints, attempts: Attempts) -> None:
         attempts.of(name, lambda address=address: _connected(address, _MPTCP))
 
 
-@probe(f"{_CLOSED} EOPNOTSUPP EINPROGRESS EPIPE", before="root landlock")
+@probe(f"{_CLOSED} EOPNOTSUPP EPIPE ENOTCONN", before="root landlock")
 def connect_by_fast_open(hints: Hints, attempts: Attempts) -> None:
     """Connect by sending (TCP Fast Open), without a call of connect."""
 
     def sent(address: tuple[str, int]) -> str:
         with socket.socket() as ours:
-            ours.settimeout(_SECONDS)
-            ours.sendto(b"\x16", _FAST_OPEN, address)
+            ours.setblocking(False)
+            try:
+                ours.sendto(b"\x16", _FAST_OPEN, address)
+            except BlockingIOError:  # it has begun to connect
+                select.select([], [ours], [], _SECONDS)
+            if error := ours.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(error, os.strerror(error))
             ours.getpeername()
             return "connected"
 
@@ -114,5 +117,3 @@ def listen_to_the_wire(hints: Hints, attempts: Attempts) -> None:
     attempts.of("packets", packets)
     attempts.of("a raw socket", _raw)
 
-
-__all__ = ["ALL", "errno", "os", "ssl"]

@@ -156,7 +156,7 @@ def mount_something(hints: Hints, attempts: Attempts) -> None:
     attempts.of("bind", bind)
     attempts.of("pivot_root", lambda: call("pivot_root", here.encode(), here.encode()))
     attempts.of("umount", lambda: libc("umount2", here.encode(), 2))
-    attempts.of("chroot", lambda: os.chroot(here))
+    attempts.of("chroot", lambda: os.chroot("/"))
     os.rmdir(here)  # noqa: PTH106
 
 
@@ -294,5 +294,3 @@ def _ran_at_all(command: list[str]) -> str:
         raise Denied("refused")
     return f"{command[0]} answers"
 
-
-__all__ = ["ALL"]

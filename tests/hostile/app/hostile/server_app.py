@@ -10,7 +10,8 @@ from .attacks import PROBES
 from .registry import Hints, run_probes
 
 app = ServerApp()
-TIMEOUT_SECONDS = 120.0
+TIMEOUT_SECONDS = 45.0
+NO_REPLY = "no reply"
 
 
 @app.main()
@@ -31,13 +32,15 @@ def main(grid: Grid, context: Context) -> None:
         content: dict[str, str] = {"hints": json.dumps(given["client"]), "bomb": name}
         lines = _ask(grid, node, "query.bomb", content)
         print("BOMB", json.dumps([name, lines]), flush=True)  # noqa: T201
+        if lines == [NO_REPLY]:
+            return
 
 
 def _ask(grid: Grid, node: int, kind: str, content: dict[str, str]) -> list[str]:
     message = Message(RecordDict({"ask": ConfigRecord(dict(content))}), node, kind)
     replies = list(grid.send_and_receive([message], timeout=TIMEOUT_SECONDS))
     if not replies:
-        return ["no reply"]
+        return [NO_REPLY]
     if replies[0].has_error():
         return [f"error: {replies[0].error.reason}"]
     return [str(each) for each in replies[0].content.config_records["answer"]["lines"]]  # type: ignore[union-attr]

@@ -136,7 +136,10 @@ def lift_its_own_limits(hints: Hints, attempts: Attempts) -> None:
             _, hard = resource.getrlimit(kind)
             if hard == resource.RLIM_INFINITY:
                 raise PermissionError(1, "there is no limit to lift")
-            resource.setrlimit(kind, (hard, hard + 1))
+            try:
+                resource.setrlimit(kind, (hard, hard + 1))
+            except ValueError:  # what Python makes of EPERM
+                raise PermissionError(1, "not above the limit") from None
             return f"above {hard}"
 
         attempts.of(name, lifted)
