@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from fedstate.connection import Connection
 from fedstate.local.execute import Started, execute
 from fedstate.local.federation import Federation, LocalNode, Programs
-from tests.hostile import seen
+from fedstate.walls.landlock import abi
 from tests.stack.conftest import ROOT
 
 NOBODY = 65534
@@ -225,6 +225,8 @@ def why_not(mode: str) -> str | None:
     """Return why plain processes of this kind cannot be attacked here; None if they can."""
     if mode == "root" and os.getuid() != 0:
         return "a user for each run needs root"
+    if mode == "landlock" and not abi():
+        return "this kernel has no Landlock"
     answer = subprocess.run(
         [*as_user(NOBODY if os.getuid() == 0 else None), sys.executable, "-c", "import flwr"],
         cwd="/",
@@ -327,6 +329,3 @@ class Containers:
 
     def root_of(self, executor: int) -> Path:
         return Path(f"/proc/{executor}/root")
-
-
-__all__ = ["Containers", "Ground", "Plain", "as_user", "seen", "why_not"]

@@ -17,7 +17,7 @@ finally:
         for name in PROBES:
             if (side, name) not in s.probes: print("MISSING", side, name)
     for n, t in s.bombs.items(): print("BOMB", n, t[:300])
-    print("lost", s.lost, "grown", s.grown, "left", s.left, "in the way", s.in_its_way)
+    print("lost", s.lost, "grown", s.grown, "left", s.left, "in the way", s.in_its_way, s.failures)
     print("same", s.undisturbed == s.disturbed, s.undisturbed.keys(), s.disturbed.keys(), s.seconds)
     if "-v" in sys.argv: print(*s.logs, sep="\n=====\n")
     if "-l" in sys.argv:

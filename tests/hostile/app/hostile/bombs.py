@@ -222,29 +222,29 @@ def endless_line(hints: dict[str, Any]) -> str:
     return f"ended by itself after {sent} bytes"
 
 
+GARBAGE = {
+    "no-text": b"\xff\xfe\x00",
+    "no-object": b"[]",
+    "nothing": b"null",
+    "no-event": b"{}",
+    "no-name": b'{"event": 5}',
+    "no-message": b'{"event": "pulled"}',
+    "no-base64": b'{"event": "pulled", "message": "***"}',
+    "no-pid": b'{"event": "started"}',
+    "no-number": b'{"event": "started", "pid": "none"}',
+    "no-modules": b'{"event": "imported", "modules": 7}',
+    "no-environment": b'{"event": "bare", "environment": [[]]}',
+    "a-long-number": b"9" * 5000,
+    "deep": b"[" * 100_000,
+}
+
+
 @_bomb
 def garbage(hints: dict[str, Any]) -> str:
     """Send the executor what is no message, or no message of this kind."""
     (channel, *_) = _channels()
     channel.socket.settimeout(3)
-    lines = (
-        b"\xff\xfe\x00",
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"event": 5}',
-        b'{"event": "pulled"}',
-        b'{"event": "pulled", "message": "not base64"}',
-        b'{"event": "started"}',
-        b'{"event": "started", "pid": "none"}',
-        b'{"event": "imported", "modules": 7}',
-        b'{"event": "bare", "environment": [[]]}',
-        b"9" * 5000,
-        b"[" * 100_000,
-    )
-    which = int(hints["victim"].get("line", -1))
-    for line in lines if which < 0 else lines[which : which + 1]:
-        channel.socket.sendall(line + b"\n")
+    channel.socket.sendall(GARBAGE[hints["kind"]] + b"\n")
     time.sleep(0.5)
     return "ended by itself"
 

@@ -25,7 +25,10 @@ def probes(message: Message, context: Context) -> Message:
 def bomb(message: Message, context: Context) -> Message:
     """Let one bomb go off; answer with how far it came, if it comes to answering."""
     ask = message.content.config_records["ask"]
-    return _answer(message, [bombs.BOMBS[str(ask["bomb"])](json.loads(str(ask["hints"])))])
+    hints = json.loads(str(ask["hints"]))
+    # A bomb of several kinds is asked for by its name, a slash and the kind.
+    name, _, hints["kind"] = str(ask["bomb"]).partition("/")
+    return _answer(message, [bombs.BOMBS[name](hints)])
 
 
 def _answer(message: Message, lines: list[str]) -> Message:

@@ -21,7 +21,7 @@ def main(grid: Grid, context: Context) -> None:
     given = json.loads(str(config["hints"]))
     while not (nodes := sorted(grid.get_node_ids())):
         time.sleep(0.1)
-    node = int(str(config["node"])) or nodes[0]
+    node = int(str(config["node"]) or nodes[0])
     if config["probes"]:
         names = [name for name, each in PROBES.items() if "server" in each.sides]
         for report in run_probes(Hints(**given["server"]), names):
@@ -30,8 +30,10 @@ def main(grid: Grid, context: Context) -> None:
             print("PROBE", line, flush=True)  # noqa: T201
     for name in filter(None, str(config["bombs"]).split(",")):
         content: dict[str, str] = {"hints": json.dumps(given["client"]), "bomb": name}
+        began = time.monotonic()
         lines = _ask(grid, node, "query.bomb", content)
-        print("BOMB", json.dumps([name, lines]), flush=True)  # noqa: T201
+        seconds = round(time.monotonic() - began, 1)
+        print("BOMB", json.dumps([name, lines, seconds]), flush=True)  # noqa: T201
         if lines == [NO_REPLY]:
             return
 

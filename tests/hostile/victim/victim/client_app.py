@@ -24,7 +24,7 @@ def train(message: Message, context: Context) -> Message:
     noise = np.random.default_rng([int(str(config["seed"])), len(losses)])
     (given,) = message.content.array_records["arrays"].to_numpy_ndarrays()
     values = 0.5 * own + 0.3 * given + noise.standard_normal(given.shape)
-    if config["tag"] and context.node_id == int(str(config["node"])):
+    if config["tag"] and str(context.node_id) == config["node"]:
         _wait_for_attacks(f"{config['tag']}-{server_round}")
     losses.append(float(np.square(values).mean()))
     context.state["own"] = ArrayRecord([values])
