@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from fedstate.errors import SettingError
 from fedstate.executor import modules_of
+from fedstate.executor.watch import watched
 
 
 def executor(
@@ -57,6 +59,13 @@ def executor(
     health_server_address: Annotated[
         str | None, typer.Option(help="host:port of a gRPC health server without TLS.")
     ] = None,
+    heartbeat_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File, in a directory of the executor's own, that says when it last worked: "
+            "for `python -m fedstate.health`.",
+        ),
+    ] = None,
     parent_pid: Annotated[
         int | None, typer.Option(help="End when the process with this id does.")
     ] = None,
@@ -79,6 +88,7 @@ def executor(
     certificates = _certificates(root_certificates, insecure=insecure)
     secret = _secret(superexec_auth_secret_file)
     modules = modules_of(preload)
+    heart = watched(heartbeat_file) if sys.platform.startswith("linux") else None
     # flwr takes 2 s to import: not before the options are known to be good.
     from fedstate.executor import Limits, RuntimeApi, run_executor
 
@@ -92,6 +102,7 @@ def executor(
         ),
         modules,
         Limits(max_concurrent_tasks, task_time_limit),
+        heart=heart,
         parent_pid=parent_pid,
         health_server_address=health_server_address,
     )

@@ -76,7 +76,10 @@ def _serve(owner: Channel, entry: Entry) -> int:
                 if key.fileobj is wake_reading:
                     wake_reading.recv(4096)
                     continue
-                for _, descriptors in owner.receive_with_descriptors():
+                for message, descriptors in owner.receive_with_descriptors():
+                    if "ping" in message:
+                        owner.send({"event": "pong"})
+                        continue
                     (end,) = descriptors
                     if fork() == 0:
                         _forget_the_server(selector, owner, wake_reading, wake_writing)

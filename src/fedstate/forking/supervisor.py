@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -13,8 +14,13 @@ from fedstate.errors import FederationError
 from fedstate.forking import server
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import Ending
+from fedstate.forking.stopped import is_stopped
 
 _STOP_SECONDS = 2.0
+_PING_SECONDS = 2.0
+# How long a fork server may not answer before another takes its place. Its forks take
+# milliseconds; less than the 15 s after which the executor itself would be restarted.
+_SILENT_SECONDS = 10.0
 
 
 class Child(Protocol):
@@ -58,6 +64,8 @@ class ForkServer:
         self.ready = False
         self.failure: str | None = None
         self._exited: dict[int, Ending] = {}
+        self._asked: float | None = None
+        self._answered = self._stopped = time.monotonic()
         if by_fork:
             self._process: _Forked | subprocess.Popen[bytes] = _Forked(server.fork())
             if self._process.pid == 0:
@@ -98,8 +106,32 @@ class ForkServer:
                     self.ready = True
                 case "failed":
                     self.failure = message["reason"]
+                case "pong":
+                    self._asked, self._answered = None, time.monotonic()
                 case "exited":
                     self._exited[message["pid"]] = Ending(message["status"])
+
+    def ping(self) -> None:
+        """Ask the server whether it is there; `listen` takes in the answer."""
+        now = time.monotonic()
+        if not is_stopped(self._process.pid):
+            self._stopped = now  # the last time that it was not
+        if self.ready and self._asked is None and now - self._answered > _PING_SECONDS:
+            self._asked = now
+            self.channel.send({"ping": True})
+
+    @property
+    def silence(self) -> float:
+        """For how many seconds the server has not answered, or has been stopped at its imports.
+
+        Between two pings it has not been asked, and counts as having answered.
+        """
+        now = time.monotonic()
+        return now - (self._stopped if self._asked is None else self._asked)
+
+    def kill(self) -> None:
+        """End the server at once; its forks live on."""
+        self._process.kill()
 
     def how_ended(self, pid: int) -> Ending | None:
         """Return how a fork ended, once; None while it lives."""
@@ -212,8 +244,16 @@ class ForkServers:
         self._never_ready = 0
         self.current = ForkServer(entry, modules, by_fork=by_fork)
 
+    @property
+    def work(self) -> bool:
+        """Whether a fork would be made at once, as far as is known."""
+        current = self.current
+        return current.ready and current.alive and current.silence < _PING_SECONDS
+
     def supervise(self) -> Ending | None:
         """Listen to the server; start another if it died, and return how it did.
+
+        One that does not answer, since somebody has stopped it, say, is killed.
 
         Raises
         ------
@@ -224,6 +264,9 @@ class ForkServers:
         if current.alive:
             current.listen()
         if current.alive:
+            current.ping()
+            if current.silence > _SILENT_SECONDS:
+                current.kill()
             return None
         if current.failure is not None:
             raise FederationError(current.failure)
