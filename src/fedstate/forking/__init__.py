@@ -17,17 +17,27 @@ from typing import TYPE_CHECKING
 from fedstate.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from fedstate.forking.channel import Channel
+    from fedstate.forking.channel import Channel, MalformedMessageError
     from fedstate.forking.ending import Ending, end_with
-    from fedstate.forking.supervisor import Child, ForkedChild, ForkServer, ForkServers
+    from fedstate.forking.supervisor import (
+        Child,
+        ForeignProcessError,
+        ForkClient,
+        ForkedChild,
+        ForkServer,
+        ForkServers,
+    )
 
 __all__ = [
     "Channel",
     "Child",
     "Ending",
+    "ForeignProcessError",
+    "ForkClient",
     "ForkServer",
     "ForkServers",
     "ForkedChild",
+    "MalformedMessageError",
     "end_with",
 ]
 
@@ -38,9 +48,12 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of these
             "Channel": ".channel",
             "Child": ".supervisor",
             "Ending": ".ending",
+            "ForeignProcessError": ".supervisor",
+            "ForkClient": ".supervisor",
             "ForkServer": ".supervisor",
             "ForkServers": ".supervisor",
             "ForkedChild": ".supervisor",
+            "MalformedMessageError": ".channel",
             "end_with": ".ending",
         },
     )

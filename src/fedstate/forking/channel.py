@@ -8,10 +8,19 @@ from typing import Any
 
 _CHUNK = 65536
 _MAX_DESCRIPTORS = 1
+# A task's `pulled` carries a message without its content; nothing that is sent is longer.
+_MAX_LINE = 8 * 1024 * 1024
+
+
+class MalformedMessageError(Exception):
+    """What came over a channel is no message: whoever sent it is not to be believed."""
 
 
 class Channel:
     """One end of a Unix socket pair that carries JSON objects, and descriptors beside them.
+
+    Whoever is at the other end may be hostile: a message that cannot be read raises
+    `MalformedMessageError`, and no read takes more than one piece of what is there.
 
     Parameters
     ----------
@@ -51,12 +60,23 @@ class Channel:
         """Yield the messages of one read; set `ended` once the other end is closed.
 
         Blocks until something can be read, as the socket does.
+
+        Raises
+        ------
+        MalformedMessageError
+            If something else than a JSON object comes.
         """
         for message, _ in self.receive_with_descriptors():
             yield message
 
     def receive_with_descriptors(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
-        """Yield messages, each with the descriptors that came with the same read."""
+        """Yield messages, each with the descriptors that came with it.
+
+        Raises
+        ------
+        MalformedMessageError
+            If something else than a JSON object comes.
+        """
         try:
             data, descriptors, _, _ = socket.recv_fds(self.socket, _CHUNK, _MAX_DESCRIPTORS)
         except BlockingIOError:
@@ -67,12 +87,24 @@ class Channel:
             self.ended = True
             return
         *lines, self._received = (self._received + data).split(b"\n")
-        for line in lines:
-            yield json.loads(line), descriptors
-            descriptors = []
+        if len(self._received) > _MAX_LINE:
+            raise MalformedMessageError(f"a line of more than {_MAX_LINE} bytes")
+        # The system never adds to a read what comes after descriptors, only what was before.
+        for number, line in enumerate(lines, start=1):
+            yield _message(line), descriptors if number == len(lines) else []
 
     def close(self) -> None:
         """Close this end."""
         self.ended = True
         with contextlib.suppress(OSError):
             self.socket.close()
+
+
+def _message(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise MalformedMessageError(f"a line that is no JSON ({type(error).__name__})") from None
+    if not isinstance(message, dict):
+        raise MalformedMessageError(f"a {type(message).__name__} in place of a JSON object")
+    return message

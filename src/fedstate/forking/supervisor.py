@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from fedstate.errors import FederationError
 from fedstate.forking import server
-from fedstate.forking.channel import Channel
+from fedstate.forking.channel import Channel, MalformedMessageError
 from fedstate.forking.ending import Ending
 from fedstate.forking.stopped import is_stopped
 
@@ -33,7 +33,94 @@ class Child(Protocol):
         """End the process at once."""
 
 
-class ForkServer:
+class ForeignProcessError(Exception):
+    """A fork gave the ID of a process that is none of its fork server's."""
+
+
+class ForkClient:
+    """Whoever asks a process for forks of it.
+
+    Parameters
+    ----------
+    channel
+        The channel to the process.
+
+    Attributes
+    ----------
+    ready
+        Whether the process can fork.
+    failure
+        Why it cannot, if it has said so.
+    answered
+        The number of the last ping that it has answered.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.ready = False
+        self.failure: str | None = None
+        self.answered = 0
+        self._pings = 0
+        self._exited: dict[int, Ending] = {}
+        channel.socket.setblocking(False)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process was there when it was last listened to."""
+        return not self.channel.ended
+
+    def fork(self, entry: str | None = None) -> Channel:
+        """Ask for a fork; return the channel to it, which ends at once if there is none.
+
+        Parameters
+        ----------
+        entry
+            The module whose ``run`` it calls; None for that of every fork.
+        """
+        channel, theirs = Channel.pair()
+        self.channel.send({"fork": entry or True}, descriptor=theirs.fileno())
+        theirs.close()
+        channel.socket.setblocking(False)
+        return channel
+
+    def ping(self) -> int:
+        """Ask the process whether it still serves; return the number that `answered` gets."""
+        self._pings += 1
+        self.channel.send({"ping": self._pings})
+        return self._pings
+
+    def listen(self) -> None:
+        """Take in what the process has said.
+
+        Raises
+        ------
+        MalformedMessageError
+            If it says what no fork server does.
+        """
+        for message in self.channel.receive():
+            try:
+                self.take(message)
+            except (KeyError, TypeError, ValueError):
+                raise MalformedMessageError("an event that no fork server sends") from None
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Take in one message."""
+        match message["event"]:
+            case "ready":
+                self.ready = True
+            case "failed":
+                self.failure = str(message["reason"])
+            case "exited":
+                self._exited[int(message["pid"])] = Ending(int(message["status"]))
+            case "pong":
+                self.answered = int(message["number"])
+
+    def how_ended(self, pid: int) -> Ending | None:
+        """Return how a fork ended, once; None while it lives."""
+        return self._exited.pop(pid, None)
+
+
+class ForkServer(ForkClient):
     """One fork server process.
 
     Parameters
@@ -60,16 +147,11 @@ class ForkServer:
         environment: Mapping[str, str] | None = None,
         session: bool = False,
     ) -> None:
-        self.channel, theirs = Channel.pair()
-        self.ready = False
-        self.failure: str | None = None
-        self._exited: dict[int, Ending] = {}
-        self._asked: float | None = None
-        self._answered = self._stopped = time.monotonic()
+        channel, theirs = Channel.pair()
         if by_fork:
             self._process: _Forked | subprocess.Popen[bytes] = _Forked(server.fork())
             if self._process.pid == 0:
-                self.channel.close()
+                channel.close()
                 server.run(theirs.detach(), entry, modules)
         else:
             self._process = subprocess.Popen(
@@ -83,59 +165,16 @@ class ForkServer:
                 start_new_session=session,
             )
         theirs.close()
-        self.channel.socket.setblocking(False)
+        super().__init__(channel)
 
     @property
-    def alive(self) -> bool:
-        """Whether the process was there when it was last listened to."""
-        return not self.channel.ended
-
-    def fork(self) -> Channel:
-        """Ask for a fork; return the channel to it, which ends at once if there is none."""
-        channel, theirs = Channel.pair()
-        self.channel.send({"fork": True}, descriptor=theirs.fileno())
-        theirs.close()
-        channel.socket.setblocking(False)
-        return channel
-
-    def listen(self) -> None:
-        """Take in what the server has said."""
-        for message in self.channel.receive():
-            match message["event"]:
-                case "ready":
-                    self.ready = True
-                case "failed":
-                    self.failure = message["reason"]
-                case "pong":
-                    self._asked, self._answered = None, time.monotonic()
-                case "exited":
-                    self._exited[message["pid"]] = Ending(message["status"])
-
-    def ping(self) -> None:
-        """Ask the server whether it is there; `listen` takes in the answer."""
-        now = time.monotonic()
-        if not is_stopped(self._process.pid):
-            self._stopped = now  # the last time that it was not
-        if self.ready and self._asked is None and now - self._answered > _PING_SECONDS:
-            self._asked = now
-            self.channel.send({"ping": True})
-
-    @property
-    def silence(self) -> float:
-        """For how many seconds the server has not answered, or has been stopped at its imports.
-
-        Between two pings it has not been asked, and counts as having answered.
-        """
-        now = time.monotonic()
-        return now - (self._stopped if self._asked is None else self._asked)
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
 
     def kill(self) -> None:
         """End the server at once; its forks live on."""
         self._process.kill()
-
-    def how_ended(self, pid: int) -> Ending | None:
-        """Return how a fork ended, once; None while it lives."""
-        return self._exited.pop(pid, None)
 
     def how_server_ended(self) -> Ending:
         """Return how the server itself ended; it has closed its channel."""
@@ -177,22 +216,39 @@ class ForkedChild:
     Parameters
     ----------
     fork_server
-        The server that forked it.
+        The process that forked it.
     pid
         Its process, as it has said itself.
+    is_one
+        Is called with the process ID, when no other process can take it any longer, and says
+        whether it is such a fork; without it, whoever said so is believed.
+
+    Raises
+    ------
+    ForeignProcessError
+        If it is another process's ID: it is not to be signalled.
     """
 
-    def __init__(self, fork_server: ForkServer, pid: int) -> None:
+    def __init__(
+        self,
+        fork_server: ForkClient,
+        pid: int,
+        is_one: Callable[[int], bool] = lambda _: True,
+    ) -> None:
         self._server = fork_server
-        self._pid = pid
+        self.pid = pid
         try:
             self._handle: int | None = os.pidfd_open(pid)
-        except ProcessLookupError:
+        except (OSError, OverflowError):
             self._handle = None
+        # It is held by now: what is found out of it is of no process that has come after it.
+        if self._handle is not None and not is_one(pid):
+            os.close(self._handle)
+            raise ForeignProcessError(pid)
 
     def poll(self) -> Ending | None:
         """Return how the process ended; None while it lives."""
-        how = self._server.how_ended(self._pid)
+        how = self._server.how_ended(self.pid)
         if how is None and not self._server.alive and not self._living():
             how = Ending(None)
         if how is not None and self._handle is not None:
@@ -243,12 +299,12 @@ class ForkServers:
         self._modules = modules
         self._never_ready = 0
         self.current = ForkServer(entry, modules, by_fork=by_fork)
+        self._silence = _Silence(self.current)
 
     @property
     def work(self) -> bool:
         """Whether a fork would be made at once, as far as is known."""
-        current = self.current
-        return current.ready and current.alive and current.silence < _PING_SECONDS
+        return self.current.ready and self.current.alive and self._silence.seconds < _PING_SECONDS
 
     def supervise(self) -> Ending | None:
         """Listen to the server; start another if it died, and return how it did.
@@ -264,8 +320,8 @@ class ForkServers:
         if current.alive:
             current.listen()
         if current.alive:
-            current.ping()
-            if current.silence > _SILENT_SECONDS:
+            self._silence.look()
+            if self._silence.seconds > _SILENT_SECONDS:
                 current.kill()
             return None
         if current.failure is not None:
@@ -279,4 +335,32 @@ class ForkServers:
             )
         current.channel.close()
         self.current = ForkServer(self._entry, self._modules)
+        self._silence = _Silence(self.current)
         return how
+
+
+class _Silence:
+    """For how long a fork server has not answered; while it imports, has been stopped.
+
+    Attributes
+    ----------
+    seconds
+        That, when it was last looked at.
+    """
+
+    def __init__(self, server: ForkServer) -> None:
+        self.seconds = 0.0
+        self._server = server
+        self._asked = 0
+        self._since = self._next = time.monotonic()
+
+    def look(self) -> None:
+        """Ask the server whether it is there, every few seconds, and see whether it was."""
+        now = time.monotonic()
+        server = self._server
+        if server.answered < self._asked if server.ready else is_stopped(server.pid):
+            self.seconds = now - self._since
+            return
+        self.seconds, self._since = 0.0, now
+        if server.ready and now >= self._next:
+            self._asked, self._next = server.ping(), now + _PING_SECONDS

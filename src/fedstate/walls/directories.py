@@ -1,0 +1,120 @@
+"""The directories of runs: made, measured and deleted, on behalf of a run's own user.
+
+An executor that is not root cannot read what belongs to another user, whose files it therefore
+has measured and deleted by a process of that user.
+"""
+
+import contextlib
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+from fedstate.errors import SettingError
+
+# Others pass through to the one that is theirs, and see no names.
+_ROOMS_MODE = 0o711
+# Where a program leaves files although TMPDIR names another place.
+_SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
+_SYSTEM_V = (("shm", "-m"), ("sem", "-s"), ("msg", "-q"))
+# A directory that its owner cannot enter is made one that he can. The directory itself is for
+# the owner of the one above to remove.
+_DELETE = 'chmod -R u+rwX -- "$1"; rm -rf -- "$1"'
+_DELETE_SHARED = 'u=$1; shift; find "$@" -mindepth 1 -maxdepth 1 -user "$u" -exec rm -rf -- {} +'
+_SECONDS = 60.0
+
+
+def prepare_rooms(path: Path) -> Path:
+    """Make the directory in which the runs' directories are, and return its path without links.
+
+    Raises
+    ------
+    SettingError
+        It cannot be made, or belongs to somebody else, who could replace what is in it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=_ROOMS_MODE)
+        status = os.lstat(path)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            raise SettingError(
+                f"--rooms is {path}, which is not a directory of this user: name another one, "
+                "or remove it."
+            )
+        path.chmod(_ROOMS_MODE)
+    except OSError as error:
+        raise SettingError(
+            f"--rooms is {path}, which cannot be made ({error.strerror}): name a directory "
+            "that can."
+        ) from error
+    return path.resolve()
+
+
+def create(directory: Path, user: int | None) -> None:
+    """Make a run's directory, with mode 0700, for its user; None for this one.
+
+    Raises
+    ------
+    OSError
+        It is there already, or cannot be made.
+    """
+    directory.mkdir(mode=0o700)
+    if user is not None:
+        os.chown(directory, user, user)
+
+
+def size(directory: Path, user: int | None) -> int:
+    """Return the bytes that a directory takes on its disk; what cannot be read counts nothing."""
+    done = _as_user(user, ["du", "-s", "-x", "--block-size=1", "--", str(directory)])
+    first = done.stdout.split(None, 1)
+    return int(first[0]) if first and first[0].isdigit() else 0
+
+
+def delete(directory: Path, user: int | None) -> bool:
+    """Delete a run's directory with all that is in it; return whether it is gone."""
+    _as_user(user, ["sh", "-c", _DELETE, "sh", str(directory)])
+    with contextlib.suppress(FileNotFoundError, OSError):
+        directory.rmdir()
+    return not directory.exists()
+
+
+def delete_elsewhere(user: int) -> None:
+    """Delete what a user has left in places that all share: /tmp, shared memory, System V."""
+    _as_user(user, ["sh", "-c", _DELETE_SHARED, "sh", str(user), *_SHARED])
+    if options := _system_v_options(user):
+        _as_user(user, ["ipcrm", *options])
+
+
+def _system_v_options(user: int) -> list[str]:
+    options = []
+    for kind, option in _SYSTEM_V:
+        try:
+            head, *rows = Path(f"/proc/sysvipc/{kind}").read_text().splitlines()
+        except (OSError, ValueError):
+            continue
+        names = head.split()
+        place, owner = names.index(f"{kind}id"), names.index("uid")
+        for row in rows:
+            fields = row.split()
+            if int(fields[owner]) == user:
+                options += [option, fields[place]]
+    return options
+
+
+def _as_user(user: int | None, command: list[str]) -> subprocess.CompletedProcess[str]:
+    given: dict[str, object] = {}
+    if user is not None:
+        given = {"user": user, "group": user, "extra_groups": []}
+    try:
+        return subprocess.run(  # type: ignore[call-overload,no-any-return]
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+            cwd="/",
+            **given,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return subprocess.CompletedProcess(command, 1, "", "")

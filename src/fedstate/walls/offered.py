@@ -1,0 +1,114 @@
+"""Which walls this machine offers, found by trying."""
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedstate.forking.server import fork
+from fedstate.walls import landlock, system
+from fedstate.walls.users import LAST
+
+_NEEDED = (system.CAP_SETUID, system.CAP_SETGID, system.CAP_KILL, system.CAP_CHOWN)
+_NOT_PRIVILEGED = "this program may not change users; run it as root, or in a container"
+
+
+@dataclass(frozen=True)
+class Offered:
+    """What can keep runs apart here.
+
+    Attributes
+    ----------
+    landlock : int
+        The ABI of Landlock; 0 for none.
+    no_users : str or None
+        Why runs cannot have users of their own; None if they can.
+    """
+
+    landlock: int
+    no_users: str | None
+
+    @property
+    def users(self) -> bool:
+        """Whether each run can have a user of its own."""
+        return self.no_users is None
+
+    def missing(self) -> str | None:
+        """Return in one line what is not enforced here; None if everything is."""
+        parts = []
+        if self.no_users is not None:
+            if self.landlock >= landlock.SCOPES_ABI:
+                lost = "share memory in /dev/shm and System V objects"
+            elif self.landlock:
+                lost = "share memory in /dev/shm and System V objects, and can signal each other"
+            else:
+                lost = "can read and stop each other, and read what this user can"
+            parts.append(f"Runs have one user and {lost} ({self.no_users}).")
+        if not self.landlock:
+            parts.append("Landlock is not available: apps can write to /tmp and use every port.")
+        elif self.landlock < landlock.PORTS_ABI:
+            parts.append("This kernel's Landlock knows no ports: apps can use every one.")
+        return " ".join(parts) or None
+
+
+def offered(rooms: Path) -> Offered:
+    """Find out which walls this machine offers; only where this is the one thread of Python.
+
+    Parameters
+    ----------
+    rooms : Path
+        The directory in which the runs' directories are.
+    """
+    return Offered(landlock.abi(), _why_no_users(rooms))
+
+
+def environment_paths() -> list[Path]:
+    """Return where Python and what it imports is, each path without symbolic links."""
+    given = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.executable, os.__file__, *sys.path)
+    paths = {Path(path).resolve(): None for path in given if path}
+    return [path for path in paths if path.exists()]
+
+
+def _why_no_users(rooms: Path) -> str | None:
+    if not system.LINUX or not has_capabilities():
+        return _NOT_PRIVILEGED
+    reading, writing = os.pipe()
+    if (pid := fork()) == 0:
+        _try(writing, [*environment_paths(), Path(__file__), rooms])
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        told = answer.read()
+    os.waitpid(pid, 0)
+    if told == "ok":
+        return None
+    return told or "a process of another user could not be started"
+
+
+def has_capabilities() -> bool:
+    """Return whether this process may change users, and end and own what is theirs."""
+    return all(system.effective_capabilities() >> each & 1 for each in _NEEDED)
+
+
+def _try(answer: int, paths: Iterable[Path]) -> None:
+    told = "a process of another user could not be started"
+    try:
+        os.setgroups([])
+        os.setresgid(LAST, LAST, LAST)
+        os.setresuid(LAST, LAST, LAST)
+        system.drop_all_capabilities()
+        told = next((why for why in map(_out_of_reach, paths) if why), "ok")
+    finally:
+        os.write(answer, told.encode())
+        os._exit(0)
+
+
+def _out_of_reach(path: Path) -> str | None:
+    # Passing through a directory is enough; a file, and a place of modules, has to be read.
+    mode = os.X_OK if path.is_dir() else os.R_OK
+    if os.access(path, mode):
+        return None
+    for above in (*reversed(path.parents), path):
+        if not os.access(above, os.X_OK if above.is_dir() else os.R_OK):
+            return f"other users cannot read {above}, which apps need"
+    return f"other users cannot read {path}, which apps need"
