@@ -1,7 +1,9 @@
-"""Ask a SuperLink or SuperNode over TLS whether it is well.
+"""Ask a SuperLink or SuperNode over TLS whether it is well, and an executor by its heartbeat.
 
-Containers ask every few seconds, with ``python -m fedstate.health URL CA``: it takes nothing but
-the standard library, and with that a fifth of the time of ``fedstate health``.
+Containers ask every few seconds, with ``python -m fedstate.health URL CA``, in an executor's with
+``--executor HEARTBEAT_FILE`` before these: it takes nothing but the standard library, and with
+that a fifth of the time of ``fedstate health``. An executor that is beyond its own help is ended,
+so that the engine starts its container again.
 """
 
 import ssl
@@ -11,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from fedstate.errors import FederationError, FedstateError
+from fedstate.executor.heartbeat import check_executor
 
 SECONDS = 5.0
 
@@ -42,7 +45,12 @@ def check_health(url: str, root_certificates: Path) -> int:
 
 
 if __name__ == "__main__":
+    arguments = sys.argv[1:]
     try:
-        check_health(sys.argv[1], Path(sys.argv[2]))
+        if arguments[0] == "--executor":
+            check_executor(Path(arguments[1]), restart=True)
+            del arguments[:2]
+        if arguments:
+            check_health(arguments[0], Path(arguments[1]))
     except FedstateError as error:
         sys.exit(f"fedstate: {error}")

@@ -5,7 +5,6 @@ TensorFlow, opens no connection, and has no thread.
 """
 
 import contextlib
-import ctypes
 import os
 import selectors
 import signal
@@ -25,6 +24,7 @@ from fedstate.forking.ending import Ending
 from fedstate.forking.server import fork
 from fedstate.forking.stopped import is_stopped
 from fedstate.logs import logger
+from fedstate.walls import system
 
 # How long the executor may be silent while it runs, and while it starts: it imports flwr, which
 # takes some seconds, and on a machine that is under load many times that.
@@ -37,8 +37,6 @@ _TRIES = 3
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 _SIGNALS = (*_PASSED_ON, signal.SIGCHLD)
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 def watched(heartbeat: Path | None = None) -> Heart:
@@ -74,7 +72,7 @@ def watched(heartbeat: Path | None = None) -> Heart:
                 f"--heartbeat-file names {heartbeat}, which cannot be written "
                 f"({error.strerror}): give a file in a directory of the executor's own."
             ) from error
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
     with _Signals() as signals:
         return _Watch(heartbeat, signals).run()
 
@@ -165,8 +163,8 @@ class _Watch:
             if (pid := fork()) == 0:
                 self._signals.__exit__()
                 channel.close()
-                _prctl(_PR_SET_CHILD_SUBREAPER, 0)
-                _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+                system.prctl(system.PR_SET_CHILD_SUBREAPER, 0)
+                system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
                 if os.getppid() != watch_pid:  # it has died in between
                     os._exit(1)
                 return Heart(Channel(theirs), watch_pid)
@@ -281,9 +279,3 @@ def _children() -> list[int]:
     """Return this process's children, orphans of the executor among them."""
     own = os.getpid()
     return [int(each) for each in Path(f"/proc/{own}/task/{own}/children").read_text().split()]
-
-
-def _prctl(option: int, value: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).prctl(option, ctypes.c_ulong(value), 0, 0, 0):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

@@ -6,7 +6,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -14,10 +13,9 @@ from fedstate.errors import FederationError
 from fedstate.forking import server
 from fedstate.forking.channel import Channel, MalformedMessageError
 from fedstate.forking.ending import Ending
-from fedstate.forking.stopped import is_stopped
+from fedstate.forking.silence import PING_SECONDS, Silence
 
 _STOP_SECONDS = 2.0
-_PING_SECONDS = 2.0
 # How long a fork server may not answer before another takes its place. Its forks take
 # milliseconds; less than the 15 s after which the executor itself would be restarted.
 _SILENT_SECONDS = 10.0
@@ -299,12 +297,12 @@ class ForkServers:
         self._modules = modules
         self._never_ready = 0
         self.current = ForkServer(entry, modules, by_fork=by_fork)
-        self._silence = _Silence(self.current)
+        self._silence = Silence(self.current)
 
     @property
     def work(self) -> bool:
         """Whether a fork would be made at once, as far as is known."""
-        return self.current.ready and self.current.alive and self._silence.seconds < _PING_SECONDS
+        return self.current.ready and self.current.alive and self._silence.seconds < PING_SECONDS
 
     def supervise(self) -> Ending | None:
         """Listen to the server; start another if it died, and return how it did.
@@ -335,32 +333,5 @@ class ForkServers:
             )
         current.channel.close()
         self.current = ForkServer(self._entry, self._modules)
-        self._silence = _Silence(self.current)
+        self._silence = Silence(self.current)
         return how
-
-
-class _Silence:
-    """For how long a fork server has not answered; while it imports, has been stopped.
-
-    Attributes
-    ----------
-    seconds
-        That, when it was last looked at.
-    """
-
-    def __init__(self, server: ForkServer) -> None:
-        self.seconds = 0.0
-        self._server = server
-        self._asked = 0
-        self._since = self._next = time.monotonic()
-
-    def look(self) -> None:
-        """Ask the server whether it is there, every few seconds, and see whether it was."""
-        now = time.monotonic()
-        server = self._server
-        if server.answered < self._asked if server.ready else is_stopped(server.pid):
-            self.seconds = now - self._since
-            return
-        self.seconds, self._since = 0.0, now
-        if server.ready and now >= self._next:
-            self._asked, self._next = server.ping(), now + _PING_SECONDS
