@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from fedstate.errors import SettingError
-from fedstate.executor import modules_of
+from fedstate.executor import modules_of, settings
 from fedstate.executor.watch import watched
+
+_VARIABLE = "FEDSTATE_EXECUTOR_"
 
 
 def executor(
@@ -33,6 +35,7 @@ def executor(
     preload: Annotated[
         str,
         typer.Option(
+            envvar=f"{_VARIABLE}PRELOAD",
             help="Modules that every task finds imported: 'auto' (TensorFlow and Keras where "
             "they are installed), 'none' (a new process for each task), or names with commas.",
         ),
@@ -41,14 +44,105 @@ def executor(
         int | None,
         typer.Option(
             min=1,
-            help="Tasks at once. By default as many ClientApps as there are cores, and any "
-            "number of ServerApps, which mostly wait.",
+            envvar=f"{_VARIABLE}MAX_CONCURRENT_TASKS",
+            help="Tasks that compute at once; those that only wait do not count. By default "
+            "as many ClientApps as there are cores, and any number of ServerApps.",
         ),
     ] = None,
     task_time_limit: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Seconds that a task may take; by default no limit."),
+        typer.Option(
+            min=0.1,
+            envvar=f"{_VARIABLE}TASK_TIME_LIMIT",
+            help="Seconds that a task may take; by default no limit.",
+        ),
     ] = None,
+    walls: Annotated[
+        str,
+        typer.Option(
+            envvar=f"{_VARIABLE}WALLS",
+            help="What keeps the runs apart: 'auto' (what this machine offers: a user for each "
+            "run, Landlock), 'require' (all of it, or an error) or 'none'.",
+        ),
+    ] = settings.AUTO,
+    rooms: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=f"{_VARIABLE}ROOMS",
+            help="Directory for the runs' own directories, for this executor alone; by default "
+            "one among the temporary files.",
+        ),
+    ] = None,
+    closed_directory: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar=f"{_VARIABLE}CLOSED_DIRECTORY",
+            help="A directory or file that no run may read; may be given several times.",
+        ),
+    ] = None,
+    closed_port: Annotated[
+        list[int] | None,
+        typer.Option(
+            envvar=f"{_VARIABLE}CLOSED_PORT",
+            help="A TCP port that no run may connect to; may be given several times.",
+        ),
+    ] = None,
+    readable: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar=f"{_VARIABLE}READABLE",
+            help="A directory that runs may read although it is in this user's home directory; "
+            "may be given several times.",
+        ),
+    ] = None,
+    writable: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar=f"{_VARIABLE}WRITABLE",
+            help="A directory that runs may write to, beside their own; may be given several "
+            "times.",
+        ),
+    ] = None,
+    max_processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            envvar=f"{_VARIABLE}MAX_PROCESSES",
+            help="Processes and threads of one run; by default 1024.",
+        ),
+    ] = None,
+    max_open_files: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            envvar=f"{_VARIABLE}MAX_OPEN_FILES",
+            help="Open files of one process; by default 65536.",
+        ),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            envvar=f"{_VARIABLE}MAX_MEMORY",
+            help="Memory of one run, such as 2g; by default three quarters of what there is.",
+        ),
+    ] = None,
+    max_files: Annotated[
+        str | None,
+        typer.Option(
+            envvar=f"{_VARIABLE}MAX_FILES",
+            help="Bytes in a run's directories, such as 500m; by default half of their file "
+            "system, and 10g at most.",
+        ),
+    ] = None,
+    room_idle: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            envvar=f"{_VARIABLE}ROOM_IDLE",
+            help="Seconds without a task after which what a run has here is deleted, where "
+            "nobody says that the run has ended.",
+        ),
+    ] = settings.IDLE_SECONDS,
     allow_runtime_dependency_installation: Annotated[
         bool,
         typer.Option(
@@ -62,6 +156,7 @@ def executor(
     heartbeat_file: Annotated[
         Path | None,
         typer.Option(
+            envvar=f"{_VARIABLE}HEARTBEAT_FILE",
             help="File, in a directory of the executor's own, that says when it last worked: "
             "for `python -m fedstate.health`.",
         ),
@@ -88,6 +183,26 @@ def executor(
     certificates = _certificates(root_certificates, insecure=insecure)
     secret = _secret(superexec_auth_secret_file)
     modules = modules_of(preload)
+    limits = {
+        "processes": max_processes,
+        "open_files": max_open_files,
+        "memory": settings.size_of("--max-memory", max_memory),
+        "files": settings.size_of("--max-files", max_files),
+    }
+    room_settings = settings.RoomSettings(
+        walls=settings.checked_walls(walls),
+        directory=rooms,
+        # The secret is beside the certificate authority, which every task gets a copy of.
+        closed_directories=(
+            *settings.existing("--closed-directory", closed_directory),
+            *(() if secret is None else (secret.absolute(),)),
+        ),
+        closed_ports=settings.ports("--closed-port", closed_port),
+        readable=settings.existing("--readable", readable),
+        writable=settings.existing("--writable", writable),
+        limits={name: value for name, value in limits.items() if value is not None},
+        idle_seconds=room_idle,
+    )
     heart = watched(heartbeat_file) if sys.platform.startswith("linux") else None
     # flwr takes 2 s to import: not before the options are known to be good.
     from fedstate.executor import Limits, RuntimeApi, run_executor
@@ -105,6 +220,7 @@ def executor(
         heart=heart,
         parent_pid=parent_pid,
         health_server_address=health_server_address,
+        rooms=room_settings,
     )
 
 

@@ -8,9 +8,19 @@
 ``notifications``  waits on a thread for the server's notifications of tasks
 ``pool``           the tasks under way: launched, limited, supervised
 ``task``           what the executor knows of one task under way
+``rooms``          a room for each run: made when its first task comes, cleared away with the run
+``room_client``    one run's room as the executor sees it
+``plan``           what a room is to be, as both sides need it
+``settings``       what the options say of rooms
+``usage``          what the runs take, and which limit one of them has passed
+``deletions``      deletes what ended runs have left, beside everything else
 ``failure``        reports a task whose process died to the server
 ``preload``        what the fork server imports; the fork server itself is in `fedstate.forking`
 ``spawned``        a task's process where nothing is to be preloaded
+
+In the process of a room runs
+
+``room``           it goes behind the run's walls, and forks the processes of its tasks
 
 In the process of a task run
 
@@ -28,15 +38,17 @@ if TYPE_CHECKING:
     from fedstate.executor.main import run_executor
     from fedstate.executor.pool import Limits
     from fedstate.executor.preload import modules_of
+    from fedstate.executor.settings import RoomSettings
     from fedstate.flower.tasks import RuntimeApi
 
-__all__ = ["Limits", "RuntimeApi", "modules_of", "run_executor"]
+__all__ = ["Limits", "RoomSettings", "RuntimeApi", "modules_of", "run_executor"]
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of these
     __getattr__ = lazy_exports(
         __name__,
         {
             "Limits": ".pool",
+            "RoomSettings": ".settings",
             "RuntimeApi": "fedstate.flower.tasks",
             "modules_of": ".preload",
             "run_executor": ".main",

@@ -17,6 +17,7 @@ from flwr.app import Error, Message
 
 from fedstate import limits
 from fedstate.executor.install import install
+from fedstate.executor.room import hint
 from fedstate.flower.apps import LoadClientAppError, install_dependencies, load_client_app
 from fedstate.flower.errors import ErrorCode
 from fedstate.flower.task_client import TaskInput, output_of, task_client
@@ -128,4 +129,4 @@ def _error_of(error: BaseException) -> Error:
 
 
 def _reason(error: BaseException) -> str:
-    return f"{type(error)}:<'{error}'>"
+    return f"{type(error)}:<'{error}'>{hint(error)}"

@@ -9,6 +9,8 @@ from fedstate.executor.heart import Heart
 from fedstate.executor.loop import Source, TaskLoop
 from fedstate.executor.notifications import TaskNotifications
 from fedstate.executor.pool import Limits, TaskPool, fork_servers
+from fedstate.executor.rooms import Rooms
+from fedstate.executor.settings import RoomSettings
 from fedstate.flower import monitors
 from fedstate.flower.tasks import RuntimeApi, TaskSource
 from fedstate.logs import logger
@@ -33,6 +35,7 @@ def run_executor(
     heart: Heart | None = None,
     parent_pid: int | None = None,
     health_server_address: str | None = None,
+    rooms: RoomSettings | None = None,
 ) -> None:
     """Run tasks until a signal says to stop.
 
@@ -50,18 +53,30 @@ def run_executor(
         A process with which the executor ends.
     health_server_address
         Where to serve gRPC health checks; None for nowhere.
+    rooms
+        What the rooms of the runs are like.
 
     Raises
     ------
+    SettingError
+        If the rooms cannot be as they are to be.
     FederationError
         If the server refuses the executor, or the fork server cannot do its work.
     """
     # First: the fork server imports while this process connects, and is a copy of a process
     # that has no thread yet and has not read the secret.
     heart = heart or Heart()
+    servers = None if modules is None else fork_servers(modules)
+    try:
+        runs_rooms = Rooms(rooms or RoomSettings(), api.address, api.root_certificates)
+    except BaseException:
+        if servers is not None:
+            servers.current.close()
+        raise
     pool = TaskPool(
-        None if modules is None else fork_servers(modules),
+        servers,
         limits,
+        rooms=runs_rooms,
         report=heart.during(report_failure, _REPORT_SECONDS),
     )
     for each in _SIGNALS:

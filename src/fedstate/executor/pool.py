@@ -11,9 +11,13 @@ from typing import Protocol
 from fedstate.errors import FederationError
 from fedstate.executor import worker
 from fedstate.executor.failure import report_failure
+from fedstate.executor.room_client import Room
+from fedstate.executor.rooms import Rooms
 from fedstate.executor.spawned import SpawnedChild
 from fedstate.executor.task import Task
+from fedstate.executor.usage import SAMPLE_SECONDS, Usage
 from fedstate.flower.task_order import TaskKind, TaskOrder
+from fedstate.forking.channel import Channel
 from fedstate.forking.ending import Ending
 from fedstate.forking.supervisor import ForkServers
 from fedstate.logs import logger
@@ -22,6 +26,12 @@ from fedstate.waiting import wait_until
 # Between being asked to end and being killed; within the 10 s that Docker gives a container.
 _GRACE_SECONDS = 5.0
 _KILL_SECONDS = 2.0
+# For a task that nobody waits for any longer: it has ended after 2 s.
+_ENDED_GRACE_SECONDS = 1.5
+# A fork takes milliseconds, but a room may import what its run imports before it forks.
+_START_SECONDS = 60.0
+# Tasks that only wait take no slot, up to this many times as many as there are slots.
+_MOST_WAITING = 8
 
 
 @dataclass(frozen=True)
@@ -31,8 +41,8 @@ class Limits:
     Parameters
     ----------
     concurrent
-        Tasks at once; None for as many ClientApps as there are cores, and any number of other
-        tasks: a ServerApp mostly waits.
+        Tasks that compute at once; None for as many ClientApps as there are cores, and any
+        number of other tasks: a ServerApp mostly waits.
     seconds
         How long a task may take; None for as long as it wants.
     """
@@ -54,9 +64,10 @@ def fork_servers(modules: Sequence[str]) -> ForkServers:
 
 
 class TaskPool:
-    """Runs tasks in forks of a preloaded process, or in new processes.
+    """Runs tasks, each in a process of its own in the room of its run.
 
-    Everything happens on the caller's thread, in `reconcile` and `wait`.
+    The processes are forks of a preloaded process, or new ones. Everything happens on the
+    caller's thread, in `reconcile` and `wait`.
 
     Parameters
     ----------
@@ -64,6 +75,8 @@ class TaskPool:
         The fork server; None to start a new process for every task.
     limits
         How much is taken on.
+    rooms
+        The rooms of the runs; None for no rooms, and no walls.
     entry
         The module that a new process runs.
     report
@@ -77,6 +90,7 @@ class TaskPool:
         servers: ForkServers | None,
         limits: Limits,
         *,
+        rooms: Rooms | None = None,
         entry: str = worker.__name__,
         report: Callable[[Task, str], None] = report_failure,
         clock: Callable[[], float] = time.monotonic,
@@ -84,10 +98,13 @@ class TaskPool:
         self._limits = limits
         self._tasks: list[Task] = []
         self._servers = servers
+        self.rooms = rooms
+        self._usage = Usage(clock)
         self._entry = entry
         self._report = report
         self._clock = clock
         self._selector = selectors.DefaultSelector()
+        self._watched: set[Channel] = set()
         self._sources: list[HasFileno] = []
         self._closed = False
         if self._servers is not None:
@@ -101,6 +118,10 @@ class TaskPool:
     def task_ids(self) -> list[int]:
         """Return the tasks under way; for other threads, too."""
         return [task.order.task_id for task in list(self._tasks)]
+
+    def run_ids(self) -> list[int]:
+        """Return the runs that have rooms here; for other threads, too."""
+        return [] if self.rooms is None else self.rooms.run_ids()
 
     @property
     def ready(self) -> bool:
@@ -117,28 +138,70 @@ class TaskPool:
         if not self.ready:
             return frozenset()
         if self._limits.concurrent is None:
-            computing = [task for task in self._tasks if task.order.kind == TaskKind.CLIENT_APP]
-            full = len(computing) >= (os.cpu_count() or 1)
+            tasks = [task for task in self._tasks if task.order.kind == TaskKind.CLIENT_APP]
+            full = self._full(tasks, os.cpu_count() or 1)
             return frozenset(TaskKind) - ({TaskKind.CLIENT_APP} if full else set())
-        full = len(self._tasks) >= self._limits.concurrent
+        full = self._full(self._tasks, self._limits.concurrent)
         return frozenset() if full else frozenset(TaskKind)
+
+    def _full(self, tasks: Sequence[Task], slots: int) -> bool:
+        computing = sum(not self._usage.waits(task.room) for task in tasks)
+        return computing >= slots or len(tasks) >= _MOST_WAITING * slots
 
     def launch(self, order: TaskOrder) -> None:
         """Start a process for the task."""
         self._launch(order)
 
     def _launch(self, order: TaskOrder, *, again: bool = False) -> None:
-        if self._servers is None:
+        server = None if self._servers is None else self._servers.current
+        room, given = None, order
+        if self.rooms is not None:
+            try:
+                room = self.rooms.room_for(order, server)
+            except OSError as error:
+                self._report(
+                    Task(order, Channel.pair()[0], clock=self._clock),
+                    f"The room of the run cannot be made: {error}.",
+                )
+                return
+            given = room.plan.order(order)
+            self._watch_rooms()
+        first: dict[str, object] = {"task": given.to_json()}
+        if server is None:
             child = SpawnedChild(self._entry)
-            task = Task(order, child.channel, child=child, clock=self._clock)
+            task = Task(order, child.channel, child=child, room=room, clock=self._clock)
+            if room is not None:
+                first["room"] = room.plan.to_json()
         else:
-            server = self._servers.current
-            task = Task(order, server.fork(), server, relaunched=again, clock=self._clock)
+            origin = server if room is None or room.client is None else room.client
+            task = Task(order, origin.fork(), origin, room, relaunched=again, clock=self._clock)
         self._tasks.append(task)
         # Straight to the child: the token is on no command line, in no environment and not in
         # the fork server, of which every later task is a copy.
-        task.channel.send({"task": order.to_json()})
+        task.channel.send(first)
         self._selector.register(task.channel, selectors.EVENT_READ)
+
+    def stop_task(self, task_id: int, reason: str) -> None:
+        """End a task that its server waits for no longer, within 2 s; nobody is told of it."""
+        for task in self._tasks:
+            if task.order.task_id == task_id:
+                task.unwanted = True
+                # One that ends by itself is given the time; it has nothing to be asked for.
+                if not task.finished:
+                    task.stop(reason, _ENDED_GRACE_SECONDS)
+                else:
+                    task.kill_in(_GRACE_SECONDS)
+
+    def close_room(self, run_id: int, reason: str = "The run has ended.") -> None:
+        """End the tasks of a run that has ended, within 2 s, and delete what it has here."""
+        for task in self._tasks_of(run_id):
+            self.stop_task(task.order.task_id, reason)
+        if self.rooms is not None and (room := self.rooms.all.get(run_id)) is not None:
+            room.ended = True
+            self._tidy(room)
+
+    def _tasks_of(self, run_id: int) -> list[Task]:
+        return [task for task in self._tasks if task.order.run_id == run_id]
 
     def wake_on(self, source: HasFileno) -> None:
         """Let `wait` return when something can be read from the source, too."""
@@ -147,7 +210,16 @@ class TaskPool:
 
     def wait(self, seconds: float) -> bool:
         """Wait until a process sends something or ends; return False if none did in time."""
-        return bool(self._selector.select(seconds))
+        deadline = time.monotonic() + seconds
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            sampling = self.rooms is not None and self.busy
+            if self._selector.select(min(left, SAMPLE_SECONDS) if sampling else left):
+                return True
+            if self._enforce_limits():
+                return True
+            if time.monotonic() >= deadline:
+                return False
 
     def reconcile(self) -> None:
         """Take in what the processes have sent; deal with those that ended or take too long.
@@ -158,18 +230,29 @@ class TaskPool:
             If the fork server cannot do its work.
         """
         self._supervise_server()
+        self._supervise_rooms()
         for task in list(self._tasks):
             if not task.channel.ended:
                 task.listen()
                 if task.channel.ended:
                     self._selector.unregister(task.channel)
+                if task.violation is not None:
+                    self._end_at_once(
+                        task, f"The process of the task sent {task.violation}, and was ended."
+                    )
             ending = task.ended()
             if ending is not None:
                 self._end(task, ending)
             elif task.exceeds(self._limits.seconds):
-                limit = f"The task exceeded its time limit of {self._limits.seconds:g} s."
-                task.stop(limit, _GRACE_SECONDS)
+                task.stop(
+                    f"The task exceeded its time limit of {self._limits.seconds:g} s "
+                    "(--task-time-limit).",
+                    _GRACE_SECONDS,
+                )
+            elif task.pid is None and task.exceeds(_START_SECONDS):
+                self._restart(task.room)
             task.kill_when_due()
+        self._enforce_limits()
 
     def _supervise_server(self) -> None:
         if self._servers is None:
@@ -184,16 +267,95 @@ class TaskPool:
         elif before.ready and not was_ready:
             logger.info("Ready: tasks start in forks of a preloaded process.")
 
+    def _supervise_rooms(self) -> None:
+        if self.rooms is None:
+            return
+        for room in list(self.rooms.all.values()):
+            self.rooms.listen(room)
+            if room.client is not None and not room.client.alive:
+                self._restart(room)
+        for room in self.rooms.idle([task.room for task in self._tasks if task.room]):
+            self.rooms.close(room)
+        self.rooms.tidy()
+        self._watch_rooms()
+
+    def _restart(self, room: Room | None) -> None:
+        """End what is left of a room whose process has ended, or has to; it is made anew."""
+        if room is None or room.client is None:
+            return
+        client, room.client = room.client, None
+        why = client.failure or "The process of the run's room ended, and all that was in it."
+        logger.warning("Run %d: %s", room.run_id, why)
+        for task in self._tasks:
+            if task.room is room and task.pid is not None:
+                task.end(why)
+            elif task.room is room:
+                task.room_failure = client.failure
+        if self.rooms is not None:
+            self.rooms.end_client(room, client)
+        self._watch_rooms()
+
+    def _watch_rooms(self) -> None:
+        """Let what the rooms' processes say end a wait."""
+        rooms = () if self.rooms is None else self.rooms.all.values()
+        there = {
+            room.client.channel for room in rooms if room.client is not None and room.client.alive
+        }
+        for channel in self._watched - there:
+            self._selector.unregister(channel)
+        for channel in there - self._watched:
+            self._selector.register(channel, selectors.EVENT_READ)
+        self._watched = there
+
+    def _enforce_limits(self) -> bool:
+        """Look at what the runs take, if it is time to; return whether one takes too much."""
+        if self.rooms is None or not self._usage.due:
+            return False
+        rooms: dict[Room, list[int]] = {}
+        for task in self._tasks:
+            if task.room is not None:
+                pids = rooms.setdefault(task.room, [])
+                pids += [] if task.pid is None else [task.pid]
+        passed = self._usage.sample(rooms)
+        for room, sentence in passed.items():
+            for task in self._tasks:
+                if task.room is room:
+                    self._end_at_once(task, sentence)
+            room.end_processes(rooms[room])
+            room.spoilt = True
+        return bool(passed)
+
+    def _end_at_once(self, task: Task, reason: str) -> None:
+        if task.pid is None:
+            self._restart(task.room)  # the only way to end a process that nobody knows
+        task.end(reason)
+
     def _end(self, task: Task, ending: Ending) -> None:
         self._tasks.remove(task)
         if not task.channel.ended:
             self._selector.unregister(task.channel)
         task.channel.close()
-        never_began = task.child is None and task.stop_reason is None
-        if never_began and not task.relaunched:
+        self._tidy(task.room)
+        never_began = task.pid is None and task.stop_reason is None
+        if never_began and not task.relaunched and not task.unwanted:
             self._launch(task.order, again=True)
-        elif not task.reported(ending):
-            self._report(task, task.stop_reason or f"The process of the task {ending}.")
+        elif not task.reported(ending) and not task.unwanted:
+            self._report(task, task.why(ending))
+
+    def _tidy(self, room: Room | None) -> None:
+        """Kill what an ended task has left behind; close a room that nobody needs any longer."""
+        if room is None or self.rooms is None:
+            return
+        tasks = [task for task in self._tasks if task.room is room]
+        room.used = self._clock()
+        if (room.ended or room.spoilt) and not tasks:
+            self.rooms.close(room)
+            self._watch_rooms()
+            return
+        live = [task.pid for task in tasks if task.pid is not None]
+        since = min((task.asked for task in tasks), default=None)
+        if not room.clear(live, since) and not tasks:
+            self._restart(room)
 
     def close(self) -> None:
         """Stop the tasks under way, in order, and then the fork server. Twice is as once."""
@@ -211,6 +373,9 @@ class TaskPool:
             )
         for task in self._tasks:
             self._report(task, stopped)
+        self._usage.close()
+        if self.rooms is not None:
+            self.rooms.close_all()
         if self._servers is not None:
             self._servers.current.close()
         self._selector.close()

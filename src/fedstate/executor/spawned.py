@@ -26,6 +26,11 @@ class SpawnedChild:
         theirs.close()
         self.channel.socket.setblocking(False)
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
     def poll(self) -> Ending | None:
         """Return how the process ended; None while it lives."""
         code = self._process.poll()

@@ -1,14 +1,27 @@
 """A task under way, as the executor sees it."""
 
 import base64
+import binascii
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+from fedstate.executor.room_client import Room, ticks
 from fedstate.flower.task_order import TaskKind, TaskOrder
-from fedstate.forking.channel import Channel
+from fedstate.forking.channel import Channel, MalformedMessageError
 from fedstate.forking.ending import Ending
-from fedstate.forking.supervisor import Child, ForkedChild, ForkServer
+from fedstate.forking.supervisor import (
+    Child,
+    ForeignProcessError,
+    ForkClient,
+    ForkedChild,
+    ForkServer,
+)
+
+# What a process says of itself, beside how far it has come: at most once each.
+_NOTES = ("imports", "bare")
+_MOST_MESSAGES = 1000
 
 
 @dataclass
@@ -22,7 +35,9 @@ class Task:
     channel
         The channel to the process.
     server
-        The fork server that was asked for the process; None if it was started by itself.
+        What was asked for the process, a fork server or a room; None if it was started by itself.
+    room
+        The room of its run; None if it has none.
     child
         The process; None while nobody knows it.
     message
@@ -31,6 +46,18 @@ class Task:
         Whether the process has pushed a reply, and the output.
     stop_reason
         Why the process was asked to end; None if it was not.
+    failure
+        Why no process began, where that is known.
+    violation
+        What the process sent that is of no protocol: nothing that it says is believed any more.
+    notes
+        What the process has said of its imports and its environment, by the event's name.
+    asked
+        When the process was asked for, as the kernel notes it for processes that start.
+    room_failure
+        Why its room could not be made, if it has said so.
+    unwanted
+        Whether nobody waits for it any longer: its server has ended it.
     relaunched
         Whether it is the second process for the task: the first never began.
     clock
@@ -39,32 +66,79 @@ class Task:
 
     order: TaskOrder
     channel: Channel
-    server: ForkServer | None = None
+    server: ForkClient | None = None
+    room: Room | None = None
     child: Child | None = None
     message: bytes | None = None
     replied: bool = False
     finished: bool = False
     stop_reason: str | None = None
+    failure: OSError | None = None
+    violation: str | None = None
+    notes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    asked: int = field(default_factory=ticks)
+    room_failure: str | None = None
+    unwanted: bool = False
     relaunched: bool = False
     clock: Callable[[], float] = time.monotonic
     _began: float = field(init=False)
     _kill_at: float | None = field(init=False, default=None)
+    _messages: int = field(init=False, default=0)
+    _started: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._began = self.clock()
 
+    @property
+    def pid(self) -> int | None:
+        """The process, once it is known."""
+        return None if self.child is None else self.child.pid
+
+    @property
+    def seconds(self) -> float:
+        """How long ago the process was asked for."""
+        return self.clock() - self._began
+
     def listen(self) -> None:
-        """Take in the events that the process has sent."""
-        for event in self.channel.receive():
-            match event["event"]:
-                case "started" if self.server is not None:
-                    self.child = ForkedChild(self.server, event["pid"])
-                case "pulled":
-                    self.message = base64.b64decode(event["message"])
-                case "replied":
-                    self.replied = True
-                case "finished":
-                    self.finished = True
+        """Take in the events that the process has sent; the app may have sent some of them."""
+        try:
+            for event in self.channel.receive():
+                self._messages += 1
+                if self._messages > _MOST_MESSAGES:
+                    raise MalformedMessageError(f"more than {_MOST_MESSAGES} messages")
+                self._take(event)
+        except ForeignProcessError as error:
+            self.violation = f"the process ID {error}, which is none of its run's"
+        except MalformedMessageError as error:
+            self.violation = str(error)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            self.violation = "an event of a form that it does not have"
+        if self.violation is not None:
+            self.channel.ended = True
+
+    def _take(self, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "started" if not self._started:
+                self._started = True
+                if self.server is not None:
+                    self.child = ForkedChild(self.server, int(event["pid"]), self._is_its_fork)
+            case "unforked" if not self._started:
+                self.failure = OSError(int(event["errno"]), "the process cannot be forked")
+            case "pulled" if self.message is None:
+                self.message = _decoded(event["message"])
+            case "replied" if not self.replied:
+                self.replied = True
+            case "finished" if not self.finished:
+                self.finished = True
+            case name if name in _NOTES and name not in self.notes:
+                self.notes[name] = event
+            case _:
+                raise MalformedMessageError("an event that is out of turn, or none at all")
+
+    def _is_its_fork(self, pid: int) -> bool:
+        if self.room is not None:
+            return self.room.holds(pid)
+        return not isinstance(self.server, ForkServer) or self.server.has_forked(pid)
 
     def ended(self) -> Ending | None:
         """Return how the process ended; None while it lives."""
@@ -81,16 +155,47 @@ class Task:
 
     def exceeds(self, seconds: float | None) -> bool:
         """Whether the task has taken longer than this; never, if it is None."""
-        return seconds is not None and self.clock() - self._began > seconds
+        return seconds is not None and self.seconds > seconds
+
+    def why(self, ending: Ending) -> str:
+        """Return the reason for which the task has failed, in a sentence."""
+        if self.stop_reason is not None:
+            return self.stop_reason
+        if self.failure is not None and self.room is not None:
+            hint = self.room.plan.limits.hint(self.failure) or ""
+            return (
+                f"The process of the task could not be started ({self.failure}). {hint}".strip()
+            )
+        return self.room_failure or f"The process of the task {ending}."
 
     def stop(self, reason: str, grace: float) -> None:
         """Ask the process to end, and give it `grace` seconds before it is killed."""
         if self.stop_reason is None:
             self.stop_reason = reason
-            self._kill_at = self.clock() + grace
+            self.kill_in(grace)
             self.channel.send({"stop": reason})
+
+    def end(self, reason: str) -> None:
+        """Kill the process, for this reason."""
+        self.stop_reason = self.stop_reason or reason
+        if self.child is not None:
+            self.child.kill()
+
+    def kill_in(self, seconds: float) -> None:
+        """Kill the process if it has not ended by then."""
+        if self._kill_at is None:
+            self._kill_at = self.clock() + seconds
 
     def kill_when_due(self) -> None:
         """End the process if it was asked to end and has not."""
         if self._kill_at is not None and self.clock() > self._kill_at and self.child:
             self.child.kill()
+
+
+def _decoded(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise MalformedMessageError("a message that is no text")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise MalformedMessageError("a message that is not in base 64") from None

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
+from fedstate.executor.plan import RoomPlan
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import end_with
@@ -38,8 +39,18 @@ class Instructions:
             yield from channel.receive()
 
     def task(self) -> TaskOrder | None:
-        """Return the task; None when the executor has gone before it could send it."""
+        """Return the task; None when the executor has gone before it could send it.
+
+        Raises
+        ------
+        WallError, OSError
+            If this process is to go into a room, and cannot.
+        """
         for message in self._messages:
+            if "room" in message:  # this process is no fork of one that is behind the walls
+                from fedstate.executor import room
+
+                room.enter(RoomPlan.from_json(message["room"]))
             return TaskOrder.from_json(message["task"])
         return None
 
@@ -97,7 +108,11 @@ def _run(order: TaskOrder, channel: Channel, instructions: Instructions) -> int:
         prepare()
     from fedstate.flower.task_program import run_program
 
-    run_program(order)
+    try:
+        run_program(order)
+    finally:
+        # It has reported, and has only to end.
+        channel.send({"event": "finished"})
     return 0
 
 

@@ -35,9 +35,9 @@ def command_line(order: TaskOrder) -> list[str]:
         order.runtime_api_address,
         "--token",
         order.token,
-        "--parent-pid",
-        str(order.parent_pid),
     ]
+    if order.parent_pid is not None:
+        command += ["--parent-pid", str(order.parent_pid)]
     if order.insecure:
         command.append("--insecure")
     elif order.root_certificates_path is not None:

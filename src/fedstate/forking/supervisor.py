@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from fedstate.errors import FederationError
@@ -23,6 +24,10 @@ _SILENT_SECONDS = 10.0
 
 class Child(Protocol):
     """A process that was asked for."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
 
     def poll(self) -> Ending | None:
         """Return how the process ended; None while it lives."""
@@ -113,6 +118,10 @@ class ForkClient:
             case "pong":
                 self.answered = int(message["number"])
 
+    def exited(self, pid: int) -> bool:
+        """Return whether a fork has ended, of which nobody has asked how yet."""
+        return pid in self._exited
+
     def how_ended(self, pid: int) -> Ending | None:
         """Return how a fork ended, once; None while it lives."""
         return self._exited.pop(pid, None)
@@ -174,6 +183,10 @@ class ForkServer(ForkClient):
         """End the server at once; its forks live on."""
         self._process.kill()
 
+    def has_forked(self, pid: int) -> bool:
+        """Return whether a process is one of its forks, as far as can be seen."""
+        return parent_of(pid) in (self.pid, None) or not self.alive
+
     def how_server_ended(self) -> Ending:
         """Return how the server itself ended; it has closed its channel."""
         return Ending(self._process.wait())
@@ -186,6 +199,16 @@ class ForkServer(ForkClient):
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the parent of a process, also of one that has ended; None when it is gone."""
+    try:
+        line = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The name, in parentheses, is the process's own choice.
+    return int(line[line.rindex(b")") + 2 :].split()[1])
 
 
 class _Forked:

@@ -84,6 +84,61 @@ def delete_elsewhere(user: int) -> None:
         _as_user(user, ["ipcrm", *options])
 
 
+def begin_to_delete(directory: Path, user: int | None) -> "subprocess.Popen[bytes] | None":
+    """Begin to delete a run's directory, and what its user has left in places that all share.
+
+    Returns
+    -------
+    subprocess.Popen or None
+        The process that does it; the empty directory itself is then for the caller to remove.
+        None if it could not be started.
+    """
+    command = ["sh", "-c", _DELETE, "sh", str(directory)]
+    if user is not None:
+        script = f'd=$1; shift; ({_DELETE_SHARED}); set -- "$d"; {_DELETE}'
+        command = ["sh", "-c", script, "sh", str(directory), str(user), *_SHARED]
+    return _begin(user, command)
+
+
+def begin_to_measure(directory: Path, user: int | None) -> "subprocess.Popen[bytes] | None":
+    """Begin to measure a directory; `measured` has the answer once the process has ended."""
+    command = ["du", "-s", "-x", "--block-size=1", "--", str(directory)]
+    return _begin(user, command, output=subprocess.PIPE)
+
+
+def measured(process: "subprocess.Popen[bytes]") -> int:
+    """Return the bytes that a directory takes on its disk."""
+    output = process.communicate()[0]
+    first = output.split(None, 1)
+    return int(first[0]) if first and first[0].isdigit() else 0
+
+
+def delete_system_v(user: int) -> None:
+    """Delete the System V objects of a user."""
+    if options := _system_v_options(user):
+        _as_user(user, ["ipcrm", *options])
+
+
+def _begin(
+    user: int | None, command: list[str], output: int = subprocess.DEVNULL
+) -> "subprocess.Popen[bytes] | None":
+    given: dict[str, object] = {}
+    if user is not None:
+        given = {"user": user, "group": user, "extra_groups": []}
+    try:
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+            **given,
+        )
+    except OSError:
+        return None
+
+
 def _system_v_options(user: int) -> list[str]:
     options = []
     for kind, option in _SYSTEM_V:

@@ -130,7 +130,7 @@ def test_a_task_past_its_limit_is_asked_to_stop(
     assert reports == []
     clock.now += 1
     run_to_the_end(pool)
-    assert reports == [(1, "The task exceeded its time limit of 30 s.")]
+    assert reports == [(1, "The task exceeded its time limit of 30 s (--task-time-limit).")]
 
 
 def test_a_task_that_does_not_stop_is_killed_after_its_grace(
@@ -146,7 +146,7 @@ def test_a_task_that_does_not_stop_is_killed_after_its_grace(
     assert pool.busy
     clock.now += 1
     run_to_the_end(pool)
-    assert reports == [(1, "The task exceeded its time limit of 30 s.")]
+    assert reports == [(1, "The task exceeded its time limit of 30 s (--task-time-limit).")]
 
 
 def test_tasks_outlive_their_fork_server_and_are_supervised_all_the_same(
@@ -167,7 +167,7 @@ def test_tasks_outlive_their_fork_server_and_are_supervised_all_the_same(
     clock.now += 6
     run_to_the_end(pool)
     # Nobody saw how a process ended whose parent was gone; the first one had finished.
-    assert reports == [(2, "The task exceeded its time limit of 30 s.")]
+    assert reports == [(2, "The task exceeded its time limit of 30 s (--task-time-limit).")]
 
 
 def test_a_task_asked_of_a_fork_server_that_dies_is_asked_of_the_next(

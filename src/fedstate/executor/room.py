@@ -1,0 +1,125 @@
+"""The process of a run's room: it goes behind the run's walls, and then only forks.
+
+A fork of the fork server that becomes one itself: it never runs a module of the app, but each
+task of the run is a fork of it, and so behind the same walls.
+"""
+
+import importlib
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+from typing import Any, NoReturn
+
+from fedstate.errors import FedstateError
+from fedstate.executor import worker
+from fedstate.executor.plan import CERTIFICATE, RoomPlan
+from fedstate.forking.channel import Channel
+from fedstate.forking.ending import end_with
+from fedstate.forking.preload import tensorflow_started
+from fedstate.forking.server import adopt_orphans, freeze, serve_forks
+from fedstate.walls import enter as enter_walls
+from fedstate.walls.processes import descendants, kill_all
+
+_BROKEN = 2
+_NO_ROOM = 3
+# A task notices that its executor has gone, and sends an error reply.
+_LEAVE_SECONDS = 6.0
+_PAUSE_SECONDS = 0.02
+
+_plan: RoomPlan | None = None
+
+
+def run(descriptor: int) -> NoReturn:
+    """Become the room that is described over the descriptor, and end this process with it."""
+    end_with(lambda: _main(descriptor), broken=_BROKEN)
+
+
+def _main(descriptor: int) -> int:
+    owner = Channel(socket.socket(fileno=descriptor))
+    # Before the walls: whoever is to end this process if it hangs has to know it.
+    owner.send({"event": "started", "pid": os.getpid()})
+    code = serve_forks(owner, worker.__name__, {"room": _enter, "import": import_modules})
+    _end_all()
+    return code
+
+
+def _enter(owner: Channel, message: dict[str, Any]) -> None:
+    try:
+        enter(RoomPlan.from_json(message["room"]))
+    except (OSError, FedstateError) as error:
+        owner.send({"event": "failed", "reason": str(error)})
+        sys.exit(_NO_ROOM)
+    freeze()
+    owner.send({"event": "ready"})
+
+
+def enter(plan: RoomPlan) -> None:
+    """Put this process behind the walls of a run, and into its directories.
+
+    Raises
+    ------
+    WallError
+        A wall is not up as it should be; this process must end.
+    OSError
+        The run's directories cannot be made.
+    """
+    global _plan
+    _plan = plan
+    adopt_orphans()
+    if plan.walls is not None:
+        enter_walls(plan.walls)
+    os.environ.update(plan.environment)
+    # Python, like Keras, has remembered where the executor's directory was.
+    tempfile.tempdir = None
+    keras = sys.modules.get("keras.src.backend.config")
+    if keras is not None:
+        keras.__dict__["_KERAS_DIR"] = plan.environment["KERAS_HOME"]
+    for place in plan.environment.values():
+        if place.startswith(f"{plan.directory}/"):
+            os.makedirs(place, mode=0o700, exist_ok=True)  # noqa: PTH103
+    if plan.certificate is not None:
+        (plan.directory / CERTIFICATE).write_text(plan.certificate)
+    plan.work.mkdir(mode=0o700, exist_ok=True)
+    os.chdir(plan.work)
+
+
+def hint(error: BaseException) -> str:
+    """Return what to add to an app's error that a limit of the run explains; or nothing."""
+    sentence = None if _plan is None else _plan.limits.hint(error)
+    return "" if sentence is None else f" {sentence}"
+
+
+def import_modules(owner: Channel, message: dict[str, Any]) -> None:
+    """Import what every further task of the run finds imported, and say what came of it.
+
+    The answer has the modules ``imported``, and by their names those that ``failed``, and those
+    that ``started`` what does not survive a fork: with one of these this process is of no use
+    any longer.
+    """
+    imported, failed, started = [], {}, {}
+    for name in message["import"]:
+        threads = threading.active_count()
+        try:
+            importlib.import_module(name)
+        except BaseException as error:  # whatever a module does is the run's own affair
+            failed[name] = str(error) or type(error).__name__
+            continue
+        if threading.active_count() > threads:
+            started[name] = "a thread"
+        elif tensorflow_started():
+            started[name] = "TensorFlow's runtime"
+        else:
+            imported.append(name)
+    freeze()
+    owner.send({"event": "imported", "modules": imported, "failed": failed, "started": started})
+
+
+def _end_all() -> None:
+    """End what is left of the run: the executor has gone, or wants it so."""
+    deadline = time.monotonic() + _LEAVE_SECONDS
+    while descendants(os.getpid()) and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
+    kill_all(lambda: descendants(os.getpid()))

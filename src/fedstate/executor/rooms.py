@@ -1,0 +1,272 @@
+"""The rooms of the runs that this executor has tasks of: made, looked after, and cleared away."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from fedstate.errors import SettingError
+from fedstate.executor import worker
+from fedstate.executor.deletions import Deletions
+from fedstate.executor.plan import RoomPlan
+from fedstate.executor.room_client import Room, RoomClient
+from fedstate.executor.settings import NONE, REQUIRE, RoomSettings
+from fedstate.flower.task_order import TaskKind, TaskOrder
+from fedstate.forking.channel import MalformedMessageError
+from fedstate.forking.supervisor import ForeignProcessError, ForkServer
+from fedstate.logs import logger
+from fedstate.records import runs_directory
+from fedstate.walls import (
+    Offered,
+    RunLimits,
+    Walls,
+    default_limits,
+    directories,
+    environment_paths,
+    offered,
+    processes,
+)
+from fedstate.walls.users import free_user, owners
+
+# What one executor after the other may call its directory, where it was not told.
+_MOST_EXECUTORS = 64
+_RECORDS_MODE = 0o2750
+_DELETE_SECONDS = 3.0
+
+
+class Rooms:
+    """All rooms of one executor.
+
+    Parameters
+    ----------
+    settings
+        What the executor's options say.
+    address
+        ``host:port`` of the Runtime API that the tasks come from.
+    root_certificates
+        File with its certificate authority.
+    entry
+        The module whose ``run`` each task's process calls.
+    clock
+        Seconds that only grow.
+
+    Raises
+    ------
+    SettingError
+        If the rooms' directory cannot be used, or not all walls are there that are required.
+    """
+
+    def __init__(
+        self,
+        settings: RoomSettings,
+        address: str,
+        root_certificates: str | None = None,
+        *,
+        entry: str = worker.__name__,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._entry = entry
+        self._clock = clock
+        self.all: dict[int, Room] = {}
+        self._certificate = _certificate(root_certificates)
+        self.directory, self._lock = _own_directory(settings.directory, address)
+        self.offered = Offered(0, "--walls none was given")
+        if settings.walls != NONE:
+            self.offered = offered(self.directory)
+        missing = self.offered.missing()
+        if missing is not None and settings.walls == REQUIRE:
+            raise SettingError(f"--walls is 'require', and not all can be had: {missing}")
+        if missing is not None:
+            logger.warning("Not everything keeps runs apart here. %s", missing)
+        self._deletions = Deletions()
+        self.limits = _limits(settings.limits, self.directory)
+        self._sweep()
+
+    def run_ids(self) -> list[int]:
+        """Return the runs that have rooms; for other threads, too."""
+        return list(self.all)
+
+    def room_for(self, order: TaskOrder, server: ForkServer | None) -> Room:
+        """Return the room of a task's run, which is made if there is none.
+
+        Parameters
+        ----------
+        order
+            The task.
+        server
+            The fork server that its process is to be a fork of, if it is to have one.
+
+        Raises
+        ------
+        OSError
+            Its directories cannot be made.
+        """
+        room = self.all.get(order.run_id)
+        if room is None:
+            room = Room(order.run_id, self._plan(order))
+            self.all[order.run_id] = room
+        if server is not None and (room.client is None or not room.client.alive):
+            room.client = RoomClient(server, room.plan, self._entry)
+        room.used = self._clock()
+        return room
+
+    def idle(self, busy: Collection[Room]) -> list[Room]:
+        """Return the rooms that had no task for so long that their runs must have ended."""
+        now = self._clock()
+        return [
+            room
+            for room in self.all.values()
+            if room not in busy and now - room.used > self._settings.idle_seconds
+        ]
+
+    def close(self, room: Room) -> None:
+        """Kill every process of a run, and have what it has here deleted."""
+        self.all.pop(room.run_id, None)
+        self.end_client(room, room.client)
+        self._deletions.begin(room.plan.directory, room.user)
+
+    def end_client(self, room: Room, client: RoomClient | None) -> None:
+        """Kill the process of a room, and everything of its run."""
+        room.kill_all(client)
+        if client is not None:
+            self.clear_orphans(client.server)
+
+    def close_all(self) -> None:
+        """Close every room, and let the rooms' directory go."""
+        for room in list(self.all.values()):
+            self.close(room)
+        self._deletions.finish(_DELETE_SECONDS)
+        self._lock.close()
+
+    def tidy(self) -> None:
+        """Go on with the deletions under way."""
+        self._deletions.poll()
+
+    def clear_orphans(self, server: ForkServer) -> None:
+        """Kill what is left of rooms whose process has ended: the fork server is its parent."""
+        clients = [room.client for room in self.all.values() if room.client is not None]
+        if any(client.alive and client.child is None for client in clients):
+            return  # one of its children is a room that has not said so yet
+        rooms = {client.child.pid for client in clients if client.child is not None}
+
+        def orphans() -> list[processes.Process]:
+            table = processes.all_processes()
+            found: list[processes.Process] = []
+            for process in [each for each in table.values() if each.parent == server.pid]:
+                if process.pid not in rooms:
+                    found += [process, *processes.descendants(process.pid, table)]
+            return found
+
+        if server.alive:
+            processes.kill_all(orphans)
+
+    def listen(self, room: Room) -> None:
+        """Take in what the process of a room has said; one that is not to be believed ends."""
+        client = room.client
+        if client is None or not client.alive:
+            return
+        try:
+            client.listen()
+        except (MalformedMessageError, ForeignProcessError) as error:
+            client.failure = f"The process of the run's room sent {error}, and was ended."
+            client.channel.ended = True
+
+    def _plan(self, order: TaskOrder) -> RoomPlan:
+        directory = self.directory / str(order.run_id)
+        user = None
+        if self.offered.users:
+            user = free_user(self.directory, [each.user or 0 for each in self.all.values()])
+        directories.create(directory, user)
+        work, writable = directory / "work", self._settings.writable
+        if order.kind != TaskKind.CLIENT_APP:
+            work = _records(order.run_id, user)
+            writable = (*writable, work)
+        walls = None
+        if self._settings.walls != NONE:
+            walls = Walls(
+                directory,
+                user=user,
+                limits=self.limits,
+                landlock=self.offered.landlock,
+                closed=(
+                    self.directory,
+                    runs_directory().absolute(),
+                    *self._settings.closed_directories,
+                ),
+                readable=(*environment_paths(), *_working(), *self._settings.readable),
+                writable=writable,
+                closed_ports=self._settings.closed_ports,
+            )
+        return RoomPlan(directory, order.fab_hash, work, walls, self.limits, self._certificate)
+
+    def _sweep(self) -> None:
+        """Clear away what an executor has left that was killed."""
+        for directory, user in owners(self.directory).items():
+            own = user == os.geteuid()
+            if not own:
+                processes.kill_user(user)
+            self._deletions.begin(directory, None if own else user)
+
+
+def _working() -> tuple[Path, ...]:
+    """Return this process's working directory, which a run may read if it is in a home."""
+    here = Path.cwd()
+    return () if here in (Path.home(), *Path.home().parents) else (here,)
+
+
+def _limits(given: dict[str, int], directory: Path) -> RunLimits:
+    default = default_limits(directory).to_json()
+    return RunLimits(**{**default, **given})
+
+
+def _certificate(path: str | None) -> str | None:
+    return None if path is None else Path(path).expanduser().read_text()
+
+
+def _records(run_id: int, user: int | None) -> Path:
+    """Make the directory of a run's records, where its ServerApp starts and which is kept."""
+    place = runs_directory() / str(run_id)
+    place.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):  # another executor's run had it before
+        place.chmod(_RECORDS_MODE)
+    if user is not None:
+        os.chown(place, user, os.getegid())
+    return place.resolve()
+
+
+def _own_directory(given: Path | None, address: str) -> tuple[Path, Any]:
+    """Return a directory for rooms that no other executor uses, and the lock that says so."""
+    if given is not None:
+        path = directories.prepare_rooms(given.expanduser().absolute())
+        if (lock := _lock(path)) is None:
+            raise SettingError(
+                f"--rooms is {path}, which another executor uses: give each a directory of its "
+                "own."
+            )
+        return path, lock
+    name = hashlib.sha256(f"{address} {os.geteuid()}".encode()).hexdigest()[:8]
+    for number in range(_MOST_EXECUTORS):
+        path = Path(tempfile.gettempdir()) / f"fedstate-rooms-{name}-{number}"
+        path = directories.prepare_rooms(path)
+        if (lock := _lock(path)) is not None:
+            return path, lock
+    raise SettingError(
+        f"{_MOST_EXECUTORS} executors use directories like {path}: stop some, or give this one "
+        "another directory with --rooms."
+    )
+
+
+def _lock(path: Path) -> Any:
+    file = (path / ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
