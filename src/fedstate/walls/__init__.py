@@ -3,6 +3,7 @@
 ``enclosure``    a run's walls, and the call that puts a process behind them
 ``offered``      which walls this machine has
 ``landlock``     files, ports, signals: for programs that are not root, too
+``mounts``       what a run sees of the file system, where this program is root
 ``users``        a user for each run
 ``limits``       how much a run may take
 ``processes``    what a run has started, and the end of it

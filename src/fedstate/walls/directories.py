@@ -16,7 +16,7 @@ from fedstate.errors import SettingError
 _ROOMS_MODE = 0o711
 # Where a program leaves files although TMPDIR names another place.
 _SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
-_SYSTEM_V = (("shm", "-m"), ("sem", "-s"), ("msg", "-q"))
+_SYSTEM_V = (("shm", "shmid", "-m"), ("sem", "semid", "-s"), ("msg", "msqid", "-q"))
 # A directory that its owner cannot enter is made one that he can. The directory itself is for
 # the owner of the one above to remove.
 _DELETE = 'chmod -R u+rwX -- "$1"; rm -rf -- "$1"'
@@ -141,13 +141,13 @@ def _begin(
 
 def _system_v_options(user: int) -> list[str]:
     options = []
-    for kind, option in _SYSTEM_V:
+    for kind, column, option in _SYSTEM_V:
         try:
             head, *rows = Path(f"/proc/sysvipc/{kind}").read_text().splitlines()
         except (OSError, ValueError):
             continue
         names = head.split()
-        place, owner = names.index(f"{kind}id"), names.index("uid")
+        place, owner = names.index(column), names.index("uid")
         for row in rows:
             fields = row.split()
             if int(fields[owner]) == user:

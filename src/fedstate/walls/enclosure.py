@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fedstate.errors import FederationError
-from fedstate.walls import system
+from fedstate.walls import mounts, system
 from fedstate.walls.landlock import Domain, all_but
 from fedstate.walls.limits import RunLimits
 
@@ -50,8 +50,9 @@ class Walls:
     closed : tuple of Path
         Directories that must not be read, whatever they are in.
     readable : tuple of Path
-        What may be read although it is in the user's home directory, which is closed where the
-        run has no user of its own.
+        What the run needs to read, Python's environment above all: it may lie in the home
+        directory, which is closed where the run has no user of its own, or where no other user
+        passes.
     writable : tuple of Path
         What may be written beside the run's own directory.
     closed_ports : tuple of int
@@ -115,11 +116,14 @@ def _enter(walls: Walls) -> None:
     with contextlib.suppress(PermissionError):  # it leads its session already
         os.setsid()
     system.join_new_session_keyring()
-    # A group of its own may read what it writes: the group of a directory of records is another.
-    os.umask(0o077 if walls.user is None else 0o027)
     system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
     _limit(walls)
+    if walls.user is not None and mounts.may_mount():
+        mounts.own_view((*walls.readable, *walls.writable, walls.directory))
+    # A group of its own may read what it writes: the group of a directory of records is another.
+    os.umask(0o077 if walls.user is None else 0o027)
     domain = _domain(walls) if walls.landlock else None
+    system.empty_bounding_set()
     if walls.user is not None:
         os.setgroups([])
         os.setresgid(walls.user, walls.user, walls.user)

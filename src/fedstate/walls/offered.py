@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedstate.forking.server import fork
-from fedstate.walls import landlock, system
+from fedstate.walls import landlock, mounts, system
 from fedstate.walls.users import LAST
 
 _NEEDED = (system.CAP_SETUID, system.CAP_SETGID, system.CAP_KILL, system.CAP_CHOWN)
@@ -93,6 +93,9 @@ def has_capabilities() -> bool:
 def _try(answer: int, paths: Iterable[Path]) -> None:
     told = "a process of another user could not be started"
     try:
+        paths = list(paths)
+        if mounts.may_mount():
+            mounts.own_view(paths)
         os.setgroups([])
         os.setresgid(LAST, LAST, LAST)
         os.setresuid(LAST, LAST, LAST)

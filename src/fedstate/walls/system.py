@@ -77,6 +77,16 @@ def effective_capabilities() -> int:
     return int(sets[0].effective) | int(sets[1].effective) << 32
 
 
+def empty_bounding_set() -> None:
+    """See to it that no program which this process executes brings a capability.
+
+    Only who may change the set can, which a container's program may not; PR_SET_NO_NEW_PRIVS
+    comes to the same.
+    """
+    for capability in range(64):
+        _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)
+
+
 def drop_all_capabilities() -> None:
     """Give up every capability, and the means to have one again.
 
@@ -85,9 +95,6 @@ def drop_all_capabilities() -> None:
     OSError
         The kernel refused.
     """
-    for capability in range(64):
-        # Only who may change the bounding set can; PR_SET_NO_NEW_PRIVS closes it for all others.
-        _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)
     _libc.prctl(PR_CAP_AMBIENT, ctypes.c_ulong(PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0)
     header, sets = _Header(_CAPABILITY_VERSION_3, 0), (_Sets * 2)()
     _checked(_libc.capset(ctypes.byref(header), sets))

@@ -1,0 +1,97 @@
+"""A view of the file system for one run, where this process is root and may mount.
+
+Root's own Python may lie where no other user passes, such as below /root. In a mount namespace of
+its own a run sees, in place of such a directory, an empty one with only what it needs in it.
+"""
+
+import contextlib
+import ctypes
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fedstate.walls import system
+
+_CAP_SYS_ADMIN = 21
+_NEW_MOUNTS, _NEW_IPC = 0x00020000, 0x08000000
+_NOSUID, _NODEV, _NOEXEC, _BIND, _RECURSIVE, _PRIVATE = 2, 4, 8, 1 << 12, 1 << 14, 1 << 18
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def may_mount() -> bool:
+    """Return whether this process may change what it sees of the file system."""
+    return bool(system.effective_capabilities() >> _CAP_SYS_ADMIN & 1)
+
+
+def own_view(needed: Iterable[Path]) -> None:
+    """Give this process and its children shared memory, and a view of files, of their own.
+
+    Changes the umask.
+
+    Parameters
+    ----------
+    needed : iterable of Path
+        What another user has to reach.
+
+    Raises
+    ------
+    OSError
+        The kernel refused.
+    """
+    os.umask(0o022)  # what is made here is for others to pass
+    if _libc.unshare(_NEW_MOUNTS | _NEW_IPC):
+        _raise("the namespaces of a run")
+    _mount("none", Path("/"), "", _RECURSIVE | _PRIVATE)
+    if _SHARED_MEMORY.is_dir():
+        _mount("tmpfs", _SHARED_MEMORY, "tmpfs", _NOSUID | _NODEV | _NOEXEC, "mode=1777")
+    closed: dict[Path, list[Path]] = {}
+    for path in {each.resolve() for each in needed}:
+        if path.exists() and (above := impassable(path)) is not None:
+            closed.setdefault(above, []).append(path)
+    for above, paths in closed.items():
+        _replace(above, paths)
+
+
+def impassable(path: Path) -> Path | None:
+    """Return the first directory on the way to a path that others cannot pass; None if none."""
+    for above in reversed(path.parents):
+        if not above.stat().st_mode & stat.S_IXOTH:
+            return above
+    return None
+
+
+def _replace(above: Path, paths: Sequence[Path]) -> None:
+    """Put an empty directory in the place of one, with these paths of it still there."""
+    # What lies in another that is needed comes with it.
+    outer = [
+        path for path in paths if not any(path.is_relative_to(p) for p in paths if p != path)
+    ]
+    held = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in outer]
+    try:
+        _mount("tmpfs", above, "tmpfs", _NOSUID | _NODEV, "mode=0755,size=1m")
+        for path, descriptor in held:
+            source = f"/proc/self/fd/{descriptor}"
+            if os.path.isdir(source):  # noqa: PTH112 - a Path would resolve the link
+                path.mkdir(parents=True, mode=0o755)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+                path.touch()
+            _mount(source, path, "", _BIND | _RECURSIVE)
+    finally:
+        for _, descriptor in held:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+def _mount(source: str, target: Path, kind: str, flags: int, options: str = "") -> None:
+    arguments = (source.encode(), os.fsencode(target), kind.encode())
+    if _libc.mount(*arguments, ctypes.c_ulong(flags), options.encode()):
+        _raise(str(target))
+
+
+def _raise(what: str) -> None:
+    code = ctypes.get_errno()
+    raise OSError(code, os.strerror(code), what)

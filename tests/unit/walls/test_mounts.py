@@ -1,0 +1,59 @@
+"""Where root's Python lies behind closed doors, a run still sees it, and nothing else of it."""
+
+import ctypes
+import os
+from pathlib import Path
+
+import pytest
+
+from fedstate.walls import Walls
+from fedstate.walls.directories import create
+from fedstate.walls.mounts import impassable, may_mount
+from fedstate.walls.users import free_user
+from tests.unit.walls.conftest import behind, outcome
+
+pytestmark = pytest.mark.skipif(not may_mount(), reason="only root may mount; run as root")
+
+
+def test_what_is_needed_is_seen_and_its_neighbours_are_not(rooms: Path) -> None:
+    (rooms / "private/python/lib").mkdir(parents=True)
+    (rooms / "private/python/lib/os.py").write_text("os")
+    (rooms / "private/keys").mkdir()
+    (rooms / "private/file").write_text("f")
+    (rooms / "private").chmod(0o700)
+    user = free_user(rooms)
+    create(rooms / "run", user)
+    needed = (rooms / "private/python", rooms / "private/python/lib", rooms / "private/file")
+    assert impassable(needed[0]) == rooms / "private"
+    walls = Walls(rooms / "run", user, readable=needed)
+    inside = lambda: [  # noqa: E731
+        outcome(lambda: (rooms / "private/python/lib/os.py").read_text()),
+        outcome(lambda: (rooms / "private/file").read_text()),
+        outcome(lambda: list((rooms / "private/keys").iterdir())),
+        outcome(lambda: (rooms / "private/new").touch()),
+    ]
+    assert behind(walls, inside) == ["done", "done", "ENOENT", "EACCES"]
+    # And nothing has changed for anybody else.
+    assert sorted(path.name for path in (rooms / "private").iterdir()) == [
+        *("file", "keys", "python")
+    ]
+
+
+def test_shared_memory_is_the_run_s_own(rooms: Path) -> None:
+    user = free_user(rooms)
+    create(rooms / "run", user)
+    mine = Path(f"/dev/shm/fedstate-walls-{os.getpid()}")  # noqa: S108
+    mine.write_text("m")
+    mine.chmod(0o666)
+    key = ctypes.CDLL(None).shmget(0, 4096, 0o666 | 0o1000)
+    try:
+        inside = lambda: [  # noqa: E731
+            outcome(mine.read_text),
+            outcome(lambda: Path("/dev/shm/own").write_text("o")),  # noqa: S108
+            Path("/proc/sysvipc/shm").read_text().count("\n"),
+        ]
+        assert behind(Walls(rooms / "run", user), inside) == ["ENOENT", "done", 1]
+        assert not Path("/dev/shm/own").exists()  # noqa: S108
+    finally:
+        mine.unlink()
+        ctypes.CDLL(None).shmctl(key, 0, None)
