@@ -76,6 +76,17 @@ def check_executor(file: Path, *, restart: bool = False) -> None:
         raise FederationError(f"The executor has not worked for {now - worked:.0f} s.")
 
 
+def is_beyond_help(file: Path) -> bool:
+    """Return whether not even the process that watches over the executor has written lately.
+
+    False where nothing was ever written.
+    """
+    try:
+        return time.monotonic() - _read(file)[1] > WATCHED_SECONDS
+    except FederationError:
+        return False
+
+
 def _read(file: Path) -> tuple[int, float, float]:
     try:
         content = file.read_text()
