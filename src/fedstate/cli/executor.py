@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from fedstate.errors import SettingError
-from fedstate.executor import modules_of, settings
+from fedstate.executor import modules_of
+from fedstate.executor import room_settings as settings
 from fedstate.executor.watch import watched
 
 _VARIABLE = "FEDSTATE_EXECUTOR_"

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fedstate.executor import modules_of, settings
+from fedstate.executor import modules_of
+from fedstate.executor import room_settings as settings
 from fedstate.interrupts import terminate_as_interrupt
 
 app = typer.Typer(help="The federation as plain processes, for machines without Docker.")

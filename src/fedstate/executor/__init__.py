@@ -11,7 +11,7 @@
 ``rooms``          a room for each run: made when its first task comes, cleared away with the run
 ``room_client``    one run's room as the executor sees it
 ``plan``           what a room is to be, as both sides need it
-``settings``       what the options say of rooms
+``room_settings``  what the options say of rooms
 ``usage``          what the runs take, and which limit one of them has passed
 ``deletions``      deletes what ended runs have left, beside everything else
 ``failure``        reports a task whose process died to the server
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from fedstate.executor.main import run_executor
     from fedstate.executor.pool import Limits
     from fedstate.executor.preload import modules_of
-    from fedstate.executor.settings import RoomSettings
+    from fedstate.executor.room_settings import RoomSettings
     from fedstate.flower.tasks import RuntimeApi
 
 __all__ = ["Limits", "RoomSettings", "RuntimeApi", "modules_of", "run_executor"]
@@ -48,7 +48,7 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of these
         __name__,
         {
             "Limits": ".pool",
-            "RoomSettings": ".settings",
+            "RoomSettings": ".room_settings",
             "RuntimeApi": "fedstate.flower.tasks",
             "modules_of": ".preload",
             "run_executor": ".main",

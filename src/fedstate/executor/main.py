@@ -9,8 +9,8 @@ from fedstate.executor.heart import Heart
 from fedstate.executor.loop import Source, TaskLoop
 from fedstate.executor.notifications import TaskNotifications
 from fedstate.executor.pool import Limits, TaskPool, fork_servers
+from fedstate.executor.room_settings import RoomSettings
 from fedstate.executor.rooms import Rooms
-from fedstate.executor.settings import RoomSettings
 from fedstate.flower import monitors
 from fedstate.flower.tasks import RuntimeApi, TaskSource
 from fedstate.logs import logger
@@ -87,7 +87,7 @@ def run_executor(
         if health_server_address is not None:
             monitors.serve_health(health_server_address)
         with TaskSource(api) as source:
-            notifications = TaskNotifications(source, pool.task_ids)
+            notifications = TaskNotifications(source, pool.task_ids, pool.run_ids)
             try:
                 TaskLoop(_Patient(source, heart), pool, notifications, heart=heart).run()
             finally:

@@ -1,6 +1,7 @@
 """The tasks under way: a process for each, which starts warm, within limits and supervised."""
 
 import contextlib
+import math
 import os
 import selectors
 import time
@@ -26,8 +27,8 @@ from fedstate.waiting import wait_until
 # Between being asked to end and being killed; within the 10 s that Docker gives a container.
 _GRACE_SECONDS = 5.0
 _KILL_SECONDS = 2.0
-# For a task that nobody waits for any longer: it has ended after 2 s.
-_ENDED_GRACE_SECONDS = 1.5
+# The same for a task of a run that has ended: nobody waits for what it does, only for its slot.
+_OVER_SECONDS = 1.0
 # A fork takes milliseconds, but a room may import what its run imports before it forks.
 _START_SECONDS = 60.0
 # Tasks that only wait take no slot, up to this many times as many as there are slots.
@@ -182,15 +183,13 @@ class TaskPool:
         self._selector.register(task.channel, selectors.EVENT_READ)
 
     def stop_task(self, task_id: int, reason: str) -> None:
-        """End a task that its server waits for no longer, within 2 s; nobody is told of it."""
+        """Stop a task that is over at its server, within 2 s; no report of it is expected.
+
+        A task that is not under way here is ignored.
+        """
         for task in self._tasks:
             if task.order.task_id == task_id:
-                task.unwanted = True
-                # One that ends by itself is given the time; it has nothing to be asked for.
-                if not task.finished:
-                    task.stop(reason, _ENDED_GRACE_SECONDS)
-                else:
-                    task.kill_in(_GRACE_SECONDS)
+                task.stop(reason, _OVER_SECONDS, over=True)
 
     def close_room(self, run_id: int, reason: str = "The run has ended.") -> None:
         """End the tasks of a run that has ended, within 2 s, and delete what it has here."""
@@ -214,9 +213,11 @@ class TaskPool:
         while True:
             left = max(0.0, deadline - time.monotonic())
             sampling = self.rooms is not None and self.busy
-            if self._selector.select(min(left, SAMPLE_SECONDS) if sampling else left):
+            longest = min(left, SAMPLE_SECONDS) if sampling else left
+            due = min((task.due_in for task in self._tasks), default=math.inf)
+            if self._selector.select(max(0.0, min(longest, due))):
                 return True
-            if self._enforce_limits():
+            if due <= 0 or self._enforce_limits():
                 return True
             if time.monotonic() >= deadline:
                 return False
@@ -337,9 +338,11 @@ class TaskPool:
         task.channel.close()
         self._tidy(task.room)
         never_began = task.pid is None and task.stop_reason is None
-        if never_began and not task.relaunched and not task.unwanted:
+        if never_began and not task.relaunched:
             self._launch(task.order, again=True)
-        elif not task.reported(ending) and not task.unwanted:
+        elif task.over:
+            logger.info("Task %d ended: %s", task.order.task_id, task.stop_reason)
+        elif not task.reported(ending):
             self._report(task, task.why(ending))
 
     def _tidy(self, room: Room | None) -> None:

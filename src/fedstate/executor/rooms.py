@@ -15,7 +15,7 @@ from fedstate.executor import worker
 from fedstate.executor.deletions import Deletions
 from fedstate.executor.plan import RoomPlan
 from fedstate.executor.room_client import Room, RoomClient
-from fedstate.executor.settings import NONE, REQUIRE, RoomSettings
+from fedstate.executor.room_settings import NONE, REQUIRE, RoomSettings
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import MalformedMessageError
 from fedstate.forking.supervisor import ForeignProcessError, ForkServer

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,10 @@ from fedstate.forking.supervisor import (
 # What a process says of itself, beside how far it has come: at most once each.
 _NOTES = ("imports", "bare")
 _MOST_MESSAGES = 1000
+# What a program of flwr's takes from its report to its end, and what a process has for its end.
+_REPORTED_SECONDS = 1.0
+_END_SECONDS = 5.0
+_KILL_AGAIN_SECONDS = 0.2
 
 
 @dataclass
@@ -56,8 +61,8 @@ class Task:
         When the process was asked for, as the kernel notes it for processes that start.
     room_failure
         Why its room could not be made, if it has said so.
-    unwanted
-        Whether nobody waits for it any longer: its server has ended it.
+    over
+        Whether it has ended at its server, which then expects nothing of it any longer.
     relaunched
         Whether it is the second process for the task: the first never began.
     clock
@@ -78,11 +83,12 @@ class Task:
     notes: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: int = field(default_factory=ticks)
     room_failure: str | None = None
-    unwanted: bool = False
+    over: bool = False
     relaunched: bool = False
     clock: Callable[[], float] = time.monotonic
     _began: float = field(init=False)
-    _kill_at: float | None = field(init=False, default=None)
+    _ask_at: float = field(init=False, default=math.inf)
+    _kill_at: float = field(init=False, default=math.inf)
     _messages: int = field(init=False, default=0)
     _started: bool = field(init=False, default=False)
 
@@ -168,12 +174,23 @@ class Task:
             )
         return self.room_failure or f"The process of the task {ending}."
 
-    def stop(self, reason: str, grace: float) -> None:
-        """Ask the process to end, and give it `grace` seconds before it is killed."""
-        if self.stop_reason is None:
-            self.stop_reason = reason
-            self.kill_in(grace)
-            self.channel.send({"stop": reason})
+    def stop(self, reason: str, grace: float, *, over: bool = False) -> None:
+        """Ask the process to end, and give it `grace` seconds before it is killed.
+
+        A task that is over has nothing to report; it may have been asked to end before. One that
+        ends by itself is left alone: its server says that it is over as soon as it has reported.
+        """
+        if self.stop_reason is not None and (self.over or not over):
+            return
+        patience = 0.0
+        if over and self.finished:
+            patience = grace = _END_SECONDS
+        elif over and self.order.kind != TaskKind.CLIENT_APP:
+            patience = _REPORTED_SECONDS
+        self.stop_reason, self.over = reason, over
+        self._ask_at = self.clock() + patience
+        self._kill_at = min(self._kill_at, self.clock() + patience + grace)
+        self._ask_when_due()
 
     def end(self, reason: str) -> None:
         """Kill the process, for this reason."""
@@ -181,15 +198,23 @@ class Task:
         if self.child is not None:
             self.child.kill()
 
-    def kill_in(self, seconds: float) -> None:
-        """Kill the process if it has not ended by then."""
-        if self._kill_at is None:
-            self._kill_at = self.clock() + seconds
+    @property
+    def due_in(self) -> float:
+        """How many seconds are left until the process is to be asked to end, or killed."""
+        return min(self._ask_at, self._kill_at) - self.clock()
 
     def kill_when_due(self) -> None:
-        """End the process if it was asked to end and has not."""
-        if self._kill_at is not None and self.clock() > self._kill_at and self.child:
-            self.child.kill()
+        """End the process if it was asked to end and has not; ask it if that is due."""
+        self._ask_when_due()
+        if self._kill_at < self.clock():
+            self._kill_at = self.clock() + _KILL_AGAIN_SECONDS  # it may not have begun yet
+            if self.child is not None:
+                self.child.kill()
+
+    def _ask_when_due(self) -> None:
+        if self._ask_at <= self.clock():
+            self._ask_at = math.inf
+            self.channel.send({"stop": self.stop_reason, "over": self.over})
 
 
 def _decoded(text: object) -> bytes:

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -65,6 +66,16 @@ def probe_fab(**replaced: str) -> bytes:
     }
     files |= {f"{name}.py": text.encode() for name, text in replaced.items()}
     return build_fab_from_files(files)[0]
+
+
+def open_to_runs(directory: Path) -> Path:
+    """Let every user write into a directory of pytest's, and return it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o777)
+    for above in directory.parents:
+        if above.stat().st_uid == os.geteuid() and str(above).startswith(tempfile.gettempdir()):
+            above.chmod(above.stat().st_mode | 0o011)
+    return directory
 
 
 class Node:
@@ -182,9 +193,11 @@ class Node:
 
 
 class Executor:
-    """A running `fedstate executor`."""
+    """A running `fedstate executor`; its apps write into `open_to` beside their rooms."""
 
-    def __init__(self, node: Node, home: Path, *options: str) -> None:
+    def __init__(
+        self, node: Node, home: Path, *options: str, open_to: Path | None = None
+    ) -> None:
         self.log_file = home / "executor.log"
         home.mkdir(parents=True, exist_ok=True)
         environment = {
@@ -201,6 +214,7 @@ class Executor:
                 [
                     *(sys.executable, "-m", "fedstate", "executor", "--insecure"),
                     *("--runtime-api-address", node.address, *options),
+                    *("--writable", str(open_to_runs(open_to or home))),
                 ],
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -226,7 +240,11 @@ class Executor:
         return pid
 
     def children(self) -> list[int]:
-        """Return the processes of tasks."""
+        """Return the processes of tasks: the children of those of rooms."""
+        return [pid for room in self.rooms() for pid in children_of(room)]
+
+    def rooms(self) -> list[int]:
+        """Return the processes of rooms."""
         return children_of(self.fork_server())
 
     def stop(self) -> int:
@@ -265,7 +283,14 @@ def start(fresh_node: Node, tmp_path: Path) -> Iterator[Callable[..., Executor]]
     started: list[Executor] = []
 
     def start_one(*options: str) -> Executor:
-        started.append(Executor(fresh_node, tmp_path / f"executor-{len(started)}", *options))
+        started.append(
+            Executor(
+                fresh_node,
+                tmp_path / f"executor-{len(started)}",
+                *options,
+                open_to=tmp_path,
+            )
+        )
         return started[-1]
 
     yield start_one
@@ -276,7 +301,9 @@ def start(fresh_node: Node, tmp_path: Path) -> Iterator[Callable[..., Executor]]
 @pytest.fixture(scope="module")
 def executor(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     """A warm executor that preloads as little as it can, for tests that leave it unharmed."""
-    executor = Executor(node, tmp_path_factory.mktemp("executor"), "--preload", "numpy.random")
+    home = tmp_path_factory.mktemp("executor")
+    base = tmp_path_factory.getbasetemp()
+    executor = Executor(node, home, "--preload", "numpy.random", open_to=base)
     executor.fork_server()
     yield executor
     executor.kill_all()

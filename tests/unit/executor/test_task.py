@@ -18,6 +18,8 @@ PULLED = {"event": "pulled", "message": base64.b64encode(b"\0message").decode()}
 class Child:
     """A process that ends when it is told to."""
 
+    pid = 1
+
     def __init__(self) -> None:
         self.ending: Ending | None = None
         self.killed = False
@@ -97,4 +99,4 @@ def test_a_task_is_asked_to_stop_once_and_killed_after_the_grace(clock: Clock) -
     task.kill_when_due()
     assert child.killed
     assert task.stop_reason == "too long"
-    assert list(process.receive()) == [{"stop": "too long"}]
+    assert list(process.receive()) == [{"stop": "too long", "over": False}]

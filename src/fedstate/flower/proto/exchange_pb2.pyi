@@ -67,21 +67,31 @@ class PushReplyResponse(_message.Message):
     def __init__(self, push: _Optional[_Union[_fleet_pb2.PushMessagesResponse, _Mapping]] = ..., stored: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WaitRequest(_message.Message):
-    __slots__ = ("node", "seen", "seconds", "task_ids", "until")
+    __slots__ = ("node", "seen", "seconds", "task_ids", "until", "run_ids", "ends")
     NODE_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
+    RUN_IDS_FIELD_NUMBER: _ClassVar[int]
+    ENDS_FIELD_NUMBER: _ClassVar[int]
     node: _node_pb2.Node
     seen: int
     seconds: float
     task_ids: _containers.RepeatedScalarFieldContainer[int]
     until: int
-    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., seen: _Optional[int] = ..., seconds: _Optional[float] = ..., task_ids: _Optional[_Iterable[int]] = ..., until: _Optional[int] = ...) -> None: ...
+    run_ids: _containers.RepeatedScalarFieldContainer[int]
+    ends: int
+    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., seen: _Optional[int] = ..., seconds: _Optional[float] = ..., task_ids: _Optional[_Iterable[int]] = ..., until: _Optional[int] = ..., run_ids: _Optional[_Iterable[int]] = ..., ends: _Optional[int] = ...) -> None: ...
 
 class WaitResponse(_message.Message):
-    __slots__ = ("count",)
+    __slots__ = ("count", "ended_task_ids", "ended_run_ids", "ends")
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_RUN_IDS_FIELD_NUMBER: _ClassVar[int]
+    ENDS_FIELD_NUMBER: _ClassVar[int]
     count: int
-    def __init__(self, count: _Optional[int] = ...) -> None: ...
+    ended_task_ids: _containers.RepeatedScalarFieldContainer[int]
+    ended_run_ids: _containers.RepeatedScalarFieldContainer[int]
+    ends: int
+    def __init__(self, count: _Optional[int] = ..., ended_task_ids: _Optional[_Iterable[int]] = ..., ended_run_ids: _Optional[_Iterable[int]] = ..., ends: _Optional[int] = ...) -> None: ...

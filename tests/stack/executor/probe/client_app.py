@@ -37,12 +37,21 @@ def tell(asked: ConfigRecord, context: Context) -> dict[str, Any]:
         "pid": os.getpid(),
         "modules": sorted(sys.modules),
         "command": Path("/proc/self/cmdline").read_text(),
-        "environment": Path("/proc/self/environ").read_text() + json.dumps(dict(os.environ)),
-        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "environment": json.dumps(dict(os.environ)),
+        "descriptors": sum(map(is_open, range(1024))),
         "random": [random.random(), float(np.random.rand())],  # noqa: S311
         "file": __file__,
         "ignores children": signal.getsignal(signal.SIGCHLD) != signal.SIG_DFL,
     }
+
+
+def is_open(descriptor: int) -> bool:
+    # /proc/self/fd is closed to a process of a run, as its memory is to others of its user.
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def wait(asked: ConfigRecord, context: Context) -> dict[str, Any]:
