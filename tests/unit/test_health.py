@@ -86,8 +86,8 @@ def test_a_container_asks_by_exit_code(
 
 
 def ask_of_executor(file: Path, url: str, authority: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fedstate.health", f"--executor={file}", url, authority]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "fedstate.health", f"--executor={file}", url]
+    return subprocess.run([*command, str(authority)], capture_output=True, text=True, check=False)
 
 
 def test_an_executor_is_well_while_it_works_and_its_server_was_lately(
