@@ -54,6 +54,7 @@ ELSEWHERE = {
     "flower/task_program.py": ["contract/flower/test_executor.py"],
     "forking/silence.py": ["unit/forking/test_supervisor.py"],
     "forking/server.py": ["unit/forking/test_supervisor.py"],
+    "local/rooms.py": ["unit/local/test_federation.py", "unit/cli/test_local.py"],
     "local/launched.py": ["unit/local/test_launcher.py"],
     "state/codecs/base.py": ["unit/state/codecs/test_registry.py"],
     "superlink/fleet_routes.py": ["contract/flower/test_superlink_objects.py"],

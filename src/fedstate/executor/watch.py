@@ -142,7 +142,7 @@ class _Watch:
             child = self._start()
             if isinstance(child, Heart):
                 return child
-            ending = self._follow(child)
+            ending, why = self._follow(child)
             child.channel.close()
             self._end_what_is_left(0 if ending.orderly else _GRACE_SECONDS)
             if ending.orderly or self._stopping:
@@ -152,9 +152,10 @@ class _Watch:
             fruitless = 0 if worked else fruitless + 1
             if fruitless == _TRIES:
                 raise FederationError(
-                    f"The executor {ending} before it worked, {_TRIES} times: its log says more."
+                    f"The executor {why or ending} before it worked, {_TRIES} times: its log "
+                    "says more."
                 )
-            logger.warning("The executor %s; another takes its place.", ending)
+            logger.warning("The executor %s; another takes its place.", why or ending)
 
     def _start(self) -> "Heart | _Child":
         watch_pid = os.getpid()
@@ -172,8 +173,9 @@ class _Watch:
         channel.socket.setblocking(False)
         return _Child(pid, channel)
 
-    def _follow(self, child: "_Child") -> Ending:
-        """Watch over one executor until it has ended."""
+    def _follow(self, child: "_Child") -> tuple[Ending, str | None]:
+        """Watch over one executor until it has ended; return how, and why if it was killed."""
+        why = None
         with selectors.DefaultSelector() as selector:
             selector.register(self._signals.reading, selectors.EVENT_READ)
             selector.register(child.channel, selectors.EVENT_READ)
@@ -187,10 +189,9 @@ class _Watch:
                     if child.channel.ended:
                         selector.unregister(child.channel)
                 if (ending := child.reap()) is not None:
-                    return ending
+                    return ending, why
                 self._note(child)
                 if (why := child.hopeless()) is not None:
-                    logger.warning("The executor %s: it is killed.", why)
                     child.signal(signal.SIGKILL)
 
     def _note(self, child: "_Child") -> None:
@@ -255,9 +256,9 @@ class _Child:
         elif self._stopped_since is None:
             self._stopped_since = now
         elif now - self._stopped_since > PATIENCE_SECONDS:
-            return f"has been stopped for {PATIENCE_SECONDS:.0f} s"
+            return f"had been stopped for {PATIENCE_SECONDS:.0f} s and was killed"
         if now - self._heard > self._patience:
-            return f"has not answered for {self._patience:.0f} s"
+            return f"had not answered for {self._patience:.0f} s and was killed"
         return None
 
     def signal(self, number: int) -> None:

@@ -114,7 +114,10 @@ def test_a_stopped_executor_is_unwell_and_another_takes_its_place(
     wait_until(watched.works)
     assert not lives(watched.executor(1))
     watched.process.terminate()
-    assert "has not answered" in watched.end()[1]
+    said = watched.end()[1]
+    assert said == (
+        "The executor had not answered for 1 s and was killed; another takes its place.\n"
+    )
 
 
 def test_an_executor_that_is_stopped_while_it_may_be_silent_is_not_waited_for(
@@ -124,7 +127,7 @@ def test_an_executor_that_is_stopped_while_it_may_be_silent_is_not_waited_for(
     os.kill(watched.executor(), signal.SIGSTOP)
     watched.executor(2)
     watched.process.terminate()
-    assert "has been stopped for 1 s" in watched.end()[1]
+    assert "had been stopped for 1 s and was killed" in watched.end()[1]
 
 
 def test_an_executor_that_hangs_is_replaced(start: Callable[[str], Watched]) -> None:
