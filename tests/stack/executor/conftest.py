@@ -220,8 +220,14 @@ class Executor:
     def fork_server(self) -> int:
         """Wait for a fork server that can fork, and return its process id."""
         wait_until(lambda: self.log.count("Ready:") > self.log.count("another takes its place"))
-        (server,) = children_of(self.process.pid)
+        (server,) = children_of(self.pid)
         return server
+
+    @property
+    def pid(self) -> int:
+        """The executor itself; `process` is the one that watches over it."""
+        (pid,) = children_of(self.process.pid)
+        return pid
 
     def children(self) -> list[int]:
         """Return the processes of tasks: the children of those of rooms."""
