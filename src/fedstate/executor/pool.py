@@ -129,6 +129,11 @@ class TaskPool:
         """Whether a task would start at once."""
         return self._servers is None or self._servers.current.ready
 
+    @property
+    def works(self) -> bool:
+        """Whether the fork server has answered lately; without one, always."""
+        return self._servers is None or self._servers.work
+
     def kinds_with_room(self) -> frozenset[TaskKind]:
         """Return the kinds of task of which another one can be launched now."""
         if not self.ready:

@@ -16,6 +16,7 @@ _ALWAYS = (
     "flwr.serverapp.strategy",
     "fedstate.executor.clientapp",
     "fedstate.executor.serverapp",
+    "fedstate.executor.room",
 )
 _WHEN_INSTALLED = ("tensorflow", "keras")
 

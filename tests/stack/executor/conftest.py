@@ -68,16 +68,6 @@ def probe_fab(**replaced: str) -> bytes:
     return build_fab_from_files(files)[0]
 
 
-def open_to_runs(directory: Path) -> Path:
-    """Let every user write into a directory of pytest's, and return it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o777)
-    for above in directory.parents:
-        if above.stat().st_uid == os.geteuid() and str(above).startswith(tempfile.gettempdir()):
-            above.chmod(above.stat().st_mode | 0o011)
-    return directory
-
-
 class Node:
     """A SuperNode as far as an executor can see it."""
 
@@ -214,7 +204,7 @@ class Executor:
                 [
                     *(sys.executable, "-m", "fedstate", "executor", "--insecure"),
                     *("--runtime-api-address", node.address, *options),
-                    *("--writable", str(open_to_runs(open_to or home))),
+                    *("--writable", str(open_to or home)),
                 ],
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -230,8 +220,14 @@ class Executor:
     def fork_server(self) -> int:
         """Wait for a fork server that can fork, and return its process id."""
         wait_until(lambda: self.log.count("Ready:") > self.log.count("another takes its place"))
-        (server,) = children_of(self.process.pid)
+        (server,) = children_of(self.pid)
         return server
+
+    @property
+    def pid(self) -> int:
+        """The executor itself; `process` is the one that watches over it."""
+        (pid,) = children_of(self.process.pid)
+        return pid
 
     def children(self) -> list[int]:
         """Return the processes of tasks: the children of those of rooms."""
@@ -252,6 +248,23 @@ class Executor:
         except ProcessLookupError:
             return
         self.process.wait(WAIT_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def open_directory() -> Iterator[Path]:
+    """A directory that every user can write to, as those of pytest are not."""
+    with tempfile.TemporaryDirectory(prefix="fedstate-test-") as made:
+        directory = Path(made)
+        directory.chmod(0o777)
+        yield directory
+
+
+@pytest.fixture
+def tmp_path(open_directory: Path) -> Path:
+    """A directory of the test, in which apps can write, too, whoever they are."""
+    directory = Path(tempfile.mkdtemp(dir=open_directory))
+    directory.chmod(0o777)
+    return directory
 
 
 @pytest.fixture(scope="module")
@@ -293,11 +306,12 @@ def start(fresh_node: Node, tmp_path: Path) -> Iterator[Callable[..., Executor]]
 
 
 @pytest.fixture(scope="module")
-def executor(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+def executor(
+    node: Node, tmp_path_factory: pytest.TempPathFactory, open_directory: Path
+) -> Iterator[Executor]:
     """A warm executor that preloads as little as it can, for tests that leave it unharmed."""
     home = tmp_path_factory.mktemp("executor")
-    base = tmp_path_factory.getbasetemp()
-    executor = Executor(node, home, "--preload", "numpy.random", open_to=base)
+    executor = Executor(node, home, "--preload", "numpy.random", open_to=open_directory)
     executor.fork_server()
     yield executor
     executor.kill_all()

@@ -1,8 +1,10 @@
 """What is real here: fork servers and processes, and flwr's Runtime API on a loopback port."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
@@ -11,14 +13,19 @@ from tests.stack.executor.conftest import Node, probe_fab
 
 from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
+from fedstate.executor import rooms
 from fedstate.executor.pool import Limits, TaskPool
+from fedstate.executor.room_settings import RoomSettings
+from fedstate.executor.rooms import Rooms
 from fedstate.executor.task import Task
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.flower.tasks import RuntimeApi, TaskSource
 from fedstate.forking.supervisor import ForkServers
+from fedstate.walls import Offered, landlock
 
 ROOT = Path(__file__).parents[3]
 SCRIPTED = "tests.unit.executor.scripted"
+FAB = "f" * 64
 
 
 class Clock:
@@ -64,9 +71,15 @@ def make_pool(clock: Clock, reports: Reports) -> Iterator[Callable[..., TaskPool
     """Make pools whose tasks do what their tokens say."""
     pools: list[TaskPool] = []
 
-    def make(limits: Limits = Limits(), *, forks: bool = True) -> TaskPool:  # noqa: B008
-        servers = ForkServers(SCRIPTED, ()) if forks else None
-        pool = TaskPool(servers, limits, entry=SCRIPTED, report=reports, clock=clock)
+    def make(
+        limits: Limits = Limits(),  # noqa: B008
+        *,
+        forks: bool = True,
+        rooms: RoomSettings | None = None,
+    ) -> TaskPool:
+        servers = ForkServers(SCRIPTED, ("fedstate.executor.room",)) if forks else None
+        made = rooms and Rooms(rooms, "127.0.0.1:1", entry=SCRIPTED, clock=clock)
+        pool = TaskPool(servers, limits, rooms=made, entry=SCRIPTED, report=reports, clock=clock)
         pools.append(pool)
         return pool
 
@@ -77,8 +90,37 @@ def make_pool(clock: Clock, reports: Reports) -> Iterator[Callable[..., TaskPool
         pool.close()
 
 
-def order(script: str, task_id: int = 1, kind: TaskKind = TaskKind.CLIENT_APP) -> TaskOrder:
-    return TaskOrder(kind, task_id, f" {script} ", "127.0.0.1:1", insecure=True)
+def order(
+    script: str, task_id: int = 1, kind: TaskKind = TaskKind.CLIENT_APP, *, run_id: int = 1
+) -> TaskOrder:
+    return TaskOrder(
+        kind, task_id, f" {script} ", "127.0.0.1:1", insecure=True, run_id=run_id, fab_hash=FAB
+    )
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory that every user can write to, as those of pytest are not."""
+    with tempfile.TemporaryDirectory(prefix="fedstate-test-") as made:
+        Path(made).chmod(0o777)
+        yield Path(made)
+
+
+@pytest.fixture(params=["users and Landlock", "Landlock alone"])
+def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let rooms have all walls of this machine, or only those that need no root."""
+    kind = str(request.param)
+    if kind == "Landlock alone":
+        only = Offered(landlock.abi(), "this is a test")
+        monkeypatch.setattr(rooms, "offered", lambda _: only)
+    elif os.geteuid():
+        pytest.skip("only root can give runs users of their own; run the tests as root")
+    return kind
+
+
+def settings(directory: Path, **given: Any) -> RoomSettings:
+    """Return settings of rooms below a directory, to which their tasks can write."""
+    return RoomSettings(directory=directory / "rooms", writable=(directory,), **given)
 
 
 class Server:
