@@ -157,7 +157,7 @@ class Task:
         return Ending(None) if self.channel.ended else None
 
     def lost(self) -> bool:
-        """Return whether the process ended a while ago, and whoever forked it does not say how."""
+        """Return whether the process ended a while ago, and nobody says how."""
         if self.pid is None or not self.channel.ended or living(self.pid) is not None:
             return False
         self._gone = min(self._gone, self.clock())
