@@ -102,6 +102,8 @@ async def wait(
         request.until,
         over=ended if tells else None,
     )
+    if tells:
+        await ended()  # where there is always another message, the wait has not looked
     return answer
 
 
