@@ -222,9 +222,7 @@ class Ending:
 @pytest.fixture
 def ending() -> Ending:
     factory = NodeStateFactory(ObjectStoreFactory())
-    return Ending(
-        Server(create_app(factory), factory.state(), Signals(), TaskType.CLIENT_APP)
-    )
+    return Ending(Server(create_app(factory), factory.state(), Signals(), TaskType.CLIENT_APP))
 
 
 def test_a_wait_ends_when_a_named_task_or_run_has(ending: Ending) -> None:

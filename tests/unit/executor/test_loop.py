@@ -1,10 +1,10 @@
 """When the executor's loop asks for tasks, and what it makes of the answers."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pytest
-from tests.unit.executor.conftest import Clock, Server
+from tests.unit.executor.conftest import Clock, Server, order
 
 from fedstate.errors import FederationError
 from fedstate.executor import notifications
@@ -182,3 +182,27 @@ def test_an_executor_that_is_refused_ends(start: Callable[..., Executor], status
     executor.server.failing["acquire-task"] = status
     with pytest.raises(FederationError, match=f"status {status}"):
         executor.loop.poll()
+
+
+def test_a_task_that_has_ended_at_the_server_is_stopped_and_its_slot_is_free(
+    notified: Executor,
+) -> None:
+    over: list[int] = []
+    ends = notified.server.signals.tell_ends(lambda ids: set(over) & set(ids), lambda _: [])
+    notified.server.signals.tasks.notify()
+    assert wait_until(notified.notifications.received, SECONDS)
+    notified.pool.launch(order("started deaf", 7))
+    notified.loop.poll()
+    over.append(7)
+    ends.notify()
+
+    def free() -> bool:
+        while notified.loop.poll():
+            pass
+        notified.loop.wait()
+        return not notified.pool.busy
+
+    # It ignores what it is told, and the clock stands still but for this.
+    assert wait_until(lambda: notified.pool._tasks[0].over or not free(), SECONDS)
+    cast("Clock", notified.loop._clock).now += 1.1
+    assert wait_until(free, SECONDS)

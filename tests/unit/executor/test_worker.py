@@ -76,6 +76,21 @@ def test_an_executor_that_ends_stops_its_task(stoppable: None) -> None:
     assert instructed.stop_reason() == "The executor of the task has ended."
 
 
+def test_a_task_that_is_over_is_interrupted_once(stoppable: None) -> None:
+    executor, instructed = instructions()
+    gone = threading.Event()
+    with pytest.raises(StoppedError):
+        instructed.follow(gone.set)
+        executor.send({"stop": "enough"})
+        threading.Event().wait(SECONDS)
+    assert not instructed.over()
+    executor.send({"stop": "The run has ended.", "over": True})
+    executor.close()
+    assert gone.wait(SECONDS), "and no second signal has come"
+    assert instructed.over()
+    assert instructed.stop_reason() == "The run has ended."
+
+
 def test_a_process_without_a_task_says_that_it_started_and_ends() -> None:
     child = SpawnedChild(worker.__name__)
     child.channel.socket.setblocking(True)
