@@ -203,6 +203,6 @@ def test_a_task_that_has_ended_at_the_server_is_stopped_and_its_slot_is_free(
         return not notified.pool.busy
 
     # It ignores what it is told, and the clock stands still but for this.
-    assert wait_until(lambda: notified.pool._tasks[0].over or not free(), SECONDS)
+    assert wait_until(lambda: not free() and notified.pool._tasks[0].over, SECONDS)
     cast("Clock", notified.loop._clock).now += 1.1
     assert wait_until(free, SECONDS)

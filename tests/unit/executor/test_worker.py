@@ -40,9 +40,11 @@ def instructions() -> tuple[Channel, Instructions]:
     return executor, Instructions(Channel(process))
 
 
-def follow(instructed: Instructions, then: Callable[[], object]) -> None:
+def follow(
+    instructed: Instructions, then: Callable[[], object], orphaned: Callable[[], object] = list
+) -> None:
     """Wait for what comes of it; the signal may come as soon as `then` has been done."""
-    instructed.follow()
+    instructed.follow(orphaned)
     then()
     threading.Event().wait(SECONDS)
 
@@ -80,9 +82,7 @@ def test_a_task_that_is_over_is_interrupted_once(stoppable: None) -> None:
     executor, instructed = instructions()
     gone = threading.Event()
     with pytest.raises(StoppedError):
-        instructed.follow(gone.set)
-        executor.send({"stop": "enough"})
-        threading.Event().wait(SECONDS)
+        follow(instructed, lambda: executor.send({"stop": "enough"}), gone.set)
     assert not instructed.over()
     executor.send({"stop": "The run has ended.", "over": True})
     executor.close()
