@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 
 import click
 import pytest
@@ -56,7 +55,7 @@ def test_our_executor_takes_the_command(
     read = command.commands["executor"].make_context("executor", options).params
     assert read["runtime_api_address"] == address
     assert read["insecure"] != tls
-    assert read["root_certificates"] == (Path("ca.pem") if tls else None)
+    assert read["root_certificates"] == ("ca.pem" if tls else None)
     assert read["allow_runtime_dependency_installation"] == installs
     assert read["parent_pid"] == os.getpid()
 
