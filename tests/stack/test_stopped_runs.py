@@ -12,7 +12,6 @@ import pytest
 
 from fedstate.local.federation import Federation
 from fedstate.local.runs import start, wait_for_runs
-from fedstate.store.node_store import NodeStore
 from tests.programs import EXECUTOR, PROGRAMS
 from tests.stack.conftest import ROOT, command
 from tests.stack.executor.conftest import lives
@@ -97,7 +96,9 @@ def test_the_log_says_why_and_nothing_is_called_a_failure(stopping: Stopping) ->
     run_id, pid = stopping.sleeping("client")
     stopping.stop(run_id)
     stopping.ended(pid)
-    wait_until(lambda: "The run was stopped" in stopping.node_log[before:], END_SECONDS, "the log")
+    wait_until(
+        lambda: "The run was stopped" in stopping.node_log[before:], END_SECONDS, "the log"
+    )
     assert "failed" not in stopping.node_log[before:]
     log = stopping.federation.nodes[0].supernode.log_file.read_text()
     assert f"Run {run_id} has ended" in log
@@ -126,26 +127,3 @@ def test_a_step_whose_run_was_stopped_while_the_supernode_was_away_ends(
     stopping.ended(pid, START_SECONDS)
     stopping.federation.wait_until_connected()
     stopping.a_run_gets_through()
-
-
-def test_a_node_notes_the_end_of_a_run_without_asking_for_it(stopping: Stopping) -> None:
-    """After half a minute it would have asked."""
-    run_id, pid = stopping.sleeping("client")
-    stopping.stop(run_id)
-    stopping.ended(pid)
-    (state,) = stopping.federation.nodes[0].directory.glob("flwr/fedstate/nodes/*")
-
-    def noted() -> bool:
-        log = stopping.federation.nodes[0].supernode.log_file.read_text()
-        return f"Run {run_id} has ended." in log
-
-    wait_until(noted, END_SECONDS, "the SuperNode's note")
-    stopping.federation.nodes[0].supernode.stop()
-    try:
-        store = NodeStore(state)
-        (run,) = [each for each in store.runs() if each.run_id == run_id]
-        store.close()
-        assert run.finished_at is not None
-    finally:
-        stopping.federation.nodes[0].supernode.start()
-        stopping.federation.wait_until_connected()
