@@ -3,7 +3,7 @@
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from sleeping.sleep import sleep
+from .sleep import sleep
 
 app = ClientApp()
 

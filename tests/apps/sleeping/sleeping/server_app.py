@@ -6,7 +6,7 @@ from pathlib import Path
 from flwr.app import Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
-from sleeping.sleep import sleep
+from .sleep import sleep
 
 app = ServerApp()
 
