@@ -1,7 +1,8 @@
 """The process of one task: told what to do over a socket pair, gone when it is done.
 
 Forked by the fork server, or, where nothing is preloaded, started as
-``python -m fedstate.executor.worker DESCRIPTOR``.
+``python -m fedstate.executor.worker DESCRIPTOR``. A fork whose app needs an interpreter in which
+nothing is preloaded executes the same with a second descriptor, of what it hands over.
 """
 
 import os
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
+from fedstate.executor import bare
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import end_with
@@ -67,18 +69,34 @@ def run(descriptor: int) -> NoReturn:
     end_with(lambda: _main(descriptor), broken=_BROKEN)
 
 
+def go_on(descriptor: int, memory: int) -> NoReturn:
+    """Run the task that a process before this one, of the same ID, hands over in memory."""
+    end_with(lambda: _go_on(descriptor, memory), broken=_BROKEN)
+
+
 def _main(descriptor: int) -> int:
+    environment = dict(os.environ)
     channel = Channel(socket.socket(fileno=descriptor))
     channel.send({"event": "started", "pid": os.getpid()})
     instructions = Instructions(channel)
     order = instructions.task()
     if order is None:
         return _BROKEN
+    return _run(bare.Handover(order, channel, environment), instructions)
+
+
+def _go_on(descriptor: int, memory: int) -> int:
+    environment = dict(os.environ)
+    channel = Channel(socket.socket(fileno=descriptor))
+    # The programs that an app starts have no part in it.
+    os.set_inheritable(descriptor, False)
+    order, given = bare.take_over(memory)
+    return _run(bare.Handover(order, channel, environment, given), Instructions(channel))
+
+
+def _run(handover: bare.Handover, instructions: Instructions) -> int:
+    order = handover.order
     instructions.follow()
-    return _run(order, channel, instructions)
-
-
-def _run(order: TaskOrder, channel: Channel, instructions: Instructions) -> int:
     with open(os.devnull, "r+b", buffering=0) as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 0)
         if order.suppress_output:
@@ -90,11 +108,11 @@ def _run(order: TaskOrder, channel: Channel, instructions: Instructions) -> int:
     if order.kind == TaskKind.CLIENT_APP:
         from fedstate.executor.clientapp import run_clientapp
 
-        return run_clientapp(order, channel.send, instructions.stop_reason)
+        return run_clientapp(handover, handover.channel.send, instructions.stop_reason)
     if order.kind == TaskKind.SERVER_APP:
         from fedstate.executor.serverapp import prepare
 
-        prepare()
+        prepare(handover)
     from fedstate.flower.task_program import run_program
 
     run_program(order)
@@ -113,4 +131,7 @@ def seed_again() -> None:
 
 
 if __name__ == "__main__":
+    bare.mark()
+    if sys.argv[2:]:
+        go_on(int(sys.argv[1]), int(sys.argv[2]))
     run(int(sys.argv[1]))
