@@ -88,41 +88,58 @@ def hidden_by_preloaded(own: AbstractSet[str]) -> str | None:
 
 
 @contextlib.contextmanager
+def noting(
+    is_others: Callable[[], bool], changed: Callable[[str, str | None], None]
+) -> Iterator[None]:
+    """Hear of each variable that the app sets while the block runs, before it is set.
+
+    Parameters
+    ----------
+    is_others
+        Returns whether another module than one of the app's is being imported just now, which may
+        set what it likes, as it did when a room imported it.
+    changed
+        Is called with each variable, and its value, which is None if it is unset.
+    """
+
+    def hear(event: str, arguments: Sequence[Any]) -> None:
+        if not is_others():
+            value = os.fsdecode(arguments[1]) if event == "os.putenv" else None
+            changed(os.fsdecode(arguments[0]), value)
+
+    with listening(_EVENTS, hear):
+        yield
+
+
+@contextlib.contextmanager
 def watching(
-    *,
-    bare: bool,
     is_others: Callable[[], bool],
     changed: Callable[[str, str | None], None],
+    *,
+    bare: bool,
     conflict: Callable[[str], object],
 ) -> Iterator[None]:
     """Watch what is set while the block loads the app.
 
     Parameters
     ----------
+    is_others, changed
+        As for `noting`.
     bare
         Whether nothing was preloaded in this process.
-    is_others
-        Returns whether another module than one of the app's is being imported just now, which may
-        set what it likes, as it did when a room imported it.
-    changed
-        Is called with each variable, and its value, which is None if it is unset.
     conflict
         Is called with a variable, as a part of a sentence, that was set too late, or to another
         value than when a room imported for the app. Before it is set: this process may end there.
     """
     missing = set(_replayed.values)
 
-    def hear(event: str, arguments: Sequence[Any]) -> None:
-        if is_others():
-            return
-        name = os.fsdecode(arguments[0])
-        value = os.fsdecode(arguments[1]) if event == "os.putenv" else None
+    def check(name: str, value: str | None) -> None:
         missing.discard(name)
         if not _fits(name, value, bare=bare):
             conflict(name)
         changed(name, value)
 
-    with listening(_EVENTS, hear):
+    with noting(is_others, check):
         yield
     for name in sorted(missing):
         conflict(name)

@@ -63,9 +63,13 @@ class Loading:
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
         """Record what the app's functions import while the block runs."""
-        if self._recorder is None:
+        recorder = self._recorder
+        if recorder is None:
             raise RuntimeError("the app is not loaded")
-        with self._recorder.recording():
+        with (
+            recorder.recording(),
+            environment.noting(recorder.importing_others, recorder.changed),
+        ):
             yield
         self._report()
 
@@ -111,9 +115,9 @@ def watching(recorder: Recorder, go_bare: Callable[[str], object]) -> Iterator[N
     with (
         recorder.recording(),
         environment.watching(
+            recorder.importing_others,
+            recorder.changed,
             bare=bare.is_bare(),
-            is_others=recorder.importing_others,
-            changed=recorder.changed,
             conflict=conflict,
         ),
     ):

@@ -120,14 +120,19 @@ def _run(handover: bare.Handover, instructions: Instructions) -> int:
 
 
 def seed_again() -> None:
-    """Give NumPy's global generator a state of its own: a fork copies the server's.
+    """Give the global generators of NumPy and PyTorch a state of their own: a fork copies one.
 
-    Python's own generator sees to it by itself, and Keras takes its seeds from that one.
+    Python's own generator sees to it by itself, as do `tempfile` and `uuid`; Keras takes its seeds
+    from Python's. PyTorch's generators on other devices are made in the fork.
     """
     if "numpy.random" in sys.modules:
         import numpy as np
 
         np.random.seed()
+    if "torch.random" in sys.modules:
+        import torch
+
+        torch.default_generator.seed()
 
 
 if __name__ == "__main__":
