@@ -122,8 +122,8 @@ def _run(handover: bare.Handover, instructions: Instructions) -> int:
 def seed_again() -> None:
     """Give the global generators of NumPy and PyTorch a state of their own: a fork copies one.
 
-    Python's own generator sees to it by itself, as do `tempfile` and `uuid`; Keras takes its seeds
-    from Python's. PyTorch's generators on other devices are made in the fork.
+    Python's own generator sees to it by itself, as do `tempfile` and `uuid`; Keras takes its
+    seeds from Python's. PyTorch's generators on other devices are made in the fork.
     """
     if "numpy.random" in sys.modules:
         import numpy as np

@@ -3,9 +3,10 @@
 import json
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.stack.executor.conftest import PROBE, Node, probe_fab
@@ -41,12 +42,13 @@ ACTIONS["found"] = found
 """
 
 
-def app(before: str = "", after: str = "", **others: str) -> bytes:
+def app(before: str = "", after: str = "", project: str = "", **others: str) -> bytes:
     """Return an app whose ``found`` evaluates what it is asked for, with code around it."""
     first, rest = SOURCE.split("\n\n", 1)
     return probe_fab(
         **{"probe/client_app": f"{first}\n{before}\n{rest}{FOUND}{after}"},
         **others,
+        project=project or None,
     )
 
 
@@ -77,7 +79,12 @@ class Rooms:
 
     @contextmanager
     def room(
-        self, *modules: str, report: ImportReport | None = None, bare: bool = False, **extra: str
+        self,
+        *modules: str,
+        report: ImportReport | None = None,
+        bare: bool = False,
+        installs: bool = False,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator["Room"]:
         """Start a fork server that has imported these modules, and what a report says."""
         path = [str(self._libraries), str(ROOT), os.environ.get("PYTHONPATH", "")]
@@ -88,7 +95,7 @@ class Rooms:
             "PYTHONPATH": os.pathsep.join(path),
             "TEST_BARE": "1" if bare else "",
             "TEST_REPORT": json.dumps(report.to_json()) if report else "",
-            **extra,
+            **settings,
         }
         server = ForkServer(warm_entry.__name__, modules, environment=environment)
 
@@ -99,7 +106,7 @@ class Rooms:
         assert wait_until(ready, SECONDS)
         assert server.ready, server.failure
         try:
-            yield Room(self.node, server)
+            yield Room(self.node, server, installs=installs)
         finally:
             server.close()
 
@@ -107,17 +114,16 @@ class Rooms:
 class Room:
     """A fork server of a run."""
 
-    def __init__(self, node: Node, server: ForkServer) -> None:
+    def __init__(self, node: Node, server: ForkServer, *, installs: bool) -> None:
         self._node = node
         self._server = server
+        self._installs = installs
 
-    def ask(
-        self, run_id: int, do: str = "found", *, installs: bool = False, **config: Any
-    ) -> "Done":
+    def ask(self, run_id: int, do: str = "found", **config: Any) -> "Done":
         """Give the run's ClientApp a message, run its task, and return what came of it."""
         message_id = self._node.ask(run_id, do, **config)
         with TaskSource(
-            RuntimeApi(self._node.address, insecure=True, dependency_install=installs)
+            RuntimeApi(self._node.address, insecure=True, dependency_install=self._installs)
         ) as source:
             order = source.acquire([TaskKind.CLIENT_APP])
         assert order is not None
