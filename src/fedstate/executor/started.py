@@ -21,23 +21,23 @@ class Started:
     """
 
     def __init__(self) -> None:
-        self._threads = threading.active_count()
+        self._threads = _threads()
         self._tasks = _tasks()
         self._renewed = _renewed()
         self._runtimes = _runtimes()
 
     def look(self) -> str | None:
         """Return what has been started, as a sentence's end; None if nothing."""
-        threads, tasks, runtimes = threading.active_count(), _tasks(), _runtimes()
+        threads, tasks, runtimes = _threads(), _tasks(), _runtimes()
         more_threads, more_tasks = threads - self._threads, tasks - self._tasks
         more_runtimes = runtimes - self._runtimes
         self._threads, self._tasks, self._runtimes = threads, tasks, runtimes
         if more_runtimes:
             return f"starts {' and '.join(sorted(more_runtimes))}"
-        if more_threads > 0:
-            return f"starts {_counted(more_threads)} of Python"
-        if more_tasks > 0 and not self._of_a_renewing_library():
-            return f"starts {_counted(more_tasks)} of a library"
+        if more_threads:
+            return f"starts {_counted(len(more_threads))} of Python"
+        if more_tasks and not self._of_a_renewing_library():
+            return f"starts {_counted(len(more_tasks))} of a library"
         return None
 
     def _of_a_renewing_library(self) -> bool:
@@ -56,11 +56,15 @@ def children() -> int:
     return found
 
 
-def _tasks() -> int:
+def _threads() -> set[int | None]:
+    return {thread.ident for thread in threading.enumerate()}
+
+
+def _tasks() -> set[str]:
     try:
-        return len(os.listdir(_TASKS))  # noqa: PTH208  it takes a third of the time
+        return set(os.listdir(_TASKS))  # noqa: PTH208  it takes a third of the time
     except OSError:
-        return 0
+        return set()
 
 
 def _renewed() -> frozenset[str]:
