@@ -17,6 +17,7 @@ UNIT = TESTS / "unit"
 ELSEWHERE = {
     "demo.py": ["unit/cli/test_demo.py", "stack/test_lifecycle.py"],
     "executor/main.py": ["unit/local/test_launcher.py", "stack/executor"],
+    "executor/replay.py": ["unit/executor/test_imports.py"],
     "executor/serverapp.py": [
         "contract/flower/test_grid.py",
         "contract/flower/test_serverapp_program.py",
