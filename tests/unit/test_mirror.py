@@ -18,6 +18,7 @@ ELSEWHERE = {
     "demo.py": ["unit/cli/test_demo.py", "stack/test_lifecycle.py"],
     "executor/heart.py": ["unit/executor/test_watch.py"],
     "executor/main.py": ["unit/local/test_launcher.py", "stack/executor"],
+    "executor/replay.py": ["unit/executor/test_imports.py"],
     "executor/serverapp.py": [
         "contract/flower/test_grid.py",
         "contract/flower/test_serverapp_program.py",

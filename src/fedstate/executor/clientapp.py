@@ -11,17 +11,18 @@ import signal
 import traceback
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from flwr.app import Error, Message
+from flwr.clientapp import ClientApp
 
 from fedstate import limits
-from fedstate.executor.install import install
+from fedstate.executor.bare import Handover
+from fedstate.executor.loading import Loading
 from fedstate.executor.room import hint
-from fedstate.flower.apps import LoadClientAppError, install_dependencies, load_client_app
+from fedstate.flower.apps import LoadClientAppError
 from fedstate.flower.errors import ErrorCode
 from fedstate.flower.task_client import TaskInput, output_of, task_client
-from fedstate.flower.task_order import TaskOrder
 from fedstate.large.wire import Buffer, size_of
 
 SendEvent = Callable[[Mapping[str, Any]], bool]
@@ -35,33 +36,33 @@ class TaskOver(TaskStopped):
     """The task was told to stop since it has ended at its server: nobody waits for a reply."""
 
 
-class Stop(Protocol):
-    """Why a signal stops the task."""
-
-    def stop_reason(self) -> str:
-        """Return why, in one sentence."""
-
-    def over(self) -> bool:
-        """Return whether the task has ended at its server, which expects nothing of it."""
-
-
 class ContextTooLargeError(Exception):
     """The Context that a step left behind cannot be sent to the SuperNode."""
 
 
-def run_clientapp(order: TaskOrder, send_event: SendEvent, instructions: Stop) -> int:
+def run_clientapp(
+    handover: Handover,
+    send_event: SendEvent,
+    stop_reason: Callable[[], str],
+    over: Callable[[], bool] = lambda: False,
+) -> int:
     """Run the task and push what came of it.
+
+    The app is loaded before the message is pulled: it may take this process to execute itself
+    anew, in a bare interpreter, and nobody is given a message a second time.
 
     Parameters
     ----------
-    order
-        Where the task is to be had, and the token for it.
+    handover
+        Where the task is to be had, the token for it, and the way into a bare interpreter.
     send_event
         Sends the executor how far the task has come: ``pulled`` with the message,
         ``replied``, ``finished``. The last one decides what the executor does when this process
-        dies.
-    instructions
-        Says why when a signal stops the task.
+        dies. Before them, what the app has imported.
+    stop_reason
+        Gives the reason when a signal stops the task.
+    over
+        Returns then whether the task has ended at its server, which expects nothing of it.
 
     Returns
     -------
@@ -72,18 +73,20 @@ def run_clientapp(order: TaskOrder, send_event: SendEvent, instructions: Stop) -
 
     def stop(signalnum: int, frame: FrameType | None) -> None:  # noqa: ARG001
         _on_stop_signals(signal.SIG_IGN)
-        raise (TaskOver if instructions.over() else TaskStopped)(instructions.stop_reason())
+        raise (TaskOver if over() else TaskStopped)(stop_reason())
 
     def pulled(message: bytes) -> None:
         send_event({"event": "pulled", "message": base64.b64encode(message).decode()})
 
     _on_stop_signals(stop)
     try:
-        with task_client(order, retry=True) as client, client.heartbeat():
-            client.on_pulled = pulled
+        with task_client(handover.order, retry=True) as client, client.heartbeat():
+            client.on_pulled, client.given = pulled, handover.given
             try:
+                loading = Loading(handover, client, send_event)
+                client_app = loading.load()
                 given = client.pull_input()
-                reply, output = _step(order, given)
+                reply, output = _step(loading, client_app, given)
                 # The work is done: sending it takes less time than doing it again would.
                 _on_stop_signals(signal.SIG_IGN)
                 client.push_reply(reply, given.context)
@@ -109,13 +112,12 @@ def run_clientapp(order: TaskOrder, send_event: SendEvent, instructions: Stop) -
     return 0 if failure is None else 1
 
 
-def _step(order: TaskOrder, given: TaskInput) -> tuple[Message, list[Buffer]]:
-    """Load the app, call it, and return its reply and the output that stores its Context."""
-    directory = install(given.app.fab)
-    if order.runtime_dependency_install:
-        install_dependencies(directory, given.app, launch_id=order.token)
-    client_app = load_client_app(given.app)
-    reply = client_app(message=given.message, context=given.context)
+def _step(
+    loading: Loading, client_app: ClientApp, given: TaskInput
+) -> tuple[Message, list[Buffer]]:
+    """Call the app, and return its reply and the output that stores its Context."""
+    with loading.recording():
+        reply = client_app(message=given.message, context=given.context)
     # Before the reply is pushed: afterwards it would be too late to answer with an error.
     output = output_of(given.context)
     check_size(output)
