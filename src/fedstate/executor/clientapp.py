@@ -17,17 +17,23 @@ from flwr.app import Error, Message
 
 from fedstate import limits
 from fedstate.executor.install import install
+from fedstate.executor.names import AppNameError, component_of, own_names
 from fedstate.flower.apps import LoadClientAppError, install_dependencies, load_client_app
 from fedstate.flower.errors import ErrorCode
 from fedstate.flower.task_client import TaskInput, output_of, task_client
 from fedstate.flower.task_order import TaskOrder
+from fedstate.forking import children
 from fedstate.large.wire import Buffer, size_of
+from fedstate.logs import logger
 
 SendEvent = Callable[[Mapping[str, Any]], bool]
 
 
-class TaskStopped(BaseException):
-    """The task was told to stop; not an `Exception`, so that an app does not swallow it."""
+class TaskStopped(SystemExit):
+    """The task was told to stop; not an `Exception`, so that an app does not swallow it.
+
+    Event loops hand on a `SystemExit`, and no other exception that is raised in a callback.
+    """
 
 
 class ContextTooLargeError(Exception):
@@ -56,7 +62,7 @@ def run_clientapp(order: TaskOrder, send_event: SendEvent, stop_reason: Callable
     """
 
     def stop(signalnum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        _on_stop_signals(signal.SIG_IGN)
+        _on_stop_signals(_go_on)
         raise TaskStopped(stop_reason())
 
     def pulled(message: bytes) -> None:
@@ -70,11 +76,13 @@ def run_clientapp(order: TaskOrder, send_event: SendEvent, stop_reason: Callable
                 given = client.pull_input()
                 reply, output = _step(order, given)
                 # The work is done: sending it takes less time than doing it again would.
-                _on_stop_signals(signal.SIG_IGN)
+                _on_stop_signals(_go_on)
                 client.push_reply(reply, given.context)
                 failure = None
-            except (Exception, TaskStopped) as error:
-                traceback.print_exc()
+            except BaseException as error:
+                _show(error)
+                # An app that has ended itself has nothing that a signal could stop.
+                _on_stop_signals(_go_on)
                 if not client.push_error(_error_of(error)):
                     return 2
                 failure = _reason(error)
@@ -84,7 +92,7 @@ def run_clientapp(order: TaskOrder, send_event: SendEvent, stop_reason: Callable
             else:
                 client.push_failure(failure)
             send_event({"event": "finished"})
-    except (Exception, TaskStopped):
+    except BaseException:
         traceback.print_exc()
         return 2
     return 0 if failure is None else 1
@@ -95,8 +103,13 @@ def _step(order: TaskOrder, given: TaskInput) -> tuple[Message, list[Buffer]]:
     directory = install(given.app.fab)
     if order.runtime_dependency_install:
         install_dependencies(directory, given.app, launch_id=order.token)
-    client_app = load_client_app(given.app)
-    reply = client_app(message=given.message, context=given.context)
+
+    def load_and_call() -> Message:
+        with own_names(directory, component_of(directory, "clientapp")):
+            client_app = load_client_app(given.app)
+        return client_app(message=given.message, context=given.context)
+
+    reply = children.call(load_and_call)
     # Before the reply is pushed: afterwards it would be too late to answer with an error.
     output = output_of(given.context)
     check_size(output)
@@ -113,14 +126,25 @@ def check_size(output: list[Buffer]) -> None:
         )
 
 
-def _on_stop_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+def _on_stop_signals(handler: Callable[[int, FrameType | None], None]) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, handler)
 
 
+def _go_on(signalnum: int, frame: FrameType | None) -> None:
+    """Do nothing: a signal that is ignored is ignored by what an app executes, too."""
+
+
+def _show(error: BaseException) -> None:
+    if isinstance(error, AppNameError):
+        logger.error("%s", error)
+    else:
+        traceback.print_exception(error)
+
+
 def _error_of(error: BaseException) -> Error:
     """Return the error as flwr's own process words it."""
-    if isinstance(error, LoadClientAppError):
+    if isinstance(error, LoadClientAppError | AppNameError):
         return Error(ErrorCode.CLIENT_APP_NOT_LOADED, _reason(error))
     if isinstance(error, TaskStopped):
         return Error(ErrorCode.CLIENT_APP_CRASHED, _reason(error))

@@ -111,11 +111,13 @@ class TaskPool:
         """Return the kinds of task of which another one can be launched now."""
         if not self.ready:
             return frozenset()
+        # One that has pushed its output only waits for the app's threads.
+        tasks = [task for task in self._tasks if not task.finished]
         if self._limits.concurrent is None:
-            computing = [task for task in self._tasks if task.order.kind == TaskKind.CLIENT_APP]
+            computing = [task for task in tasks if task.order.kind == TaskKind.CLIENT_APP]
             full = len(computing) >= (os.cpu_count() or 1)
             return frozenset(TaskKind) - ({TaskKind.CLIENT_APP} if full else set())
-        full = len(self._tasks) >= self._limits.concurrent
+        full = len(tasks) >= self._limits.concurrent
         return frozenset() if full else frozenset(TaskKind)
 
     def launch(self, order: TaskOrder) -> None:
@@ -187,7 +189,7 @@ class TaskPool:
         never_began = task.child is None and task.stop_reason is None
         if never_began and not task.relaunched:
             self._launch(task.order, again=True)
-        elif not task.reported(ending):
+        elif not task.reported():
             self._report(task, task.stop_reason or f"The process of the task {ending}.")
 
     def close(self) -> None:
@@ -205,7 +207,8 @@ class TaskPool:
                 self._all_ended, _GRACE_SECONDS + _KILL_SECONDS, poll_seconds=0.1, sleep=self.wait
             )
         for task in self._tasks:
-            self._report(task, stopped)
+            if not task.reported():
+                self._report(task, stopped)
         if self._servers is not None:
             self._servers.current.close()
         self._selector.close()

@@ -1,23 +1,65 @@
 """Preparing the process of one ServerApp task, which runs flwr's own program.
 
 The program's own installation takes any directory that is there for whole: of two runs of one app
-that start together, one now and then loaded what the other had half copied, and failed.
+that start together, one now and then loaded what the other had half copied, and failed. It also
+reports nothing when the app ends the process: the run goes on until the task's token expires.
 """
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from flwr.app import Message
 
 from fedstate.executor.install import install
+from fedstate.executor.names import own_names
 from fedstate.flower import serverapp_program
 from fedstate.flower.grid import BatchingGrid
+from fedstate.forking import children
 from fedstate.grids.polling import PollingGrid
 
 
-def prepare() -> None:
-    """Let flwr's ServerApp program in this process use our installation and our Grid."""
-    serverapp_program.rebind(install=install, grid=WaitingGrid)
+class AppEndedError(Exception):
+    """The ServerApp has ended itself; flwr's program reports it as any other exception."""
+
+
+def prepare(pushed: Callable[[], bool] = lambda: False) -> None:
+    """Let flwr's ServerApp program in this process use our installation and our Grid.
+
+    Parameters
+    ----------
+    pushed
+        Whether the output of the task has been pushed: at a signal, flwr's program does so and
+        then ends the process from within the app.
+    """
+
+    def run(load_and_call: Callable[[], Any], directory: Path, reference: str) -> Any:
+        try:
+            with own_names(directory, reference):
+                return children.call(load_and_call)
+        except Exception:
+            raise
+        except BaseException as error:
+            if pushed():
+                raise
+            raise AppEndedError(_words(error)) from error
+
+    serverapp_program.rebind(install=install, grid=WaitingGrid, run=run)
+    os.register_at_fork(after_in_child=_print_as_before)
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"The ServerApp has ended itself with sys.exit({error.code!r})."
+    return f"The ServerApp has ended itself with {type(error).__name__}: {error}"
+
+
+def _print_as_before() -> None:
+    """Let a fork that the app makes print past flwr's log of the run, which has a lock."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        vars(stream).pop("write", None)
 
 
 class WaitingGrid(BatchingGrid):

@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fedstate.flower.task_order import TaskKind, TaskOrder
+from fedstate.flower.task_order import TaskOrder
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import Ending
 from fedstate.forking.supervisor import Child, ForkedChild, ForkServer
+
+# What a process that has pushed its output may take to end; it ends itself 5 s after that.
+_END_SECONDS = 8.0
 
 
 @dataclass
@@ -65,6 +68,7 @@ class Task:
                     self.replied = True
                 case "finished":
                     self.finished = True
+                    self._kill_by(_END_SECONDS)
 
     def ended(self) -> Ending | None:
         """Return how the process ended; None while it lives."""
@@ -72,25 +76,26 @@ class Task:
             return self.child.poll()
         return Ending(None) if self.channel.ended else None
 
-    def reported(self, ending: Ending) -> bool:
+    def reported(self) -> bool:
         """Whether the process itself has reported to the server what came of the task."""
-        if self.order.kind == TaskKind.CLIENT_APP:
-            return self.finished
-        # flwr's own programs send no events, but report whenever they end by their own doing.
-        return ending.orderly
+        return self.finished
 
     def exceeds(self, seconds: float | None) -> bool:
         """Whether the task has taken longer than this; never, if it is None."""
-        return seconds is not None and self.clock() - self._began > seconds
+        return seconds is not None and not self.finished and self.clock() - self._began > seconds
 
     def stop(self, reason: str, grace: float) -> None:
         """Ask the process to end, and give it `grace` seconds before it is killed."""
         if self.stop_reason is None:
             self.stop_reason = reason
-            self._kill_at = self.clock() + grace
+            self._kill_by(grace)
             self.channel.send({"stop": reason})
 
+    def _kill_by(self, seconds: float) -> None:
+        due = self.clock() + seconds
+        self._kill_at = due if self._kill_at is None else min(due, self._kill_at)
+
     def kill_when_due(self) -> None:
-        """End the process if it was asked to end and has not."""
+        """End the process if it should have ended by itself."""
         if self._kill_at is not None and self.clock() > self._kill_at and self.child:
             self.child.kill()

@@ -12,11 +12,16 @@ import threading
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
+from fedstate.executor.program import become_program
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import Channel
-from fedstate.forking.ending import end_with
+from fedstate.forking.children import disinherit
+from fedstate.forking.ending import exit_code
+from fedstate.forking.finalization import FOLLOWER, finalize
 
 _BROKEN = 2
+# What flwr's programs leave to an app's threads and exit functions.
+END_SECONDS = 5.0
 
 
 class Instructions:
@@ -45,7 +50,7 @@ class Instructions:
 
     def follow(self) -> None:
         """Wait, on a thread, for the instruction to stop, and send SIGTERM to the main thread."""
-        threading.Thread(target=self._follow, daemon=True).start()
+        threading.Thread(target=self._follow, name=FOLLOWER, daemon=True).start()
 
     def stop_reason(self) -> str:
         """Return why the task was stopped, in one sentence."""
@@ -64,10 +69,15 @@ class Instructions:
 
 def run(descriptor: int) -> NoReturn:
     """Run the task that comes over the descriptor, and end this process."""
-    end_with(lambda: _main(descriptor), broken=_BROKEN)
+    inherited = dict(sys.modules)
+    code = exit_code(lambda: _main(descriptor), broken=_BROKEN)
+    finalize(code, seconds=END_SECONDS, set_aside=inherited)
 
 
 def _main(descriptor: int) -> int:
+    # Neither a socket that was received nor one that was passed on is closed by itself when the
+    # app executes a program.
+    os.set_inheritable(descriptor, False)
     channel = Channel(socket.socket(fileno=descriptor))
     channel.send({"event": "started", "pid": os.getpid()})
     instructions = Instructions(channel)
@@ -86,19 +96,35 @@ def _run(order: TaskOrder, channel: Channel, instructions: Instructions) -> int:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
     seed_again()
+    become_program(order.kind)
+    disinherit(channel)
     # Imported here, each where it is needed: a process that was not forked imports nothing else.
     if order.kind == TaskKind.CLIENT_APP:
         from fedstate.executor.clientapp import run_clientapp
 
         return run_clientapp(order, channel.send, instructions.stop_reason)
+    output = _Output(channel)
     if order.kind == TaskKind.SERVER_APP:
         from fedstate.executor.serverapp import prepare
 
-        prepare()
+        prepare(lambda: output.pushed)
     from fedstate.flower.task_program import run_program
 
-    run_program(order)
+    run_program(order, on_output=output.on_pushed)
     return 0
+
+
+class _Output:
+    """Whether one of flwr's programs has pushed the output of its task."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.pushed = False
+
+    def on_pushed(self) -> None:
+        """Take note of it, and tell the executor."""
+        self.pushed = True
+        self._channel.send({"event": "finished"})
 
 
 def seed_again() -> None:
