@@ -48,7 +48,7 @@ def finalize(
     timer = None if seconds is None else _force_exit(code, seconds)
     # As Py_Exit does them, and with the modules set aside still there. Done twice, they do
     # nothing.
-    for each in (threading._shutdown, atexit._run_exitfuncs):  # noqa: SLF001
+    for each in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]  # noqa: SLF001
         try:
             each()
         except BaseException:
