@@ -1,5 +1,6 @@
 """flwr's program of a ServerApp in this process, with what `prepare` puts into it."""
 
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +39,9 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     module = program()
     monkeypatch.setattr(module, "install_from_fab", install_from_fab)
     monkeypatch.setattr(module, "HttpGrid", HttpGrid)
+    monkeypatch.setattr(module, "run_", module.run_)
+    # What a process of one task registers would stay with this one.
+    monkeypatch.setattr(os, "register_at_fork", lambda **hooks: None)
     prepare()
     return module
 
