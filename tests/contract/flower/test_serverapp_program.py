@@ -41,7 +41,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(module, "HttpGrid", HttpGrid)
     monkeypatch.setattr(module, "run_", module.run_)
     # What a process of one task registers would stay with this one.
-    monkeypatch.setattr(os, "register_at_fork", lambda **hooks: None)
+    monkeypatch.setattr(os, "register_at_fork", lambda **_: None)
     prepare()
     return module
 

@@ -93,7 +93,7 @@ def process_executor(_directory: Path) -> Any:
 
 
 def joblib_processes(_directory: Path) -> Any:
-    import joblib
+    import joblib  # type: ignore[import-untyped]
 
     work = (joblib.delayed(square)(number) for number in range(6))
     return {"squares": joblib.Parallel(n_jobs=2)(work)}
@@ -119,7 +119,7 @@ def queue_and_memory(_directory: Path) -> Any:
     child.start()
     answer = queue.get(timeout=30)
     child.join()
-    content = bytes(block.buf[:4])
+    content = bytes(block.buf or b"")[:4]
     block.close()
     block.unlink()
     return {"answer": answer, "content": content.decode(), "code": child.exitcode}
@@ -127,6 +127,7 @@ def queue_and_memory(_directory: Path) -> Any:
 
 def _fill(queue: Any, name: str) -> None:
     block = multiprocessing.shared_memory.SharedMemory(name=name)
+    assert block.buf is not None
     block.buf[:4] = b"done"
     block.close()
     queue.put("filled")
@@ -182,7 +183,7 @@ def programs(_directory: Path) -> Any:
     return {
         "output": done.stdout.strip(),
         "stopped": stopped.wait(30),
-        "shell": os.waitstatus_to_exitcode(os.system("ls -l /proc/self/fd | grep -c socket >&2")),  # noqa: S605, S607
+        "shell": os.waitstatus_to_exitcode(os.system("ls -l /proc/self/fd | grep -c socket >&2")),  # noqa: S605
     }
 
 
@@ -236,7 +237,7 @@ class Destroyed:
 
 
 def at_the_end(directory: Path) -> Any:
-    unclosed = (directory / "unclosed").open("w")  # noqa: SIM115
+    unclosed = (directory / "unclosed").open("w")
     unclosed.write("flushed")
     kept.append(unclosed)
     kept.append(Destroyed(directory / "destroyed"))
