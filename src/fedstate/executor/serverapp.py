@@ -8,6 +8,7 @@ reports nothing when the app ends the process: the run goes on until the task's 
 import os
 import sys
 from collections.abc import Callable, Iterable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,9 @@ def _words(error: BaseException) -> str:
 def _print_as_before() -> None:
     """Let a fork that the app makes print past flwr's log of the run, which has a lock."""
     for stream in (sys.__stdout__, sys.__stderr__):
-        vars(stream).pop("write", None)
+        if isinstance(stream, TextIOWrapper):
+            vars(stream).pop("write", None)
+            stream.reconfigure(line_buffering=True)  # as flwr's function, which flushes
 
 
 class WaitingGrid(BatchingGrid):
