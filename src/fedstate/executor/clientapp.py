@@ -17,7 +17,7 @@ from flwr.app import Error, Message
 
 from fedstate import limits
 from fedstate.executor.install import install
-from fedstate.executor.names import AppNameError, component_of, own_names
+from fedstate.executor.names import AppNameError, component_of, no_hidden_names
 from fedstate.flower.apps import LoadClientAppError, install_dependencies, load_client_app
 from fedstate.flower.errors import ErrorCode
 from fedstate.flower.task_client import TaskInput, output_of, task_client
@@ -105,7 +105,7 @@ def _step(order: TaskOrder, given: TaskInput) -> tuple[Message, list[Buffer]]:
         install_dependencies(directory, given.app, launch_id=order.token)
 
     def load_and_call() -> Message:
-        with own_names(directory, component_of(directory, "clientapp")):
+        with no_hidden_names(directory, component_of(directory, "clientapp")):
             client_app = load_client_app(given.app)
         return client_app(message=given.message, context=given.context)
 

@@ -14,7 +14,7 @@ class AppNameError(FedstateError):
 
 
 @contextmanager
-def own_names(directory: Path, reference: str) -> Iterator[None]:
+def no_hidden_names(directory: Path, reference: str) -> Iterator[None]:
     """Load an app within this context; its names are told from those of other modules.
 
     Parameters

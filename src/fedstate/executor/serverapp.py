@@ -15,7 +15,7 @@ from typing import Any
 from flwr.app import Message
 
 from fedstate.executor.install import install
-from fedstate.executor.names import own_names
+from fedstate.executor.names import no_hidden_names
 from fedstate.flower import serverapp_program
 from fedstate.flower.grid import BatchingGrid
 from fedstate.forking import children
@@ -38,7 +38,7 @@ def prepare(pushed: Callable[[], bool] = lambda: False) -> None:
 
     def run(load_and_call: Callable[[], Any], directory: Path, reference: str) -> Any:
         try:
-            with own_names(directory, reference):
+            with no_hidden_names(directory, reference):
                 return children.call(load_and_call)
         except Exception:
             raise

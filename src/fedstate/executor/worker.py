@@ -122,9 +122,10 @@ class _Output:
         self.pushed = False
 
     def on_pushed(self) -> None:
-        """Take note of it, and tell the executor."""
-        self.pushed = True
-        self._channel.send({"event": "finished"})
+        """Take note of it, and tell the executor once."""
+        if not self.pushed:
+            self.pushed = True
+            self._channel.send({"event": "finished"})
 
 
 def seed_again() -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import Queue
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
@@ -31,23 +32,34 @@ def returns(result: Path) -> None:
     unclosed.write(json.dumps({"argv": sys.argv, "stdin": sys.stdin.read()}))
     kept.append(unclosed)
     late = result.with_suffix(".thread")
-    threading.Thread(target=lambda: (time.sleep(0.5), late.write_text("ended"))).start()
+    threading.Timer(0.5, late.write_text, ["ended"]).start()
 
 
 def forks(result: Path) -> None:
     """Let forks end in every way, and pools be stopped."""
     codes = []
-    for end in (lambda: None, lambda: sys.exit(7), _fail, _terminated):
-        pid = os.fork()
-        if pid == 0:
-            print("printed by a fork")  # noqa: T201
-            end()
-            return
+    ends: list[Callable[[], object]] = [lambda: None, lambda: sys.exit(7), _fail, _terminated]
+    for end in ends:
+        # As when flwr's thread that sends what is printed has just looked for more.
+        with _printed().mutex:
+            pid = os.fork()
+            if pid == 0:
+                print("printed by a fork")  # noqa: T201
+                end()
+                return
         codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     for _ in range(5):
         with multiprocessing.get_context("fork").Pool(2) as pool:
             codes.append(sum(pool.map(abs, range(3))))
     result.write_text(json.dumps(codes))
+
+
+def _printed() -> Queue[str]:
+    """Return what flwr's program keeps of what the app prints."""
+    cells = sys.stdout.write.__closure__ or ()
+    (queue,) = (cell.cell_contents for cell in cells if isinstance(cell.cell_contents, Queue))
+    found: Queue[str] = queue
+    return found
 
 
 def _fail() -> None:
