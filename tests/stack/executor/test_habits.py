@@ -6,6 +6,7 @@ The app is `habits`. Each was run by stock Flower's `flower-superexec` at the sa
 
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def habits_fab() -> bytes:
         "LICENSE": b"none",
         "habits/__init__.py": b"",
         "habits/client_app.py": HABITS / "client_app.py",
+        "habits/torch_model.py": HABITS / "torch_model.py",
     }
     return build_fab_from_files(files)[0]
 
@@ -238,3 +240,49 @@ def test_pools_of_a_spawned_task(own_node: Node, spawning: Executor) -> None:
 
 def test_the_end_of_a_spawned_task(own_node: Node, spawning: Executor, tmp_path: Path) -> None:
     test_all_that_is_left_to_the_end_is_done(own_node, spawning, tmp_path)
+
+
+# What needs TensorFlow, in forks of a process that has imported it.
+
+
+@pytest.fixture(scope="module")
+def warm_node() -> Iterator[Node]:
+    node = Node()
+    node.add_run(1, habits_fab(), "fedstate/habits")
+    yield node
+    node.stop()
+
+
+@pytest.fixture(scope="module")
+def warm(warm_node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+    executor = Executor(warm_node, tmp_path_factory.mktemp("warm"))
+    executor.fork_server()
+    yield executor
+    executor.kill_all()
+
+
+def test_data_of_tensorflow_with_a_function_in_python(warm_node: Node, warm: Executor) -> None:
+    assert do(warm_node, "tf.data")["doubled"] == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+    wait_until(lambda: warm.children() == [])
+
+
+def test_pools_beside_an_imported_tensorflow(warm_node: Node, warm: Executor) -> None:
+    for method in ("fork", "spawn"):
+        test_pools(warm_node, warm, method)
+
+
+def test_the_end_beside_an_imported_tensorflow(
+    warm_node: Node, warm: Executor, tmp_path: Path
+) -> None:
+    test_all_that_is_left_to_the_end_is_done(warm_node, warm, tmp_path)
+
+
+@pytest.mark.skipif(
+    find_spec("fedstate.executor.bare") is None, reason="Keras's backend is that of the executor"
+)
+def test_the_backend_of_keras_is_the_apps(warm_node: Node, warm: Executor) -> None:
+    assert do(warm_node, "own backend") == {
+        "backend": "torch",
+        "weights": "torch",
+        "learns": True,
+    }

@@ -111,6 +111,28 @@ def data_loader(_directory: Path) -> Any:
     return {"totals": totals}
 
 
+def tensorflow_data(_directory: Path) -> Any:
+    import tensorflow as tf
+
+    threads = set()
+
+    def double(number: Any) -> Any:
+        threads.add(threading.get_ident())
+        return np.float32(2 * number.numpy())
+
+    numbers = tf.data.Dataset.range(6)
+    doubled = numbers.map(
+        lambda number: tf.py_function(double, [number], tf.float32), num_parallel_calls=2
+    )
+    return {"doubled": [float(each) for each in doubled.batch(3).prefetch(1).unbatch()]}
+
+
+def own_backend(_directory: Path) -> Any:
+    from habits import torch_model  # type: ignore[import-not-found]
+
+    return torch_model.fitted()
+
+
 def queue_and_memory(_directory: Path) -> Any:
     context = multiprocessing.get_context("fork")
     queue: Any = context.Queue()
@@ -287,6 +309,8 @@ HABITS: dict[str, Callable[[Path], Any]] = {
     "process executor": process_executor,
     "joblib": joblib_processes,
     "data loader": data_loader,
+    "tf.data": tensorflow_data,
+    "own backend": own_backend,
     "queue and memory": queue_and_memory,
     "forks": forks,
     "programs": programs,
