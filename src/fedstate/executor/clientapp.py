@@ -81,8 +81,6 @@ def run_clientapp(order: TaskOrder, send_event: SendEvent, stop_reason: Callable
                 failure = None
             except BaseException as error:
                 _show(error)
-                # An app that has ended itself has nothing that a signal could stop.
-                _on_stop_signals(_go_on)
                 if not client.push_error(_error_of(error)):
                     return 2
                 failure = _reason(error)
