@@ -51,6 +51,8 @@ def finalize(
     for each in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]  # noqa: SLF001
         try:
             each()
+        except SystemExit:
+            pass  # a signal that came again
         except BaseException:
             with contextlib.suppress(Exception):
                 sys.excepthook(*sys.exc_info())
