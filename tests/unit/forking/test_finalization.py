@@ -158,7 +158,9 @@ def test_what_a_library_in_c_has_not_flushed_is_flushed() -> None:
 def test_a_thread_that_imports_at_the_end_finds_what_was_imported() -> None:
     """Modules that are set aside would be imported a second time."""
     body = (
-        "import json\n"
+        "import json, types\n"
+        # So many that the thread has its turn while they are set aside.
+        "sys.modules.update((f'm{n}', types.ModuleType(f'm{n}')) for n in range(200_000))\n"
         "def look():\n"
         "    while True:\n"
         "        import json as again\n"
