@@ -5,6 +5,9 @@ The app is `habits`. Each was run by stock Flower's `flower-superexec` at the sa
 """
 
 import json
+import os
+import shutil
+import zipfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -286,3 +289,80 @@ def test_the_backend_of_keras_is_the_apps(warm_node: Node, warm: Executor) -> No
         "weights": "torch",
         "learns": True,
     }
+
+
+# An app with a pinned dependency, of which the executor has preloaded another version.
+
+
+def make_package(directory: Path, version: str) -> None:
+    information = directory / f"tabular-{version}.dist-info"
+    (directory / "tabular").mkdir(parents=True)
+    (directory / "tabular" / "__init__.py").write_text(f"version = '{version}'\n")
+    information.mkdir()
+    (information / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: tabular\nVersion: {version}\n"
+    )
+    (information / "WHEEL").write_text(
+        "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
+    (information / "RECORD").touch()
+
+
+@pytest.mark.skipif(
+    find_spec("fedstate.executor.bare") is None, reason="preloaded modules win over pinned ones"
+)
+def test_the_version_that_an_app_pins_is_the_one_that_it_gets(
+    fresh_node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_package(tmp_path / "installed", "1.0")
+    make_package(tmp_path / "other", "2.0")
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    made = shutil.make_archive(str(wheels / "tabular"), "zip", tmp_path / "other")
+    Path(made).rename(wheels / "tabular-2.0-py3-none-any.whl")
+    # `uv` finds what is here, and nothing else; flwr is in the environment already.
+    with zipfile.ZipFile(wheels / "flwr-1.42.0-py3-none-any.whl", "w") as wheel:
+        information = "flwr-1.42.0.dist-info"
+        wheel.writestr(
+            f"{information}/METADATA", "Metadata-Version: 2.1\nName: flwr\nVersion: 1.42.0\n"
+        )
+        wheel.writestr(
+            f"{information}/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        wheel.writestr(f"{information}/RECORD", "")
+    for name, value in (
+        ("UV_FIND_LINKS", str(wheels)),
+        ("UV_NO_INDEX", "1"),
+        ("UV_OFFLINE", "1"),
+        ("UV_CACHE_DIR", str(tmp_path / "cache")),
+    ):
+        monkeypatch.setenv(name, value)
+    path = [str(tmp_path / "installed"), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
+    project = (HABITS / "pyproject.toml").read_text()
+    source = (
+        "import importlib.metadata, json, tabular\n"
+        "from flwr.app import ConfigRecord, Message, RecordDict\n"
+        "from flwr.clientapp import ClientApp\n"
+        "app = ClientApp()\n"
+        "@app.train()\n"
+        "def train(message, context):\n"
+        "    found = json.dumps([tabular.version, importlib.metadata.version('tabular')])\n"
+        "    answer = RecordDict({'answer': ConfigRecord({'json': found})})\n"
+        "    return Message(answer, reply_to=message)\n"
+    )
+    files: dict[str, bytes | Path] = {
+        "pyproject.toml": project.replace('<1.43"', '<1.43", "tabular==2.0"').encode(),
+        "LICENSE": b"none",
+        "habits/__init__.py": b"",
+        "habits/client_app.py": source.encode(),
+    }
+    fresh_node.add_run(5, build_fab_from_files(files)[0], "fedstate/habits")
+    options = ("--preload", "tabular", "--allow-runtime-dependency-installation")
+    executor = Executor(fresh_node, tmp_path / "executor", *options)
+    try:
+        executor.fork_server()
+        assert fresh_node.answer(5, "tell") == ["2.0", "2.0"]
+    finally:
+        executor.kill_all()
