@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.open_directory import new_directory
 from tests.programs import PROGRAMS
 from tests.stack.conftest import ROOT, command
 from tests.stack.executor.conftest import children_of
@@ -34,8 +35,8 @@ def two_nodes(
         yield running
 
 
-def test_a_run_completes_in_forked_processes(two_nodes: Federation, tmp_path: Path) -> None:
-    result = tmp_path / "result.json"
+def test_a_run_completes_in_forked_processes(two_nodes: Federation) -> None:
+    result = new_directory() / "result.json"
     run_id = start(two_nodes, APP, {"rounds": 2, "result": str(result)})
     statuses = wait_for_runs(two_nodes, [run_id], 250)
     assert statuses == {run_id: "finished:completed"}
@@ -78,7 +79,8 @@ def test_a_killed_serverapp_is_reported_at_once(two_nodes: Federation) -> None:
     with control(two_nodes.connection) as link:
         wait_until(lambda: link.run_status(run_id) == "running")
     (fork_server,) = children_of(two_nodes.serverapp_executor.pid)
-    (serverapp,) = children_of(fork_server)
+    (room,) = children_of(fork_server)
+    (serverapp,) = children_of(room)
     os.kill(serverapp, signal.SIGKILL)
     # Sooner than the 60 s after which the SuperLink misses its heartbeat.
     assert wait_for_runs(two_nodes, [run_id], 40) == {run_id: "finished:failed"}
