@@ -21,5 +21,5 @@ finally:
     print("same", s.undisturbed == s.disturbed, s.undisturbed.keys(), s.disturbed.keys(), s.seconds)
     if "-v" in sys.argv: print(*s.logs, sep="\n=====\n")
     if "-l" in sys.argv:
-        for p in g.federation.processes: print(p.name, p.log_file.read_text()[-1500:])
+        print(g.logs())
     g.remove()
