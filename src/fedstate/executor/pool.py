@@ -250,8 +250,8 @@ class TaskPool:
                     "(--task-time-limit).",
                     _GRACE_SECONDS,
                 )
-            elif task.pid is None and task.exceeds(_START_SECONDS):
-                self._restart(task.room)
+            elif task.lost() or (task.pid is None and task.exceeds(_START_SECONDS)):
+                self._restart(task.room)  # the app may have stopped it
             task.kill_when_due()
         self._enforce_limits()
 

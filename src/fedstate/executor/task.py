@@ -19,6 +19,7 @@ from fedstate.forking.supervisor import (
     ForkedChild,
     ForkServer,
 )
+from fedstate.walls.processes import living
 
 # What a process says of itself, beside how far it has come: at most once each.
 _NOTES = ("imports", "bare")
@@ -27,6 +28,8 @@ _MOST_MESSAGES = 1000
 _REPORTED_SECONDS = 1.0
 _END_SECONDS = 5.0
 _KILL_AGAIN_SECONDS = 0.2
+# A fork server reaps a fork at once.
+_REAP_SECONDS = 5.0
 
 
 @dataclass
@@ -89,6 +92,7 @@ class Task:
     _began: float = field(init=False)
     _ask_at: float = field(init=False, default=math.inf)
     _kill_at: float = field(init=False, default=math.inf)
+    _gone: float = field(init=False, default=math.inf)
     _messages: int = field(init=False, default=0)
     _started: bool = field(init=False, default=False)
 
@@ -151,6 +155,13 @@ class Task:
         if self.child is not None:
             return self.child.poll()
         return Ending(None) if self.channel.ended else None
+
+    def lost(self) -> bool:
+        """Return whether the process ended a while ago, and nobody says how."""
+        if self.pid is None or not self.channel.ended or living(self.pid) is not None:
+            return False
+        self._gone = min(self._gone, self.clock())
+        return self.clock() - self._gone > _REAP_SECONDS
 
     def reported(self, ending: Ending) -> bool:
         """Whether the process itself has reported to the server what came of the task."""

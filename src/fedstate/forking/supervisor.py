@@ -263,8 +263,9 @@ class ForkedChild:
         except (OSError, OverflowError):
             self._handle = None
         # It is held by now: what is found out of it is of no process that has come after it.
-        if self._handle is not None and not is_one(pid):
-            os.close(self._handle)
+        if not is_one(pid):
+            if self._handle is not None:
+                os.close(self._handle)
             raise ForeignProcessError(pid)
 
     def poll(self) -> Ending | None:

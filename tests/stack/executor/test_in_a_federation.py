@@ -78,7 +78,8 @@ def test_a_killed_serverapp_is_reported_at_once(two_nodes: Federation) -> None:
     with control(two_nodes.connection) as link:
         wait_until(lambda: link.run_status(run_id) == "running")
     (fork_server,) = children_of(two_nodes.serverapp_executor.pid)
-    (serverapp,) = children_of(fork_server)
+    (room,) = children_of(fork_server)
+    (serverapp,) = children_of(room)
     os.kill(serverapp, signal.SIGKILL)
     # Sooner than the 60 s after which the SuperLink misses its heartbeat.
     assert wait_for_runs(two_nodes, [run_id], 40) == {run_id: "finished:failed"}

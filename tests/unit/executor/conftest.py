@@ -78,7 +78,9 @@ def make_pool(clock: Clock, reports: Reports) -> Iterator[Callable[..., TaskPool
         rooms: RoomSettings | None = None,
     ) -> TaskPool:
         servers = ForkServers(SCRIPTED, ("fedstate.executor.room",)) if forks else None
-        made = rooms and Rooms(rooms, "127.0.0.1:1", entry=SCRIPTED, clock=clock)
+        made = None
+        if rooms is not None:
+            made = Rooms(rooms, "127.0.0.1:1", entry=SCRIPTED, clock=clock)
         pool = TaskPool(servers, limits, rooms=made, entry=SCRIPTED, report=reports, clock=clock)
         pools.append(pool)
         return pool

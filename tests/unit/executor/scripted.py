@@ -2,9 +2,9 @@
 
 The token is a list of words: ``started``, ``pulled``, ``replied`` and ``finished`` are sent to
 the executor; ``wait`` waits for the instruction to stop; ``deaf`` waits for ever; ``kill`` and
-``exit:3`` end the process; ``first:PATH`` goes on with ``exit:3`` unless PATH is there. The words of `HOSTILE` do
-what a hostile app may. A real
-token, which has none of these words, is that of a task that does well.
+``exit:3`` end the process; ``first:PATH`` goes on with ``exit:3`` unless PATH is there; the words
+of `HOSTILE` do what a hostile app may. A real token, which has none of these words, is that of a
+task that does well.
 """
 
 import base64
