@@ -8,6 +8,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.federation_logs import MARKER, LogWatch
+from tests.open_directory import open_directory
 
 # What takes longest starts first, so that no worker is left alone with it at the end.
 ORDER = ("tests/stack/containers/", "tests/stack/", "tests/crash/", "tests/contract/", "tests/")
@@ -54,6 +55,12 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     failed = any(report.failed for report in item.stash.get(REPORTS, []))
     if unexpected and not failed:
         pytest.fail("Unexpected errors in the federation's logs:\n" + "\n".join(unexpected))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _open() -> None:
+    """Let the apps of every executor write where tests can read it."""
+    open_directory()
 
 
 REPORTS = pytest.StashKey[list[pytest.TestReport]]()

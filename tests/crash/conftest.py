@@ -17,6 +17,7 @@ from fedstate.local.federation import Federation, LocalNode
 from fedstate.local.runs import start, wait_for_runs
 from fedstate.store.database import connect
 from tests.federation_logs import AFTER_A_KILL, MARKER
+from tests.open_directory import new_directory
 from tests.programs import PROGRAMS
 from tests.waiting import wait_until
 
@@ -92,11 +93,12 @@ class Killable:
         self.federation = federation
         self._app = app
         self._runs = 0
+        self._open = new_directory()
 
     def submit(self, *, rounds: int = 3, **config: Any) -> Run:
         """Start a run of the app, each with a seed of its own unless one is given."""
         self._runs += 1
-        result = self.federation.directory / f"result-{self._runs}.json"
+        result = self._open / f"result-{self._runs}.json"
         settings: dict[str, Any] = {"rounds": rounds, "seed": self._runs, "result": str(result)}
         settings |= {name.replace("_", "-"): value for name, value in config.items()}
         run_id = start(self.federation, self._app, settings)
@@ -124,7 +126,7 @@ class Killable:
 
     def submit_pausing(self, pause_round: int, **config: Any) -> tuple[Run, Path]:
         """Start a run whose first node waits in a round; return it and the file it waits for."""
-        go = self.federation.directory / f"go-{self._runs + 1}"
+        go = self._open / f"go-{self._runs + 1}"
         return self.submit(pause=str(go), pause_round=pause_round, **config), go
 
     def wait_for_pause(self, go: Path) -> int:

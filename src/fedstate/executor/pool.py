@@ -182,6 +182,10 @@ class TaskPool:
         task.channel.send(first)
         self._selector.register(task.channel, selectors.EVENT_READ)
 
+    def works_for(self, run_id: int) -> bool:
+        """Whether a task of this run is under way."""
+        return any(task.order.run_id == run_id for task in self._tasks)
+
     def stop_task(self, task_id: int, reason: str) -> None:
         """Stop a task that is over at its server, within 2 s; no report of it is expected.
 

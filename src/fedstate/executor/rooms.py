@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Collection
@@ -237,6 +238,9 @@ def _records(run_id: int, user: int | None) -> Path:
         place.chmod(_RECORDS_MODE)
     if user is not None:
         os.chown(place, user, os.getegid())
+        # The run's user has to pass here, which it need not where one user has all records.
+        with contextlib.suppress(PermissionError):
+            place.parent.chmod(stat.S_IMODE(place.parent.stat().st_mode) | stat.S_IXOTH)
     return place.resolve()
 
 

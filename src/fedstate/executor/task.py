@@ -225,7 +225,8 @@ class Task:
     def _ask_when_due(self) -> None:
         if self._ask_at <= self.clock():
             self._ask_at = math.inf
-            self.channel.send({"stop": self.stop_reason, "over": self.over})
+            over = {"over": True} if self.over else {}
+            self.channel.send({"stop": self.stop_reason} | over)
 
 
 def _decoded(text: object) -> bytes:

@@ -9,7 +9,7 @@ from fedstate.walls.processes import all_processes, user_of
 
 # Above what distributions, containers and systemd hand out, below what some programs take for
 # negative numbers.
-FIRST, LAST = 1_880_000_000, 2_147_000_000
+FIRST, LAST = 1_880_000_000, 2_110_000_000
 
 
 def free_user(rooms: Path, taken: Collection[int] = ()) -> int:

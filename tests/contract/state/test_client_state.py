@@ -9,6 +9,7 @@ import pytest
 
 from fedstate.local.federation import STOCK, Federation, Programs
 from fedstate.local.runs import start, wait_for_runs
+from tests.open_directory import new_directory
 from tests.simulation import Simulation
 from tests.unit.state.steps import make_context, make_message
 
@@ -25,7 +26,7 @@ Steps = list[list[dict[str, Any]]]
 def steps(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Steps:
     """What every step came to: a list of steps, each a list of the nodes' replies."""
     directory = tmp_path_factory.mktemp(request.param)
-    result = directory / "result.json"
+    result = new_directory() / "result.json"
     if request.param == "simulation":
         with Simulation(directory) as simulation:
             simulation.wait(simulation.submit(APP, f'result="{result}"'), RUN_SECONDS)

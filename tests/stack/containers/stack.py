@@ -32,7 +32,9 @@ FIND_EXECUTORS = """
 import pathlib
 for process in sorted(pathlib.Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
     arguments = (process / "cmdline").read_bytes().split(b"\\0")
-    if arguments[1:3] == [b"/opt/venv/bin/fedstate", b"executor"]:
+    if arguments[1:3] == [b"/opt/venv/bin/fedstate", b"executor"] or (
+        b"fedstate.forking.server" in arguments  # one that took the place of the first
+    ):
         print(process.name)
 """
 

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -36,6 +35,7 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.main import create_app
 from flwr.supernode.nodestate import NodeStateFactory
+from tests.open_directory import new_directory
 from tests.waiting import wait_until
 
 PROBE = Path(__file__).parent / "probe"
@@ -183,11 +183,9 @@ class Node:
 
 
 class Executor:
-    """A running `fedstate executor`; its apps write into `open_to` beside their rooms."""
+    """A running `fedstate executor`."""
 
-    def __init__(
-        self, node: Node, home: Path, *options: str, open_to: Path | None = None
-    ) -> None:
+    def __init__(self, node: Node, home: Path, *options: str) -> None:
         self.log_file = home / "executor.log"
         home.mkdir(parents=True, exist_ok=True)
         environment = {
@@ -204,7 +202,6 @@ class Executor:
                 [
                     *(sys.executable, "-m", "fedstate", "executor", "--insecure"),
                     *("--runtime-api-address", node.address, *options),
-                    *("--writable", str(open_to or home)),
                 ],
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -250,21 +247,10 @@ class Executor:
         self.process.wait(WAIT_SECONDS)
 
 
-@pytest.fixture(scope="session")
-def open_directory() -> Iterator[Path]:
-    """A directory that every user can write to, as those of pytest are not."""
-    with tempfile.TemporaryDirectory(prefix="fedstate-test-") as made:
-        directory = Path(made)
-        directory.chmod(0o777)
-        yield directory
-
-
 @pytest.fixture
-def tmp_path(open_directory: Path) -> Path:
+def tmp_path() -> Path:
     """A directory of the test, in which apps can write, too, whoever they are."""
-    directory = Path(tempfile.mkdtemp(dir=open_directory))
-    directory.chmod(0o777)
-    return directory
+    return new_directory()
 
 
 @pytest.fixture(scope="module")
@@ -290,14 +276,7 @@ def start(fresh_node: Node, tmp_path: Path) -> Iterator[Callable[..., Executor]]
     started: list[Executor] = []
 
     def start_one(*options: str) -> Executor:
-        started.append(
-            Executor(
-                fresh_node,
-                tmp_path / f"executor-{len(started)}",
-                *options,
-                open_to=tmp_path,
-            )
-        )
+        started.append(Executor(fresh_node, tmp_path / f"executor-{len(started)}", *options))
         return started[-1]
 
     yield start_one
@@ -306,12 +285,10 @@ def start(fresh_node: Node, tmp_path: Path) -> Iterator[Callable[..., Executor]]
 
 
 @pytest.fixture(scope="module")
-def executor(
-    node: Node, tmp_path_factory: pytest.TempPathFactory, open_directory: Path
-) -> Iterator[Executor]:
+def executor(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     """A warm executor that preloads as little as it can, for tests that leave it unharmed."""
     home = tmp_path_factory.mktemp("executor")
-    executor = Executor(node, home, "--preload", "numpy.random", open_to=open_directory)
+    executor = Executor(node, home, "--preload", "numpy.random")
     executor.fork_server()
     yield executor
     executor.kill_all()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.open_directory import new_directory
 from tests.programs import PROGRAMS
 from tests.stack.conftest import ROOT, command
 from tests.stack.executor.conftest import children_of
@@ -34,8 +35,8 @@ def two_nodes(
         yield running
 
 
-def test_a_run_completes_in_forked_processes(two_nodes: Federation, tmp_path: Path) -> None:
-    result = tmp_path / "result.json"
+def test_a_run_completes_in_forked_processes(two_nodes: Federation) -> None:
+    result = new_directory() / "result.json"
     run_id = start(two_nodes, APP, {"rounds": 2, "result": str(result)})
     statuses = wait_for_runs(two_nodes, [run_id], 250)
     assert statuses == {run_id: "finished:completed"}

@@ -1,7 +1,6 @@
 """What is real here: fork servers and processes, and flwr's Runtime API on a loopback port."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request, Response
 from starlette.middleware.base import RequestResponseEndpoint
+from tests.open_directory import new_directory
 from tests.stack.executor.conftest import Node, probe_fab
 
 from fedstate.exchange.routes import runtime_router, serve
@@ -101,11 +101,9 @@ def order(
 
 
 @pytest.fixture
-def directory() -> Iterator[Path]:
+def directory() -> Path:
     """A directory that every user can write to, as those of pytest are not."""
-    with tempfile.TemporaryDirectory(prefix="fedstate-test-") as made:
-        Path(made).chmod(0o777)
-        yield Path(made)
+    return new_directory()
 
 
 @pytest.fixture(params=["users and Landlock", "Landlock alone"])
