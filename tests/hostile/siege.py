@@ -77,7 +77,9 @@ class Siege:
         )
         self._hints = {
             "client": self._hints_of("client", self._executor, step, tag, victim),
-            "server": self._hints_of("server", self.ground.server_executor(), server, tag, victim),
+            "server": self._hints_of(
+                "server", self.ground.server_executor(), server, tag, victim
+            ),
         }
         self._timed("probes", lambda: self._probe(node))
         self._timed("bombs", lambda: self._bomb(node, self._go_on(tag, 1)))

@@ -173,7 +173,9 @@ def open_files_by_their_handle(hints: Hints, attempts: Attempts) -> None:
             handle = ctypes.create_string_buffer(struct.pack("=Ii", 128, 0) + bytes(128))
             mount = ctypes.c_int()
             known = ctypes.c_char_p(path.encode())
-            with contextlib.suppress(OSError):  # a path that cannot be looked up: guess the root's
+            with contextlib.suppress(
+                OSError
+            ):  # a path that cannot be looked up: guess the root's
                 call("name_to_handle_at", -100, known, handle, ctypes.byref(mount), 0)
             root = os.open("/", os.O_RDONLY)
             descriptor = call("open_by_handle_at", root, handle, os.O_RDONLY)

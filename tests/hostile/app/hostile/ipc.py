@@ -40,7 +40,8 @@ def use_semaphores(hints: Hints, attempts: Attempts) -> None:
     attempts.of("key", lambda: libc("semget", _key(hints), 0, 0))
     for identifier in hints.victim.get("sem", []):
         attempts.of(
-            "identifier", lambda identifier=identifier: libc("semctl", int(identifier), 0, get_all)
+            "identifier",
+            lambda identifier=identifier: libc("semctl", int(identifier), 0, get_all),
         )
 
 
@@ -53,7 +54,9 @@ def read_message_queues(hints: Hints, attempts: Attempts) -> None:
         space = ctypes.create_string_buffer(256)
         attempts.of(
             "identifier",
-            lambda identifier=identifier, space=space: libc("msgctl", int(identifier), status, space),
+            lambda identifier=identifier, space=space: libc(
+                "msgctl", int(identifier), status, space
+            ),
         )
 
 

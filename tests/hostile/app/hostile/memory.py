@@ -87,9 +87,7 @@ def read_memory_by_process_vm_readv(hints: Hints, attempts: Attempts) -> None:
 @probe(_GONE, before=ALL)
 def write_memory_by_process_vm_writev(hints: Hints, attempts: Attempts) -> None:
     """Write into the victim's memory, and any other process's at an address that is free."""
-    _processes(
-        hints, attempts, lambda pid: _transfer("process_vm_writev", pid, _SIBLING_ADDRESS)
-    )
+    _processes(hints, attempts, lambda pid: _transfer("process_vm_writev", pid, _SIBLING_ADDRESS))
 
 
 @probe(_GONE, before=ALL)

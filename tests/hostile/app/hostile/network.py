@@ -68,7 +68,9 @@ def connect_by_another_address(hints: Hints, attempts: Attempts) -> None:
         if not host.startswith("127."):
             continue
         for other in ("127.1.2.3", "0.0.0.0"):  # noqa: S104
-            attempts.of(f"{name} {other}", lambda other=other, port=port: _connected((other, port)))
+            attempts.of(
+                f"{name} {other}", lambda other=other, port=port: _connected((other, port))
+            )
 
         def six(port: int = port) -> str:
             with socket.socket(socket.AF_INET6) as ours:
@@ -116,4 +118,3 @@ def listen_to_the_wire(hints: Hints, attempts: Attempts) -> None:
 
     attempts.of("packets", packets)
     attempts.of("a raw socket", _raw)
-

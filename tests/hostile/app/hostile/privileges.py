@@ -55,7 +55,9 @@ def keep_rights_of_its_own(hints: Hints, attempts: Attempts) -> None:
 
 
 def _fields(text: str) -> list[tuple[str, str]]:
-    return [(name, value) for name, _, value in (line.partition(":\t") for line in text.splitlines())]
+    return [
+        (name, value) for name, _, value in (line.partition(":\t") for line in text.splitlines())
+    ]
 
 
 @probe("another_user not_without_root", before=ALL, modes="root containers")
@@ -84,7 +86,9 @@ def regain_capabilities(hints: Hints, attempts: Attempts) -> None:
     every = struct.pack("=6I", *([0x3F] * 6))
     attempts.of("capset", lambda: call("capset", header, every))
     for right in (0, 1, 5, 6, 7, 19, 21):  # CHOWN, DAC_OVERRIDE, KILL, SETGID, SETUID, ...
-        attempts.of(f"ambient {right}", lambda right=right: libc("prctl", PR_CAP_AMBIENT, 2, right, 0, 0))
+        attempts.of(
+            f"ambient {right}", lambda right=right: libc("prctl", PR_CAP_AMBIENT, 2, right, 0, 0)
+        )
 
 
 @probe(_NO, before="root")
@@ -273,7 +277,13 @@ def go_round_by_io_uring(hints: Hints, attempts: Attempts) -> None:
 @probe("EACCES EPERM ENOENT refused EROFS", before="root")
 def come_back_at_a_set_time(hints: Hints, attempts: Attempts) -> None:
     """Have cron, at or systemd start something after the run has ended."""
-    for place in ("/var/spool/cron", "/var/spool/cron/crontabs", "/etc/cron.d", "/etc", "/var/spool/at"):
+    for place in (
+        "/var/spool/cron",
+        "/var/spool/cron/crontabs",
+        "/etc/cron.d",
+        "/etc",
+        "/var/spool/at",
+    ):
 
         def made(place: str = place) -> str:
             file = Path(place) / "hostile-probe"
@@ -293,4 +303,3 @@ def _ran_at_all(command: list[str]) -> str:
     if answer.returncode != 0:
         raise Denied("refused")
     return f"{command[0]} answers"
-

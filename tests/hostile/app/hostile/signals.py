@@ -45,9 +45,7 @@ def kill_others(hints: Hints, attempts: Attempts) -> None:
 @probe(f"{_GONE} EINVAL", before=ALL)
 def signal_by_other_calls(hints: Hints, attempts: Attempts) -> None:
     """Send signals by a pidfd, to a thread, and with a value, in place of kill."""
-    _processes(
-        hints, attempts, lambda pid: signal.pidfd_send_signal(os.pidfd_open(pid), 0)
-    )
+    _processes(hints, attempts, lambda pid: signal.pidfd_send_signal(os.pidfd_open(pid), 0))
     _processes(hints, attempts, lambda pid: call("tgkill", pid, pid, 0))
     info = ctypes.create_string_buffer(128)
     ctypes.cast(info, ctypes.POINTER(ctypes.c_int))[2] = -1  # SI_QUEUE
@@ -97,9 +95,7 @@ def slow_others_down(hints: Hints, attempts: Attempts) -> None:
         attempts,
         lambda pid: os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid)),
     )
-    _processes(
-        hints, attempts, lambda pid: os.sched_setaffinity(pid, os.sched_getaffinity(pid))
-    )
+    _processes(hints, attempts, lambda pid: os.sched_setaffinity(pid, os.sched_getaffinity(pid)))
     _processes(hints, attempts, lambda pid: call("ioprio_set", 1, pid, 0))
 
 

@@ -56,7 +56,9 @@ def acquire_a_task_with_its_own_token(hints: Hints, attempts: Attempts) -> None:
     """Ask for the next task of any run with a token in place of the executor's secret."""
     request = AcquireTaskRequest(supported_task_types=["flwr-clientapp", "flwr-serverapp"])
     for name, token in (("own", None), ("guessed", "a" * 43)):
-        attempts.of(name, lambda token=token: _asked(token, lambda client: client.AcquireTask(request)))
+        attempts.of(
+            name, lambda token=token: _asked(token, lambda client: client.AcquireTask(request))
+        )
 
 
 @probe(f"{_REFUSED} EACCES EPERM ENOENT", before="root landlock containers")
@@ -81,7 +83,10 @@ def acquire_a_task_with_the_secret(hints: Hints, attempts: Attempts) -> None:
             root_certificates=Path(str(own.root_certificates_path)).read_bytes(),
             interceptors=[
                 RuntimeVersionHttpInterceptor(component_name="hostile"),
-                Signing(master_secret=secret.strip(), protected_methods=["/flwr.proto.Runtime/AcquireTask"]),
+                Signing(
+                    master_secret=secret.strip(),
+                    protected_methods=["/flwr.proto.Runtime/AcquireTask"],
+                ),
             ],
         ) as client:
             # Of no kind, so that no task is taken from anybody.
@@ -126,7 +131,9 @@ def pull_the_victims_objects(hints: Hints, attempts: Attempts) -> None:
             return "stored"
 
         def confirmed(object_id: str = object_id) -> str:
-            request = _with_run(ConfirmMessageReceivedRequest, run_id, message_object_id=object_id)
+            request = _with_run(
+                ConfirmMessageReceivedRequest, run_id, message_object_id=object_id
+            )
             _asked(None, lambda client: client.ConfirmMessageReceived(request))
             raise Denied("nothing of others")
 
@@ -144,7 +151,9 @@ def send_messages_in_anothers_name(hints: Hints, attempts: Attempts) -> None:
         request = _with_run(PullAppMessagesRequest, run_id, message_ids=["0" * 64])
         answer = _asked(None, lambda client: client.PullMessages(request))
         of_others = [
-            each for each in answer.messages_list if each.metadata.run_id == run_id and each.HasField("content")
+            each
+            for each in answer.messages_list
+            if each.metadata.run_id == run_id and each.HasField("content")
         ]
         if not of_others:
             raise Denied("nothing of others")

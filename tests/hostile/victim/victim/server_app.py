@@ -44,7 +44,9 @@ def main(grid: Grid, context: Context) -> None:
         for reply in replies:
             if reply.has_error():
                 raise RuntimeError(reply.error.reason)
-        arrays = [reply.content.array_records["arrays"].to_numpy_ndarrays()[0] for reply in replies]
+        arrays = [
+            reply.content.array_records["arrays"].to_numpy_ndarrays()[0] for reply in replies
+        ]
         values = np.mean(arrays, axis=0)
         digests.append([hashlib.sha256(each.tobytes()).hexdigest() for each in arrays])
         losses.append([reply.content.metric_records["losses"]["all"] for reply in replies])

@@ -46,7 +46,14 @@ class Treasure:
             "cwd": os.getcwd(),  # noqa: PTH109
             "app": str(Path(__file__).parent),
         }
-        for each in (self._files, self._system_v, self._posix, self._sockets, self._keys, self._child):
+        for each in (
+            self._files,
+            self._system_v,
+            self._posix,
+            self._sockets,
+            self._keys,
+            self._child,
+        ):
             try:
                 each()
             except OSError as error:
