@@ -1,6 +1,7 @@
 """Installations that are attacked: plain processes, as root and without, and containers."""
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -12,8 +13,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fedstate.connection import Connection
-from fedstate.local.execute import Started, execute
-from fedstate.local.federation import Federation, LocalNode, Programs
 from fedstate.walls.landlock import abi
 from tests.stack.conftest import ROOT
 
@@ -83,104 +82,113 @@ class Plain:
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
-        self.reach = REACH
+        self.reach: Mapping[str, int] = REACH
         self._user = NOBODY if mode == "landlock" and os.getuid() == 0 else None
         # Where a user of its own finds the way to: pytest's directories are closed to others.
-        self.directory = Path(tempfile.mkdtemp(prefix="fedstate-hostile-"))
-        self.directory.chmod(0o711)
-        executor = ("fedstate", "executor", "--preload", "numpy", *_limits())
-        self.federation = Federation(
-            self.directory / "federation",
-            nodes=2,
-            programs=Programs(serverapp_executor=executor, clientapp_executor=executor),
-            start=self._start,
-        )
-        self.connection = self.federation.connection
-        self.environment = self.federation.environment
+        self._top = Path(tempfile.mkdtemp(prefix="hostile-"))
+        self._top.chmod(0o711)
+        self.home = self._top / "home"
+        self.home.mkdir(mode=0o700)
+        self.directory = self._top / "federation"
+        self.directory.mkdir(mode=0o700)
+        self._program: subprocess.Popen[str] | None = None
+        self._said: dict[str, Any] = {}
+
+    @property
+    def connection(self) -> Connection:
+        certificates = self.directory / "superlink" / "ca.crt"
+        return Connection("local", str(self._said["address"]), certificates)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return dict(self._said["environment"])
 
     def start(self) -> None:
         """Start everything; what belongs to the federation belongs to its user."""
-        home = self.directory / "home"
-        home.mkdir(mode=0o700)
         if self._user is not None:
-            self.federation.directory.mkdir()
-            self.federation._make_certificates()
-            self.federation.runs_directory.mkdir(exist_ok=True)
-            for process in self.federation.processes:
-                process.log_file.parent.mkdir(exist_ok=True)
-            for path in (home, self.federation.directory, *self.federation.directory.rglob("*")):
+            for path in (self.home, self.directory):
                 os.chown(path, self._user, self._user)
-        self.federation.start()
+        self._program = subprocess.Popen(
+            [
+                *as_user(self._user),
+                *(sys.executable, "-m", "tests.hostile.federated", str(self.directory)),
+                *_limits(),
+            ],
+            cwd=ROOT,
+            env={**os.environ, "HOME": str(self.home)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._program.stdout is not None
+        said = self._program.stdout.readline()
+        assert said, "the federation does not start"
+        self._said = json.loads(said)
 
     def remove(self) -> None:
         """Stop everything, and forget it."""
-        self.federation.stop()
-        shutil.rmtree(self.directory)
+        if self._program is not None:
+            self._program.communicate("", timeout=90)
+        shutil.rmtree(self._top)
 
-    def _start(
-        self, command: Sequence[str], environment: Mapping[str, str], log_file: Path
-    ) -> Started:
-        home = str(self.directory / "home")
-        prefix = as_user(self._user)
-        return execute([*prefix, *command], {**environment, "HOME": home}, log_file)
+    def logs(self) -> str:
+        """Return the end of every log."""
+        logs = [Path(log) for log in self._said.get("logs", [])]
+        return "\n".join(f"{log}:\n{log.read_text(errors='replace')[-2000:]}" for log in logs)
 
     def executors(self) -> list[int]:
-        return [node.executor.pid for node in self.federation.nodes]
+        return list(self._said["executors"])
 
     def server_executor(self) -> int:
-        return self.federation.serverapp_executor.pid
+        return int(self._said["server executor"])
 
-    def _node(self, executor: int) -> LocalNode | None:
-        return next((n for n in self.federation.nodes if n.executor.pid == executor), None)
+    def _node(self, executor: int) -> int:
+        """Return the number of an executor's node; 0 for the SuperLink."""
+        return [self.server_executor(), *self.executors()].index(executor)
 
     def services(self, executor: int) -> dict[str, int]:
-        named = {process.name: process.pid for process in self.federation.processes}
-        return {name: pid for name, pid in named.items() if pid != executor}
+        return {name: pid for name, pid in self._said["processes"].items() if pid != executor}
+
+    def _place(self, number: int) -> Path:
+        return self.directory / (f"node-{number}" if number else "superlink")
 
     def files(self, executor: int) -> dict[str, str]:
-        top = self.federation.directory
-        node = self._node(executor)
-        here = node.directory if node else top / "superlink"
-        other = self.federation.nodes[1 if node and node.number == 1 else 0].directory
+        here = self._place(self._node(executor))
+        other = self._place(1 if self._node(executor) == 2 else 2)
         found = {
             "executor secret": here / "superexec.secret",
             "other executor's secret": other / "superexec.secret",
-            "node key": self.federation.nodes[0].directory / "node.key",
+            "node key": self._place(1) / "node.key",
             "other node's key": other / "node.key",
-            "server key": top / "superlink" / "server.key",
-            "authority key": top / "authority" / "ca.key",
-            "superlink database": top / "superlink" / "superlink.db",
+            "server key": self._place(0) / "server.key",
+            "authority key": self.directory / "authority" / "ca.key",
+            "superlink database": self._place(0) / "superlink.db",
+            "node store": next(self._place(1).rglob("*.db")),
             "executor log": here / "executor" / "log",
         }
-        stores = sorted(self.federation.nodes[0].directory.rglob("*.db"))
-        if stores:
-            found["node store"] = stores[0]
         missing = [name for name, path in found.items() if not path.is_file()]
-        assert not missing, f"there is no {missing} to attack in {top}"
+        assert not missing, f"there is no {missing} to attack in {self.directory}"
         return {name: str(path) for name, path in found.items()}
 
     def directories(self, executor: int) -> dict[str, str]:
-        top = self.federation.directory
-        node = self._node(executor)
-        here = node.directory if node else top / "superlink"
         return {
-            "executor": str(here / "executor"),
-            "executor home": str(self.directory / "home"),
-            "node": str(self.federation.nodes[0].directory),
-            "superlink": str(top / "superlink"),
-            "authority": str(top / "authority"),
-            "runs": str(self.federation.runs_directory),
+            "executor": str(self._place(self._node(executor)) / "executor"),
+            "executor home": str(self.home),
+            "node": str(self._place(1)),
+            "superlink": str(self._place(0)),
+            "authority": str(self.directory / "authority"),
+            "runs": str(self.directory / "runs"),
         }
 
     def addresses(self, executor: int) -> dict[str, str]:
-        node = self._node(executor)
+        number = self._node(executor)
         others = {
-            f"SuperNode {each.number}": f"127.0.0.1:{each.port}"
-            for each in self.federation.nodes
-            if each is not node
+            f"SuperNode {each}": f"127.0.0.1:{port}"
+            for each, port in enumerate(self._said["ports"], start=1)
+            if each != number
         }
         # A ServerApp's own Runtime API is the SuperLink's, on the port of everything else.
-        return others | ({"SuperLink": self.connection.address} if node else {})
+        return others | ({"SuperLink": str(self._said["address"])} if number else {})
 
     def root_of(self, executor: int) -> Path:
         return Path("/")

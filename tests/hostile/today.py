@@ -1,9 +1,10 @@
 """Scratch: print what gets through now."""
 
-import json, sys
+import sys
+
+from tests.hostile.app.hostile.attacks import PROBES
 from tests.hostile.grounds import Plain, why_not
 from tests.hostile.siege import Siege
-from tests.hostile.app.hostile.attacks import PROBES
 
 mode = sys.argv[1]
 print(why_not(mode))
@@ -36,6 +37,5 @@ finally:
     if "-v" in sys.argv:
         print(*s.logs, sep="\n=====\n")
     if "-l" in sys.argv:
-        for p in g.federation.processes:
-            print(p.name, p.log_file.read_text()[-1500:])
+        print(g.logs())
     g.remove()

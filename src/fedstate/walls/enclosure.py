@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fedstate.errors import FederationError
+from fedstate.walls import filter as call_filter
 from fedstate.walls import mounts, system
 from fedstate.walls.landlock import Domain, all_but
 from fedstate.walls.limits import RunLimits
@@ -132,6 +133,7 @@ def _enter(walls: Walls) -> None:
     system.prctl(system.PR_SET_NO_NEW_PRIVS, 1)
     if domain is not None:
         domain.enter()
+    call_filter.enter(own_user=walls.user is not None)
     # Last: it keeps even other processes of the user from reading memory and descriptors.
     system.prctl(system.PR_SET_DUMPABLE, 0)
 
