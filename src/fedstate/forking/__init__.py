@@ -9,6 +9,8 @@ programs.
 ``preload``     what it may import: nothing whose threads a fork would lose
 ``channel``     messages over a socket pair, between the two and to each fork
 ``ending``      how a process ended, and how a fork ends itself
+``finalization``  how a fork that ran an app ends: as Python ends a program
+``children``    what the app's own forks do not inherit, and how they end
 """
 
 from typing import TYPE_CHECKING
