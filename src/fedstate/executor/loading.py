@@ -56,8 +56,10 @@ class Loading:
             token = self._handover.order.token
             self._installed = dependencies.provide(directory, app.run_id, token)
         self._recorder = Recorder(directory)
-        named = no_hidden_names(directory, component_of(directory, "clientapp"))
-        with watching(self._recorder, self._go_bare), named:
+        with (
+            watching(self._recorder, self._go_bare),
+            no_hidden_names(directory, component_of(directory, "clientapp")),
+        ):
             client_app = children.call(lambda: load_client_app(app))
         self._report()
         self._recorder.loaded()

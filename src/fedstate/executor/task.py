@@ -26,13 +26,14 @@ from fedstate.walls.processes import living
 _MOST_REPORTS = 2
 _MOST_MESSAGES = 1000
 _MOST_LETTERS = 500
-# What a program of flwr's takes from its end at the server to its report.
+# What a program of flwr's takes from its report to its end, and what a process has for its end.
 _REPORTED_SECONDS = 1.0
+_END_SECONDS = 5.0
 _KILL_AGAIN_SECONDS = 0.2
+# When a process is killed that has pushed its output; it ends itself 5 s after that.
+_FINISHED_SECONDS = 8.0
 # A fork server reaps a fork at once.
 _REAP_SECONDS = 5.0
-# What a process that has pushed its output may take to end; it ends itself 5 s after that.
-_END_SECONDS = 8.0
 
 
 @dataclass
@@ -149,7 +150,7 @@ class Task:
                 self.replied = True
             case "finished" if not self.finished:
                 self.finished = True
-                self._kill_at = min(self._kill_at, self.clock() + _END_SECONDS)
+                self._kill_at = min(self._kill_at, self.clock() + _FINISHED_SECONDS)
             case "imported" if len(self.reports) < _MOST_REPORTS:
                 self.reports.append(ImportReport.from_json(event))
             case "bare" if len(self.bare) < _MOST_REPORTS:
@@ -222,10 +223,6 @@ class Task:
     def kill_due_in(self) -> float:
         """How many seconds are left until the process is to be asked to end, or killed."""
         return min(self._ask_at, self._kill_at) - self.clock()
-
-    def _kill_by(self, seconds: float) -> None:
-        due = self.clock() + seconds
-        self._kill_at = due if self._kill_at is None else min(due, self._kill_at)
 
     def kill_when_due(self) -> None:
         """End the process if it was asked to end and has not; ask it if that is due."""

@@ -24,10 +24,10 @@ from fedstate.forking.ending import exit_code
 from fedstate.forking.finalization import FOLLOWER, finalize
 
 _BROKEN = 2
-# How long a process outlives its executor: enough to send two gigabytes to a SuperNode.
-_ORPHAN_SECONDS = 60.0
 # What flwr's programs leave to an app's threads and exit functions.
 END_SECONDS = 5.0
+# How long a process outlives its executor: enough to send two gigabytes to a SuperNode.
+_ORPHAN_SECONDS = 60.0
 
 
 class Instructions:
@@ -110,15 +110,17 @@ def _end_soon() -> None:
 
 def run(descriptor: int) -> NoReturn:
     """Run the task that comes over the descriptor, and end this process."""
-    inherited = dict(sys.modules)
-    code = exit_code(lambda: _main(descriptor), broken=_BROKEN)
-    finalize(code, seconds=END_SECONDS, set_aside=inherited)
+    _end_as_program(lambda: _main(descriptor))
 
 
 def go_on(descriptor: int, memory: int) -> NoReturn:
     """Run the task that a process before this one, of the same ID, hands over in memory."""
-    code = exit_code(lambda: _go_on(descriptor, memory), broken=_BROKEN)
-    finalize(code, seconds=END_SECONDS)
+    _end_as_program(lambda: _go_on(descriptor, memory))
+
+
+def _end_as_program(main: Callable[[], int]) -> NoReturn:
+    inherited = dict(sys.modules)
+    finalize(exit_code(main, broken=_BROKEN), seconds=END_SECONDS, set_aside=inherited)
 
 
 def _main(descriptor: int) -> int:
