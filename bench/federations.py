@@ -16,6 +16,7 @@ from fedstate.local.process import Process
 from fedstate.local.runs import submit, wait_for_runs
 
 APP = Path(__file__).parent / "app"
+TORCH_APP = Path(__file__).parent / "torch_app"
 OUTPUT = Path("out/bench")
 RUN_SECONDS = 900.0
 TICKS_PER_SECOND = 100
@@ -68,9 +69,16 @@ def federation(
         yield started
 
 
-def run(here: Federation, contestant: Contestant, *, rounds: int, megabytes: float = 0.1) -> Run:
-    """Run the bench app once, and wait for its end."""
-    return run_at_once(here, contestant, 1, rounds=rounds, megabytes=megabytes)[0]
+def run(
+    here: Federation,
+    contestant: Contestant,
+    *,
+    rounds: int,
+    megabytes: float = 0.1,
+    app: Path = APP,
+) -> Run:
+    """Run a bench app once, and wait for its end."""
+    return run_at_once(here, contestant, 1, rounds=rounds, megabytes=megabytes, app=app)[0]
 
 
 def run_at_once(
@@ -80,8 +88,9 @@ def run_at_once(
     *,
     rounds: int,
     megabytes: float = 0.1,
+    app: Path = APP,
 ) -> list[Run]:
-    """Run the bench app `count` times at once, and wait for all to end.
+    """Run a bench app `count` times at once, and wait for all to end.
 
     Raises
     ------
@@ -95,7 +104,7 @@ def run_at_once(
         "polling": contestant.polling,
     }
     submitted = time.time()
-    run_ids = [submit(here, APP, config) for _ in range(count)]
+    run_ids = [submit(here, app, config) for _ in range(count)]
     try:
         statuses = wait_for_runs(here, run_ids, RUN_SECONDS)
     except FederationError as error:

@@ -82,7 +82,7 @@ def _first_round(starts: int, directory: Path) -> Row:
             ):
                 first = run(here, contestant, rounds=1)
             seconds[contestant.name].append(first.ended[-1] - began)
-    return _compare("first round after the start", seconds, None)
+    return compare("first round after the start", seconds, None)
 
 
 def _rounds(stock: Federation, ours: Federation, alternations: int) -> Iterator[Row]:
@@ -97,7 +97,7 @@ def _rounds(stock: Federation, ours: Federation, alternations: int) -> Iterator[
             seconds[contestant.name] += done.rounds
             work[contestant.name].append((after - before) / rounds)
         seconds["limit"] += limit.rounds(NODES, 5, 0.1)
-    yield _compare(f"seconds per round, {NODES} nodes", seconds, 0.1)
+    yield compare(f"seconds per round, {NODES} nodes", seconds, 0.1)
     overhead = median(seconds[OURS.name]) - median(seconds["limit"])
     yield Row(
         f"overhead per round over the limit ({median(seconds['limit']):.2f} s), against 0.5 s",
@@ -106,7 +106,7 @@ def _rounds(stock: Federation, ours: Federation, alternations: int) -> Iterator[
         1.0,
         "s",
     )
-    yield _compare(f"CPU seconds per round of the whole federation, {NODES} nodes", work, None)
+    yield compare(f"CPU seconds per round of the whole federation, {NODES} nodes", work, None)
 
 
 def _concurrent(stock: Federation, ours: Federation, repeats: int) -> Row:
@@ -117,7 +117,7 @@ def _concurrent(stock: Federation, ours: Federation, repeats: int) -> Row:
             done = run_at_once(here, contestant, 4, rounds=1)
             ended = max(each.ended[-1] for each in done)
             seconds[contestant.name].append(ended - done[0].submitted)
-    return _compare("4 runs at once, total time", seconds, 0.2)
+    return compare("4 runs at once, total time", seconds, 0.2)
 
 
 def _idle(stock: Federation, ours: Federation) -> Iterator[Row]:
@@ -141,7 +141,7 @@ def _idle(stock: Federation, ours: Federation) -> Iterator[Row]:
         "% of a core",
     )
     idle = {STOCK.name: [sum(percent[id(stock)])], OURS.name: [sum(percent[id(ours)])]}
-    yield _compare("idle CPU of the whole federation", idle, None, "% of a core")
+    yield compare("idle CPU of the whole federation", idle, None, "% of a core")
     memory = {
         contestant.name: [
             memory_megabytes(node.supernode) + memory_megabytes(node.executor)
@@ -149,7 +149,7 @@ def _idle(stock: Federation, ours: Federation) -> Iterator[Row]:
         ]
         for contestant, here in ((STOCK, stock), (OURS, ours))
     }
-    yield _compare("memory of an idle node, with its executor", memory, None, "MB")
+    yield compare("memory of an idle node, with its executor", memory, None, "MB")
 
 
 def _cpu_by_process(here: Federation) -> list[float]:
@@ -201,10 +201,11 @@ def _durability(directory: Path, alternations: int) -> Row:
 def _per_minute(what: str, seconds: dict[str, list[float]]) -> Row:
     ours, stock = (60 / median(seconds[each.name]) for each in (OURS, STOCK))
     each = f"{ours:.1f} against {stock:.1f} rounds per minute"
-    return _compare(f"seconds per round, {what} ({each})", seconds, None)
+    return compare(f"seconds per round, {what} ({each})", seconds, None)
 
 
-def _compare(
+def compare(
     name: str, figures: dict[str, list[float]], goal: float | None, unit: str = "s"
 ) -> Row:
+    """Return the row of the medians of both contestants' figures."""
     return Row(name, median(figures[OURS.name]), median(figures[STOCK.name]), goal, unit)

@@ -26,8 +26,17 @@ In the process of a task run
 
 ``worker``         takes the task from the executor, runs it, and ends the process
 ``clientapp``      a ClientApp: its input, its call, its reply and Context
+``loading``        the app imported as on stock: its environment, its dependencies
+``imports``        records what the import brings, for the tasks that follow
+``bare``           goes on in an interpreter in which nothing is preloaded
 ``serverapp``      what a ServerApp's process is given before flwr's own program runs
 ``install``        puts an app into its place, once for all of its tasks
+``dependencies``   has what an app depends on installed, once for all of its tasks
+``environment``    says which variables an app sets too late; ``settings`` reads its sources
+
+In the process of which a run's tasks are forks runs
+
+``replay``         imports what the first task has recorded, an ``import_report``
 """
 
 from typing import TYPE_CHECKING

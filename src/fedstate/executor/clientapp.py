@@ -14,14 +14,15 @@ from types import FrameType
 from typing import Any
 
 from flwr.app import Error, Message
+from flwr.clientapp import ClientApp
 
 from fedstate import limits
-from fedstate.executor.install import install
+from fedstate.executor.bare import Handover
+from fedstate.executor.loading import Loading
 from fedstate.executor.room import hint
-from fedstate.flower.apps import LoadClientAppError, install_dependencies, load_client_app
+from fedstate.flower.apps import LoadClientAppError
 from fedstate.flower.errors import ErrorCode
 from fedstate.flower.task_client import TaskInput, output_of, task_client
-from fedstate.flower.task_order import TaskOrder
 from fedstate.large.wire import Buffer, size_of
 
 SendEvent = Callable[[Mapping[str, Any]], bool]
@@ -40,21 +41,24 @@ class ContextTooLargeError(Exception):
 
 
 def run_clientapp(
-    order: TaskOrder,
+    handover: Handover,
     send_event: SendEvent,
     stop_reason: Callable[[], str],
     over: Callable[[], bool] = lambda: False,
 ) -> int:
     """Run the task and push what came of it.
 
+    The app is loaded before the message is pulled: it may take this process to execute itself
+    anew, in a bare interpreter, and nobody is given a message a second time.
+
     Parameters
     ----------
-    order
-        Where the task is to be had, and the token for it.
+    handover
+        Where the task is to be had, the token for it, and the way into a bare interpreter.
     send_event
         Sends the executor how far the task has come: ``pulled`` with the message,
         ``replied``, ``finished``. The last one decides what the executor does when this process
-        dies.
+        dies. Before them, what the app has imported.
     stop_reason
         Gives the reason when a signal stops the task.
     over
@@ -76,11 +80,13 @@ def run_clientapp(
 
     _on_stop_signals(stop)
     try:
-        with task_client(order, retry=True) as client, client.heartbeat():
-            client.on_pulled = pulled
+        with task_client(handover.order, retry=True) as client, client.heartbeat():
+            client.on_pulled, client.given = pulled, handover.given
             try:
+                loading = Loading(handover, client, send_event)
+                client_app = loading.load()
                 given = client.pull_input()
-                reply, output = _step(order, given)
+                reply, output = _step(loading, client_app, given)
                 # The work is done: sending it takes less time than doing it again would.
                 _on_stop_signals(signal.SIG_IGN)
                 client.push_reply(reply, given.context)
@@ -106,13 +112,12 @@ def run_clientapp(
     return 0 if failure is None else 1
 
 
-def _step(order: TaskOrder, given: TaskInput) -> tuple[Message, list[Buffer]]:
-    """Load the app, call it, and return its reply and the output that stores its Context."""
-    directory = install(given.app.fab)
-    if order.runtime_dependency_install:
-        install_dependencies(directory, given.app, launch_id=order.token)
-    client_app = load_client_app(given.app)
-    reply = client_app(message=given.message, context=given.context)
+def _step(
+    loading: Loading, client_app: ClientApp, given: TaskInput
+) -> tuple[Message, list[Buffer]]:
+    """Call the app, and return its reply and the output that stores its Context."""
+    with loading.recording():
+        reply = client_app(message=given.message, context=given.context)
     # Before the reply is pushed: afterwards it would be too late to answer with an error.
     output = output_of(given.context)
     check_size(output)

@@ -12,11 +12,11 @@ from typing import Protocol
 from fedstate.errors import FederationError
 from fedstate.executor import worker
 from fedstate.executor.failure import report_failure
-from fedstate.executor.room_client import Room
+from fedstate.executor.keeper import RoomKeeper
 from fedstate.executor.rooms import Rooms
 from fedstate.executor.spawned import SpawnedChild
 from fedstate.executor.task import Task
-from fedstate.executor.usage import SAMPLE_SECONDS, Usage
+from fedstate.executor.usage import SAMPLE_SECONDS
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import Ending
@@ -29,8 +29,6 @@ _GRACE_SECONDS = 5.0
 _KILL_SECONDS = 2.0
 # The same for a task of a run that has ended: nobody waits for what it does, only for its slot.
 _OVER_SECONDS = 1.0
-# A fork takes milliseconds, but a room may import what its run imports before it forks.
-_START_SECONDS = 60.0
 # Tasks that only wait take no slot, up to this many times as many as there are slots.
 _MOST_WAITING = 8
 
@@ -100,14 +98,15 @@ class TaskPool:
         self._tasks: list[Task] = []
         self._servers = servers
         self.rooms = rooms
-        self._usage = Usage(clock)
         self._entry = entry
         self._report = report
         self._clock = clock
         self._selector = selectors.DefaultSelector()
-        self._watched: set[Channel] = set()
         self._sources: list[HasFileno] = []
         self._closed = False
+        self._keeper: RoomKeeper | None = None
+        if rooms is not None:
+            self._keeper = RoomKeeper(rooms, self._tasks, servers, self._selector, clock)
         if self._servers is not None:
             self._selector.register(self._servers.current.channel, selectors.EVENT_READ)
 
@@ -146,8 +145,11 @@ class TaskPool:
         return frozenset() if full else frozenset(TaskKind)
 
     def _full(self, tasks: Sequence[Task], slots: int) -> bool:
-        computing = sum(not self._usage.waits(task.room) for task in tasks)
+        computing = sum(not self._waits(task) for task in tasks)
         return computing >= slots or len(tasks) >= _MOST_WAITING * slots
+
+    def _waits(self, task: Task) -> bool:
+        return self._keeper is not None and self._keeper.waits(task.room)
 
     def launch(self, order: TaskOrder) -> None:
         """Start a process for the task."""
@@ -166,7 +168,8 @@ class TaskPool:
                 )
                 return
             given = room.plan.order(order)
-            self._watch_rooms()
+            if self._keeper is not None:
+                self._keeper.watch()
         first: dict[str, object] = {"task": given.to_json()}
         if server is None:
             child = SpawnedChild(self._entry)
@@ -201,7 +204,8 @@ class TaskPool:
             self.stop_task(task.order.task_id, reason)
         if self.rooms is not None and (room := self.rooms.all.get(run_id)) is not None:
             room.ended = True
-            self._tidy(room)
+            if self._keeper is not None:
+                self._keeper.tidy(room)
 
     def _tasks_of(self, run_id: int) -> list[Task]:
         return [task for task in self._tasks if task.order.run_id == run_id]
@@ -216,14 +220,14 @@ class TaskPool:
         deadline = time.monotonic() + seconds
         while True:
             left = max(0.0, deadline - time.monotonic())
-            sampling = self.rooms is not None and self.busy
+            sampling = self._keeper is not None and self.busy
             longest = min(left, SAMPLE_SECONDS) if sampling else left
-            due = min((task.due_in for task in self._tasks), default=math.inf)
+            due = min((task.kill_due_in for task in self._tasks), default=math.inf)
             if self._selector.select(max(0.0, min(longest, due))):
                 return True
-            if due <= 0 or self._enforce_limits():
+            if self._keeper is not None and self._keeper.enforce_limits():
                 return True
-            if time.monotonic() >= deadline:
+            if due <= 0 or time.monotonic() >= deadline:
                 return False
 
     def reconcile(self) -> None:
@@ -235,7 +239,8 @@ class TaskPool:
             If the fork server cannot do its work.
         """
         self._supervise_server()
-        self._supervise_rooms()
+        if self._keeper is not None:
+            self._keeper.supervise()
         for task in list(self._tasks):
             if not task.channel.ended:
                 task.listen()
@@ -245,6 +250,8 @@ class TaskPool:
                     self._end_at_once(
                         task, f"The process of the task sent {task.violation}, and was ended."
                     )
+            if self._keeper is not None:
+                self._keeper.learn(task)
             ending = task.ended()
             if ending is not None:
                 self._end(task, ending)
@@ -254,10 +261,16 @@ class TaskPool:
                     "(--task-time-limit).",
                     _GRACE_SECONDS,
                 )
-            elif task.lost() or (task.pid is None and task.exceeds(_START_SECONDS)):
-                self._restart(task.room)  # the app may have stopped it
+            elif self._keeper is not None and task.stuck():
+                self._keeper.restart(task.room)  # the app may have stopped it
             task.kill_when_due()
-        self._enforce_limits()
+        if self._keeper is not None:
+            self._keeper.enforce_limits()
+
+    def _end_at_once(self, task: Task, reason: str) -> None:
+        if self._keeper is not None:
+            self._keeper.end_at_once(task, reason)
+        task.end(reason)
 
     def _supervise_server(self) -> None:
         if self._servers is None:
@@ -272,75 +285,13 @@ class TaskPool:
         elif before.ready and not was_ready:
             logger.info("Ready: tasks start in forks of a preloaded process.")
 
-    def _supervise_rooms(self) -> None:
-        if self.rooms is None:
-            return
-        for room in list(self.rooms.all.values()):
-            self.rooms.listen(room)
-            if room.client is not None and not room.client.alive:
-                self._restart(room)
-        for room in self.rooms.idle([task.room for task in self._tasks if task.room]):
-            self.rooms.close(room)
-        self.rooms.tidy()
-        self._watch_rooms()
-
-    def _restart(self, room: Room | None) -> None:
-        """End what is left of a room whose process has ended, or has to; it is made anew."""
-        if room is None or room.client is None:
-            return
-        client, room.client = room.client, None
-        why = client.failure or "The process of the run's room ended, and all that was in it."
-        logger.warning("Run %d: %s", room.run_id, why)
-        for task in self._tasks:
-            if task.room is room and task.pid is not None:
-                task.end(why)
-            elif task.room is room:
-                task.room_failure = client.failure
-        if self.rooms is not None:
-            self.rooms.end_client(room, client)
-        self._watch_rooms()
-
-    def _watch_rooms(self) -> None:
-        """Let what the rooms' processes say end a wait."""
-        rooms = () if self.rooms is None else self.rooms.all.values()
-        there = {
-            room.client.channel for room in rooms if room.client is not None and room.client.alive
-        }
-        for channel in self._watched - there:
-            self._selector.unregister(channel)
-        for channel in there - self._watched:
-            self._selector.register(channel, selectors.EVENT_READ)
-        self._watched = there
-
-    def _enforce_limits(self) -> bool:
-        """Look at what the runs take, if it is time to; return whether one takes too much."""
-        if self.rooms is None or not self._usage.due:
-            return False
-        rooms: dict[Room, list[int]] = {}
-        for task in self._tasks:
-            if task.room is not None:
-                pids = rooms.setdefault(task.room, [])
-                pids += [] if task.pid is None else [task.pid]
-        passed = self._usage.sample(rooms)
-        for room, sentence in passed.items():
-            for task in self._tasks:
-                if task.room is room:
-                    self._end_at_once(task, sentence)
-            room.end_processes(rooms[room])
-            room.spoilt = True
-        return bool(passed)
-
-    def _end_at_once(self, task: Task, reason: str) -> None:
-        if task.pid is None:
-            self._restart(task.room)  # the only way to end a process that nobody knows
-        task.end(reason)
-
     def _end(self, task: Task, ending: Ending) -> None:
         self._tasks.remove(task)
         if not task.channel.ended:
             self._selector.unregister(task.channel)
         task.channel.close()
-        self._tidy(task.room)
+        if self._keeper is not None:
+            self._keeper.tidy(task.room)
         never_began = task.pid is None and task.stop_reason is None
         if never_began and not task.relaunched:
             self._launch(task.order, again=True)
@@ -348,21 +299,6 @@ class TaskPool:
             logger.info("Task %d ended: %s", task.order.task_id, task.stop_reason)
         elif not task.reported(ending):
             self._report(task, task.why(ending))
-
-    def _tidy(self, room: Room | None) -> None:
-        """Kill what an ended task has left behind; close a room that nobody needs any longer."""
-        if room is None or self.rooms is None:
-            return
-        tasks = [task for task in self._tasks if task.room is room]
-        room.used = self._clock()
-        if (room.ended or room.spoilt) and not tasks:
-            self.rooms.close(room)
-            self._watch_rooms()
-            return
-        live = [task.pid for task in tasks if task.pid is not None]
-        since = min((task.asked for task in tasks), default=None)
-        if not room.clear(live, since) and not tasks:
-            self._restart(room)
 
     def close(self) -> None:
         """Stop the tasks under way, in order, and then the fork server. Twice is as once."""
@@ -380,9 +316,8 @@ class TaskPool:
             )
         for task in self._tasks:
             self._report(task, stopped)
-        self._usage.close()
-        if self.rooms is not None:
-            self.rooms.close_all()
+        if self._keeper is not None:
+            self._keeper.close()
         if self._servers is not None:
             self._servers.current.close()
         self._selector.close()

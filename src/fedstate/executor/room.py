@@ -4,21 +4,21 @@ A fork of the fork server that becomes one itself: it never runs a module of the
 task of the run is a fork of it, and so behind the same walls.
 """
 
-import importlib
 import os
 import socket
 import sys
 import tempfile
-import threading
 import time
+from importlib import import_module
 from typing import Any, NoReturn
 
 from fedstate.errors import FedstateError
-from fedstate.executor import worker
+from fedstate.executor import bare, worker
+from fedstate.executor.import_report import ImportReport
 from fedstate.executor.plan import CERTIFICATE, RoomPlan
+from fedstate.executor.replay import replay
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import end_with
-from fedstate.forking.preload import tensorflow_started
 from fedstate.forking.server import adopt_orphans, freeze, serve_forks
 from fedstate.walls import enter as enter_walls
 from fedstate.walls.processes import descendants, kill_all
@@ -41,7 +41,7 @@ def _main(descriptor: int) -> int:
     owner = Channel(socket.socket(fileno=descriptor))
     # Before the walls: whoever is to end this process if it hangs has to know it.
     owner.send({"event": "started", "pid": os.getpid()})
-    code = serve_forks(owner, worker.__name__, {"room": _enter, "import": import_modules})
+    code = serve_forks(owner, worker.__name__, {"room": _enter, "import": _import})
     _end_all()
     return code
 
@@ -92,29 +92,10 @@ def hint(error: BaseException) -> str:
     return "" if sentence is None else f" {sentence}"
 
 
-def import_modules(owner: Channel, message: dict[str, Any]) -> None:
-    """Import what every further task of the run finds imported, and say what came of it.
-
-    The answer has the modules ``imported``, and by their names those that ``failed``, and those
-    that ``started`` what does not survive a fork: with one of these this process is of no use
-    any longer.
-    """
-    imported, failed, started = [], {}, {}
-    for name in message["import"]:
-        threads = threading.active_count()
-        try:
-            importlib.import_module(name)
-        except BaseException as error:  # whatever a module does is the run's own affair
-            failed[name] = str(error) or type(error).__name__
-            continue
-        if threading.active_count() > threads:
-            started[name] = "a thread"
-        elif tensorflow_started():
-            started[name] = "TensorFlow's runtime"
-        else:
-            imported.append(name)
-    freeze()
-    owner.send({"event": "imported", "modules": imported, "failed": failed, "started": started})
+def _import(owner: Channel, message: dict[str, Any]) -> None:
+    """Import what every further task of the run finds imported, and say what came of it."""
+    done = replay(ImportReport.from_json(message["import"]))
+    owner.send({"event": "imported", "left": done.left, "fit": done.fit})
 
 
 def _end_all() -> None:
@@ -123,3 +104,11 @@ def _end_all() -> None:
     while descendants(os.getpid()) and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
     kill_all(lambda: descendants(os.getpid()))
+
+
+if __name__ == "__main__":
+    bare.mark()
+    # What runs a ClientApp imports flwr alone, as flwr's own process for it does.
+    import_module("fedstate.executor.clientapp")
+    # Under its own name, by which the processes of tasks know it.
+    import_module("fedstate.executor.room").run(int(sys.argv[1]))

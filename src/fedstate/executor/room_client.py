@@ -3,11 +3,14 @@
 import os
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from fedstate.executor import bare_room
 from fedstate.executor import room as room_process
+from fedstate.executor.import_report import ImportReport
 from fedstate.executor.plan import RoomPlan
+from fedstate.executor.warmth import Warmth
 from fedstate.forking.channel import Channel
 from fedstate.forking.supervisor import ForkClient, ForkedChild, ForkServer, parent_of
 from fedstate.logs import logger
@@ -35,13 +38,20 @@ class RoomClient(ForkClient):
         What it is to be.
     entry
         The module whose ``run`` each task's process calls.
+    bare
+        Whether it is an interpreter in which nothing is preloaded.
     """
 
-    def __init__(self, server: ForkServer, plan: RoomPlan, entry: str) -> None:
-        super().__init__(server.fork(room_process.__name__))
+    def __init__(
+        self, server: ForkServer, plan: RoomPlan, entry: str, *, bare: bool = False
+    ) -> None:
+        super().__init__(server.fork((bare_room if bare else room_process).__name__))
         self.server = server
         self.child: ForkedChild | None = None
-        self.imported: list[dict[str, Any]] = []
+        # What it has been asked to import, until it has said what came of that.
+        self.importing: ImportReport | None = None
+        self.left: tuple[str, ...] = ()
+        self.fit = True
         # What a process of it takes that shares all it has with the fork server, in bytes.
         self.baseline = 0
         self._entry = entry
@@ -51,17 +61,20 @@ class RoomClient(ForkClient):
         """Ask for the process of a task; return the channel to it."""
         return super().fork(entry or self._entry)
 
-    def import_modules(self, names: Collection[str]) -> None:
-        """Have it import what its further tasks then find imported; see `imported`."""
-        self.channel.send({"import": list(names)})
+    def import_modules(self, report: ImportReport) -> None:
+        """Have it import what its further tasks then find imported."""
+        self.importing = report
+        self.channel.send({"import": report.to_json()})
 
     def take(self, message: dict[str, Any]) -> None:
         """Take in one message."""
         match message["event"]:
             case "started" if self.child is None:
                 self.child = ForkedChild(self.server, int(message["pid"]), self._is_fork)
-            case "imported":
-                self.imported.append(message)
+            case "imported" if self.importing is not None:
+                self.importing = None
+                self.fit = message["fit"] is True
+                self.left = tuple(str(name) for name, _ in message["left"])
             case "ready":
                 super().take(message)
                 self._measure()
@@ -116,6 +129,8 @@ class Room:
         Whether the run has ended on this node.
     spoilt
         Whether it has to be made anew: the run has exceeded a limit.
+    warmth
+        What its process imports for the run's tasks.
     """
 
     run_id: int
@@ -124,6 +139,7 @@ class Room:
     used: float = 0.0
     ended: bool = False
     spoilt: bool = False
+    warmth: Warmth = field(default_factory=Warmth)
 
     @property
     def user(self) -> int | None:

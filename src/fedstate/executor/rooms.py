@@ -113,9 +113,14 @@ class Rooms:
             room = Room(order.run_id, self._plan(order))
             self.all[order.run_id] = room
         if server is not None and (room.client is None or not room.client.alive):
-            room.client = RoomClient(server, room.plan, self._entry)
+            self.begin(room, server)
         room.used = self._clock()
         return room
+
+    def begin(self, room: Room, server: ForkServer) -> None:
+        """Start the process of a room."""
+        room.client = RoomClient(server, room.plan, self._entry, bare=room.warmth.bare)
+        room.warmth.began()
 
     def idle(self, busy: Collection[Room]) -> list[Room]:
         """Return the rooms that had no task for so long that their runs must have ended."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from fedstate.executor.import_report import ImportReport
 from fedstate.executor.room_client import Room, ticks
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import Channel, MalformedMessageError
@@ -21,13 +22,16 @@ from fedstate.forking.supervisor import (
 )
 from fedstate.walls.processes import living
 
-# What a process says of itself, beside how far it has come: at most once each.
-_NOTES = ("imports", "bare")
+# What a process says of its app beside how far it has come, and how often at most.
+_MOST_REPORTS = 2
 _MOST_MESSAGES = 1000
+_MOST_LETTERS = 500
 # What a program of flwr's takes from its report to its end, and what a process has for its end.
 _REPORTED_SECONDS = 1.0
 _END_SECONDS = 5.0
 _KILL_AGAIN_SECONDS = 0.2
+# A fork takes milliseconds, but a room may import what its run imports before it forks.
+_START_SECONDS = 120.0
 # A fork server reaps a fork at once.
 _REAP_SECONDS = 5.0
 
@@ -58,8 +62,12 @@ class Task:
         Why no process began, where that is known.
     violation
         What the process sent that is of no protocol: nothing that it says is believed any more.
-    notes
-        What the process has said of its imports and its environment, by the event's name.
+    reports
+        What the process has said of its app's imports.
+    learnt
+        How many of them the room has taken in.
+    bare
+        Why the process goes on in a bare interpreter, and whether it came from one.
     asked
         When the process was asked for, as the kernel notes it for processes that start.
     room_failure
@@ -83,7 +91,9 @@ class Task:
     stop_reason: str | None = None
     failure: OSError | None = None
     violation: str | None = None
-    notes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reports: list[ImportReport] = field(default_factory=list)
+    learnt: int = 0
+    bare: list[tuple[str, bool]] = field(default_factory=list)
     asked: int = field(default_factory=ticks)
     room_failure: str | None = None
     over: bool = False
@@ -121,7 +131,7 @@ class Task:
             self.violation = f"the process ID {error}, which is none of its run's"
         except MalformedMessageError as error:
             self.violation = str(error)
-        except (KeyError, TypeError, ValueError, OverflowError):
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             self.violation = "an event of a form that it does not have"
         if self.violation is not None:
             self.channel.ended = True
@@ -140,8 +150,10 @@ class Task:
                 self.replied = True
             case "finished" if not self.finished:
                 self.finished = True
-            case name if name in _NOTES and name not in self.notes:
-                self.notes[name] = event
+            case "imported" if len(self.reports) < _MOST_REPORTS:
+                self.reports.append(ImportReport.from_json(event))
+            case "bare" if len(self.bare) < _MOST_REPORTS:
+                self.bare.append((_sentence(event["reason"]), event["cold"] is True))
             case _:
                 raise MalformedMessageError("an event that is out of turn, or none at all")
 
@@ -156,9 +168,11 @@ class Task:
             return self.child.poll()
         return Ending(None) if self.channel.ended else None
 
-    def lost(self) -> bool:
-        """Return whether the process ended a while ago, and nobody says how."""
-        if self.pid is None or not self.channel.ended or living(self.pid) is not None:
+    def stuck(self) -> bool:
+        """Return whether nobody forks the process, or nobody says how it has ended."""
+        if self.pid is None:
+            return self.exceeds(_START_SECONDS)
+        if not self.channel.ended or living(self.pid) is not None:
             return False
         self._gone = min(self._gone, self.clock())
         return self.clock() - self._gone > _REAP_SECONDS
@@ -210,7 +224,7 @@ class Task:
             self.child.kill()
 
     @property
-    def due_in(self) -> float:
+    def kill_due_in(self) -> float:
         """How many seconds are left until the process is to be asked to end, or killed."""
         return min(self._ask_at, self._kill_at) - self.clock()
 
@@ -236,3 +250,9 @@ def _decoded(text: object) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise MalformedMessageError("a message that is not in base 64") from None
+
+
+def _sentence(text: object) -> str:
+    if not isinstance(text, str) or len(text) > _MOST_LETTERS or not text.isprintable():
+        raise MalformedMessageError("a reason that is no sentence")
+    return text

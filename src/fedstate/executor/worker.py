@@ -1,7 +1,8 @@
 """The process of one task: told what to do over a socket pair, gone when it is done.
 
 Forked by the fork server, or, where nothing is preloaded, started as
-``python -m fedstate.executor.worker DESCRIPTOR``.
+``python -m fedstate.executor.worker DESCRIPTOR``. A fork whose app needs an interpreter in which
+nothing is preloaded executes the same with a second descriptor, of what it hands over.
 """
 
 import os
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+from fedstate.executor import bare
 from fedstate.executor.plan import RoomPlan
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import Channel
@@ -104,6 +106,11 @@ def run(descriptor: int) -> NoReturn:
     end_with(lambda: _main(descriptor), broken=_BROKEN)
 
 
+def go_on(descriptor: int, memory: int) -> NoReturn:
+    """Run the task that a process before this one, of the same ID, hands over in memory."""
+    end_with(lambda: _go_on(descriptor, memory), broken=_BROKEN)
+
+
 def _main(descriptor: int) -> int:
     channel = Channel(socket.socket(fileno=descriptor))
     channel.send({"event": "started", "pid": os.getpid()})
@@ -111,11 +118,21 @@ def _main(descriptor: int) -> int:
     order = instructions.task()
     if order is None:
         return _BROKEN
+    return _run(bare.Handover(order, channel, dict(os.environ)), instructions)
+
+
+def _go_on(descriptor: int, memory: int) -> int:
+    environment = dict(os.environ)
+    channel = Channel(socket.socket(fileno=descriptor))
+    # The programs that an app starts have no part in it.
+    os.set_inheritable(descriptor, False)
+    order, given = bare.take_over(memory)
+    return _run(bare.Handover(order, channel, environment, given), Instructions(channel))
+
+
+def _run(handover: bare.Handover, instructions: Instructions) -> int:
+    order = handover.order
     instructions.follow(_end_soon)
-    return _run(order, channel, instructions)
-
-
-def _run(order: TaskOrder, channel: Channel, instructions: Instructions) -> int:
     with open(os.devnull, "r+b", buffering=0) as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 0)
         if order.suppress_output:
@@ -127,31 +144,41 @@ def _run(order: TaskOrder, channel: Channel, instructions: Instructions) -> int:
     if order.kind == TaskKind.CLIENT_APP:
         from fedstate.executor.clientapp import run_clientapp
 
-        return run_clientapp(order, channel.send, instructions.stop_reason, instructions.over)
+        return run_clientapp(
+            handover, handover.channel.send, instructions.stop_reason, instructions.over
+        )
     if order.kind == TaskKind.SERVER_APP:
         from fedstate.executor.serverapp import prepare
 
-        prepare()
+        prepare(handover)
     from fedstate.flower.task_program import run_program
 
     try:
         run_program(order)
     finally:
         # It has reported, and has only to end.
-        channel.send({"event": "finished"})
+        handover.channel.send({"event": "finished"})
     return 0
 
 
 def seed_again() -> None:
-    """Give NumPy's global generator a state of its own: a fork copies the server's.
+    """Give the global generators of NumPy and PyTorch a state of their own: a fork copies one.
 
-    Python's own generator sees to it by itself, and Keras takes its seeds from that one.
+    Python's own generator sees to it by itself, as do `tempfile` and `uuid`; Keras takes its
+    seeds from Python's. PyTorch's generators on other devices are made in the fork.
     """
     if "numpy.random" in sys.modules:
         import numpy as np
 
         np.random.seed()
+    if "torch.random" in sys.modules:
+        import torch
+
+        torch.default_generator.seed()
 
 
 if __name__ == "__main__":
+    bare.mark()
+    if sys.argv[2:]:
+        go_on(int(sys.argv[1]), int(sys.argv[2]))
     run(int(sys.argv[1]))

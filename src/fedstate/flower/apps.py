@@ -13,14 +13,26 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.client_app import LoadClientAppError
 from flwr.clientapp.utils import get_load_client_app_fn
 from flwr.common.config import get_project_dir
-from flwr.supercore.superexec.dependency_installer import install_app_dependencies
+
+# How flwr installs what an app depends on. Its parts are not public, and its whole installs for
+# each task anew.
+from flwr.supercore.superexec.dependency_installer import (
+    _activate_runtime_env,
+    _create_runtime_env_dir,
+    _exclude_flwr_dependencies,
+    _get_project_dependencies,
+    install_app_dependencies,
+)
 
 __all__ = [
     "App",
     "LoadClientAppError",
+    "activate",
     "app_directory",
+    "dependencies_of",
     "install_dependencies",
     "load_client_app",
+    "runtime_environment",
     "unpack",
 ]
 
@@ -56,9 +68,24 @@ def unpack(fab: bytes, directory: Path) -> Path:
     return install_from_fab(fab, directory, skip_prompt=True)
 
 
-def install_dependencies(directory: Path, app: App, launch_id: str) -> None:
-    """Install what the app depends on, for one launch of it, and let this process use it."""
-    install_app_dependencies(directory, launch_id=launch_id, run_id=app.run_id)
+def dependencies_of(directory: Path) -> list[str]:
+    """Return what an installed app depends on, beside flwr."""
+    return _exclude_flwr_dependencies(_get_project_dependencies(directory))
+
+
+def runtime_environment(directory: Path, run_id: int) -> Path:
+    """Return where flwr installs what the app depends on; it may not be there yet."""
+    return _create_runtime_env_dir(directory, None, run_id)
+
+
+def install_dependencies(directory: Path, run_id: int, launch_id: str) -> Path:
+    """Install what the app depends on, and let this process use it; return the environment."""
+    return install_app_dependencies(directory, launch_id=launch_id, run_id=run_id)
+
+
+def activate(environment: Path) -> None:
+    """Let this process find first what is installed in an environment."""
+    _activate_runtime_env(environment)
 
 
 def load_client_app(app: App) -> ClientApp:

@@ -1,13 +1,16 @@
-"""flwr's program for a ServerApp, with our installation and our Grid.
+"""flwr's program for a ServerApp, with our installation, our loading and our Grid.
 
-The program makes the Grid and installs the app itself. It finds both by global names of its
-module and has no parameter for them, so the names are bound anew in the process of the one task.
+The program makes the Grid, installs the app and loads it by itself. It finds the functions by
+global names of its modules and has no parameter for them, so the names are bound anew in the
+process of the one task.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 # Imported for the fork server, of which every ServerApp's process is a copy.
 import flwr.superlink.cli.flwr_serverapp  # noqa: F401
@@ -19,13 +22,51 @@ def program() -> ModuleType:
     return import_module("flwr.superlink.runtime.run_serverapp")
 
 
-def rebind(*, install: Callable[[bytes], Path], grid: type[HttpGrid]) -> None:
-    """Let the program in this process install the app with `install` and make this Grid."""
+def loader() -> ModuleType:
+    """Return the module in which the program loads the app, and calls it."""
+    return import_module("flwr.server.run_serverapp")
+
+
+def rebind(
+    *,
+    install: Callable[[bytes], Path],
+    provide: Callable[[Path, int, str], Path | None],
+    watch: Callable[[Path], AbstractContextManager[None]],
+    grid: type[HttpGrid],
+) -> None:
+    """Let the program in this process install and load the app our way, and make this Grid.
+
+    Parameters
+    ----------
+    install
+        Installs a FAB, and returns where.
+    provide
+        Lets this process find the dependencies of an installed app, given its directory, its run
+        and its token; returns their environment, which the program deletes when it ends.
+    watch
+        Returns the context in which an installed app is loaded.
+    grid
+        What the program makes its Grid of.
+    """
 
     def install_from_fab(content: bytes, *, skip_prompt: bool) -> Path:
         del skip_prompt  # there is nobody to ask
         return install(content)
 
+    def install_app_dependencies(
+        project_dir: str, launch_id: str, run_id: int, index_context: Any
+    ) -> Path | None:
+        del index_context  # flwr's own function has no use for it either
+        return provide(Path(project_dir), run_id, launch_id)
+
+    load = loader().load_app
+
+    def load_app(reference: str, error_type: type[Exception], project_dir: str) -> Any:
+        with watch(Path(project_dir)):
+            return load(reference, error_type, project_dir)
+
     module = program()
     module.install_from_fab = install_from_fab  # type: ignore[attr-defined]
+    module.install_app_dependencies = install_app_dependencies  # type: ignore[attr-defined]
     module.HttpGrid = grid  # type: ignore[attr-defined]
+    loader().load_app = load_app  # type: ignore[attr-defined]

@@ -15,7 +15,12 @@ from flwr.app import Context, Error, Message, RecordDict
 # The messages of the Runtime API that a task's process sends, and how a Context, a message and
 # an output become such.
 from flwr.common.constant import SubStatus
-from flwr.common.serde import context_to_proto, message_from_proto
+from flwr.common.serde import (
+    context_to_proto,
+    fab_from_proto,
+    message_from_proto,
+    run_from_proto,
+)
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.runtime_pb2 import (
     PullAppMessagesRequest,
@@ -42,6 +47,9 @@ from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 # A SuperNode that is restarted is asked again, as flwr's process does.
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.supercore.runtime.tracing import RuntimeTracingInterceptor
+
+# Which task this process is of, for the messages that its app makes.
+from flwr.supercore.task_identity import TaskIdentity
 
 # A message goes in and out as a tree of objects; flwr's process has the functions for it.
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
@@ -77,7 +85,6 @@ class TaskInput:
 
     message: Message
     context: Context
-    app: App
 
 
 class TaskClient(BatchingRuntimeClient):
@@ -92,10 +99,14 @@ class TaskClient(BatchingRuntimeClient):
         pulled. The Runtime API gives a message out once.
     on_pulled : callable or None
         Is called with these bytes as soon as they are known.
+    given : bytes or None
+        The answer to the request for what the task works on, which the Runtime API gives out
+        once, too; None before it was asked for. Whoever was handed it over sets it.
     """
 
     pulled: bytes | None = None
     on_pulled: Callable[[bytes], None] | None = None
+    given: bytes | bytearray | None = None
     _taken = LargeArrays()
 
     def __init__(self, base_url: str, **options: Any) -> None:
@@ -114,19 +125,28 @@ class TaskClient(BatchingRuntimeClient):
 
     def PullTaskInput(self, request: PullTaskInputRequest) -> PullTaskInputResponse:  # noqa: N802
         """Take what the task works on; the Context's larger arrays are kept beside."""
-        pieces = [request.SerializeToString()]
-        body = self._post("pull-task-input", "PullTaskInput", request, pieces)
-        bare, self._taken = split_message(memoryview(body), TASK_INPUT)
+        if self.given is None:
+            pieces = [request.SerializeToString()]
+            self.given = self._post("pull-task-input", "PullTaskInput", request, pieces)
+        bare, self._taken = split_message(memoryview(self.given), TASK_INPUT)
         response: PullTaskInputResponse = PullTaskInputResponse.FromString(bare)
         return response
 
+    def pull_app(self) -> App:
+        """Take the app of the task's run, and leave its message where it is."""
+        response = self.PullTaskInput(PullTaskInputRequest())
+        TaskIdentity.task_id = response.task_id
+        TaskIdentity.run_id = response.run.run_id
+        TaskIdentity.node_id = response.context.node_id
+        run, fab = run_from_proto(response.run), fab_from_proto(response.fab)
+        return App(run.run_id, run.fab_id, run.fab_version, fab.hash_str, fab.content)
+
     def pull_input(self) -> TaskInput:
-        """Take the task's message, its Context and the app of its run."""
-        message, context, run, fab = pull_task_input(self)
+        """Take the task's message and its Context; once, and what was given is forgotten."""
+        message, context, _, _ = pull_task_input(self)
         context = SplitContext(context, self._taken).join()
-        self._taken = LargeArrays()
-        app = App(run.run_id, run.fab_id, run.fab_version, fab.hash_str, fab.content)
-        return TaskInput(message, context, app)
+        self._taken, self.given = LargeArrays(), None
+        return TaskInput(message, context)
 
     def push_reply(self, reply: Message, context: Context) -> None:
         """Push the reply to the task's message; the Context names the run and the node."""

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 
 from fedstate.errors import SettingError
 
+# With which variables modules were imported that are not set any longer: an app finds its
+# environment as it would find it without this import.
+assumed: dict[str, str] = {}
+
 
 def load(names: Sequence[str]) -> None:
     """Import the modules.
@@ -18,8 +22,17 @@ def load(names: Sequence[str]) -> None:
         survive a fork, so that every fork would hang.
     """
     # Keras chooses its backend at import; an unset one reads a file in the user's home.
-    if "tensorflow" in names:
-        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if "tensorflow" in names and "KERAS_BACKEND" not in os.environ:
+        assumed["KERAS_BACKEND"] = "tensorflow"
+    os.environ.update(assumed)
+    try:
+        _load(names)
+    finally:
+        for name in assumed:
+            os.environ.pop(name, None)
+
+
+def _load(names: Sequence[str]) -> None:
     for name in names:
         try:
             importlib.import_module(name)

@@ -22,7 +22,9 @@ from tests.contract.flower.in_process_supernode import (
 from tests.stack.executor.conftest import probe_fab
 
 from fedstate.certificates.authority import ensure_authority
+from fedstate.executor import bare
 from fedstate.executor import clientapp as program
+from fedstate.executor.bare import Handover
 from fedstate.executor.worker import Instructions
 from fedstate.flower.errors import ErrorCode
 from fedstate.flower.task_client import TaskClient, task_client
@@ -148,9 +150,15 @@ def node(
             return supernode.reach(make(order, **options))
 
         monkeypatch.setattr(program, "task_client", reaching)
+        # What other tests have imported here would be taken for preloaded.
+        monkeypatch.setattr(bare, "_bare", [True])
         yield supernode, order
     for each, handler in handlers.items():
         signal.signal(each, handler)
+
+
+def handover(order: TaskOrder) -> Handover:
+    return Handover(order, Channel.pair()[0], {})
 
 
 def asked() -> RecordDict:
@@ -167,7 +175,7 @@ def test_a_clientapp_is_loaded_called_and_its_context_pushed(
         events.append(event)
         return True
 
-    assert program.run_clientapp(order, tell, str) == 0
+    assert program.run_clientapp(handover(order), tell, str) == 0
     assert [event["event"] for event in events] == ["pulled", "replied", "finished"]
     state = supernode.state.get_run_series_context(1).state
     assert state["steps"]["count"] == 1
@@ -187,7 +195,7 @@ def test_an_app_that_cannot_be_loaded_is_answered_with_flwrs_code(
     assert second is not None
     monkeypatch.delitem(sys.modules, "probe.client_app", raising=False)
     monkeypatch.delitem(sys.modules, "probe", raising=False)
-    assert program.run_clientapp(second, lambda _: True, str) == 1
+    assert program.run_clientapp(handover(second), lambda _: True, str) == 1
     reply = supernode.state.reply_to(message.metadata.message_id)
     assert reply is not None
     assert reply.error.code == ErrorCode.CLIENT_APP_NOT_LOADED

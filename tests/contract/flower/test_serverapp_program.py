@@ -14,8 +14,13 @@ from tests.contract.flower.in_process import SuperLink
 from tests.contract.flower.in_process_run import Run
 from tests.stack.executor.conftest import PROBE, probe_fab
 
+from fedstate.executor import bare
+from fedstate.executor.bare import Handover
 from fedstate.executor.serverapp import WaitingGrid, prepare
-from fedstate.flower.serverapp_program import program
+from fedstate.flower.grid import TaskInputKept
+from fedstate.flower.serverapp_program import loader, program
+from fedstate.flower.task_order import TaskKind, TaskOrder
+from fedstate.forking.channel import Channel
 
 SERVER_APP = """
 from pathlib import Path
@@ -38,7 +43,13 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     module = program()
     monkeypatch.setattr(module, "install_from_fab", install_from_fab)
     monkeypatch.setattr(module, "HttpGrid", HttpGrid)
-    prepare()
+    monkeypatch.setattr(module, "install_app_dependencies", module.install_app_dependencies)
+    monkeypatch.setattr(loader(), "load_app", loader().load_app)
+    monkeypatch.setattr(WaitingGrid, "kept", TaskInputKept())
+    # What other tests have imported here would be taken for preloaded.
+    monkeypatch.setattr(bare, "_bare", [True])
+    order = TaskOrder(TaskKind.SERVER_APP, 1, "token", "127.0.0.1:1", insecure=True)
+    prepare(Handover(order, Channel.pair()[0], {}))
     return module
 
 

@@ -56,10 +56,10 @@ def lives(pid: int) -> bool:
         return False
 
 
-def probe_fab(**replaced: str) -> bytes:
+def probe_fab(project: str | None = None, **replaced: str) -> bytes:
     """Build the probe app; `replaced` gives other content for `name` of its `name.py`."""
     files: dict[str, bytes | Path] = {
-        "pyproject.toml": PROBE / "pyproject.toml",
+        "pyproject.toml": project.encode() if project else PROBE / "pyproject.toml",
         "LICENSE": b"none",
         "probe/__init__.py": b"",
         "probe/client_app.py": PROBE / "client_app.py",

@@ -261,7 +261,7 @@ def test_however_many_wait_there_is_an_end_to_them(
     make_pool: MakePool, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = make_pool(Limits(concurrent=1), rooms=settings(directory))
-    monkeypatch.setattr(pool._usage, "waits", lambda _: True)
+    monkeypatch.setattr(pool._keeper, "waits", lambda _: True)
     settle(pool, lambda: pool.ready)
     for number in range(1, 9):
         assert pool.kinds_with_room() == frozenset(TaskKind)

@@ -1,0 +1,92 @@
+"""What code has started in a process and a fork would be without, or would share."""
+
+import os
+import re
+import sys
+import threading
+from pathlib import Path
+
+from fedstate.forking.preload import tensorflow_started
+
+_TASKS = "/proc/self/task"
+# Libraries whose threads are renewed in a fork, or, TensorFlow's, are not needed before its
+# runtime starts.
+_RENEWED = re.compile(r"\S*/\S*(?:openblas|libarrow|libtensorflow)\S*\.so\S*")
+
+
+class Started:
+    """Says, each time that it looks, what has been started since it looked last.
+
+    A look takes some microseconds: there is one before and after each module that is imported.
+    """
+
+    def __init__(self) -> None:
+        self._threads = _threads()
+        self._tasks = _tasks()
+        self._renewed = _renewed()
+        self._runtimes = _runtimes()
+
+    def look(self) -> str | None:
+        """Return what has been started, as a sentence's end; None if nothing."""
+        threads, tasks, runtimes = _threads(), _tasks(), _runtimes()
+        more_threads, more_tasks = threads - self._threads, tasks - self._tasks
+        more_runtimes = runtimes - self._runtimes
+        self._threads, self._tasks, self._runtimes = threads, tasks, runtimes
+        if more_runtimes:
+            return f"starts {' and '.join(sorted(more_runtimes))}"
+        if more_threads:
+            return f"starts {_counted(len(more_threads))} of Python"
+        if more_tasks and not self._of_a_renewing_library():
+            return f"starts {_counted(len(more_tasks))} of a library"
+        return None
+
+    def _of_a_renewing_library(self) -> bool:
+        before, self._renewed = self._renewed, _renewed()
+        return bool(self._renewed - before)
+
+
+def children() -> int:
+    """Return how many child processes this process has."""
+    found = 0
+    for task in Path(_TASKS).iterdir():
+        try:
+            found += len((task / "children").read_text().split())
+        except OSError:  # a thread that has just ended
+            continue
+    return found
+
+
+def _threads() -> set[int | None]:
+    return {thread.ident for thread in threading.enumerate()}
+
+
+def _tasks() -> set[str]:
+    try:
+        return set(os.listdir(_TASKS))  # noqa: PTH208  it takes a third of the time
+    except OSError:
+        return set()
+
+
+def _renewed() -> frozenset[str]:
+    try:
+        return frozenset(_RENEWED.findall(Path("/proc/self/maps").read_text()))
+    except OSError:
+        return frozenset()
+
+
+def _runtimes() -> frozenset[str]:
+    started = set()
+    if tensorflow_started():
+        started.add("TensorFlow's runtime")
+    cuda = sys.modules.get("torch.cuda")
+    # It is in sys.modules before it has its functions.
+    if cuda is not None and getattr(cuda, "is_initialized", bool)():
+        started.add("CUDA")
+    jax = sys.modules.get("jax._src.xla_bridge")
+    if jax is not None and getattr(jax, "_backends", None):
+        started.add("JAX's runtime")
+    return frozenset(started)
+
+
+def _counted(threads: int) -> str:
+    return "a thread" if threads == 1 else f"{threads} threads"

@@ -1,0 +1,1 @@
+"""An app that chooses how joblib works for itself, on both sides."""
