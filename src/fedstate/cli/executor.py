@@ -11,6 +11,7 @@ import typer
 from fedstate.errors import SettingError
 from fedstate.executor import modules_of
 from fedstate.executor import room_settings as settings
+from fedstate.executor.output import pipe_output
 from fedstate.executor.watch import watched
 
 _VARIABLE = "FEDSTATE_EXECUTOR_"
@@ -204,7 +205,10 @@ def executor(
         limits={name: value for name, value in limits.items() if value is not None},
         idle_seconds=room_idle,
     )
-    heart = watched(heartbeat_file) if sys.platform.startswith("linux") else None
+    heart = None
+    if sys.platform.startswith("linux"):
+        pipe_output()
+        heart = watched(heartbeat_file)
     # flwr takes 2 s to import: not before the options are known to be good.
     from fedstate.executor import Limits, RuntimeApi, run_executor
 
