@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hostile.app.hostile.attacks import PROBES
-from tests.hostile.siege import BOMBS, LAST_BOMBS, Siege
+from tests.hostile.siege import LAST_BOMBS, Siege, bombs_of
 
 # By what each bomb is stopped, or that it does no harm: a part of the step's error or answer.
 STOPPED_BY = {
@@ -26,9 +26,21 @@ STOPPED_BY = {
     "endless-line": ("sent a line of more than", "denied after"),
     "false-pid": ("sent an event that is out of turn", "is not a process of its run"),
     "garbage": ("and was ended", "ended by itself"),
+    "stop-itself": ("ended", "no reply"),
+    "sockets": ("through",),
 }
 # Bombs that nothing stops, and the threat model says so: by installation.
-UNSTOPPED: dict[str, tuple[str, ...]] = {}
+UNSTOPPED: dict[str, tuple[str, ...]] = {
+    "root": (
+        "memory-files",
+        "shared-memory",
+        "system-v-memory",
+        "unlinked-files",
+        "many-files",
+        "wipe-the-log",
+    ),
+    "landlock": ("wipe-the-log",),
+}
 # The memory by which a trusted process may grow while an app floods it.
 GROWTH_BYTES = 64 * 2**20
 
@@ -58,9 +70,9 @@ def check_probe(siege: Siege, side: str, name: str) -> None:
     assert not unexpected, f"{name} was denied by something else than {sorted(probe.by)}"
 
 
-def bomb_cases() -> tuple[str, ...]:
-    """Return the bombs that go off in every siege."""
-    return (*BOMBS, *LAST_BOMBS)
+def bomb_cases(mode: str) -> tuple[str, ...]:
+    """Return the bombs that go off in an installation."""
+    return (*bombs_of(mode), *LAST_BOMBS)
 
 
 def check_bomb(siege: Siege, name: str) -> None:
@@ -94,6 +106,13 @@ def check_slots(siege: Siege) -> None:
     """Check that a run goes on while others hold as many slots as there are, and sleep."""
     assert "slots" not in siege.failures, siege.failures
     assert not siege.in_its_way
+
+
+def check_notes(siege: Siege) -> None:
+    """Check that a run cannot let another into its room, though both want it."""
+    notes = [line for line in siege.notes if "denied" in line or "through" in line]
+    assert notes, f"no run has looked into another's room: {siege.notes}"
+    assert not [line for line in notes if "through" in line]
 
 
 def check_victim(siege: Siege) -> None:

@@ -17,7 +17,6 @@ def main() -> None:
     executor = ("fedstate", "executor", "--preload", "numpy", *options)
     programs = Programs(serverapp_executor=executor, clientapp_executor=executor)
     with Federation(Path(directory), nodes=2, programs=programs) as federation:
-        federation.runs_directory.mkdir(exist_ok=True)
         print(  # noqa: T201
             json.dumps(
                 {

@@ -190,7 +190,7 @@ class Plain:
         # A ServerApp's own Runtime API is the SuperLink's, on the port of everything else.
         return others | ({"SuperLink": str(self._said["address"])} if number else {})
 
-    def root_of(self, executor: int) -> Path:
+    def root_of(self, executor: int) -> Path:  # noqa: ARG002
         return Path("/")
 
 
@@ -279,10 +279,10 @@ class Containers:
     def _service(self, executor: int) -> str:
         return next(name for name, pid in self._pids.items() if pid == executor)
 
-    def services(self, executor: int) -> dict[str, int]:
+    def services(self, executor: int) -> dict[str, int]:  # noqa: ARG002
         return {}
 
-    def files(self, executor: int) -> dict[str, str]:
+    def files(self, executor: int) -> dict[str, str]:  # noqa: ARG002
         names = {
             "executor secret": "runtime/superexec.secret",
             "node key": "identity/node.key",
@@ -313,7 +313,7 @@ class Containers:
         ):
             networks = self._stack.inspect(service)["NetworkSettings"]["Networks"].values()
             found[service] = ",".join(f"{network['IPAddress']}:{port}" for network in networks)
-        for name, network in self._stack.inspect(own)["NetworkSettings"]["Networks"].items():
+        for name in self._stack.inspect(own)["NetworkSettings"]["Networks"]:
             gateway = self._stack.network(name)["IPAM"]["Config"][0].get("Gateway")
             if gateway and (port := self._listen(gateway)):
                 found["this machine by its bridge"] = f"{gateway}:{port}"

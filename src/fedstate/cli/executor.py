@@ -204,7 +204,9 @@ def executor(
         limits={name: value for name, value in limits.items() if value is not None},
         idle_seconds=room_idle,
     )
-    heart = watched(heartbeat_file) if sys.platform.startswith("linux") else None
+    heart = None
+    if sys.platform.startswith("linux"):
+        heart = watched(heartbeat_file)
     # flwr takes 2 s to import: not before the options are known to be good.
     from fedstate.executor import Limits, RuntimeApi, run_executor
 

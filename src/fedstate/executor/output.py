@@ -40,8 +40,10 @@ class Output:
         run_id: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._path = _pipe(directory)
+        self._path = pipe_of(directory)
         os.mkfifo(self._path, 0o600)
+        # As /dev/stdout it can be opened again, for writing.
+        self._path.chmod(0o622)
         # For writing, too: it then has no end whenever the last program of the run ends.
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._run_id = run_id
@@ -98,13 +100,14 @@ def open_output(directory: Path) -> None:
         There is no such pipe.
     """
     # For reading, too: to print must not be an error when the executor has been killed.
-    descriptor = os.open(_pipe(directory), os.O_RDWR)
+    descriptor = os.open(pipe_of(directory), os.O_RDWR)
     for standard in (1, 2):
         os.dup2(descriptor, standard)
     os.close(descriptor)
 
 
-def _pipe(directory: Path) -> Path:
+def pipe_of(directory: Path) -> Path:
+    """Return where the pipe of the run with this directory has its name."""
     return directory.with_name(f"{PREFIX}{directory.name}")
 
 

@@ -29,8 +29,6 @@ _GRACE_SECONDS = 5.0
 _KILL_SECONDS = 2.0
 # The same for a task of a run that has ended: nobody waits for what it does, only for its slot.
 _OVER_SECONDS = 1.0
-# A fork takes milliseconds, but a room may import what its run imports before it forks.
-_START_SECONDS = 120.0
 # Tasks that only wait take no slot, up to this many times as many as there are slots.
 _MOST_WAITING = 8
 
@@ -229,9 +227,9 @@ class TaskPool:
             due = min((task.kill_due_in for task in self._tasks), default=math.inf)
             if self._selector.select(max(0.0, min(longest, due))):
                 return True
-            if due <= 0 or (self._keeper is not None and self._keeper.enforce_limits()):
+            if self._keeper is not None and self._keeper.enforce_limits():
                 return True
-            if time.monotonic() >= deadline:
+            if due <= 0 or time.monotonic() >= deadline:
                 return False
 
     def reconcile(self) -> None:
@@ -265,9 +263,7 @@ class TaskPool:
                     "(--task-time-limit).",
                     _GRACE_SECONDS,
                 )
-            elif self._keeper is not None and (
-                task.lost() or (task.pid is None and task.exceeds(_START_SECONDS))
-            ):
+            elif self._keeper is not None and task.stuck():
                 self._keeper.restart(task.room)  # the app may have stopped it
             task.kill_when_due()
         if self._keeper is not None:

@@ -14,7 +14,7 @@ from typing import Any
 from fedstate.errors import SettingError
 from fedstate.executor import worker
 from fedstate.executor.deletions import Deletions
-from fedstate.executor.output import PREFIX, Output
+from fedstate.executor.output import PREFIX, Output, pipe_of
 from fedstate.executor.plan import RoomPlan
 from fedstate.executor.room_client import Room, RoomClient
 from fedstate.executor.room_settings import NONE, REQUIRE, RoomSettings
@@ -112,8 +112,13 @@ class Rooms:
         room = self.all.get(order.run_id)
         if room is None:
             plan = self._plan(order)
-            room = Room(order.run_id, plan, output=Output(plan.directory, order.run_id))
+            room = Room(order.run_id, plan)
             self.all[order.run_id] = room
+            try:
+                room.output = Output(plan.directory, order.run_id)
+            except OSError:
+                self.close(room)
+                raise
         if server is not None and (room.client is None or not room.client.alive):
             self.begin(room, server)
         room.used = self._clock()
@@ -210,7 +215,7 @@ class Rooms:
                     *self._settings.closed_directories,
                 ),
                 readable=(*environment_paths(), *_working(), *self._settings.readable),
-                writable=writable,
+                writable=(*writable, pipe_of(directory)),
                 closed_ports=self._settings.closed_ports,
             )
         return RoomPlan(directory, order.fab_hash, work, walls, self.limits, self._certificate)

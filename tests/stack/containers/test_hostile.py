@@ -29,7 +29,7 @@ def test_a_probe_is_denied(siege: Siege, side: str, name: str) -> None:
     checks.check_probe(siege, side, name)
 
 
-@pytest.mark.parametrize("name", checks.bomb_cases())
+@pytest.mark.parametrize("name", checks.bomb_cases(MODE))
 def test_a_bomb_costs_its_own_run_alone(siege: Siege, name: str) -> None:
     checks.check_bomb(siege, name)
 
@@ -44,6 +44,10 @@ def test_nothing_is_left_of_a_run_that_has_ended(siege: Siege) -> None:
 
 def test_runs_that_sleep_hold_no_slot(siege: Siege) -> None:
     checks.check_slots(siege)
+
+
+def test_two_runs_that_want_to_meet_in_a_room_do_not(siege: Siege) -> None:
+    checks.check_notes(siege)
 
 
 def test_the_victim_comes_to_the_state_of_an_undisturbed_run(siege: Siege) -> None:

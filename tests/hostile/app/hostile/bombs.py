@@ -23,6 +23,7 @@ Bomb = Callable[[dict[str, Any]], str]
 BOMBS: dict[str, Bomb] = {}
 _CHUNK = 16 * 2**20
 _LIFE_SECONDS = 25
+_CHILD_SECONDS = 5
 
 
 def _bomb(function: Bomb) -> Bomb:
@@ -47,7 +48,7 @@ def processes(hints: dict[str, Any]) -> str:
 
 def _sleep_and_end() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(_LIFE_SECONDS)
+    time.sleep(_CHILD_SECONDS)
     os._exit(0)
 
 
@@ -92,7 +93,7 @@ def memory_of_children(hints: dict[str, Any]) -> str:
 def memory_files(hints: dict[str, Any]) -> str:
     """Take memory as files that no process maps (memfd_create)."""
     chunk = bytes(_CHUNK)
-    held = []
+    held: list[int] = []
     written = 0
     while written < _reach(hints, "memory"):
         if written % (4 * _CHUNK) == 0:
@@ -111,7 +112,8 @@ def shared_memory(hints: dict[str, Any]) -> str:
 @_bomb
 def system_v_memory(hints: dict[str, Any]) -> str:
     """Take memory as System V segments, which outlive their process."""
-    size, taken = 64 * 2**20, []
+    size = 64 * 2**20
+    taken: list[int] = []
     LIBC.shmat.restype = ctypes.c_void_p
     try:
         while len(taken) * size < _reach(hints, "memory"):
@@ -159,7 +161,8 @@ def many_files(hints: dict[str, Any]) -> str:
 @_bomb
 def unlinked_files(hints: dict[str, Any]) -> str:
     """Fill the file system by files that no directory shows any more."""
-    here, chunk, held, written = Path(tempfile.gettempdir()), bytes(_CHUNK), [], 0
+    here, chunk, written = Path(tempfile.gettempdir()), bytes(_CHUNK), 0
+    held: list[int] = []
     while written < _reach(hints, "files"):
         if written % (4 * _CHUNK) == 0:
             path = here / f"unlinked-{len(held)}"
@@ -172,7 +175,7 @@ def unlinked_files(hints: dict[str, Any]) -> str:
 
 def _fill(directory: Path, size: int) -> str:
     chunk, written = bytes(_CHUNK), 0
-    made = []
+    made: list[Path] = []
     while written < size:
         path = directory / f"hostile-{os.getpid()}-{len(made)}"
         made.append(path)
@@ -280,11 +283,8 @@ def daemon(hints: dict[str, Any]) -> str:
 
 def _detach(kind: int, name: str) -> None:
     parent_of_this = 0x8000  # CLONE_PARENT
-    if kind == 2:
-        pid = call("clone", parent_of_this | signal.SIGCHLD, 0, 0, 0, 0)
-    else:
-        pid = os.fork()
-    if pid:
+    to_parent = (parent_of_this | signal.SIGCHLD, 0, 0, 0, 0)
+    if call("clone", *to_parent) if kind == 2 else os.fork():
         return
     os.setsid()
     if kind != 2 and os.fork():
@@ -292,13 +292,14 @@ def _detach(kind: int, name: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     LIBC.prctl(PR_SET_NAME, name.encode(), 0, 0, 0)
-    for number in range(3, 64):
+    for descriptor in range(3, 64):
         try:
-            os.close(number)
+            os.close(descriptor)
         except OSError:
             continue
     if kind == 3:
-        os.execv(sys.executable, [sys.executable, "-c", _NAMED_SLEEPER.format(name=name)])
+        code = _NAMED_SLEEPER.format(name=name)
+        os.execv(sys.executable, [sys.executable, "-c", code])  # noqa: S606
     time.sleep(60)
     os._exit(0)
 
@@ -350,7 +351,7 @@ def long_names(hints: dict[str, Any]) -> str:
         LIBC.prctl(PR_SET_NAME, b") R 1\n( Z", 0, 0, 0)
         if os.fork() == 0:
             code = "import time; time.sleep(2)"
-            os.execv(sys.executable, [argument, "-c", code, *[argument] * 8])
+            os.execv(sys.executable, [argument, "-c", code, *[argument] * 8])  # noqa: S606
         time.sleep(2)
         os._exit(0)
     time.sleep(1)
@@ -359,14 +360,39 @@ def long_names(hints: dict[str, Any]) -> str:
 
 @_bomb
 def sleep(hints: dict[str, Any]) -> str:
-    """Hold a slot and do nothing."""
+    """Hold a slot and do nothing, but open the own room and look into another run's."""
     LIBC.prctl(PR_SET_NAME, f"{hints['tag']}-s".encode(), 0, 0, 0)
     released = threading.Event()
     signal.signal(signal.SIGUSR1, lambda *_: released.set())
+    notes = [_open_the_room()]
     until = time.monotonic() + _LIFE_SECONDS
     while time.monotonic() < until and not released.is_set():
+        if other := hints["victim"].get("other room"):
+            notes.append(_look_into(Path(other)))
         time.sleep(0.05)
-    return "ended by itself"
+    return f"ended by itself; notes: {sorted(set(notes))}"
+
+
+def _open_the_room() -> str:
+    """Let everybody into this run's room, as far as its own user can."""
+    own = Path(tempfile.gettempdir())
+    try:
+        for directory in (own, own.parent):
+            if directory != Path("/tmp"):  # noqa: S108  it would be everybody's
+                directory.chmod(0o777)
+        note = own / "note"
+        note.touch()
+        note.chmod(0o666)
+    except OSError as error:
+        return f"not opened: {error.strerror}"
+    return "opened"
+
+
+def _look_into(room: Path) -> str:
+    try:
+        return f"through: {room / 'tmp' / 'note'} of {len((room / 'tmp' / 'note').read_bytes())}"
+    except OSError as error:
+        return f"denied: {error.strerror}"
 
 
 @_bomb

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .kernel import call, libc
-from .registry import Attempts, Denied, Hints, probe
+from .registry import Attempts, Hints, probe
 
 _NOWHERE = "EACCES EPERM ENOENT ENOTDIR EROFS"
 ALL = "root landlock containers"
@@ -295,7 +295,8 @@ def watch_the_victims_directories(hints: Hints, attempts: Attempts) -> None:
             finally:
                 os.close(inotify)
 
-        if name not in ("executor home", "own room"):
+        # Which runs there are is no secret: the directory of their records may be passed.
+        if name not in ("executor home", "runs"):
             attempts.of(name, watch)
 
 
@@ -303,31 +304,6 @@ def watch_the_victims_directories(hints: Hints, attempts: Attempts) -> None:
 def watch_the_whole_file_system(hints: Hints, attempts: Attempts) -> None:
     """Watch every file of the machine by fanotify."""
     attempts.of("fanotify", lambda: call("fanotify_init", 0, 0))
-
-
-@probe(f"{_NOWHERE} nobody_can_come_in", before="containers")
-def open_its_own_room_to_others(hints: Hints, attempts: Attempts) -> None:
-    """Make its own room readable to everybody: another run could then keep notes in it."""
-    room = hints.directories.get("own room") or tempfile.gettempdir()
-
-    def opened() -> str:
-        path = Path(room)
-        mode = stat.S_IMODE(path.stat().st_mode)
-        path.chmod(0o777)
-        try:
-            if stat.S_IMODE(path.stat().st_mode) != 0o777:
-                raise Denied("nobody can come in")
-            return f"{path} is open to everybody"
-        finally:
-            path.chmod(mode)
-
-    attempts.of("own room", opened)
-
-
-@probe(_NOWHERE, before="containers landlock root", still_open="root landlock containers")
-def leave_notes_in_shared_memory(hints: Hints, attempts: Attempts) -> None:
-    """Make a file in /dev/shm, which every run needs for its own processes; gone with its run."""
-    attempts.of("/dev/shm", lambda: creatable("/dev/shm"))  # noqa: S108
 
 
 @probe(_NOWHERE, before="root landlock containers")

@@ -97,7 +97,7 @@ def connect_to_abstract_sockets(hints: Hints, attempts: Attempts) -> None:
         attempts.of(name, connected)
 
 
-@probe("EACCES EPERM ENOENT ECONNREFUSED", before=ALL)
+@probe("EACCES EPERM ENOENT ECONNREFUSED", before=ALL, still_open="landlock")
 def connect_to_sockets_in_files(hints: Hints, attempts: Attempts) -> None:
     """Connect to the victim's socket in its own directory."""
     if path := hints.victim.get("socket"):
@@ -111,9 +111,13 @@ def connect_to_sockets_in_files(hints: Hints, attempts: Attempts) -> None:
         attempts.of(path, connected)
 
 
-@probe("ENOKEY EACCES EPERM ENOSYS EKEYREVOKED EKEYEXPIRED not_listed", before=ALL)
+@probe(
+    "ENOKEY EACCES EPERM ENOSYS EKEYREVOKED EKEYEXPIRED not_listed",
+    before=ALL,
+    still_open="landlock",
+)
 def read_keyrings(hints: Hints, attempts: Attempts) -> None:
-    """Find the victim's key in the kernel's keyrings: the user's, the session's, by its number."""
+    """Find the victim's key in the kernel's keyrings: its user's, its session's, by number."""
     name = hints.victim.get("key name", "victim").encode()
     for ring in (_USER_KEYRING, _SESSION_KEYRING, _USER_SESSION):
         attempts.of(

@@ -15,7 +15,7 @@ _SEIZE, _SIBLING_ADDRESS = 0x4206, 0x1000
 
 
 def _processes(
-    hints: Hints, attempts: Attempts, attempt: Callable[[int], Any], what: str = ""
+    hints: Hints, attempts: Attempts, attempt: Callable[..., Any], what: str = ""
 ) -> None:
     for name, pid in hints.processes.items():
         attempts.of(f"{what} {name} ({pid})", lambda pid=pid: attempt(pid))
@@ -102,7 +102,7 @@ def attach_by_ptrace(hints: Hints, attempts: Attempts) -> None:
     _processes(hints, attempts, seize)
 
 
-@probe(_GONE, before=ALL)
+@probe(_GONE, before=ALL, still_open="landlock")
 def list_descriptors(hints: Hints, attempts: Attempts) -> None:
     """List what other processes have open."""
     _processes(hints, attempts, lambda pid: os.listdir(f"/proc/{pid}/fd")[:3])  # noqa: PTH208

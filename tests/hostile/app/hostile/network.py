@@ -72,7 +72,7 @@ def connect_by_another_address(hints: Hints, attempts: Attempts) -> None:
                 f"{name} {other}", lambda other=other, port=port: _connected((other, port))
             )
 
-        def six(port: int = port) -> str:
+        def six(host: str = host, port: int = port) -> str:
             with socket.socket(socket.AF_INET6) as ours:
                 ours.settimeout(_SECONDS)
                 ours.connect((f"::ffff:{host}", port))

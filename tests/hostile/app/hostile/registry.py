@@ -44,7 +44,7 @@ class Attempts:
     through: list[str] = field(default_factory=list)
     denied: dict[str, int] = field(default_factory=dict)
 
-    def of(self, what: str, attempt: Callable[[], Any]) -> None:
+    def of(self, what: str, attempt: Callable[..., Any]) -> None:
         """Make an attempt; what it returns is the proof that it got through."""
         try:
             proof = attempt()
@@ -110,7 +110,7 @@ def probe(
         denials = frozenset(word.replace("_", " ") for word in by.split())
         made = Probe(
             function,
-            frozenset(each if each.isupper() else each for each in denials),
+            denials,
             frozenset(before.split()),
             tuple(sides.split()),
             tuple(modes.split()),

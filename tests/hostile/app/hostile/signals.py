@@ -1,5 +1,6 @@
 """Probes that stop, kill, slow down or reconfigure processes of others."""
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -75,12 +76,14 @@ def stop_the_victim_by_a_descriptor(hints: Hints, attempts: Attempts) -> None:
             attempts.of(name, lambda pid=pid: stop(pid))
 
 
-@probe(_GONE, before=ALL, still_open="landlock")
+@probe(_GONE, before=ALL)
 def limit_others(hints: Hints, attempts: Attempts) -> None:
     """Set the limits of other processes (prlimit), to what they are: it could be nothing."""
 
     def limited(pid: int) -> str:
-        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        limits = (512, 512)
+        with contextlib.suppress(OSError):
+            limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
         return f"limits {limits}"
 

@@ -17,6 +17,11 @@ from flwr.proto.runtime_pb2 import (
     PullTaskInputRequest,
     PushAppMessagesRequest,
 )
+from flwr.supercore.interceptors import (
+    RuntimeVersionHttpInterceptor,
+    SuperExecAuthHttpInterceptor,
+)
+from flwr.supercore.runtime import RuntimeHttpClient
 
 from fedstate.flower.task_client import task_client
 from fedstate.flower.task_order import TaskOrder
@@ -64,26 +69,17 @@ def acquire_a_task_with_its_own_token(hints: Hints, attempts: Attempts) -> None:
 @probe(f"{_REFUSED} EACCES EPERM ENOENT", before="root landlock containers")
 def acquire_a_task_with_the_secret(hints: Hints, attempts: Attempts) -> None:
     """Read the executor's secret and sign with it what claims the next task of any run."""
-    from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
-    from flwr.supercore.runtime.runtime_http_client import RuntimeHttpClient
-
-    try:
-        from flwr.supercore.interceptors import SuperExecAuthHttpInterceptor as Signing
-    except ImportError:
-        Signing = None  # noqa: N806
 
     def acquired() -> str:
         secret = Path(hints.files["executor secret"]).read_bytes()
         own = _order()
-        if Signing is None:
-            return "the secret was read"
         with RuntimeHttpClient.from_server_address(
             server_address=own.runtime_api_address,
             insecure=own.insecure,
             root_certificates=Path(str(own.root_certificates_path)).read_bytes(),
             interceptors=[
                 RuntimeVersionHttpInterceptor(component_name="hostile"),
-                Signing(
+                SuperExecAuthHttpInterceptor(
                     master_secret=secret.strip(),
                     protected_methods=["/flwr.proto.Runtime/AcquireTask"],
                 ),

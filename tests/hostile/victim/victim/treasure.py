@@ -32,7 +32,7 @@ class Treasure:
 
     def __init__(self, name: str, secret: str) -> None:
         self._name = name
-        self._removals: list[Callable[[], object]] = []
+        self._removals: list[Callable[..., object]] = []
         self._buffer = ctypes.create_string_buffer(secret.encode())
         os.environ["VICTIM_SECRET"] = secret
         self._known: dict[str, Any] = {
@@ -69,7 +69,7 @@ class Treasure:
             except OSError:
                 continue
         os.close(self._descriptor)
-        return self._buffer.value.decode() == self._known["secret"]
+        return bool(self._buffer.value.decode() == self._known["secret"])
 
     def _files(self) -> None:
         path = Path(tempfile.gettempdir()) / f"victim-{self._name}.txt"
