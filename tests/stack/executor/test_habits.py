@@ -259,7 +259,7 @@ def warm_node() -> Iterator[Node]:
 @pytest.fixture(scope="module")
 def warm(warm_node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     executor = Executor(warm_node, tmp_path_factory.mktemp("warm"))
-    executor.fork_server()
+    wait_until(lambda: "Ready:" in executor.log, 180)
     yield executor
     executor.kill_all()
 
