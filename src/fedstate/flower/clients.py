@@ -1,5 +1,6 @@
 """The SuperLink's Fleet API as a SuperNode calls it, in our own types and errors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -50,7 +51,7 @@ from flwr.supercore.inflatable.inflatable_utils import (
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import ExtraRoutes, batches
+from fedstate.exchange.client import ExtraRoutes, Waited, batches
 from fedstate.exchange.messages import PushReplyRequest, PushReplyResponse
 from fedstate.flower.errors import MessageUnavailableError, RunStatus
 from fedstate.flower.fleet_client import KeyPair, fleet_client, retry_policy
@@ -189,23 +190,28 @@ class FleetApi:
             message = message_from_proto(response.messages_list[0])
             return Envelope(message, response.message_object_trees[0])
 
-    def wait_for_messages(self, seen: int, seconds: float) -> int | None:
-        """Wait until there may be a message.
+    def wait_for_messages(
+        self, seen: int, seconds: float, run_ids: Sequence[int] = ()
+    ) -> Waited | None:
+        """Wait until there may be a message, or one of the given runs has ended.
 
         Parameters
         ----------
         seen : int
-            What the last call returned; 0 at first.
+            The count that the last call returned; 0 at first.
         seconds : float
             How long to wait at most.
+        run_ids : sequence of int
+            Runs that go on, as far as the node knows.
 
         Returns
         -------
-        int or None
-            A count of what has happened; None if the SuperLink has no such route.
+        Waited or None
+            A count of what has happened, and which of the runs have ended; None if the SuperLink
+            has no such route.
         """
         with own_errors():
-            return self._routes.wait(paths.FLEET_WAIT, self._node, seen, seconds)
+            return self._routes.wait(paths.FLEET_WAIT, self._node, seen, seconds, run_ids=run_ids)
 
     def run_status(self, run_id: int) -> RunStatus:
         """Return what the SuperLink says of a run."""

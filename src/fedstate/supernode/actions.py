@@ -27,6 +27,7 @@ from fedstate.logs import logger
 from fedstate.store.errors import StoreFullError
 from fedstate.supernode.link import Link
 from fedstate.supernode.machine import Event, Stage
+from fedstate.supernode.runs import Runs
 from fedstate.supernode.step import Step
 
 # An event, and what comes with it: the Error, or what a ClientApp left.
@@ -42,11 +43,14 @@ class Actions:
         The node state.
     link : Link
         The node's runs and messages at the SuperLink.
+    runs : Runs
+        Which runs go on.
     """
 
-    def __init__(self, state: DurableNodeState, link: Link) -> None:
+    def __init__(self, state: DurableNodeState, link: Link, runs: Runs) -> None:
         self._state = state
         self._link = link
+        self._runs = runs
 
     def look_up(self, step: Step, _: object) -> Outcome:
         """Ask the store how far the step had come."""
@@ -55,7 +59,8 @@ class Actions:
             reason = "The message is not in the node store any longer."
             return Event.MISSING, Error(ErrorCode.MESSAGE_UNAVAILABLE, reason)
         if stored.status == "received":
-            return Event.FRESH, None
+            ended = self._runs.has_ended(step.run_id)
+            return self._run_ended(step) if ended else (Event.FRESH, None)
         value = self._state.store.reply(step.message_id)
         if value is None:
             reason = "The step was committed, and its reply is not kept any longer."
@@ -121,6 +126,11 @@ class Actions:
         """Note that the step's task has failed."""
         if step.task_id is not None:
             self._state.fail_task(step.task_id, error.reason or "")
+
+    def stop_task(self, step: Step, _: object) -> None:
+        """Note that the step's task is over, though its ClientApp has not ended."""
+        if step.task_id is not None:
+            self._state.stop_task(step.task_id, "The run has ended.")
 
     # The reply is sent, and that is noted.
 

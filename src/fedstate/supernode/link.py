@@ -1,10 +1,10 @@
 """What a SuperNode's steps need of the SuperLink: runs, messages, and where replies go."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fedstate.failpoints import reach
 from fedstate.flower.clients import FleetApi, Objects
-from fedstate.flower.errors import RefusedError, RunStatus, UnreachableError
+from fedstate.flower.errors import RefusedError, RunStatus, SuperLinkError, UnreachableError
 from fedstate.flower.runs import Fab, Run
 from fedstate.flower.stored_values import Envelope
 from fedstate.logs import logger
@@ -28,6 +28,11 @@ class Link:
         The SuperLink's Fleet API.
     membership : Membership
         The node's session there.
+
+    Attributes
+    ----------
+    tells_ends : bool
+        Whether the SuperLink says which runs have ended to who waits for messages.
     """
 
     def __init__(self, api: FleetApi, membership: Membership) -> None:
@@ -35,6 +40,7 @@ class Link:
         self._membership = membership
         self._replies = Replies(api)
         self._seen = 0
+        self.tells_ends = False
 
     def receive(self, store: Callable[[Envelope], None]) -> bool:
         """Pull one message and store it; return whether there was one.
@@ -63,11 +69,22 @@ class Link:
         self._membership.pulling(active=False)
         return envelope is not None
 
-    def wait_for_messages(self) -> bool:
-        """Wait until there may be a message; return False if there are no notifications."""
-        count = self._api.wait_for_messages(self._seen, WAIT_SECONDS)
-        self._seen = count or 0
-        return count is not None
+    def wait_for_messages(self, run_ids: Sequence[int] = ()) -> tuple[int, ...] | None:
+        """Wait until there may be a message, or one of the given runs has ended.
+
+        Returns
+        -------
+        tuple of int or None
+            The runs that have ended; None if there are no notifications.
+        """
+        try:
+            waited = self._api.wait_for_messages(self._seen, WAIT_SECONDS, run_ids)
+        except SuperLinkError:
+            self.tells_ends = False
+            raise
+        self._seen = 0 if waited is None else waited.count
+        self.tells_ends = waited is not None and waited.ends != 0
+        return None if waited is None else waited.ended_runs
 
     def run(self, run_id: int) -> Run:
         """Return what the SuperLink knows of a run."""

@@ -10,6 +10,9 @@ was noted. Nothing here does anything: `steps.py` tells what has happened, and c
   only answered again.
 - A step that failed is forgotten, but only when the SuperLink has the error.
 - A message that comes again is in the store for as long as it is not answered again.
+- When a run has ended, its steps are forgotten wherever they are: nobody waits for a reply. Those
+  that are committed stay so. Of a message that comes again all the same, the SuperLink says that
+  its run has ended when it is pulled.
 
 After a kill the next SuperNode begins with what the store has: every step that is not answered
 there waits for its turn again, and `LOOK_UP` tells a step that was committed from one that was
@@ -65,19 +68,20 @@ class Event(Enum):
     DISK_FULL = "the store has no room to note it"
     CONFIRMED = "the SuperLink was told, or keeps the message longer"
     RESENT = "the ServerApp has sent the message again, and it was pulled"
-    RUN_ENDED = "the SuperLink says that the run has ended"
+    RUN_ENDED = "the SuperLink says that the run has ended: nobody waits for a reply"
 
 
 class Command(Enum):
     """What is to be done next; each of the slow ones has exactly one event as its outcome."""
 
     QUEUE = "wait for the turn"
-    LOOK_UP = "ask the store; FRESH, REPLY_STORED, REPLY_GONE or MISSING"
+    LOOK_UP = "ask the store; FRESH, REPLY_STORED, REPLY_GONE, MISSING, or RUN_ENDED if FRESH"
     PULL = "pull the objects (slow); PULLED, UNAVAILABLE, UNREACHABLE or RUN_ENDED"
-    CREATE_TASK = "let an executor take it"
+    CREATE_TASK = "let an executor take it; RUN_ENDED if it must not"
     COMMIT = "make state and reply durable; COMMITTED or COMMIT_REFUSED"
     COMPLETE_TASK = "the task has succeeded"
     FAIL_TASK = "the task has failed"
+    STOP_TASK = "the task is over, whatever its ClientApp does"
     WRITE_ERROR = "make the reply of an error"
     SEND = "send the reply, of which nothing was sent yet (slow); SENT, SENT_AND_CONFIRMED, ..."
     SEND_AGAIN = "send all of the reply, of which a piece may have been sent (slow); SENT, ..."
@@ -133,6 +137,9 @@ TABLE: Table = {
     (Stage.ANSWERING, Event.PAUSED): (Stage.ANSWERING, (Command.SEND_AGAIN,)),
     # Before there is a task.
     (Stage.WAITING, Event.TURN): (Stage.STARTING, (Command.LOOK_UP,)),
+    # Nothing will be made: it waits for no turn.
+    (Stage.WAITING, Event.RUN_ENDED): (Stage.STARTING, (Command.LOOK_UP,)),
+    (Stage.STARTING, Event.RUN_ENDED): (Stage.FORGETTING, (Command.FORGET,)),
     (Stage.STARTING, Event.FRESH): (Stage.PULLING, (Command.PULL,)),
     (Stage.STARTING, Event.REPLY_STORED): (Stage.SENDING, (Command.SEND_AGAIN,)),
     (Stage.STARTING, Event.REPLY_GONE): (Stage.SENDING, (Command.WRITE_ERROR, Command.SEND)),
@@ -151,6 +158,7 @@ TABLE: Table = {
     # What the ClientApp left.
     (Stage.RUNNING, Event.OUTPUT): (Stage.COMMITTING, (Command.COMMIT,)),
     (Stage.RUNNING, Event.FAILED): (Stage.SENDING_ERROR, _FAILURE),
+    (Stage.RUNNING, Event.RUN_ENDED): (Stage.FORGETTING, (Command.STOP_TASK, Command.FORGET)),
     (Stage.COMMITTING, Event.COMMITTED): (
         Stage.SENDING,
         (Command.COMPLETE_TASK, Command.SEND),

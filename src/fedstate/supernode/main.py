@@ -29,8 +29,8 @@ from fedstate.flower.fleet_client import KeyPair
 from fedstate.flower.nodestate import DurableNodeState, durable_node_state
 from fedstate.flower.programs import (
     end_supernode_at_signals,
+    executor_command,
     normal_address,
-    superexec_command,
 )
 from fedstate.flower.runs import Fab, is_verified
 from fedstate.flower.supernode_options import SuperNodeSettings
@@ -42,6 +42,7 @@ from fedstate.supernode.link import Link
 from fedstate.supernode.maintenance import Maintenance
 from fedstate.supernode.membership import Membership, Patience
 from fedstate.supernode.pacing import Pacing
+from fedstate.supernode.runs import Runs
 from fedstate.supernode.runtime_api import runtime_api
 from fedstate.supernode.session import SessionFile
 from fedstate.supernode.steps import Steps
@@ -113,6 +114,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
             ),
             concurrency=durable.concurrency,
             on_change=pacing.hurry,
+            runs=Runs(store.runs()),
         )
         stack.callback(_leave, membership, steps)
         stack.enter_context(runtime_api(settings, state, steps))
@@ -155,7 +157,10 @@ def _pull_messages(link: Link, steps: Steps, pacing: Pacing) -> None:
             if link.receive(steps.receive):
                 pacing.hurry()
                 continue
-            if link.wait_for_messages():
+            ended = link.wait_for_messages(steps.runs.going())
+            if ended is not None:
+                for run_id in ended:
+                    steps.end_run(run_id)
                 continue
         except UnauthorizedError:
             raise
@@ -196,7 +201,7 @@ def _fleet_api(settings: SuperNodeSettings, keys: KeyPair) -> FleetApi:
 
 
 def _start_executor(settings: SuperNodeSettings) -> None:
-    command = superexec_command(
+    command = executor_command(
         settings.host,
         settings.port,
         tls=settings.certificate_file is not None,
@@ -214,7 +219,7 @@ def _maintenance(
         steps.failure = error
         pacing.hurry()
 
-    maintenance = Maintenance(state, link, retention, under_way=steps.running, on_failure=failed)
+    maintenance = Maintenance(state, link, retention, steps=steps, on_failure=failed)
     maintenance.start()
     try:
         yield

@@ -145,10 +145,13 @@ class TestCalls:
         self, superlink: SuperLink, flwrs_superlink: SuperLink
     ) -> None:
         with superlink.node() as (api, _):
-            seen = api.wait_for_messages(0, 5)
-            assert seen == superlink.signals.messages.count
+            waited = api.wait_for_messages(0, 5)
+            assert waited is not None
+            assert waited.count == superlink.signals.messages.count
             superlink.signals.messages.notify()
-            assert api.wait_for_messages(seen, 5) == superlink.signals.messages.count
+            waited = api.wait_for_messages(waited.count, 5)
+            assert waited is not None
+            assert waited.count == superlink.signals.messages.count
         with flwrs_superlink.node() as (api, connection):
             assert api.wait_for_messages(0, 5) is None
             assert api.wait_for_messages(0, 5) is None

@@ -187,6 +187,8 @@ class Memory:
     tasks: dict[int, Task] = field(default_factory=dict)
     replies: dict[str, Any] = field(default_factory=dict)
     staged: dict[int, str] = field(default_factory=dict)
+    # The runs of which this SuperNode has been told that they have ended.
+    told: set[int] = field(default_factory=set)
     on_tasks_expired: Callable[[list[int]], None] = lambda _: None
 
     def get_run(self, run_id: int) -> Any:
@@ -204,6 +206,7 @@ class Memory:
         row = rows.get(message_id)
         promise(row or run.run_id in self.store.freed, "A step was begun that is not durable.")
         promise(not self.store.committed(message_id), "A step was begun again after its commit.")
+        promise(run.run_id not in self.told, "A step was begun whose run has ended.")
         busy = [each for each in self.tasks.values() if each.open]
         promise(
             all(each.series_id != run.series_id for each in busy), "Steps of a series overlap."
@@ -214,6 +217,7 @@ class Memory:
             if SERIES[each.run_id] == run.series_id
             and each.status == "received"
             and each.sequence < row.sequence
+            and each.run_id not in self.told
         ]
         promise(not earlier, "A step was begun before an earlier one of its series.")
         task_id = len(self.tasks) + 1
@@ -229,6 +233,9 @@ class Memory:
     def fail_task(self, task_id: int, details: str) -> None:
         self.tasks[task_id].open = False
         self.fail_task_details = details
+
+    def stop_task(self, task_id: int, _: str) -> None:
+        self.tasks[task_id].open = False
 
     def reply_to(self, message_id: str) -> Any:
         return self.replies.get(message_id)

@@ -144,6 +144,44 @@ def full_disk_is_no_matter(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Steps, "_accept", careless)
 
 
+def ended_run_starts(patch: pytest.MonkeyPatch) -> None:
+    create = Steps._create_task
+
+    def carelessly(self: Steps, step: Step, given: object) -> Outcome | None:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(self.runs, "has_ended", lambda _: False)
+            return create(self, step, given)
+
+    patch.setattr(Steps, "_create_task", carelessly)
+    patch.setattr(Actions, "look_up", look_up_ended_as_fresh)
+
+
+def look_up_ended_as_fresh(self: Actions, step: Step, given: object) -> Outcome:
+    with pytest.MonkeyPatch.context() as inner:
+        inner.setattr(self._runs, "has_ended", lambda _: False)
+        return _LOOK_UP(self, step, given)
+
+
+def nobody_stops_the_work(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Steps, "_end_work", lambda *_: None)
+
+
+def the_queue_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Turns, "skip", lambda *_: False)
+
+
+def who_has_a_turn_is_taken_out_of_the_queue(patch: pytest.MonkeyPatch) -> None:
+    skip = Turns.skip
+
+    def too_much(self: Turns[Step], series_id: int, item: Step) -> bool:
+        begun = item.phase.stage is not Stage.WAITING
+        return skip(self, series_id, item) or (self._active.get(series_id) is item and not begun)
+
+    patch.setattr(Turns, "skip", too_much)
+
+
+_LOOK_UP = Actions.look_up
+
 BUGS: dict[str, tuple[Plant, str]] = {
     "the commit comes after the reply": (
         commit_after_reply,
@@ -151,7 +189,7 @@ BUGS: dict[str, tuple[Plant, str]] = {
     ),
     "a step is forgotten when its message comes again": (
         forgotten_when_it_comes_again,
-        "neither durable nor answered|committed step was forgotten",
+        "neither durable nor answered|committed step was forgotten|store does not have",
     ),
     "two steps of a series at once": (overlapping_series, "of a series"),
     "the steps of a series in the wrong order": (last_comes_first, "before an earlier one"),
@@ -199,6 +237,30 @@ BUGS: dict[str, tuple[Plant, str]] = {
     "an answer is noted only if there is room at once": (
         row(Stage.NOTING, Event.DISK_FULL, Stage.OVER, Command.RELEASE),
         "left as committed",
+    ),
+    "a step of a run that has ended is begun": (
+        ended_run_starts,
+        "A step was begun whose run has ended",
+    ),
+    "a task of a run that has ended goes on": (
+        nobody_stops_the_work,
+        "A ClientApp works for a run that has ended",
+    ),
+    "a task goes on until the store has room to forget its step": (
+        row(Stage.RUNNING, Event.RUN_ENDED, Stage.FORGETTING, Command.FORGET),
+        "A ClientApp works for a run that has ended",
+    ),
+    "a message of a run that has ended waits on": (
+        the_queue_is_not_looked_at,
+        "A step waits whose run has ended",
+    ),
+    "a message that waits when its run ends is forgotten though it is committed": (
+        row(Stage.WAITING, Event.RUN_ENDED, Stage.FORGETTING, Command.FORGET),
+        "A committed step was forgotten",
+    ),
+    "a step that was given its turn goes on without it when its run ends": (
+        who_has_a_turn_is_taken_out_of_the_queue,
+        "TURN .* cannot happen",
     ),
 }
 
