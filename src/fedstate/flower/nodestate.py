@@ -42,6 +42,8 @@ from fedstate.witness.digests import state_digest
 
 CACHE_BYTES = 256 * 1024 * 1024
 
+_UNKNOWN = Attempt()
+
 
 class DurableNodeState(StepTasks):
     """Keep runs, FABs and Contexts in a node store, with a small cache of Contexts.
@@ -166,7 +168,7 @@ class DurableNodeState(StepTasks):
         series_id: int,
         context: SplitContext,
         reply: Value,
-        attempt: Attempt,
+        attempt: Attempt = _UNKNOWN,
     ) -> None:
         """Store the Context that a step left, its reply and its row of the log, or nothing."""
         value = encode_context(context)

@@ -12,8 +12,8 @@ from fedstate.store.errors import (
     StoreInUseError,
     StoreKeyError,
 )
-from fedstate.store.logged_store import Held
-from fedstate.store.node_store import Commit, Failure, NodeStore, StoredRun, StoredStep
+from fedstate.store.logged_store import Failure, Held
+from fedstate.store.node_store import Commit, NodeStore, StoredRun, StoredStep
 from fedstate.store.retention import Retention, free_by_name
 from fedstate.store.step_log import Attempt, Chain
 from fedstate.store.values import Value

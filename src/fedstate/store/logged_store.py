@@ -15,6 +15,15 @@ _TRIES = 3
 
 
 @dataclass(frozen=True)
+class Failure:
+    """An attempt at a step that failed, and why."""
+
+    run_id: int
+    reason: str
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
 class Held:
     """What a store holds of a run at one moment.
 
@@ -53,7 +62,7 @@ class LoggedStore(StoreFile):
 
     keep_log: int | None = None
 
-    def record_failure(self, message_id: str, run_id: int, reason: str, attempt: Attempt) -> None:
+    def record_failure(self, message_id: str, failure: Failure) -> None:
         """Write the row of an attempt at a step that failed.
 
         Raises
@@ -62,13 +71,14 @@ class LoggedStore(StoreFile):
             There is no room for it.
         """
         with self._transaction():
-            self._log_failure(message_id, run_id, reason, attempt)
+            self._log_failure(message_id, failure)
 
-    def _log_failure(self, message_id: str, run_id: int, reason: str, attempt: Attempt) -> None:
-        run = self._rows.one("run", str(run_id))
+    def _log_failure(self, message_id: str, failure: Failure) -> None:
+        run_id = str(failure.run_id)
+        run = self._rows.one("run", run_id)
         series_id = str(run["series_id"]) if run else "0"
-        ended = Ended(str(run_id), series_id, message_id, FAILED, self.generation, reason)
-        self._steps.append(ended, attempt, self.keep_log)
+        ended = Ended(run_id, series_id, message_id, FAILED, self.generation, failure.reason)
+        self._steps.append(ended, failure.attempt, self.keep_log)
 
     def _log_commit(
         self,
@@ -125,7 +135,12 @@ class LoggedStore(StoreFile):
                 self._steps.free(run_id)
         return [int(run_id) for run_id in strays]
 
-    def held(self, run_id: int, describe: Callable[[bytes], bytes] | None = None) -> Held:
+    def held(
+        self,
+        run_id: int,
+        describe: Callable[[bytes], bytes] | None = None,
+        progress: Callable[[], None] = lambda: None,
+    ) -> Held:
         """Return what the store holds of a run at one moment.
 
         A state is read chunk by chunk: nobody waits for more than one of them.
@@ -137,6 +152,8 @@ class LoggedStore(StoreFile):
         describe : callable, optional
             Returns the description of a state from the header of its Context; without it no
             digest is computed.
+        progress : callable
+            Is called after each chunk.
 
         Raises
         ------
@@ -164,6 +181,7 @@ class LoggedStore(StoreFile):
                 if content is None:
                     break
                 blobs[blob].append(content)
+                progress()
             else:
                 return Held(*_fields(held), state_digest(describe(header), blobs))
         return Held(*_fields(held), b"", "It was replaced while it was being read.")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fedstate.failpoints import reach
-from fedstate.store.logged_store import LoggedStore
+from fedstate.store.logged_store import Failure, LoggedStore
 from fedstate.store.rows import Column, Row
 from fedstate.store.step_log import Attempt
 from fedstate.store.values import DigestedValue, StoredValue, Value
@@ -47,15 +47,6 @@ class Commit:
 
     generation: int
     digest: bytes
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An attempt at a step that failed, and why."""
-
-    run_id: int
-    reason: str
-    attempt: Attempt
 
 
 @dataclass(frozen=True)
@@ -282,7 +273,7 @@ class NodeStore(LoggedStore):
         """
         with self._transaction():
             if failure is not None:
-                self._log_failure(message_id, failure.run_id, failure.reason, failure.attempt)
+                self._log_failure(message_id, failure)
             if signature:
                 self._steps.sign(message_id, signature)
             if row := self._rows.one("step", message_id):

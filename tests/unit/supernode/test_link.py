@@ -191,10 +191,10 @@ def test_a_step_of_a_run_from_its_message_to_its_reply(linked: Linked) -> None:
     assert set(link.pull_objects(run_id, envelope.object_ids)) == set(envelope.object_ids)
     content = arrays(20)
     reply, objects = reply_to(envelope, content)
-    assert link.send(reply, objects, 0.5, again=False, confirm=True)
+    assert link.send(reply, objects, 0.5, None, again=False, confirm=True)
     assert not linked.superlink.keeps(message_id)
     # It was killed before it noted that the reply had left, and sends it again.
-    assert not link.send(reply, objects, 0.5, again=True, confirm=True)
+    assert not link.send(reply, objects, 0.5, None, again=True, confirm=True)
     link.confirm(run_id, message_id)
     taken = linked.superlink.take_reply(run_id, message_id)
     assert taken is not None
