@@ -30,7 +30,7 @@ down:            ## stop the containers; runs, keys and state stay
 	docker compose down
 lock: .venv/ok   ## write requirements/*.txt again
 	sh requirements/lock.sh
-proto: .venv/ok  ## generate the messages of our own routes from exchange.proto again
+proto: .venv/ok  ## generate the modules of our .proto files again
 	.venv/bin/python -m fedstate.flower.proto.generate
 clean:           ## forget the local federation, results and the environment
 	rm -rf .venv .venv-next .fedstate out build

@@ -16,7 +16,10 @@ from bench.row import Row
 from fedstate.errors import FedstateError
 from fedstate.interrupts import terminate_as_interrupt
 
-MODULES = ("bench.state", "bench.store", "bench.concurrency", "bench.rounds", "bench.warmth")
+MODULES = (
+    *("bench.state", "bench.store", "bench.witness", "bench.concurrency"),
+    *("bench.rounds", "bench.warmth"),
+)
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fedstate.exchange.messages import (
     BATCH_BYTES,
+    LogRequest,
     PullObjectsRequest,
     PullObjectsResponse,
     PushObjectsRequest,
@@ -33,12 +34,15 @@ class Waited:
         has not said so itself.
     ends : int
         A count of what has ended; 0 from a server that does not tell what has.
+    log_requests : tuple of LogRequest
+        What is asked of a SuperNode's log.
     """
 
     count: int
     ended_tasks: tuple[int, ...] = ()
     ended_runs: tuple[int, ...] = ()
     ends: int = 0
+    log_requests: tuple[LogRequest, ...] = ()
 
 
 class ExtraRoutes:
@@ -127,6 +131,7 @@ class ExtraRoutes:
         task_ids: Sequence[int] = (),
         run_ids: Sequence[int] = (),
         ends: int = 0,
+        answers_log_requests: bool = False,
     ) -> Waited | None:
         """Wait until a count is not `seen`, or, if given, has reached `until`.
 
@@ -146,13 +151,18 @@ class ExtraRoutes:
             task_ids=task_ids,
             run_ids=run_ids,
             ends=ends,
+            answers_log_requests=answers_log_requests,
         )
         timeout = seconds + _ANSWER_SECONDS
         answer = self.call(path, request, WaitResponse, method=method, timeout=timeout)
         if answer is None:
             return None
         return Waited(
-            answer.count, tuple(answer.ended_task_ids), tuple(answer.ended_run_ids), answer.ends
+            answer.count,
+            tuple(answer.ended_task_ids),
+            tuple(answer.ended_run_ids),
+            answer.ends,
+            tuple(answer.log_requests),
         )
 
 

@@ -1,24 +1,32 @@
 """The messages of our own routes, and how much of a large batch one of them may carry."""
 
 from fedstate.flower.proto.exchange_pb2 import (
+    LogRequest,
     PullObjectsRequest,
     PullObjectsResponse,
+    PushLogRequest,
+    PushLogResponse,
     PushObjectsRequest,
     PushObjectsResponse,
     PushReplyRequest,
     PushReplyResponse,
+    RunLog,
     WaitRequest,
     WaitResponse,
 )
 
 __all__ = [
     "BATCH_BYTES",
+    "LogRequest",
     "PullObjectsRequest",
     "PullObjectsResponse",
+    "PushLogRequest",
+    "PushLogResponse",
     "PushObjectsRequest",
     "PushObjectsResponse",
     "PushReplyRequest",
     "PushReplyResponse",
+    "RunLog",
     "WaitRequest",
     "WaitResponse",
 ]

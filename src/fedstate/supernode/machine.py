@@ -5,7 +5,9 @@ was noted. Nothing here does anything: `steps.py` tells what has happened, and c
 `advance` commands. What must hold whatever happens, and in whatever order, is in the table:
 
 - A message that is not durable is never worked on; it is answered before the next is pulled.
-- The reply of a step leaves only after `COMMIT` has made its state and the reply durable.
+- The reply of a step leaves only after `COMMIT` has made its state and the reply durable, and its
+  row in the log with them. The row of a failure is written before the error leaves, or, if there
+  is no room then, when the step is forgotten.
 - What `COMMIT` made durable is never forgotten, and never made a second time: such a step is
   only answered again.
 - A step that failed is forgotten, but only when the SuperLink has the error.
@@ -82,11 +84,12 @@ class Command(Enum):
     COMPLETE_TASK = "the task has succeeded"
     FAIL_TASK = "the task has failed"
     STOP_TASK = "the task is over, whatever its ClientApp does"
+    RECORD = "write into the log that the step has failed, unless there is no room"
     WRITE_ERROR = "make the reply of an error"
     SEND = "send the reply, of which nothing was sent yet (slow); SENT, SENT_AND_CONFIRMED, ..."
     SEND_AGAIN = "send all of the reply, of which a piece may have been sent (slow); SENT, ..."
     NOTE_ANSWERED = "note that the SuperLink has the reply; NOTED or DISK_FULL"
-    FORGET = "remove the step from the store; NOTED or DISK_FULL"
+    FORGET = "remove the step from the store, with its row in the log; NOTED or DISK_FULL"
     CONFIRM = "tell the SuperLink that the message can go (slow); CONFIRMED"
     PAUSE = "wait a moment (slow); PAUSED"
     RELEASE = "the turn is over"
@@ -116,18 +119,19 @@ WAITING = Phase(Stage.WAITING)
 Commands = tuple[Command, ...]
 Table = dict[tuple[Stage, Event], tuple[Stage, Commands]]
 
-_FAILURE = (Command.FAIL_TASK, Command.WRITE_ERROR, Command.SEND)
+_ERROR = (Command.RECORD, Command.WRITE_ERROR, Command.SEND)
+_FAILURE = (Command.FAIL_TASK, *_ERROR)
 
 TABLE: Table = {
     # Accepted; or answered at once, since it cannot be kept.
     (Stage.ARRIVED, Event.STORED): (Stage.WAITING, (Command.QUEUE,)),
-    (Stage.ARRIVED, Event.REFUSED): (Stage.ANSWERING, (Command.WRITE_ERROR, Command.SEND)),
+    (Stage.ARRIVED, Event.REFUSED): (Stage.ANSWERING, _ERROR),
     (Stage.ARRIVED, Event.REPLY_STORED): (Stage.ANSWERING, (Command.SEND_AGAIN,)),
     (Stage.ARRIVED, Event.REPLY_GONE): (
         Stage.ANSWERING,
         (Command.WRITE_ERROR, Command.SEND),
     ),
-    (Stage.ARRIVED, Event.RUN_ENDED): (Stage.OVER, ()),
+    (Stage.ARRIVED, Event.RUN_ENDED): (Stage.OVER, (Command.RECORD,)),
     (Stage.ANSWERING, Event.SENT): (Stage.OVER, ()),
     (Stage.ANSWERING, Event.REJECTED): (Stage.OVER, ()),
     (Stage.ANSWERING, Event.RUN_ENDED): (Stage.OVER, ()),
@@ -143,17 +147,11 @@ TABLE: Table = {
     (Stage.STARTING, Event.FRESH): (Stage.PULLING, (Command.PULL,)),
     (Stage.STARTING, Event.REPLY_STORED): (Stage.SENDING, (Command.SEND_AGAIN,)),
     (Stage.STARTING, Event.REPLY_GONE): (Stage.SENDING, (Command.WRITE_ERROR, Command.SEND)),
-    (Stage.STARTING, Event.MISSING): (
-        Stage.SENDING_ERROR,
-        (Command.WRITE_ERROR, Command.SEND),
-    ),
+    (Stage.STARTING, Event.MISSING): (Stage.SENDING_ERROR, _ERROR),
     (Stage.PULLING, Event.PULLED): (Stage.RUNNING, (Command.CREATE_TASK,)),
     (Stage.PULLING, Event.UNREACHABLE): (Stage.PULLING, (Command.PAUSE,)),
     (Stage.PULLING, Event.PAUSED): (Stage.PULLING, (Command.PULL,)),
-    (Stage.PULLING, Event.UNAVAILABLE): (
-        Stage.SENDING_ERROR,
-        (Command.WRITE_ERROR, Command.SEND),
-    ),
+    (Stage.PULLING, Event.UNAVAILABLE): (Stage.SENDING_ERROR, _ERROR),
     (Stage.PULLING, Event.RUN_ENDED): (Stage.FORGETTING, (Command.FORGET,)),
     # What the ClientApp left.
     (Stage.RUNNING, Event.OUTPUT): (Stage.COMMITTING, (Command.COMMIT,)),

@@ -39,6 +39,7 @@ from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
 from fedstate.supernode.admission import Admission
 from fedstate.supernode.link import Link
+from fedstate.supernode.log_answers import LogAnswers
 from fedstate.supernode.maintenance import Maintenance
 from fedstate.supernode.membership import Membership, Patience
 from fedstate.supernode.pacing import Pacing
@@ -64,6 +65,8 @@ class DurableSettings:
         How many runs may have a step under way at once.
     poll_seconds : float
         Maximum poll interval when idle, for a SuperLink without notifications.
+    keep_log : int, optional
+        How many steps of each run the log keeps; None for all.
     """
 
     state: Path
@@ -71,6 +74,7 @@ class DurableSettings:
     retention: Retention = field(default_factory=Retention)
     concurrency: int = 4
     poll_seconds: float = 1.0
+    keep_log: int | None = None
 
 
 _RETRY_SECONDS = 1.0
@@ -92,6 +96,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         )
     with _ending_in_time(), ExitStack() as stack:
         store = NodeStore(durable.state, key=durable.key)
+        store.keep_log = durable.keep_log
         stack.callback(store.close)
         keys = settings.keys or _own_keys(durable.state)
         store.bind(fingerprint(keys[1]))
@@ -104,7 +109,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
             register=settings.keys is None,
             patience=Patience(settings.max_retries, settings.max_wait_time),
         )
-        link = Link(api, membership)
+        link = Link(api, membership, keys[0])
         pacing = Pacing(durable.poll_seconds)
         steps = Steps(
             state,
@@ -116,6 +121,9 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
             on_change=pacing.hurry,
             runs=Runs(store.runs()),
         )
+        answers = LogAnswers(store, link)
+        stack.callback(answers.close)
+        link.on_log_requests = answers.take
         stack.callback(_leave, membership, steps)
         stack.enter_context(runtime_api(settings, state, steps))
         if settings.starts_executor:

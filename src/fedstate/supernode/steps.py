@@ -116,6 +116,7 @@ class Steps:
             Command.COMPLETE_TASK: actions.complete_task,
             Command.FAIL_TASK: actions.fail_task,
             Command.STOP_TASK: self._stop_task,
+            Command.RECORD: actions.record,
             Command.WRITE_ERROR: actions.write_error,
             Command.NOTE_ANSWERED: actions.note_answered,
             Command.FORGET: actions.forget,
@@ -129,8 +130,6 @@ class Steps:
             Command.CONFIRM: actions.confirm,
             Command.PAUSE: self._pause,
         }
-
-    # What others ask and tell.
 
     @property
     def under_way(self) -> bool:

@@ -29,7 +29,9 @@ from fedstate.flower.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from fedstate.flower.log_pages import LogPage
 from fedstate.flower.stored_values import Envelope
+from fedstate.witness.receipts import Receipt
 
 Node = tuple[FleetApi, Connection]
 
@@ -186,7 +188,8 @@ class Calls:
             "get-fab": lambda: api.fab(fab_hash, run_id),
             "pull-objects": lambda: api.pull_objects(run_id, envelope.object_ids),
             "push-messages": lambda: api.announce_reply(reply, 0.5),
-            "push-reply": lambda: api.push_reply(reply, objects, 0.5, confirm=False),
+            "push-reply": lambda: api.push_reply(reply, objects, 0.5, None, confirm=False),
+            "push-log": lambda: api.push_log(LogPage([Receipt(b"row", b"signature")])),
             "push-objects": lambda: api.push_objects(run_id, announced.session_id, objects),
             "push-object": lambda: api.push_object(run_id, object_id, content),
             "confirm-message-received": lambda: api.confirm(run_id, envelope.message.object_id),
@@ -208,6 +211,7 @@ AGAIN = [
     "pull-objects",
     "push-messages",
     "push-reply",
+    "push-log",
     "push-objects",
     "push-object",
     "confirm-message-received",
@@ -316,7 +320,7 @@ class TestFaults:
             lambda: api.fab(fab_hash, run_id),
             lambda: api.pull_objects(run_id, reply.object_ids),
             lambda: api.announce_reply(reply, 0.5),
-            lambda: api.push_reply(reply, objects, 0.5, confirm=True),
+            lambda: api.push_reply(reply, objects, 0.5, None, confirm=True),
             lambda: api.push_objects(run_id, "none", objects),
             lambda: api.push_object(run_id, *next(iter(objects.items()))),
         ]

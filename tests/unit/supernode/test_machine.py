@@ -101,6 +101,7 @@ def test_a_stage_waits_for_one_thing_at_a_time(stage: Stage, resent: bool) -> No
         Command.COMPLETE_TASK,
         Command.FAIL_TASK,
         Command.STOP_TASK,
+        Command.RECORD,
         Command.WRITE_ERROR,
         Command.RELEASE,
         Command.QUEUE_AGAIN,

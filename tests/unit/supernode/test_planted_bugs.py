@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.unit.supernode.model import BrokenError
+from tests.unit.supernode.model import BrokenError, Disk
 from tests.unit.supernode.world import walk
 
 from fedstate.store.errors import StoreFullError
@@ -23,6 +23,7 @@ from fedstate.supernode.machine import (
 from fedstate.supernode.step import Step
 from fedstate.supernode.steps import Steps
 from fedstate.supernode.turns import Turns
+from fedstate.witness.receipts import Receipt
 
 # Many times as many as each of them takes.
 WALKS = 600
@@ -94,6 +95,24 @@ def forgotten_when_it_comes_again(patch: pytest.MonkeyPatch) -> None:
 def stale_reply(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(machine, "_RESENT_AFTER", machine._RESENT_AFTER - {Stage.SENDING})
     patch.setattr(machine, "_RESENT_BEFORE", machine._RESENT_BEFORE | {Stage.SENDING})
+
+
+def no_receipt(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Actions, "_receipt", lambda *_: None)
+
+
+def receipt_of_another(patch: pytest.MonkeyPatch) -> None:
+    """Return a bug: the receipt of an earlier attempt goes with the reply of a later one."""
+
+    def first(self: Disk, message_id: str) -> Receipt | None:
+        return next((each.receipt for each in self.log if each.message_id == message_id), None)
+
+    patch.setattr(Disk, "receipt", first)
+
+
+def full_disk_leaves_no_row(patch: pytest.MonkeyPatch) -> None:
+    forget = Disk.forget
+    patch.setattr(Disk, "forget", lambda self, *given: forget(self, *given[:2]))
 
 
 def late_failure(patch: pytest.MonkeyPatch) -> None:
@@ -233,6 +252,21 @@ BUGS: dict[str, tuple[Plant, str]] = {
     "a full disk when a message comes is overlooked": (
         full_disk_is_no_matter,
         "neither durable nor answered|the store does not have",
+    ),
+    "a receipt is not sent": (no_receipt, "answered without its receipt|without a receipt"),
+    "the receipt of an earlier attempt is sent": (receipt_of_another, "receipt is"),
+    "the failure of a step is not logged before its error leaves": (
+        row(
+            Stage.RUNNING,
+            Event.FAILED,
+            Stage.SENDING_ERROR,
+            *(Command.FAIL_TASK, Command.WRITE_ERROR, Command.SEND),
+        ),
+        "A failed step was answered without a receipt",
+    ),
+    "a failure for whose row there was no room leaves none": (
+        full_disk_leaves_no_row,
+        "forgotten without a row",
     ),
     "an answer is noted only if there is room at once": (
         row(Stage.NOTING, Event.DISK_FULL, Stage.OVER, Command.RELEASE),

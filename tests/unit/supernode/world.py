@@ -352,6 +352,10 @@ class World(Servers):
             if self.asked[key].run_id not in self.disk.freed
         }
         promise(committed == set(self.disk.rows), "The store does not know what it committed.")
+        logged = {each.message_id for each in self.disk.log if each.committed}
+        promise(logged == committed, "The log does not have what was committed.")
+        rows = [each.message_id for each in self.disk.log if each.committed]
+        promise(len(rows) == len(logged), "The log has a commit twice.")
         promise(not self.tasks(), "A task is left.")
         promise(not self.memory.replies, "The reply of a step is left in memory.")
 

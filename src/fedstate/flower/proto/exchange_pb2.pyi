@@ -1,6 +1,7 @@
 from flwr.proto import fleet_pb2 as _fleet_pb2
 from flwr.proto import message_pb2 as _message_pb2
 from flwr.proto import node_pb2 as _node_pb2
+from fedstate.witness import witness_pb2 as _witness_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -45,18 +46,20 @@ class PushObjectsResponse(_message.Message):
     def __init__(self, stored: _Optional[_Iterable[bool]] = ...) -> None: ...
 
 class PushReplyRequest(_message.Message):
-    __slots__ = ("node", "push", "object_ids", "contents", "confirm")
+    __slots__ = ("node", "push", "object_ids", "contents", "confirm", "receipt")
     NODE_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
     OBJECT_IDS_FIELD_NUMBER: _ClassVar[int]
     CONTENTS_FIELD_NUMBER: _ClassVar[int]
     CONFIRM_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     node: _node_pb2.Node
     push: _fleet_pb2.PushMessagesRequest
     object_ids: _containers.RepeatedScalarFieldContainer[str]
     contents: _containers.RepeatedScalarFieldContainer[bytes]
     confirm: bool
-    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., push: _Optional[_Union[_fleet_pb2.PushMessagesRequest, _Mapping]] = ..., object_ids: _Optional[_Iterable[str]] = ..., contents: _Optional[_Iterable[bytes]] = ..., confirm: bool = ...) -> None: ...
+    receipt: _witness_pb2.Receipt
+    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., push: _Optional[_Union[_fleet_pb2.PushMessagesRequest, _Mapping]] = ..., object_ids: _Optional[_Iterable[str]] = ..., contents: _Optional[_Iterable[bytes]] = ..., confirm: bool = ..., receipt: _Optional[_Union[_witness_pb2.Receipt, _Mapping]] = ...) -> None: ...
 
 class PushReplyResponse(_message.Message):
     __slots__ = ("push", "stored")
@@ -67,7 +70,7 @@ class PushReplyResponse(_message.Message):
     def __init__(self, push: _Optional[_Union[_fleet_pb2.PushMessagesResponse, _Mapping]] = ..., stored: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WaitRequest(_message.Message):
-    __slots__ = ("node", "seen", "seconds", "task_ids", "until", "run_ids", "ends")
+    __slots__ = ("node", "seen", "seconds", "task_ids", "until", "run_ids", "ends", "answers_log_requests")
     NODE_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +78,7 @@ class WaitRequest(_message.Message):
     UNTIL_FIELD_NUMBER: _ClassVar[int]
     RUN_IDS_FIELD_NUMBER: _ClassVar[int]
     ENDS_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_LOG_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     node: _node_pb2.Node
     seen: int
     seconds: float
@@ -82,16 +86,85 @@ class WaitRequest(_message.Message):
     until: int
     run_ids: _containers.RepeatedScalarFieldContainer[int]
     ends: int
-    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., seen: _Optional[int] = ..., seconds: _Optional[float] = ..., task_ids: _Optional[_Iterable[int]] = ..., until: _Optional[int] = ..., run_ids: _Optional[_Iterable[int]] = ..., ends: _Optional[int] = ...) -> None: ...
+    answers_log_requests: bool
+    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., seen: _Optional[int] = ..., seconds: _Optional[float] = ..., task_ids: _Optional[_Iterable[int]] = ..., until: _Optional[int] = ..., run_ids: _Optional[_Iterable[int]] = ..., ends: _Optional[int] = ..., answers_log_requests: bool = ...) -> None: ...
 
 class WaitResponse(_message.Message):
-    __slots__ = ("count", "ended_task_ids", "ended_run_ids", "ends")
+    __slots__ = ("count", "ended_task_ids", "ended_run_ids", "ends", "log_requests")
     COUNT_FIELD_NUMBER: _ClassVar[int]
     ENDED_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     ENDED_RUN_IDS_FIELD_NUMBER: _ClassVar[int]
     ENDS_FIELD_NUMBER: _ClassVar[int]
+    LOG_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     count: int
     ended_task_ids: _containers.RepeatedScalarFieldContainer[int]
     ended_run_ids: _containers.RepeatedScalarFieldContainer[int]
     ends: int
-    def __init__(self, count: _Optional[int] = ..., ended_task_ids: _Optional[_Iterable[int]] = ..., ended_run_ids: _Optional[_Iterable[int]] = ..., ends: _Optional[int] = ...) -> None: ...
+    log_requests: _containers.RepeatedCompositeFieldContainer[LogRequest]
+    def __init__(self, count: _Optional[int] = ..., ended_task_ids: _Optional[_Iterable[int]] = ..., ended_run_ids: _Optional[_Iterable[int]] = ..., ends: _Optional[int] = ..., log_requests: _Optional[_Iterable[_Union[LogRequest, _Mapping]]] = ...) -> None: ...
+
+class LogRequest(_message.Message):
+    __slots__ = ("request_id", "run_ids", "after_sequence", "held")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_IDS_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    run_ids: _containers.RepeatedScalarFieldContainer[int]
+    after_sequence: int
+    held: bool
+    def __init__(self, request_id: _Optional[str] = ..., run_ids: _Optional[_Iterable[int]] = ..., after_sequence: _Optional[int] = ..., held: bool = ...) -> None: ...
+
+class PushLogRequest(_message.Message):
+    __slots__ = ("node", "request_id", "receipts", "runs", "last", "problem", "store_id", "opening", "generation")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    STORE_ID_FIELD_NUMBER: _ClassVar[int]
+    OPENING_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    node: _node_pb2.Node
+    request_id: str
+    receipts: _containers.RepeatedCompositeFieldContainer[_witness_pb2.Receipt]
+    runs: _containers.RepeatedCompositeFieldContainer[RunLog]
+    last: bool
+    problem: str
+    store_id: str
+    opening: bytes
+    generation: int
+    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., request_id: _Optional[str] = ..., receipts: _Optional[_Iterable[_Union[_witness_pb2.Receipt, _Mapping]]] = ..., runs: _Optional[_Iterable[_Union[RunLog, _Mapping]]] = ..., last: bool = ..., problem: _Optional[str] = ..., store_id: _Optional[str] = ..., opening: _Optional[bytes] = ..., generation: _Optional[int] = ...) -> None: ...
+
+class PushLogResponse(_message.Message):
+    __slots__ = ("wanted",)
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    wanted: bool
+    def __init__(self, wanted: bool = ...) -> None: ...
+
+class RunLog(_message.Message):
+    __slots__ = ("run_id", "present", "series_id", "complete", "length", "pruned", "anchor", "head", "held", "problem", "held_by")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PRESENT_FIELD_NUMBER: _ClassVar[int]
+    SERIES_ID_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    PRUNED_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    HELD_BY_FIELD_NUMBER: _ClassVar[int]
+    run_id: int
+    present: bool
+    series_id: int
+    complete: bool
+    length: int
+    pruned: int
+    anchor: bytes
+    head: bytes
+    held: bytes
+    problem: str
+    held_by: int
+    def __init__(self, run_id: _Optional[int] = ..., present: bool = ..., series_id: _Optional[int] = ..., complete: bool = ..., length: _Optional[int] = ..., pruned: _Optional[int] = ..., anchor: _Optional[bytes] = ..., head: _Optional[bytes] = ..., held: _Optional[bytes] = ..., problem: _Optional[str] = ..., held_by: _Optional[int] = ...) -> None: ...

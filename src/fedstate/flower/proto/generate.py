@@ -1,4 +1,4 @@
-"""Generate `exchange_pb2.py` and `exchange_pb2.pyi` from `exchange.proto`: ``make proto``.
+"""Generate ``*_pb2.py`` and ``*_pb2.pyi`` from our ``.proto`` files: ``make proto``.
 
 flwr ships the generated modules of its own messages without their ``.proto`` files; protoc is
 given their descriptors instead.
@@ -17,8 +17,11 @@ from google.protobuf import descriptor_pb2  # type: ignore[import-untyped]  # it
 # flwr works with. It needs an older protobuf itself, and so an environment of its own.
 COMPILER = "grpcio-tools==1.70.0"
 
-SOURCE = Path(__file__).with_name("exchange.proto")
-_ROOT = SOURCE.parents[3]
+_ROOT = Path(__file__).parents[3]
+SOURCES = (
+    _ROOT / "fedstate" / "witness" / "witness.proto",
+    _ROOT / "fedstate" / "flower" / "proto" / "exchange.proto",
+)
 
 
 def flwr_descriptors() -> bytes:
@@ -50,7 +53,7 @@ def main() -> int:
             f"--proto_path={_ROOT}",
             f"--python_out={_ROOT}",
             f"--pyi_out={_ROOT}",
-            str(SOURCE.relative_to(_ROOT)),
+            *(str(source.relative_to(_ROOT)) for source in SOURCES),
         ]
         return subprocess.run(command, check=False, cwd=_ROOT).returncode
 

@@ -1,6 +1,7 @@
-"""The generated messages are those of `exchange.proto`, and on the wire those of release 0.1.0."""
+"""The generated messages are those of our ``.proto`` files, on the wire as release 0.1.0 has them."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,16 +11,22 @@ from flwr.proto.node_pb2 import Node
 
 from fedstate.flower.proto import exchange_pb2
 from fedstate.flower.proto.exchange_pb2 import (
+    LogRequest,
     PullObjectsRequest,
     PullObjectsResponse,
+    PushLogRequest,
+    PushLogResponse,
     PushObjectsRequest,
     PushObjectsResponse,
     PushReplyRequest,
     PushReplyResponse,
+    RunLog,
     WaitRequest,
     WaitResponse,
 )
-from fedstate.flower.proto.generate import SOURCE
+from fedstate.flower.proto.generate import SOURCES
+from fedstate.witness import witness_pb2
+from fedstate.witness.witness_pb2 import Receipt, StepRecord
 
 NODE = Node(node_id=2**64 - 1)
 
@@ -73,43 +80,76 @@ SENT_BY_0_1_0: list[tuple[Any, str]] = [
 ]
 
 
+# What came after it, and the fields that messages of 0.1.0 have got since.
+SENT_SINCE: list[tuple[Any, str]] = [
+    (RunLog(held_by=2**64 - 1), "58ffffffffffffffffff01"),
+    (WaitRequest(run_ids=[1, 2**63], ends=2**64 - 1), "320b018080808080808080800138ffffffffffffffffff01"),
+    (WaitResponse(ended_task_ids=[1], ended_run_ids=[2**63], ends=3), "1201011a0a808080808080808080012003"),
+    (Receipt(record=b"r", signature=b"s"), "0a0172120173"),
+    (PushReplyRequest(receipt=Receipt(record=b"r")), "52030a0172"),
+    (WaitRequest(answers_log_requests=True), "5001"),
+    (LogRequest(request_id="q", run_ids=[1, 2**63], after_sequence=9, held=True), "0a0171120b018080808080808080800118092001"),
+    (WaitResponse(log_requests=[LogRequest(request_id="q")]), "52030a0171"),
+    (RunLog(run_id=2**64 - 1, present=True, series_id=2**63, complete=True, length=9, pruned=3, anchor=b"a", head=b"h", held=b"d", problem="p"), "08ffffffffffffffffff01100118808080808080808080012001280930033a01614201684a01" "64520170"),
+    (PushLogRequest(node=NODE, request_id="q", receipts=[Receipt(record=b"r", signature=b"s")], runs=[RunLog(run_id=7)], last=True, problem="p", store_id="5", opening=b"o", generation=4), "0a0b08ffffffffffffffffff011201711a060a01721201732202080728013201703a01354201" "6f4804"),
+    (PushLogResponse(wanted=True), "0801"),
+    (StepRecord(sequence=1, run_sequence=2, run_id=2**64 - 1, series_id=2**63, node_id=3, store_id="5", group_id="1", action="train", message_id="m", handed_out=b"h", stored=b"s", state_bytes=4, new_bytes=5, app_seconds=0.5, commit_seconds=0.25, time=2.0, outcome="failed", reason="r", previous=b"p", previous_of_store=b"q", generation=6, opening=b"o"), "0801100218ffffffffffffffffff01208080808080808080800128033201353a013142057472" "61696e4a016d5201685a01736004680571000000000000e03f79000000000000d03f81010000" "0000000000408a01066661696c6564920101729a010170a2010171a80106b201016f"),
+]
+
+
 @pytest.mark.parametrize(
-    ("message", "sent"), SENT_BY_0_1_0, ids=lambda each: type(each).__name__
+    ("message", "sent"), SENT_BY_0_1_0 + SENT_SINCE, ids=lambda each: type(each).__name__
 )
-def test_a_message_has_the_bytes_of_release_0_1_0(message: Any, sent: str) -> None:
+def test_a_message_has_the_bytes_that_were_released(message: Any, sent: str) -> None:
     assert message.SerializeToString(deterministic=True).hex() == sent
     assert type(message).FromString(bytes.fromhex(sent)) == message
 
 
+MODULES = (witness_pb2, exchange_pb2)
+
+
 def test_every_field_of_every_message_is_among_them() -> None:
-    names = set(exchange_pb2.DESCRIPTOR.message_types_by_name)
-    assert {type(message).__name__ for message, _ in SENT_BY_0_1_0} == names
-    for message, _ in SENT_BY_0_1_0:
-        assert {field.name for field, _ in message.ListFields()} == {
-            field.name for field in message.DESCRIPTOR.fields
-        }
+    sent: dict[str, set[str]] = {}
+    for message, _ in SENT_BY_0_1_0 + SENT_SINCE:
+        fields = {field.name for field, _ in message.ListFields()}
+        sent[type(message).__name__] = sent.get(type(message).__name__, set()) | fields
+    assert sent == {
+        name: {field.name for field in message.fields}
+        for module in MODULES
+        for name, message in module.DESCRIPTOR.message_types_by_name.items()
+    }
 
 
-def test_the_module_was_generated_from_the_source_that_is_there() -> None:
-    """A change of `exchange.proto` without `make proto` fails here."""
-    text = re.sub(r"//.*", "", SOURCE.read_text(encoding="utf-8"))
-    described = {
+def test_the_modules_were_generated_from_the_sources_that_are_there() -> None:
+    """A change of a ``.proto`` file without `make proto` fails here."""
+    for module, source in zip(MODULES, SOURCES, strict=True):
+        assert described(source) == generated(module)
+
+
+def described(source: Path) -> set[tuple[str, str, str, str, int]]:
+    text = re.sub(r"//.*", "", source.read_text(encoding="utf-8"))
+    return {
         (message, label.strip(), kind, name, int(number))
         for message, body in re.findall(r"message (\w+) \{([^}]*)\}", text)
         for label, kind, name, number in re.findall(
             r"(repeated )?([\w.]+) (\w+) = (\d+);", body
         )
     }
+
+
+def generated(module: Any) -> set[tuple[str, str, str, str, int]]:
     kinds = {1: "double", 4: "uint64", 8: "bool", 9: "string", 12: "bytes"}
-    generated = {
+    return {
         (
             name,
             "repeated" if field.is_repeated else "",
-            field.message_type.full_name if field.message_type else kinds[field.type],
+            # Those of our own package go by their names alone.
+            field.message_type.full_name.removeprefix("fedstate.")
+            if field.message_type
+            else kinds[field.type],
             field.name,
             field.number,
         )
-        for name, message in exchange_pb2.DESCRIPTOR.message_types_by_name.items()
+        for name, message in module.DESCRIPTOR.message_types_by_name.items()
         for field in message.fields
     }
-    assert generated == described
