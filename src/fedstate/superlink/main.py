@@ -7,6 +7,8 @@ from fedstate.exchange.signals import Notifier, Signals
 from fedstate.flower.superlink_app import SuperLinkConfig, create_superlink, server_of
 from fedstate.superlink import fleet_routes
 from fedstate.superlink.database import lay_out
+from fedstate.superlink.evidence_routes import serve_evidence
+from fedstate.superlink.log_requests import LogRequests
 from fedstate.superlink.middleware import bypass_middleware
 
 
@@ -28,6 +30,7 @@ def extend(app: FastAPI, signals: Signals) -> None:
     """Add our routes to flwr's SuperLink, and let those of its own that matter notify."""
     bypass_middleware(app)
     serve(app, signals, fleet_routes.router, runtime_router, replies_router)
+    serve_evidence(app, LogRequests(wake=signals.messages.notify))
     app.add_middleware(
         Notifier,
         notify={
