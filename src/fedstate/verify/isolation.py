@@ -77,10 +77,13 @@ class States:
 
     def add(self, steps: NodeSteps) -> None:
         """Note what the steps of a node in a run have stored."""
+        run_id, node_id, owners = steps.run_id, steps.node.node_id, self._owners
         for digest, number in stored_states(steps.chain):
-            known = self._owners.get(digest, ())
-            if len(known) < 2 and all(owner[0] != steps.run_id for owner in known):
-                self._owners[digest] = (*known, (steps.run_id, steps.node.node_id, number))
+            known = owners.get(digest)
+            if known is None:
+                owners[digest] = ((run_id, node_id, number),)
+            elif len(known) < 2 and known[0][0] != run_id:
+                owners[digest] = (*known, (run_id, node_id, number))
 
     def leaks(self, strays: list[Stray]) -> Iterator[Finding]:
         """Find states that are not their run's: each stray one that another run has stored."""
@@ -117,8 +120,12 @@ class Stores:
 
     def add(self, store_id: str, node_id: int, place: Place) -> None:
         """Note that a node uses a store."""
-        if store_id:
-            self._users.setdefault(store_id, {}).setdefault(node_id, place)
+        if not store_id:
+            return
+        users = self._users.setdefault(store_id, {})
+        # A place in a run says more than the node alone.
+        if node_id not in users or not users[node_id].run_id:
+            users[node_id] = place
 
     def add_steps(self, steps: NodeSteps) -> None:
         """Note the stores of which a node shows rows."""

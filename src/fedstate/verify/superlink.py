@@ -128,6 +128,8 @@ def gather(pages: Iterable[Any]) -> Evidence:
     """
     runs: dict[int, RunEvidence] = {}
     evidence = Evidence([])
+    # Most rows of the nodes are receipts of the SuperLink, too: they are read once.
+    known: dict[bytes, tuple[int, Receipt]] = {}
 
     def node(run_id: int, node_id: int) -> NodeEvidence:
         try:
@@ -148,22 +150,31 @@ def gather(pages: Iterable[Any]) -> Evidence:
         for each in page.receipts:
             receipt = Receipt(each.receipt.record, each.receipt.signature)
             node(each.run_id, each.node_id).receipts.append(receipt)
+            known[receipt.row] = each.run_id, receipt
         for log in page.logs:
-            _add_log(runs, evidence, log)
+            _add_log(runs, evidence, log, known)
     evidence.runs = list(runs.values())
     return evidence
 
 
-def _add_log(runs: dict[int, RunEvidence], evidence: Evidence, log: Any) -> None:
+def _add_log(
+    runs: dict[int, RunEvidence],
+    evidence: Evidence,
+    log: Any,
+    known: dict[bytes, tuple[int, Receipt]],
+) -> None:
     if log.state != "partial":
         evidence.answers[log.node_id] = NodeAnswer(
             log.state, log.problem, log.store_id, log.opening, log.generation
         )
     for each in log.receipts:
-        receipt = Receipt(each.record, each.signature)
-        run = runs.get(_run_of(receipt, next(iter(runs))))
+        found = known.get(each.record)
+        if found is None or found[1].signature != each.signature:
+            receipt = Receipt(each.record, each.signature)
+            found = _run_of(receipt, next(iter(runs))), receipt
+        run = runs.get(found[0])
         if run is not None:
-            run.node(log.node_id).rows.append(receipt)
+            run.node(log.node_id).rows.append(found[1])
     for each in log.runs:
         # A node that has no part in a run has nothing to say of it.
         if each.run_id in runs and (each.length or log.node_id in runs[each.run_id].nodes):
