@@ -129,7 +129,7 @@ def gather(pages: Iterable[Any]) -> Evidence:
     runs: dict[int, RunEvidence] = {}
     evidence = Evidence([])
     # Most rows of the nodes are receipts of the SuperLink, too: they are read once.
-    known: dict[bytes, tuple[int, Receipt]] = {}
+    known: dict[bytes, Receipt] = {}
 
     def node(run_id: int, node_id: int) -> NodeEvidence:
         try:
@@ -150,7 +150,7 @@ def gather(pages: Iterable[Any]) -> Evidence:
         for each in page.receipts:
             receipt = Receipt(each.receipt.record, each.receipt.signature)
             node(each.run_id, each.node_id).receipts.append(receipt)
-            known[receipt.row] = each.run_id, receipt
+            known[receipt.row] = receipt
         for log in page.logs:
             _add_log(runs, evidence, log, known)
     evidence.runs = list(runs.values())
@@ -161,20 +161,19 @@ def _add_log(
     runs: dict[int, RunEvidence],
     evidence: Evidence,
     log: Any,
-    known: dict[bytes, tuple[int, Receipt]],
+    known: dict[bytes, Receipt],
 ) -> None:
     if log.state != "partial":
         evidence.answers[log.node_id] = NodeAnswer(
             log.state, log.problem, log.store_id, log.opening, log.generation
         )
     for each in log.receipts:
-        found = known.get(each.record)
-        if found is None or found[1].signature != each.signature:
+        receipt = known.get(each.record)
+        if receipt is None or receipt.signature != each.signature:
             receipt = Receipt(each.record, each.signature)
-            found = _run_of(receipt, next(iter(runs))), receipt
-        run = runs.get(found[0])
+        run = runs.get(_run_of(receipt, next(iter(runs))))
         if run is not None:
-            run.node(log.node_id).rows.append(found[1])
+            run.node(log.node_id).rows.append(receipt)
     for each in log.runs:
         # A node that has no part in a run has nothing to say of it.
         if each.run_id in runs and (each.length or log.node_id in runs[each.run_id].nodes):
