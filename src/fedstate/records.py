@@ -1,8 +1,8 @@
 """The records of runs: where a ServerApp writes them and ``fedstate verify`` reads them.
 
-Each run has a directory of its own, ``$FEDSTATE_RUNS/RUN``, in which its ServerApp alone writes: no
-other run's can overwrite what is in it, where each has a user of its own. Its record is the file
-``record.jsonl``: a line of what the run is, then a line for each reply and for what each node said.
+Each run has a directory of its own, ``$FEDSTATE_RUNS/RUN``, in which its ServerApp alone writes:
+where each run has a user of its own, no other can overwrite what is in it. Its record is the file
+``record.jsonl``: a line of what the run is, then one for each reply and for what each node said.
 """
 
 import os

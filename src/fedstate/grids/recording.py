@@ -1,8 +1,8 @@
 """A Grid that records what each node reported, for a reader of ``fedstate verify``.
 
 The record of a run is a file of JSON lines, ``$FEDSTATE_RUNS/RUN/record.jsonl``, to which each
-exchange adds its replies: it can be read while the run goes on, it is whole after a crash but for a
-last line, and a round costs the same however many there were before it.
+exchange adds its replies: it can be read while the run goes on, after a crash it is whole but for
+a last line, and a round costs the same however many there were before it.
 """
 
 import json
@@ -85,7 +85,7 @@ class RecordingGrid(GridWrapper):
         return replies
 
     def audit(self) -> None:
-        """Ask every node that took part what its app holds for this run, and record the answers."""
+        """Ask every node that took part what its app holds, and record the answers."""
         questions = [
             Message(RecordDict(), dst_node_id=node_id, message_type=AUDIT_QUERY)
             for node_id in sorted(self._took_part)

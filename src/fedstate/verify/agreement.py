@@ -63,8 +63,8 @@ class _Agreement:
             kind = "older-backup"
             text = (
                 f"the node has signed two different rows of steps {which}, from different "
-                "openings of its store: it was put back to an older backup and went on, or a copy "
-                "of it is in use"
+                "openings of its store: it was put back to an older backup and went on, or a "
+                "copy of it is in use"
             )
         else:
             kind, text = "two-rows", f"the node has signed two different rows of steps {which}"
@@ -114,9 +114,9 @@ class _Agreement:
             yield self._found(
                 "older-backup",
                 Level.BROKEN,
-                f"the node's log ends at step {log.length}, and the SuperLink has receipts up to "
-                f"step {max(step.number for step in beyond)}: the node's store was put back to an "
-                "older backup",
+                f"the node's log ends at step {log.length}, and the SuperLink has receipts up "
+                f"to step {max(step.number for step in beyond)}: the node's store was put back "
+                "to an older backup",
                 log.length + 1,
                 RECEIPTS,
                 LOG,

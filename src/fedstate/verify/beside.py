@@ -10,8 +10,8 @@ from fedstate.verify.told import Holding, ToldRun
 def contradictions(run: RunEvidence) -> Iterator[Finding]:
     """Find what a ServerApp's record says against the SuperLink's account.
 
-    The record is a file that the ServerApp has written; where it was overwritten, the replies in it
-    are not those that the SuperLink has accepted.
+    The record is a file that the ServerApp has written; where it was overwritten, the replies in
+    it are not those that the SuperLink has accepted.
     """
     if run.told_problem:
         yield Finding(
@@ -69,7 +69,7 @@ def _found(run: RunEvidence, node_id: int | None, text: str) -> Finding:
 
 
 def ledger_problems(told: ToldRun) -> Iterator[tuple[Holding, str, str]]:
-    """Yield what is wrong with the ledgers that apps have told, each with the check that it fails.
+    """Yield what is wrong with the ledgers that apps have told, with the check that it fails.
 
     For a run of Flower's Simulation Engine, where no SuperNode keeps a log, it is all there is.
     """
@@ -80,12 +80,8 @@ def ledger_problems(told: ToldRun) -> Iterator[tuple[Holding, str, str]]:
                 text = f"entry {position} of its ledger has sequence {entry.sequence}"
                 yield holding, "persistence", text
             if entry.parent != previous:
-                yield (
-                    holding,
-                    "persistence",
-                    f"by its ledger, step {position} loaded another state than step "
-                    f"{position - 1} had saved",
-                )
+                text = f"by its ledger, step {position} did not load what the one before saved"
+                yield holding, "persistence", text
             if (entry.run_id, entry.node_id) != (told.run_id, holding.node_id):
                 text = f"its ledger has an entry of run {entry.run_id}, node {entry.node_id}"
                 yield holding, "isolation", text

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 from fedstate.verify.evidence import (
     ANSWERED,
@@ -77,7 +78,7 @@ class _Completeness:
                 last, previous = max(last, step.number), step
         order = [step.number for step in self._in_order_of_the_log()]
         if order != sorted(order):
-            at = next(now for before, now in zip(order, order[1:], strict=False) if now < before)
+            at = next(now for before, now in pairwise(order) if now < before)
             yield self._found(
                 "reordered-rows",
                 Level.BROKEN,
@@ -110,16 +111,19 @@ class _Completeness:
             rows = self._rows.get(id_) or self._foreign.get(id_) or self._forks.get(id_)
             if not rows:
                 (without if delivery.answered_at else unanswered).append(delivery)
-            elif delivery.answered_at and not delivery.failed:
-                if not any(step.record.committed for step in rows):
-                    yield self._found(
-                        "success-told-of-failure",
-                        Level.BROKEN,
-                        "a reply with content was accepted, but the row says that the step failed",
-                        rows[-1].number,
-                        SUPERLINK,
-                        LOG,
-                    )
+            elif (
+                delivery.answered_at
+                and not delivery.failed
+                and not any(step.record.committed for step in rows)
+            ):
+                yield self._found(
+                    "success-told-of-failure",
+                    Level.BROKEN,
+                    "a reply with content was accepted, and the row says that the step failed",
+                    rows[-1].number,
+                    SUPERLINK,
+                    LOG,
+                )
         if unanswered:
             yield self._unanswered(unanswered)
         yield from self._without_row(without)
@@ -158,7 +162,7 @@ class _Completeness:
                 f"{_messages(failed)} answered with an error and without a row: no row could be "
                 "written",
             )
-        # Rows have been written since the log began, and are never removed but from the beginning.
+        # Rows are written since the log began, and never removed but from the beginning.
         begins = min((step.record.time for step in self._steps.chain), default=0.0)
         pruned = bool(log and log.pruned)
         early = [

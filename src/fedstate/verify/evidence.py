@@ -1,4 +1,4 @@
-"""What is known of runs, and from whom: the SuperLink's account, receipts, and nodes' own logs."""
+"""What is known of runs, and from whom: the SuperLink, receipts, and the nodes' own logs."""
 
 from dataclasses import dataclass, field
 

@@ -45,7 +45,7 @@ def isolation(run: RunEvidence, steps: NodeSteps, keys: Keys) -> Iterator[Findin
             kind, text = "foreign-key", f"{rows} {is_are} signed with the key of {signer}"
         else:
             kind = "not-signed-by-node"
-            text = f"{rows} {is_are} not signed with the node's key: altered, or signed by a stranger"
+            text = f"{rows} {is_are} not signed with the node's key: altered, or a stranger's"
         yield Finding(
             "isolation", kind, Level.BROKEN, place, text, theirs[0].number, _shown_by(theirs[0])
         )

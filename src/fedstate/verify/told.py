@@ -1,7 +1,7 @@
 """What a ServerApp has recorded of its run: the replies that it got, and what nodes told it.
 
-It is shown beside what the SuperLink and the nodes say, and no promise rests on it: an app may tell
-what it likes.
+It is shown beside what the SuperLink and the nodes say, and no promise rests on it: an app may
+tell what it likes.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""All checks over runs, however many: batch by batch, with what runs have to do with each other."""
+"""All checks over runs, batch by batch, and what runs have to do with each other."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 

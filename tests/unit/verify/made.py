@@ -32,10 +32,14 @@ NODES = (11, 12)
 ROUNDS = 4
 
 
-@functools.cache
+KEYS: dict[object, ec.EllipticCurvePrivateKey] = {}
+
+
 def key_of(name: object) -> ec.EllipticCurvePrivateKey:
     """Return the private key of a node; the same one each time."""
-    return ec.generate_private_key(ec.SECP384R1())
+    if name not in KEYS:
+        KEYS[name] = ec.generate_private_key(ec.SECP384R1())
+    return KEYS[name]
 
 
 def public(name: object) -> bytes:

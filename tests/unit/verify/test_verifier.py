@@ -1,4 +1,4 @@
-"""Every promise that was kept passes, and each way to lie is caught by name, where it was told."""
+"""What was kept passes, and each way to lie is caught by name, where it was told."""
 
 from collections.abc import Callable
 from dataclasses import replace
