@@ -28,6 +28,10 @@ NAMES = frozenset(
         "commit-started",  # the output arrived, the transaction is not open yet
         "store-write",  # inside the transaction that stores a step
         "step-committed",  # state and reply are durable, the reply has not left
+        "failure-recorded",  # the row of a failed step is durable, its error has not left
+        "receipt-signed",  # the receipt is made, nothing of the reply has left
+        "receipt-sent",  # the SuperLink has the receipt of a reply that follows in pieces
+        "log-page-sent",  # a page of the node's log is at the SuperLink, more are to follow
         "reply-announced",  # the SuperLink has the reply, not yet its objects
         "reply-sent",  # the SuperLink has the reply, the store does not know it yet
         "reply-noted",  # the store knows it, the step is not yet over

@@ -192,6 +192,8 @@ class SuperLink(SuperLinkApplication):
 
     def end_run(self, run_id: int) -> None:
         assert self.state.finish_task(self._task(run_id), SubStatus.COMPLETED, "")
+        if self.signals.ends is not None:
+            self.signals.ends.notify()  # as after the request of a ServerApp's process
 
     def send(self, run_id: int, node_id: int, content: RecordDict) -> str:
         """Send a message to a node, as a ServerApp; return its ID."""

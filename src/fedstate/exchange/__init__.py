@@ -14,21 +14,24 @@ from typing import TYPE_CHECKING
 from fedstate.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from fedstate.exchange.client import ExtraRoutes
+    from fedstate.exchange.client import ExtraRoutes, Waited
+    from fedstate.exchange.ends import Ends
     from fedstate.exchange.presence import Presence
     from fedstate.exchange.routes import serve
     from fedstate.exchange.signals import Notifier, Signals
 
-__all__ = ["ExtraRoutes", "Notifier", "Presence", "Signals", "serve"]
+__all__ = ["Ends", "ExtraRoutes", "Notifier", "Presence", "Signals", "Waited", "serve"]
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of these
     __getattr__ = lazy_exports(
         __name__,
         {
+            "Ends": ".ends",
             "ExtraRoutes": ".client",
             "Notifier": ".signals",
             "Presence": ".presence",
             "Signals": ".signals",
+            "Waited": ".client",
             "serve": ".routes",
         },
     )

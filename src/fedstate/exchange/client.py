@@ -1,10 +1,12 @@
 """A client of our own routes, at servers that have them and at those that do not."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fedstate.exchange.messages import (
     BATCH_BYTES,
+    LogRequest,
     PullObjectsRequest,
     PullObjectsResponse,
     PushObjectsRequest,
@@ -17,6 +19,30 @@ from fedstate.flower.protobuf_call import ProtobufClient, call_route
 
 # How much longer than a wait a client waits for the answer.
 _ANSWER_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Waited:
+    """What a server tells whoever has waited.
+
+    Attributes
+    ----------
+    count : int
+        The count that was waited for.
+    ended_tasks, ended_runs : tuple of int
+        Those of the named tasks and runs that have ended; of the tasks only those whose process
+        has not said so itself.
+    ends : int
+        A count of what has ended; 0 from a server that does not tell what has.
+    log_requests : tuple of LogRequest
+        What is asked of a SuperNode's log.
+    """
+
+    count: int
+    ended_tasks: tuple[int, ...] = ()
+    ended_runs: tuple[int, ...] = ()
+    ends: int = 0
+    log_requests: tuple[LogRequest, ...] = ()
 
 
 class ExtraRoutes:
@@ -101,22 +127,43 @@ class ExtraRoutes:
         seconds: float,
         *,
         method: str | None = None,
-        task_ids: Sequence[int] = (),
         until: int = 0,
-    ) -> int | None:
+        task_ids: Sequence[int] = (),
+        run_ids: Sequence[int] = (),
+        ends: int = 0,
+        answers_log_requests: bool = False,
+    ) -> Waited | None:
         """Wait until a count is not `seen`, or, if given, has reached `until`.
+
+        The wait ends also when one of the named tasks and runs has ended, and, if `ends` is
+        given, when that count has changed.
 
         Returns
         -------
-        int or None
-            The count; None if the server does not have the route, and has not waited.
+        Waited or None
+            What the server has told; None if it does not have the route, and has not waited.
         """
         request = WaitRequest(
-            node=node, seen=seen, seconds=seconds, task_ids=task_ids, until=until
+            node=node,
+            seen=seen,
+            seconds=seconds,
+            until=until,
+            task_ids=task_ids,
+            run_ids=run_ids,
+            ends=ends,
+            answers_log_requests=answers_log_requests,
         )
         timeout = seconds + _ANSWER_SECONDS
         answer = self.call(path, request, WaitResponse, method=method, timeout=timeout)
-        return None if answer is None else int(answer.count)
+        if answer is None:
+            return None
+        return Waited(
+            answer.count,
+            tuple(answer.ended_task_ids),
+            tuple(answer.ended_run_ids),
+            answer.ends,
+            tuple(answer.log_requests),
+        )
 
 
 def batches(objects: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:

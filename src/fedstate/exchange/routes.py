@@ -82,10 +82,36 @@ async def wait(
     signals: Signals,
     disconnected: Disconnected | None = None,
 ) -> WaitResponse:
-    """Answer when the signal's count is not what the request has seen."""
+    """Answer when the signal's count is not what the request has seen.
+
+    A request that names tasks or runs is also answered when one of them has ended, and that of an
+    executor that is told of ends whenever anything has: it may have acquired a task meanwhile.
+    """
+    answer, ends = WaitResponse(), signals.ends
+    tells = ends is not None and bool(request.task_ids or request.run_ids or request.ends)
+
+    async def ended() -> bool:
+        if ends is None:
+            return False
+        answer.ends = ends.count
+        tasks, runs = await ends.among(request.task_ids, request.run_ids)
+        answer.ended_task_ids[:] = tasks
+        answer.ended_run_ids[:] = runs
+        return bool(tasks or runs or (request.ends and answer.ends != request.ends))
+
     seconds = min(request.seconds, MAXIMUM_WAIT_SECONDS)
-    count = await signal.wait(request.seen, seconds, signals.closing, disconnected, request.until)
-    return WaitResponse(count=count)
+    answer.ends = 0 if ends is None else ends.count
+    answer.count = await signal.wait(
+        request.seen,
+        seconds,
+        signals.closing,
+        disconnected,
+        request.until,
+        over=ended if tells else None,
+    )
+    if tells:
+        await ended()  # where there is always another message, the wait has not looked
+    return answer
 
 
 @runtime_router.post(paths.RUNTIME_PULL)

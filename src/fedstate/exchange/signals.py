@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fedstate.exchange.ends import Ask, Ends
 from fedstate.exchange.presence import Presence
 
 # A client of flwr's own announces a message and then sends its objects one by one; a notification
@@ -37,6 +38,16 @@ class Signal:
         with self._lock:
             self._count += 1
             waiting, self._waiting = self._waiting, set()
+        self._set(waiting)
+
+    def wake(self) -> None:
+        """Let all requests that wait look again, without an event."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, set()
+        self._set(waiting)
+
+    @staticmethod
+    def _set(waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
         for loop, event in waiting:
             loop.call_soon_threadsafe(event.set)
 
@@ -54,6 +65,7 @@ class Signal:
         closing: Callable[[], bool],
         disconnected: Callable[[], Awaitable[bool]] | None = None,
         until: int = 0,
+        over: Callable[[], Awaitable[bool]] | None = None,
     ) -> int:
         """Wait for an event.
 
@@ -69,6 +81,9 @@ class Signal:
             Returns whether the client has disconnected.
         until
             If given, the wait ends when this count is reached, whatever `seen` is.
+        over
+            Returns whether there is another reason to answer; it is asked first, whenever the
+            requests that wait are woken, and now and then.
 
         Returns
         -------
@@ -83,6 +98,9 @@ class Signal:
                     break
                 self._waiting.add(waiter)
             try:
+                # Only now: what happens from here on wakes this request.
+                if over is not None and await over():
+                    break
                 await asyncio.wait_for(waiter[1].wait(), min(left, _CHECK_SECONDS))
             except TimeoutError:
                 if disconnected is not None and await disconnected():
@@ -111,6 +129,8 @@ class Signals:
         Tasks for executors.
     presence : Presence or None
         Notices tasks whose executor is gone; None if the server does not.
+    ends : Ends or None
+        Which tasks and runs have ended; None if the server does not tell.
     """
 
     def __init__(self, closing: Callable[[], bool] = lambda: False) -> None:
@@ -119,6 +139,17 @@ class Signals:
         self.replies = Signal()
         self.tasks = Signal()
         self.presence: Presence | None = None
+        self.ends: Ends | None = None
+
+    def tell_ends(self, tasks: Ask, runs: Ask, *, again_seconds: float | None = None) -> Ends:
+        """Tell who waits for messages or tasks what has ended; see `Ends`."""
+
+        def wake() -> None:
+            self.messages.wake()
+            self.tasks.wake()
+
+        self.ends = Ends(tasks, runs, wake, again_seconds=again_seconds)
+        return self.ends
 
 
 class Notifier:

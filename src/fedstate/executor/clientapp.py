@@ -11,7 +11,7 @@ import signal
 import traceback
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from flwr.app import Error, Message
 
@@ -30,11 +30,25 @@ class TaskStopped(BaseException):
     """The task was told to stop; not an `Exception`, so that an app does not swallow it."""
 
 
+class TaskOver(TaskStopped):
+    """The task was told to stop since it has ended at its server: nobody waits for a reply."""
+
+
+class Stop(Protocol):
+    """Why a signal stops the task."""
+
+    def stop_reason(self) -> str:
+        """Return why, in one sentence."""
+
+    def over(self) -> bool:
+        """Return whether the task has ended at its server, which expects nothing of it."""
+
+
 class ContextTooLargeError(Exception):
     """The Context that a step left behind cannot be sent to the SuperNode."""
 
 
-def run_clientapp(order: TaskOrder, send_event: SendEvent, stop_reason: Callable[[], str]) -> int:
+def run_clientapp(order: TaskOrder, send_event: SendEvent, instructions: Stop) -> int:
     """Run the task and push what came of it.
 
     Parameters
@@ -45,19 +59,19 @@ def run_clientapp(order: TaskOrder, send_event: SendEvent, stop_reason: Callable
         Sends the executor how far the task has come: ``pulled`` with the message,
         ``replied``, ``finished``. The last one decides what the executor does when this process
         dies.
-    stop_reason
-        Gives the reason when a signal stops the task.
+    instructions
+        Says why when a signal stops the task.
 
     Returns
     -------
     int
         0 when a reply and the Context have arrived, 1 when the step failed and an error reply
-        has, 2 when the executor has to report the failure in place of this process.
+        has, 2 when the executor has to report the failure in place of this process, if anybody.
     """
 
     def stop(signalnum: int, frame: FrameType | None) -> None:  # noqa: ARG001
         _on_stop_signals(signal.SIG_IGN)
-        raise TaskStopped(stop_reason())
+        raise (TaskOver if instructions.over() else TaskStopped)(instructions.stop_reason())
 
     def pulled(message: bytes) -> None:
         send_event({"event": "pulled", "message": base64.b64encode(message).decode()})
@@ -73,6 +87,8 @@ def run_clientapp(order: TaskOrder, send_event: SendEvent, stop_reason: Callable
                 _on_stop_signals(signal.SIG_IGN)
                 client.push_reply(reply, given.context)
                 failure = None
+            except TaskOver:
+                raise
             except (Exception, TaskStopped) as error:
                 traceback.print_exc()
                 if not client.push_error(_error_of(error)):
@@ -84,6 +100,8 @@ def run_clientapp(order: TaskOrder, send_event: SendEvent, stop_reason: Callable
             else:
                 client.push_failure(failure)
             send_event({"event": "finished"})
+    except TaskOver:
+        return 2  # the executor says why
     except (Exception, TaskStopped):
         traceback.print_exc()
         return 2

@@ -21,6 +21,9 @@ _PRECAUTION_SECONDS = 5.0
 # How late a task's time limit is noticed.
 _TICK_SECONDS = 1.0
 
+# Why a task is stopped that its server counts as over.
+ENDED = "The run was stopped or has ended."
+
 
 class Source(Protocol):
     """Where tasks come from; `TaskSource` is one."""
@@ -90,9 +93,14 @@ class TaskLoop:
         FederationError
             If the server refuses the executor, or the fork server cannot do its work.
         """
-        self._pool.reconcile()
-        kinds = self._pool.kinds_with_room()
         notified = self._notifications.received()
+        # After the pipe was read: what comes later wakes the loop again.
+        for task_id in self._notifications.ended_tasks():
+            self._pool.stop_task(task_id, ENDED)
+        self._pool.reconcile()
+        for run_id in self._notifications.ended_runs():
+            self._pool.close_room(run_id)
+        kinds = self._pool.kinds_with_room()
         overdue = self._clock() - self._polled > _PRECAUTION_SECONDS
         if notified or overdue or kinds != self._kinds or not self._notifications.active:
             self._kinds, self._polled = kinds, self._clock()

@@ -57,7 +57,7 @@ def run_executor(
         if health_server_address is not None:
             monitors.serve_health(health_server_address)
         with TaskSource(api) as source:
-            notifications = TaskNotifications(source, pool.task_ids)
+            notifications = TaskNotifications(source, pool.task_ids, pool.run_ids)
             try:
                 TaskLoop(source, pool, notifications).run()
             finally:

@@ -1,30 +1,46 @@
-"""A thread that waits for the server's notifications of tasks, and wakes the executor's loop."""
+"""A thread that waits for the server's notifications of tasks, and wakes the executor's loop.
+
+In the same requests the server says which tasks are not under way any longer, though their
+processes have not said so, and which runs have ended.
+"""
 
 import os
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from fedstate.exchange.client import Waited
 from fedstate.flower.tasks import TaskServerError
 
 _WAIT_SECONDS = 10.0
 # After a failure; the loop itself polls for tasks meanwhile, and reports what is wrong.
 _RETRY_SECONDS = 1.0
 _ALL_BYTES = 4096
+_TASK, _END = b"t", b"e"
 
 
 class Notifier(Protocol):
     """The server, as far as it notifies of tasks; `TaskSource` is one."""
 
-    def wait(self, seen: int, seconds: float, task_ids: list[int]) -> int | None:
-        """Wait until the count of notifications is not `seen`; None if there are none."""
+    def wait(
+        self,
+        seen: int,
+        seconds: float,
+        task_ids: Sequence[int],
+        *,
+        run_ids: Sequence[int],
+        ends: int,
+    ) -> Waited | None:
+        """Wait until there is a task or something has ended; None without notifications."""
 
 
 class TaskNotifications:
     """Waits for notifications of tasks for as long as the server sends any.
 
-    Only `fileno`, `received`, `rearm` and `close` are called by the executor's loop; the thread
-    shares with them two events, a pipe and the flag `active`.
+    Only `fileno`, `received`, `ended_tasks`, `ended_runs`, `rearm` and `close` are called by the
+    executor's loop; the thread shares with them two events, a pipe, two queues and the flag
+    `active`.
 
     Parameters
     ----------
@@ -33,6 +49,8 @@ class TaskNotifications:
     task_ids : callable
         Returns the tasks under way, which the server is told: a task that no executor names any
         longer is lost, and expires.
+    run_ids : callable
+        Returns the runs of which the executor keeps something.
     retry_seconds : float
         The pause after a request that failed.
     """
@@ -41,11 +59,12 @@ class TaskNotifications:
         self,
         notifier: Notifier,
         task_ids: Callable[[], list[int]],
+        run_ids: Callable[[], list[int]] = list,
         *,
         retry_seconds: float = _RETRY_SECONDS,
     ) -> None:
         self._notifier = notifier
-        self._task_ids = task_ids
+        self._tasks, self._runs = _Named(task_ids), _Named(run_ids)
         self._retry_seconds = retry_seconds
         self._polled = threading.Event()
         # A pipe, which every system has: an executor that cannot fork still has notifications.
@@ -65,9 +84,17 @@ class TaskNotifications:
     def received(self) -> bool:
         """Return whether there may be a task since this was last asked."""
         try:
-            return bool(os.read(self._wake, _ALL_BYTES))
+            return _TASK in os.read(self._wake, _ALL_BYTES)
         except BlockingIOError:
             return False
+
+    def ended_tasks(self) -> list[int]:
+        """Return the tasks that have ended at the server since this was last asked."""
+        return self._tasks.ended()
+
+    def ended_runs(self) -> list[int]:
+        """Return the runs that have ended since this was last asked."""
+        return self._runs.ended()
 
     def rearm(self) -> None:
         """Wait for the next notification: there was no task left to acquire."""
@@ -79,22 +106,56 @@ class TaskNotifications:
         self._polled.set()
 
     def _watch(self) -> None:
-        seen = 0
+        seen, ends = 0, 0
         while not self._closed.is_set():
             try:
-                count = self._notifier.wait(seen, _WAIT_SECONDS, self._task_ids())
+                waited = self._notifier.wait(
+                    seen,
+                    _WAIT_SECONDS,
+                    self._tasks.named(),
+                    run_ids=self._runs.named(),
+                    ends=ends,
+                )
             except TaskServerError:
-                self.active, seen = False, 0
+                self.active, seen, ends = False, 0, 0
                 self._closed.wait(self._retry_seconds)
                 continue
-            if count is None:
+            if waited is None:
                 return  # a server of flwr's own
-            self.active = True
-            if count != seen:
-                seen = count
+            self.active, ends = True, waited.ends
+            if waited.ended_tasks or waited.ended_runs:
+                self._tasks.add_ended(waited.ended_tasks)
+                self._runs.add_ended(waited.ended_runs)
+                os.write(self._waker, _END)
+            if waited.count != seen:
+                seen = waited.count
                 self._polled.clear()
                 if self._closed.is_set():
                     return  # `close` may have set the event that has just been cleared
-                os.write(self._waker, b"1")
+                os.write(self._waker, _TASK)
                 # The next request names the tasks that this one has brought.
                 self._polled.wait(_WAIT_SECONDS)
+
+
+class _Named:
+    """What the server is asked about: not again of what it has said that it has ended.
+
+    `ended` is called by the executor's loop, everything else by the thread.
+    """
+
+    def __init__(self, ids: Callable[[], list[int]]) -> None:
+        self._ids = ids
+        self._told: set[int] = set()
+        self._ended: deque[int] = deque()
+
+    def named(self) -> list[int]:
+        ids = self._ids()
+        self._told &= set(ids)
+        return [each for each in ids if each not in self._told]
+
+    def add_ended(self, ids: Sequence[int]) -> None:
+        self._told |= set(ids)
+        self._ended.extend(ids)
+
+    def ended(self) -> list[int]:
+        return [self._ended.popleft() for _ in range(len(self._ended))]

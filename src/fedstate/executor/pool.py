@@ -22,6 +22,8 @@ from fedstate.waiting import wait_until
 # Between being asked to end and being killed; within the 10 s that Docker gives a container.
 _GRACE_SECONDS = 5.0
 _KILL_SECONDS = 2.0
+# The same for a task of a run that has ended: nobody waits for what it does, only for its slot.
+_OVER_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,22 @@ class TaskPool:
         """Return the tasks under way; for other threads, too."""
         return [task.order.task_id for task in list(self._tasks)]
 
+    def run_ids(self) -> list[int]:
+        """Return the runs of which something is kept between tasks; for other threads, too."""
+        return []
+
+    def stop_task(self, task_id: int, reason: str) -> None:
+        """Stop a task that is over at its server, which expects no report of it.
+
+        A task that is not under way here is ignored.
+        """
+        for task in self._tasks:
+            if task.order.task_id == task_id:
+                task.stop(reason, _OVER_SECONDS, over=True)
+
+    def close_room(self, run_id: int) -> None:
+        """Delete what is kept of a run, which has ended."""
+
     @property
     def ready(self) -> bool:
         """Whether a task would start at once."""
@@ -142,7 +160,8 @@ class TaskPool:
 
     def wait(self, seconds: float) -> bool:
         """Wait until a process sends something or ends; return False if none did in time."""
-        return bool(self._selector.select(seconds))
+        due = min((task.kill_due_in for task in self._tasks), default=seconds)
+        return bool(self._selector.select(max(0.0, min(seconds, due))))
 
     def reconcile(self) -> None:
         """Take in what the processes have sent; deal with those that ended or take too long.
@@ -187,6 +206,8 @@ class TaskPool:
         never_began = task.child is None and task.stop_reason is None
         if never_began and not task.relaunched:
             self._launch(task.order, again=True)
+        elif task.over:
+            logger.info("Task %d ended: %s", task.order.task_id, task.stop_reason)
         elif not task.reported(ending):
             self._report(task, task.stop_reason or f"The process of the task {ending}.")
 

@@ -1,6 +1,7 @@
 """A task under way, as the executor sees it."""
 
 import base64
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import Ending
 from fedstate.forking.supervisor import Child, ForkedChild, ForkServer
+
+_KILL_AGAIN_SECONDS = 0.2
 
 
 @dataclass
@@ -31,6 +34,8 @@ class Task:
         Whether the process has pushed a reply, and the output.
     stop_reason
         Why the process was asked to end; None if it was not.
+    over
+        Whether it has ended at its server, which then expects nothing of it any longer.
     relaunched
         Whether it is the second process for the task: the first never began.
     clock
@@ -45,10 +50,11 @@ class Task:
     replied: bool = False
     finished: bool = False
     stop_reason: str | None = None
+    over: bool = False
     relaunched: bool = False
     clock: Callable[[], float] = time.monotonic
     _began: float = field(init=False)
-    _kill_at: float | None = field(init=False, default=None)
+    _kill_at: float = field(init=False, default=math.inf)
 
     def __post_init__(self) -> None:
         self._began = self.clock()
@@ -83,14 +89,24 @@ class Task:
         """Whether the task has taken longer than this; never, if it is None."""
         return seconds is not None and self.clock() - self._began > seconds
 
-    def stop(self, reason: str, grace: float) -> None:
-        """Ask the process to end, and give it `grace` seconds before it is killed."""
-        if self.stop_reason is None:
-            self.stop_reason = reason
-            self._kill_at = self.clock() + grace
-            self.channel.send({"stop": reason})
+    def stop(self, reason: str, grace: float, *, over: bool = False) -> None:
+        """Ask the process to end, and give it `grace` seconds before it is killed.
+
+        A task that is over has nothing to report; it may have been asked to end before.
+        """
+        if self.stop_reason is None or (over and not self.over):
+            self.stop_reason, self.over = reason, over
+            self._kill_at = min(self._kill_at, self.clock() + grace)
+            self.channel.send({"stop": reason, "over": over})
+
+    @property
+    def kill_due_in(self) -> float:
+        """How many seconds are left until the process is to be killed."""
+        return self._kill_at - self.clock()
 
     def kill_when_due(self) -> None:
         """End the process if it was asked to end and has not."""
-        if self._kill_at is not None and self.clock() > self._kill_at and self.child:
-            self.child.kill()
+        if self.kill_due_in <= 0:
+            self._kill_at = self.clock() + _KILL_AGAIN_SECONDS  # it may not have begun yet
+            if self.child:
+                self.child.kill()

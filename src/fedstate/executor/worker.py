@@ -9,7 +9,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from fedstate.flower.task_order import TaskKind, TaskOrder
@@ -17,6 +18,8 @@ from fedstate.forking.channel import Channel
 from fedstate.forking.ending import end_with
 
 _BROKEN = 2
+# How long a process outlives its executor: enough to send two gigabytes to a SuperNode.
+_ORPHAN_SECONDS = 60.0
 
 
 class Instructions:
@@ -31,6 +34,7 @@ class Instructions:
     def __init__(self, channel: Channel) -> None:
         self._messages: Iterator[dict[str, Any]] = self._read(channel)
         self._reason = "The task was stopped by a signal."
+        self._over = False
 
     @staticmethod
     def _read(channel: Channel) -> Iterator[dict[str, Any]]:
@@ -43,23 +47,45 @@ class Instructions:
             return TaskOrder.from_json(message["task"])
         return None
 
-    def follow(self) -> None:
-        """Wait, on a thread, for the instruction to stop, and send SIGTERM to the main thread."""
-        threading.Thread(target=self._follow, daemon=True).start()
+    def follow(self, orphaned: Callable[[], object] = lambda: None) -> None:
+        """Wait, on a thread, for the instruction to stop, and send SIGTERM to the main thread.
+
+        Once the executor has gone, `orphaned` is called on this thread.
+        """
+        threading.Thread(target=self._follow, args=(orphaned,), daemon=True).start()
 
     def stop_reason(self) -> str:
         """Return why the task was stopped, in one sentence."""
         return self._reason
 
-    def _follow(self) -> None:
-        self._reason = next(
-            (message["stop"] for message in self._messages),
-            "The executor of the task has ended.",
-        )
+    def over(self) -> bool:
+        """Return whether the task has ended at its server, which expects nothing of it."""
+        return self._over
+
+    def _follow(self, orphaned: Callable[[], object]) -> None:
+        stopped = False
+        for message in self._messages:
+            self._reason, self._over = message["stop"], message.get("over", False)
+            if not stopped:
+                self._interrupt()
+            stopped = True
+        if not stopped:
+            self._reason = "The executor of the task has ended."
+            self._interrupt()
+        orphaned()
+
+    @staticmethod
+    def _interrupt() -> None:
         # To the main thread itself: only then does a signal interrupt what it is waiting for.
         main = threading.main_thread().ident
         if main is not None:
             signal.pthread_kill(main, signal.SIGTERM)
+
+
+def _end_soon() -> None:
+    """End this process, which ignores signals while it sends its result, in a bounded time."""
+    time.sleep(_ORPHAN_SECONDS)
+    os._exit(_BROKEN)
 
 
 def run(descriptor: int) -> NoReturn:
@@ -74,7 +100,7 @@ def _main(descriptor: int) -> int:
     order = instructions.task()
     if order is None:
         return _BROKEN
-    instructions.follow()
+    instructions.follow(_end_soon)
     return _run(order, channel, instructions)
 
 
@@ -90,7 +116,7 @@ def _run(order: TaskOrder, channel: Channel, instructions: Instructions) -> int:
     if order.kind == TaskKind.CLIENT_APP:
         from fedstate.executor.clientapp import run_clientapp
 
-        return run_clientapp(order, channel.send, instructions.stop_reason)
+        return run_clientapp(order, channel.send, instructions)
     if order.kind == TaskKind.SERVER_APP:
         from fedstate.executor.serverapp import prepare
 

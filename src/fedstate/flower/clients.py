@@ -1,5 +1,6 @@
 """The SuperLink's Fleet API as a SuperNode calls it, in our own types and errors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -50,14 +51,16 @@ from flwr.supercore.inflatable.inflatable_utils import (
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import ExtraRoutes, batches
-from fedstate.exchange.messages import PushReplyRequest, PushReplyResponse
+from fedstate.exchange.client import ExtraRoutes, Waited, batches
+from fedstate.exchange.messages import PushLogResponse, PushReplyRequest, PushReplyResponse
 from fedstate.flower.errors import MessageUnavailableError, RunStatus
 from fedstate.flower.fleet_client import KeyPair, fleet_client, retry_policy
+from fedstate.flower.log_pages import LogPage, receipt_proto
 from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS
 from fedstate.flower.refusals import is_registered_already, own_errors, run_status_of
 from fedstate.flower.runs import Fab, Run
 from fedstate.flower.stored_values import Envelope
+from fedstate.witness.receipts import Receipt
 
 Objects = dict[str, bytes]
 
@@ -189,23 +192,35 @@ class FleetApi:
             message = message_from_proto(response.messages_list[0])
             return Envelope(message, response.message_object_trees[0])
 
-    def wait_for_messages(self, seen: int, seconds: float) -> int | None:
-        """Wait until there may be a message.
+    def wait_for_messages(
+        self, seen: int, seconds: float, run_ids: Sequence[int] = ()
+    ) -> Waited | None:
+        """Wait until there may be a message, or one of the given runs has ended.
 
         Parameters
         ----------
         seen : int
-            What the last call returned; 0 at first.
+            The count that the last call returned; 0 at first.
         seconds : float
             How long to wait at most.
+        run_ids : sequence of int
+            Runs that go on, as far as the node knows.
 
         Returns
         -------
-        int or None
-            A count of what has happened; None if the SuperLink has no such route.
+        Waited or None
+            A count of what has happened, and which of the runs have ended; None if the SuperLink
+            has no such route.
         """
         with own_errors():
-            return self._routes.wait(paths.FLEET_WAIT, self._node, seen, seconds)
+            return self._routes.wait(
+                paths.FLEET_WAIT,
+                self._node,
+                seen,
+                seconds,
+                run_ids=run_ids,
+                answers_log_requests=True,
+            )
 
     def run_status(self, run_id: int) -> RunStatus:
         """Return what the SuperLink says of a run."""
@@ -258,7 +273,13 @@ class FleetApi:
                 raise MessageUnavailableError(str(error)) from error
 
     def push_reply(
-        self, envelope: Envelope, objects: Objects, seconds: float, *, confirm: bool
+        self,
+        envelope: Envelope,
+        objects: Objects,
+        seconds: float,
+        receipt: Receipt | None,
+        *,
+        confirm: bool,
     ) -> bool:
         """Push a reply with all of its objects in one request.
 
@@ -270,6 +291,8 @@ class FleetApi:
             The contents of its objects.
         seconds : float
             How long the ClientApp took.
+        receipt : Receipt, optional
+            The receipt for it.
         confirm : bool
             Whether the SuperLink need not keep the message that it replies to.
 
@@ -289,6 +312,7 @@ class FleetApi:
             object_ids=list(objects),
             contents=list(objects.values()),
             confirm=confirm,
+            receipt=receipt_proto(receipt) if receipt else None,
         )
         with own_errors():
             answer = self._retry.invoke(
@@ -301,6 +325,19 @@ class FleetApi:
                     run_id = envelope.message.metadata.run_id
                     raise ObjectPushError(key, run_id, answer.push.session_id)
         return True
+
+    def push_log(self, page: LogPage) -> bool:
+        """Push rows of the node's log; return whether more of them are wanted.
+
+        A SuperLink that does not have the route wants none.
+        """
+        request = page.to_proto()
+        request.node.CopyFrom(self._node)
+        with own_errors():
+            answer = self._retry.invoke(
+                self._routes.call, paths.FLEET_LOG, request, PushLogResponse
+            )
+        return answer is not None and bool(answer.wanted)
 
     def announce_reply(self, envelope: Envelope, seconds: float) -> Announced:
         """Push a reply whose objects follow; `seconds` is how long the ClientApp took."""

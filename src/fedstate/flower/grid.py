@@ -37,4 +37,5 @@ class BatchingGrid(HttpGrid):
         if not isinstance(client, BatchingRuntimeClient):
             return None
         node = Node(node_id=SUPERLINK_NODE_ID)
-        return client.extra_routes.wait(paths.RUNTIME_WAIT, node, seen, seconds, until=until)
+        waited = client.extra_routes.wait(paths.RUNTIME_WAIT, node, seen, seconds, until=until)
+        return None if waited is None else waited.count

@@ -6,7 +6,7 @@ restart the node store knows which steps to start again.
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from threading import Lock
 from types import TracebackType
@@ -28,12 +28,21 @@ from flwr.supercore.run import Run
 from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
 from fedstate.flower.step_tasks import StepTasks
-from fedstate.flower.stored_values import decode_context, encode_context
+from fedstate.flower.stored_values import (
+    decode_context,
+    describe_state,
+    digest_of,
+    encode_context,
+)
 from fedstate.large.context import SplitContext
 from fedstate.store.node_store import NodeStore, StoredRun
+from fedstate.store.step_log import Attempt
 from fedstate.store.values import Value
+from fedstate.witness.digests import state_digest
 
 CACHE_BYTES = 256 * 1024 * 1024
+
+_UNKNOWN = Attempt()
 
 
 class DurableNodeState(StepTasks):
@@ -105,15 +114,38 @@ class DurableNodeState(StepTasks):
 
     def split_context(self, series_id: int) -> SplitContext | None:
         """Return the committed Context of a run series without copying its arrays, or None."""
+        loaded = self._load(series_id)
+        return loaded.context if loaded else None
+
+    def digested_context(self, series_id: int) -> tuple[SplitContext, bytes] | None:
+        """Return the committed Context and the digest of its state, or None.
+
+        The digest is that of what is returned: computed by the commit that left it in memory, or
+        from the stored content as it was read, or here.
+        """
+        loaded = self._load(series_id)
+        if loaded is None:
+            return None
+        if loaded.digest:
+            return loaded.context, loaded.digest
+        digest = digest_of(loaded.context)
+        with self._cache_lock:
+            if self._cache.get(series_id) is loaded:
+                self._cache[series_id] = replace(loaded, digest=digest)
+        return loaded.context, digest
+
+    def _load(self, series_id: int) -> "_Cached | None":
         with self._lock_of(series_id):
             generation = self.store.context_generation(series_id)
             if cached := self._cached(series_id, generation):
-                return cached.context
-            if generation is None or (value := self.store.context(series_id)) is None:
+                return cached
+            if generation is None or (state := self.store.state(series_id)) is None:
                 return None
-            context = decode_context(value)
-            self._keep(series_id, _Cached(context, value.size, generation))
-            return context
+            value, chunks = state
+            digest = state_digest(describe_state(value.header), chunks)
+            loaded = _Cached(decode_context(value), value.size, generation, digest)
+            self._keep(series_id, loaded)
+            return loaded
 
     def bare_context(self, series_id: int) -> Context | None:
         """Return the committed Context of a run series without its larger arrays, or None."""
@@ -131,13 +163,19 @@ class DurableNodeState(StepTasks):
             self._keep(series_id, _Cached(split, value.size, generation))
 
     def commit_step(
-        self, message_id: str, series_id: int, context: SplitContext, reply: Value
+        self,
+        message_id: str,
+        series_id: int,
+        context: SplitContext,
+        reply: Value,
+        attempt: Attempt = _UNKNOWN,
     ) -> None:
-        """Store the Context that a step left and its reply, both or neither."""
+        """Store the Context that a step left, its reply and its row of the log, or nothing."""
         value = encode_context(context)
         with self._lock_of(series_id):
-            generation = self.store.commit(message_id, series_id, value, reply)
-            self._keep(series_id, _Cached(context, value.size, generation))
+            commit = self.store.commit(message_id, series_id, value, reply, attempt)
+            cached = _Cached(context, value.size, commit.generation, commit.digest)
+            self._keep(series_id, cached)
 
     def _lock_of(self, series_id: int) -> Lock:
         """Return the lock of a run series; it is there for as long as somebody has it."""
@@ -212,11 +250,15 @@ class DurableNodeState(StepTasks):
 
 @dataclass(frozen=True)
 class _Cached:
-    """A Context in memory: its size in bytes, and the number of the commit that stored it."""
+    """A Context in memory: its size in bytes, and the number of the commit that stored it.
+
+    The digest of its state is empty until it is needed, unless a step left the Context.
+    """
 
     context: SplitContext
     size: int
     generation: int
+    digest: bytes = b""
 
 
 class _TaskLock:

@@ -24,7 +24,7 @@ from flwr.supercore.logger import console_handler
 # Which program ends; nothing is sent where telemetry is disabled.
 from flwr.supercore.telemetry import EventType
 
-# How flower-superexec is told of TLS.
+# How an executor is told of TLS.
 from flwr.supercore.tls import get_client_tls_args
 
 SHUTDOWN_SECONDS = float(HTTP_SERVER_SHUTDOWN_TIMEOUT)
@@ -63,10 +63,13 @@ def normal_address(text: str) -> str | None:
     return f"[{host}]:{port}" if is_v6 else f"{host}:{port}"
 
 
-def superexec_command(
+def executor_command(
     host: str, port: int, *, tls: bool, authority_file: str | None, installs_dependencies: bool
 ) -> list[str]:
-    """Return the command of an executor of flwr's own for the Runtime API of this process.
+    """Return the command of an executor of ours for the Runtime API of this process.
+
+    The options are those that flwr gives its own executor, which authenticates itself by no
+    secret: it ends with this process.
 
     Parameters
     ----------
@@ -81,7 +84,7 @@ def superexec_command(
     """
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return [
-        "flower-superexec",
+        *(sys.executable, "-P", "-m", "fedstate", "executor"),
         *get_client_tls_args(insecure=not tls, root_certificates_path=authority_file),
         *("--runtime-api-address", resolve_bind_address(address)),
         *("--parent-pid", str(os.getpid())),

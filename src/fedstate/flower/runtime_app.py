@@ -37,8 +37,11 @@ from fedstate.large.middleware import Transfer, current_transfer
 class StepHooks(Protocol):
     """Who runs the steps, as the handlers of a task's input and output know it."""
 
-    def handing_out(self, task_id: int) -> AbstractContextManager[None]:
-        """Return the context in which what a task works on is read and handed out."""
+    def handing_out(self, task_id: int) -> AbstractContextManager[Callable[[bytes], None]]:
+        """Return the context in which what a task works on is read and handed out.
+
+        In it, what it returns is called with the digest of the state that is handed out.
+        """
 
     def on_output(
         self, task_id: int, left: Callable[[], SplitContext] | None, details: str
@@ -89,12 +92,12 @@ class _Handlers:
 
     def pull_task_input(self, request: Any, state: DurableNodeState, task: Task) -> Any:
         """Hand out what a task works on."""
-        transfer = current_transfer()
-        handed_out = cast(
-            "NodeState", state if transfer is None else _WithoutArrays(state, transfer)
-        )
-        with self._hooks.handing_out(task.task_id):
-            return runtime_handlers.pull_task_input(request, handed_out, task)
+        with self._hooks.handing_out(task.task_id) as note:
+            watched = _HandingOut(state, current_transfer())
+            response = runtime_handlers.pull_task_input(request, cast("NodeState", watched), task)
+            if watched.digest:
+                note(watched.digest)
+            return response
 
     def push_task_output(
         self, request: PushTaskOutputRequest, state: NodeState, task: Task
@@ -116,19 +119,26 @@ def _pushed_context(request: PushTaskOutputRequest) -> SplitContext:
     return SplitContext(context, transfer.arrays)
 
 
-class _WithoutArrays:
-    """A node state that hands out Contexts without their larger arrays, and notes these."""
+class _HandingOut:
+    """A node state that hands out a Context, and notes the digest of its state.
 
-    def __init__(self, state: DurableNodeState, transfer: Transfer) -> None:
+    For whoever takes the larger arrays beside the rest, the Context is without them.
+    """
+
+    def __init__(self, state: DurableNodeState, transfer: Transfer | None) -> None:
         self._state = state
         self._transfer = transfer
+        self.digest = b""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._state, name)
 
     def get_run_series_context(self, series_id: int) -> Context | None:
         """Return the committed Context of a run series, or None."""
-        if (split := self._state.split_context(series_id)) is None:
+        if (found := self._state.digested_context(series_id)) is None:
             return None
+        split, self.digest = found
+        if self._transfer is None:
+            return split.join()
         self._transfer.arrays = split.arrays
         return split.context

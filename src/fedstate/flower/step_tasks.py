@@ -4,18 +4,18 @@ flwr's Runtime API serves executors and ClientApps from the node state's tasks, 
 objects. A step puts its message there, makes a task of it, and takes the reply from there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from flwr.app import Message
 
 # How a task ends, as flwr's executors and tasks call it.
-from flwr.common.constant import SubStatus
+from flwr.common.constant import Status, SubStatus
 
 # A run's main app decides which kind of task an executor is to take.
 from flwr.supercore.constant import TaskType
 
-# What flwr's object store raises for an object that it does not hold.
-from flwr.supercore.object_store import NoObjectInStoreError
+# The object store, and what it raises for an object that it does not hold.
+from flwr.supercore.object_store import NoObjectInStoreError, ObjectStore
 
 # The node state that flwr's Runtime API works on; it keeps all of this in memory.
 from flwr.supernode.nodestate import InMemoryNodeState
@@ -25,9 +25,17 @@ from fedstate.flower.errors import MessageUnavailableError
 from fedstate.flower.runs import Run
 from fedstate.flower.stored_values import Envelope
 
+# More than can have ended while their processes still live.
+_REPORTED = 10_000
+
 
 class StepTasks(InMemoryNodeState):
     """The part of a node state that the steps of a SuperNode work with."""
+
+    def __init__(self, object_store: ObjectStore) -> None:
+        super().__init__(object_store)
+        # The tasks whose process has reported how they ended; guarded by the lock of the tasks.
+        self._reported: dict[int, None] = {}
 
     def take_in(self, envelope: Envelope, pull: Callable[[Sequence[str]], Objects]) -> None:
         """Put a message and its objects where a ClientApp pulls them.
@@ -72,6 +80,35 @@ class StepTasks(InMemoryNodeState):
     def fail_task(self, task_id: int, details: str) -> None:
         """Note that a task has failed; its ClientApp has no access from then on."""
         self.finish_task(task_id, SubStatus.FAILED, details)
+
+    def stop_task(self, task_id: int, details: str) -> None:
+        """End a task though its process has reported nothing; it has no access from then on."""
+        self.finish_task(task_id, SubStatus.STOPPED, details)
+
+    def finish_task(self, task_id: int, sub_status: str, details: str) -> bool:
+        """End a task; only what was stopped is told to its executor, the rest has reported it."""
+        if sub_status != SubStatus.STOPPED:
+            with self.lock_task_store:
+                task = self.task_store.get(task_id)
+                if task is not None and task.status.status != Status.FINISHED:
+                    self._reported[task_id] = None
+                    if len(self._reported) > _REPORTED:
+                        del self._reported[next(iter(self._reported))]
+        return super().finish_task(task_id, sub_status, details)
+
+    def ended_tasks(self, task_ids: Collection[int]) -> list[int]:
+        """Return the tasks that are not under way, except for those that have reported it.
+
+        A task that this state does not know was that of another SuperNode, or of a step that has
+        been dropped.
+        """
+        with self.lock_task_store:
+            return [task_id for task_id in task_ids if self._has_ended(task_id)]
+
+    def _has_ended(self, task_id: int) -> bool:
+        task = self.task_store.get(task_id)
+        under_way = task is not None and task.status.status != Status.FINISHED
+        return not under_way and task_id not in self._reported
 
     def pushed_reply(self, reply: Message) -> tuple[Envelope, Objects]:
         """Return a reply that a ClientApp has pushed, and its objects.

@@ -23,9 +23,11 @@ from flwr.supercore.inflatable.inflatable_object import (
 )
 
 from fedstate.flower.contexts import context_from_bytes
+from fedstate.flower.field_numbers import CONTEXT
 from fedstate.large.context import SplitContext
-from fedstate.large.wire import LARGE_ARRAY_BYTES, LargeArrays
+from fedstate.large.wire import LARGE_ARRAY_BYTES, LargeArrays, field_contents
 from fedstate.store.values import Value
+from fedstate.witness.digests import chunk_digests, state_digest
 
 
 def pack(pieces: Iterable[bytes]) -> bytes:
@@ -44,7 +46,27 @@ def unpack(packed: bytes) -> Iterator[bytes]:
 
 def encode_context(context: SplitContext) -> Value:
     """Return a Context as a value."""
-    return Value(pack([context.to_bytes(), context.arrays.is_large]), context.arrays.contents)
+    proto, large = context.to_bytes(), context.arrays.is_large
+    return Value(pack([proto, large]), context.arrays.contents, _described(proto, large))
+
+
+def describe_state(header: bytes) -> bytes:
+    """Return the description of a state, for its digest, from the header of its Context's value.
+
+    The records are taken as they are stored, byte by byte.
+    """
+    return _described(*unpack(header))
+
+
+def _described(proto: bytes, large: bytes) -> bytes:
+    return pack([b"".join(field_contents(proto, CONTEXT[0])), large])
+
+
+def digest_of(context: SplitContext) -> bytes:
+    """Return the digest of a Context's state, computed from the Context itself."""
+    large = context.arrays
+    description = _described(context.to_bytes(), large.is_large)
+    return state_digest(description, map(chunk_digests, large.contents))
 
 
 def decode_context(value: Value) -> SplitContext:

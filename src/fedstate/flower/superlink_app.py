@@ -1,10 +1,14 @@
 """flwr's SuperLink: its command line, its HTTP application, and the server around that."""
 
+import subprocess
 import sys
 from collections.abc import Sequence
 
 import uvicorn
 from fastapi import FastAPI
+
+# How flwr names the mode in which a SuperLink starts its executor.
+from flwr.common.constant import ISOLATION_MODE_SUBPROCESS
 
 # The name of a database that is in memory.
 from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME as IN_MEMORY_DATABASE
@@ -26,6 +30,7 @@ from flwr.superlink.main import create_app
 from sqlalchemy.exc import DatabaseError
 
 from fedstate.errors import SettingError
+from fedstate.flower.programs import executor_command
 from fedstate.flower.witnessed_state import use_witnessed
 
 __all__ = ["IN_MEMORY_DATABASE", "SuperLinkConfig", "create_superlink", "parse", "server_of"]
@@ -48,6 +53,23 @@ def parse(arguments: Sequence[str], *, program: str, description: str) -> SuperL
     return _parse_superlink_lifespan_config()
 
 
+class _Lifespan(SuperLinkLifespan):
+    """flwr's, with an executor of ours where the SuperLink starts one itself."""
+
+    def _start_superexec_if_needed(self) -> None:
+        config = self.config
+        if config.isolation != ISOLATION_MODE_SUBPROCESS:
+            return
+        command = executor_command(
+            config.host,
+            config.port,
+            tls=config.certificates is not None,
+            authority_file=config.ssl_ca_certfile,
+            installs_dependencies=config.runtime_dependency_install,
+        )
+        self.superexec_process = subprocess.Popen(command, start_new_session=True)
+
+
 def create_superlink(config: SuperLinkConfig) -> FastAPI:
     """Return flwr's SuperLink, on a state of ours, which keeps the evidence of runs.
 
@@ -57,7 +79,7 @@ def create_superlink(config: SuperLinkConfig) -> FastAPI:
         The database cannot be opened.
     """
     try:
-        app = create_app(config, SuperLinkLifespan)
+        app = create_app(config, _Lifespan)
         use_witnessed(app.state.linkstate_factory)
     except DatabaseError as error:
         raise SettingError(

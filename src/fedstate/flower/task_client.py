@@ -63,6 +63,8 @@ from fedstate.large.wire import (
 
 # flwr waits 30 s for any answer; a Context of 1 GB takes longer to be made durable.
 _PATIENCE_SECONDS = 600.0
+# flwr tries for ever.
+_RETRY_SECONDS = 60.0
 
 
 class TaskReportError(FederationError):
@@ -220,8 +222,12 @@ def task_client(order: TaskOrder, *, retry: bool = False) -> TaskClient:
     """Return a client that shows the task's token with every request.
 
     With `retry` a request that fails is repeated by flwr's policy, which interrupts the whole
-    process when the token is not accepted. Without it, that is an error like any other.
+    process when the token is not accepted, for a minute at most: a SuperNode that is away for
+    longer has expired the token. Without it, that is an error like any other.
     """
+    retries = make_simple_http_retry_invoker() if retry else None
+    if retries is not None:
+        retries.max_time = _RETRY_SECONDS
     path = order.root_certificates_path
     return TaskClient.from_server_address(
         server_address=order.runtime_api_address,
@@ -232,7 +238,7 @@ def task_client(order: TaskOrder, *, retry: bool = False) -> TaskClient:
             RuntimeVersionHttpInterceptor(component_name="flwr-clientapp"),
             RuntimeTokenHttpInterceptor(order.token),
         ],
-        retry_invoker=make_simple_http_retry_invoker() if retry else None,
+        retry_invoker=retries,
     )
 
 

@@ -28,7 +28,7 @@ from flwr.supercore.superexec.plugin import AutoExecPlugin
 
 from fedstate.errors import FederationError, SettingError
 from fedstate.exchange import paths
-from fedstate.exchange.client import ExtraRoutes
+from fedstate.exchange.client import ExtraRoutes, Waited
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.logs import logger
 
@@ -145,8 +145,18 @@ class TaskSource:
             ),
         )
 
-    def wait(self, seen: int, seconds: float, task_ids: Sequence[int]) -> int | None:
+    def wait(
+        self,
+        seen: int,
+        seconds: float,
+        task_ids: Sequence[int],
+        *,
+        run_ids: Sequence[int] = (),
+        ends: int = 0,
+    ) -> Waited | None:
         """Wait until the server's count of task notifications is not `seen`.
+
+        The wait ends also when one of the tasks or runs has ended.
 
         Parameters
         ----------
@@ -156,11 +166,15 @@ class TaskSource:
             How long to wait at most.
         task_ids
             The tasks that this executor has under way, which the server is told.
+        run_ids
+            The runs of which this executor keeps something.
+        ends
+            The count of ends that was returned last; 0 at first.
 
         Returns
         -------
-        int or None
-            The count; None if the server has no notifications of tasks.
+        Waited or None
+            The count, and what has ended; None if the server has no notifications of tasks.
 
         Raises
         ------
@@ -177,6 +191,8 @@ class TaskSource:
                 seconds,
                 method=paths.ACQUIRE_TASK,
                 task_ids=task_ids,
+                run_ids=run_ids,
+                ends=ends,
             )
 
     def close(self) -> None:

@@ -113,6 +113,21 @@ def _join(
     return pieces, size
 
 
+def field_contents(message: Buffer, number: int) -> list[memoryview]:
+    """Return the contents of a field that has a length, one for each time that it occurs.
+
+    Raises
+    ------
+    ValueError
+        The bytes are not a message.
+    """
+    try:
+        found = list(_fields(memoryview(message)))
+    except IndexError:
+        raise ValueError("the message ends too early") from None
+    return [content for each, _, content in found if each == number and content is not None]
+
+
 def size_of(pieces: Iterable[Buffer]) -> int:
     """Return the number of bytes in all pieces."""
     return sum(memoryview(piece).nbytes for piece in pieces)

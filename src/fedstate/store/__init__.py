@@ -12,12 +12,19 @@ from fedstate.store.errors import (
     StoreInUseError,
     StoreKeyError,
 )
-from fedstate.store.node_store import NodeStore, StoredRun, StoredStep
+from fedstate.store.logged_store import Failure, Held
+from fedstate.store.node_store import Commit, NodeStore, StoredRun, StoredStep
 from fedstate.store.retention import Retention, free_by_name
+from fedstate.store.step_log import Attempt, Chain
 from fedstate.store.values import Value
 
 __all__ = [
+    "Attempt",
     "Backup",
+    "Chain",
+    "Commit",
+    "Failure",
+    "Held",
     "NodeStore",
     "Report",
     "Retention",

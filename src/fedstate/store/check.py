@@ -10,8 +10,10 @@ from fedstate.store.cipher import Cipher, open_cipher
 from fedstate.store.database import DATABASE, connect, translated
 from fedstate.store.errors import StoreError
 from fedstate.store.guard import read_mark
+from fedstate.store.log_check import log_findings
 from fedstate.store.rows import COLUMNS, CheckedRows
 from fedstate.store.schema import MIGRATIONS, version
+from fedstate.store.step_log import StepLog
 from fedstate.store.values import DamagedValueError, ValueTable
 
 
@@ -38,6 +40,11 @@ def findings(connection: sqlite3.Connection, cipher: Cipher) -> Iterator[str]:
             rows.find(table)
         except DamagedValueError as error:
             yield str(error)
+    (store_id,) = connection.execute("SELECT store_id FROM store").fetchone()
+    try:
+        yield from log_findings(StepLog(connection, rows, cipher), store_id)
+    except DamagedValueError as error:
+        yield str(error)
     values = ValueTable(connection, cipher)
     for (value_id,) in connection.execute("SELECT value_id FROM value").fetchall():
         try:
@@ -58,7 +65,7 @@ class Report:
         The fingerprint of the node's key.
     generation : int
         The number of state commits.
-    runs, contexts, chunks : int
+    runs, contexts, chunks, logged_steps : int
         How many there are.
     unknown_runs : list of str
         The runs that the SuperLink does not know, whose state is kept until it is freed by name.
@@ -74,6 +81,7 @@ class Report:
     runs: int
     contexts: int
     chunks: int
+    logged_steps: int
     unknown_runs: list[str]
     size: int
     problems: list[str]
@@ -110,12 +118,15 @@ def check(directory: Path, key: bytes | None = None) -> Report:
         if store[1] < marked:
             problems.append(f"the store is an older copy: commit {store[1]} of {marked}")
         unknown = connection.execute("SELECT run_id FROM unknown_run ORDER BY since").fetchall()
-        runs, contexts, chunks = (
+        runs, contexts, chunks, steps = (
             connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
-            for table in ("run", "context", "chunk")
+            for table in ("run", "context", "chunk", "step_log")
         )
     size = path.stat().st_size
     unknown_runs = [row[0] for row in unknown]
     return Report(
-        schema, store[0], store[1], runs, contexts, chunks, unknown_runs, size, problems
+        *(schema, store[0], store[1], runs, contexts, chunks, steps),
+        unknown_runs,
+        size,
+        problems,
     )

@@ -25,10 +25,21 @@ Buffer = bytes | memoryview
 
 
 class Cipher(Protocol):
-    """How values are addressed, and written to and read from the disk; used by any thread."""
+    """How values are addressed, and written to and read from the disk; used by any thread.
+
+    Attributes
+    ----------
+    keyed : bool
+        Whether the digests depend on a key.
+    """
+
+    keyed: bool
 
     def digest(self, plain: Buffer) -> bytes:
         """Return the 32 bytes by which a chunk is addressed and checked."""
+
+    def content_digest(self, digest: bytes, plain: Buffer) -> bytes:
+        """Return the SHA-256 of `plain`, whose digest is known."""
 
     def encrypt(self, plain: Buffer) -> Buffer:
         """Return what is written for `plain`."""
@@ -40,9 +51,15 @@ class Cipher(Protocol):
 class PlainCipher:
     """No encryption: chunks are addressed by their SHA-256."""
 
+    keyed = False
+
     def digest(self, plain: Buffer) -> bytes:
         """Return the SHA-256 of `plain`."""
         return hashlib.sha256(plain).digest()
+
+    def content_digest(self, digest: bytes, plain: Buffer) -> bytes:  # noqa: ARG002
+        """Return `digest`, which it is."""
+        return digest
 
     def encrypt(self, plain: Buffer) -> Buffer:
         """Return `plain` itself."""
@@ -56,6 +73,8 @@ class PlainCipher:
 class AesGcmCipher:
     """AES-256-GCM with a random nonce for each value."""
 
+    keyed = True
+
     def __init__(self, data_key: bytes) -> None:
         self._aead = AESGCM(data_key)
         # Two uses, two keys: the addresses must not be computed with the encryption key.
@@ -64,6 +83,10 @@ class AesGcmCipher:
     def digest(self, plain: Buffer) -> bytes:
         """Return the keyed SHA-256 of `plain`."""
         return hmac.digest(self._address_key, plain, "sha256")
+
+    def content_digest(self, digest: bytes, plain: Buffer) -> bytes:  # noqa: ARG002
+        """Return the SHA-256 of `plain`: whom a digest is told cannot know the key."""
+        return hashlib.sha256(plain).digest()
 
     def encrypt(self, plain: Buffer) -> Buffer:
         """Return nonce and ciphertext of `plain`."""

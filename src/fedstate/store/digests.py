@@ -1,6 +1,7 @@
 """The digests of a value's chunks, begun before the transaction that stores the value."""
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -28,14 +29,12 @@ def digesting(cipher: Cipher, *values: Value) -> Iterator[list[DigestedValue]]:
     # It starts its threads only when there is a chunk.
     pool = ThreadPoolExecutor(_THREADS, "digest")
     try:
-        yield [DigestedValue(value, _digested(pool, cipher, value)) for value in values]
+        yield [_digested(pool, cipher, value) for value in values]
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _digested(
-    pool: ThreadPoolExecutor, cipher: Cipher, value: Value
-) -> Iterable[tuple[int, bytes, memoryview]]:
+def _digested(pool: ThreadPoolExecutor, cipher: Cipher, value: Value) -> DigestedValue:
     chunks = [
         (number, view[start : start + CHUNK_BYTES])
         for number, view in enumerate(memoryview(blob).cast("B") for blob in value.blobs)
@@ -43,4 +42,14 @@ def _digested(
     ]
     # `map` begins at once, before anybody asks for the first digest.
     digests = pool.map(cipher.digest, (chunk for _, chunk in chunks))
-    return ((blob, digest, chunk) for (blob, chunk), digest in zip(chunks, digests, strict=True))
+    contents = None
+    if cipher.keyed and value.description is not None:
+        contents = pool.map(_sha256, (chunk for _, chunk in chunks))
+    with_digests = (
+        (blob, digest, chunk) for (blob, chunk), digest in zip(chunks, digests, strict=True)
+    )
+    return DigestedValue(value, with_digests, contents)
+
+
+def _sha256(chunk: memoryview) -> bytes:
+    return hashlib.sha256(chunk).digest()

@@ -2,7 +2,8 @@
 
 A step is one message of a run. It is *received* when its message is durable, *committed* when
 the state that it made and its reply are durable, in one transaction, and *answered* when the
-SuperLink has the reply. A step that fails is forgotten: it left no state.
+SuperLink has the reply. A step that fails is forgotten: it left no state. However it ends, it
+leaves a row in the log.
 """
 
 import time
@@ -10,12 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fedstate.failpoints import reach
+from fedstate.store.logged_store import Failure, LoggedStore
 from fedstate.store.rows import Column, Row
-from fedstate.store.store_file import StoreFile
-from fedstate.store.values import DigestedValue, Value
+from fedstate.store.step_log import Attempt
+from fedstate.store.values import DigestedValue, StoredValue, Value
 
 # A server asks again only for the step that it waits for; one more is kept to be safe.
 _REPLIES_KEPT = 2
+
+_UNKNOWN = Attempt()
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,14 @@ class StoredStep:
 
 
 @dataclass(frozen=True)
+class Commit:
+    """What came of a commit: its number, and the digest of the state that it stored."""
+
+    generation: int
+    digest: bytes
+
+
+@dataclass(frozen=True)
 class StoredRun:
     """What the store knows of a run."""
 
@@ -47,7 +59,7 @@ class StoredRun:
     finished_at: float | None
 
 
-class NodeStore(StoreFile):
+class NodeStore(LoggedStore):
     """The durable state of one SuperNode; see `StoreFile` for opening it.
 
     Every method that changes something is durable when it returns, and changes nothing when it
@@ -81,18 +93,21 @@ class NodeStore(StoreFile):
             row: Row = {"run_id": run_id, "series_id": series_id, "fab_hash": run.fab_hash}
             row |= {"value_id": self._values.put(new_record), "finished_at": None}
             self._rows.put("run", row)
+            self._steps.begin(run_id)
             self._put_context(series_id, run_id, new_context, generation)
         return generation
 
     def _put_context(
         self, series_id: str, run_id: str, context: DigestedValue, generation: int
-    ) -> None:
+    ) -> StoredValue:
         old = self._rows.one("context", series_id)
+        state = self._values.put_state(context)
         row: Row = {"series_id": series_id, "run_id": run_id, "generation": generation}
-        row |= {"committed_at": time.time(), "value_id": self._values.put(context)}
+        row |= {"committed_at": time.time(), "value_id": state.value_id}
         self._rows.put("context", row)
         if old is not None:
             self._values.release(_number(old["value_id"]))
+        return state
 
     def runs(self) -> list[StoredRun]:
         """Return the runs that the store holds."""
@@ -116,6 +131,12 @@ class NodeStore(StoreFile):
         with self._reading() as now:
             row = now.rows.one("context", str(series_id))
             return now.values.get(_number(row["value_id"])) if row else None
+
+    def state(self, series_id: int) -> tuple[Value, list[list[bytes]]] | None:
+        """Return a committed Context with the SHA-256 of each blob's chunks, or None."""
+        with self._reading() as now:
+            row = now.rows.one("context", str(series_id))
+            return now.values.get_state(_number(row["value_id"])) if row else None
 
     def context_header(self, series_id: int) -> bytes | None:
         """Return the committed Context of a run series without its arrays, or None."""
@@ -187,13 +208,15 @@ class NodeStore(StoreFile):
                 return None
             return now.values.get(_number(row["reply_value"]))
 
-    def commit(self, message_id: str, series_id: int, context: Value, reply: Value) -> int:
-        """Store the state that a step made and its reply, both or neither.
-
-        Returns
-        -------
-        int
-            The number of the commit.
+    def commit(
+        self,
+        message_id: str,
+        series_id: int,
+        context: Value,
+        reply: Value,
+        attempt: Attempt = _UNKNOWN,
+    ) -> Commit:
+        """Store the state that a step made, its reply and its row in the log, all or nothing.
 
         Raises
         ------
@@ -210,11 +233,12 @@ class NodeStore(StoreFile):
             if row is None:
                 raise LookupError(f"The node store has no message '{message_id}'.")
             run_id = str(row["run_id"])
-            self._put_context(str(series_id), run_id, new_context, generation)
+            state = self._put_context(str(series_id), run_id, new_context, generation)
             done: Row = {"status": "committed", "reply_value": self._values.put(new_reply)}
             self._rows.put("step", row | done)
             self._drop_old_replies(run_id)
-        return generation
+            self._log_commit(message_id, run_id, series_id, state, generation, attempt)
+        return Commit(generation, state.digest)
 
     def _drop_old_replies(self, run_id: str) -> None:
         answered = self._rows.find("step", "sequence DESC", run_id=run_id, status="answered")
@@ -223,17 +247,35 @@ class NodeStore(StoreFile):
             self._rows.put("step", row | {"reply_value": None})
             self._values.release(_number(row["reply_value"]))
 
-    def answered(self, message_id: str) -> None:
-        """Note that the SuperLink has the reply to a message."""
+    def answered(self, message_id: str, signature: bytes = b"") -> None:
+        """Note that the SuperLink has the reply to a message, and its receipt's signature."""
         with self._transaction():
+            if signature:
+                self._steps.sign(message_id, signature)
             if row := self._rows.one("step", message_id):
                 self._rows.put("step", row | {"status": "answered", "message_value": None})
                 if row["message_value"] is not None:
                     self._values.release(_number(row["message_value"]))
 
-    def forget(self, message_id: str) -> None:
-        """Drop a message whose step failed or whose run ended."""
+    def forget(
+        self, message_id: str, signature: bytes = b"", failure: Failure | None = None
+    ) -> None:
+        """Drop a message whose step failed or whose run ended.
+
+        Parameters
+        ----------
+        message_id : str
+            The message.
+        signature : bytes
+            That of the receipt, if it was sent.
+        failure : Failure, optional
+            The row to write, if that was not possible before.
+        """
         with self._transaction():
+            if failure is not None:
+                self._log_failure(message_id, failure)
+            if signature:
+                self._steps.sign(message_id, signature)
             if row := self._rows.one("step", message_id):
                 self._delete_step(row)
 
@@ -302,6 +344,7 @@ class NodeStore(StoreFile):
                 raise ValueError(f"Run {run_id} is still going; its state is not freed.")
             for step in self._rows.find("step", run_id=str(run_id)):
                 self._delete_step(step)
+            self._steps.free(str(run_id))
             self._rows.delete("run", str(run_id))
             self._values.release(_number(row["value_id"]))
             if not self._rows.find("run", series_id=row["series_id"]):

@@ -12,6 +12,7 @@ from fedstate.store.cipher import Cipher
 from fedstate.store.database import connect
 from fedstate.store.errors import StoreError
 from fedstate.store.rows import CheckedRows
+from fedstate.store.step_log import StepLog
 from fedstate.store.values import ValueTable
 
 # As many steps as usually are under way at once, and as many other requests of executors.
@@ -30,11 +31,14 @@ class Snapshot:
         The rows.
     values : ValueTable
         The values.
+    log : StepLog
+        The log of steps.
     """
 
     db: sqlite3.Connection
     rows: CheckedRows
     values: ValueTable
+    log: StepLog
 
 
 class Readers:
@@ -122,7 +126,9 @@ class Readers:
 
     def _connect(self) -> Snapshot:
         db = connect(self._path, write=False)
-        return Snapshot(db, CheckedRows(db, self._cipher), ValueTable(db, self._cipher))
+        rows = CheckedRows(db, self._cipher)
+        log = StepLog(db, rows, self._cipher)
+        return Snapshot(db, rows, ValueTable(db, self._cipher), log)
 
     def _end(self, snapshot: Snapshot | None) -> None:
         with self._changed:

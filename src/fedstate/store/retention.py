@@ -45,6 +45,7 @@ class Retention:
                 store.free_run(run.run_id)
                 freed.append(run.run_id)
                 total -= size
+        store.free_strays(now - self.seconds)
         if freed:
             store.compact()
         return freed

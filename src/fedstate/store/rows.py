@@ -20,6 +20,16 @@ COLUMNS = {
         "message_value",
         "reply_value",
     ),
+    "step_chain": (
+        "run_id",
+        "chain_id",
+        "complete",
+        "length",
+        "pruned",
+        "anchor",
+        "head",
+        "written_at",
+    ),
 }
 
 Column = str | int | float | bytes | None

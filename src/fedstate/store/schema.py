@@ -99,6 +99,32 @@ MIGRATIONS = (
                 seal BLOB NOT NULL)""",
         ),
     ),
+    Migration(
+        "the log of steps",
+        (
+            # One for each run, and one for all of them: its run_id is empty.
+            """CREATE TABLE step_chain (
+                run_id TEXT PRIMARY KEY,
+                chain_id INTEGER NOT NULL UNIQUE,
+                complete INTEGER NOT NULL,
+                length INTEGER NOT NULL,
+                pruned INTEGER NOT NULL,
+                anchor BLOB NOT NULL,
+                head BLOB NOT NULL,
+                written_at REAL NOT NULL,
+                seal BLOB NOT NULL)""",
+            """CREATE TABLE step_log (
+                sequence INTEGER PRIMARY KEY,
+                chain_id INTEGER NOT NULL REFERENCES step_chain (chain_id),
+                run_sequence INTEGER NOT NULL,
+                message BLOB NOT NULL,
+                record BLOB NOT NULL,
+                signature BLOB,
+                seal BLOB NOT NULL)""",
+            "CREATE UNIQUE INDEX step_log_by_run ON step_log (chain_id, run_sequence)",
+            "CREATE INDEX step_log_by_message ON step_log (message)",
+        ),
+    ),
 )
 
 

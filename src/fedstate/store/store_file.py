@@ -1,5 +1,6 @@
 """Opening, checking, committing to and closing a node store, whatever it contains."""
 
+import os
 import sqlite3
 import threading
 import uuid
@@ -26,7 +27,10 @@ from fedstate.store.guard import MARK, Guard
 from fedstate.store.readers import Readers, Snapshot
 from fedstate.store.rows import CheckedRows, Row
 from fedstate.store.schema import migrate, version
+from fedstate.store.step_log import StepLog
 from fedstate.store.values import DamagedValueError, DigestedValue, Value, ValueTable
+
+_OPENING_BYTES = 16
 
 
 class StoreFile:
@@ -47,6 +51,11 @@ class StoreFile:
         The encryption key, 32 bytes; None for a store that is not encrypted.
     create : bool
         Whether to make a new store in an empty or missing directory.
+
+    Attributes
+    ----------
+    opening : bytes
+        A random name for the time in which it is open.
 
     Raises
     ------
@@ -74,6 +83,7 @@ class StoreFile:
         self._log = self.path.with_name(f"{self.path.name}-wal")
         self._early_sync = EarlySync(self._log)
         self._write_lock = threading.RLock()
+        self.opening = os.urandom(_OPENING_BYTES)
         self.guard = Guard(directory)
         try:
             self._connect()
@@ -109,6 +119,7 @@ class StoreFile:
             if problem := next(findings(self._db, cipher), None):
                 raise DamagedValueError(problem)
             self._compare_with_mark()
+            self._steps = StepLog(self._db, self._rows, cipher, self.store_id, self.opening)
             self._readers = Readers(self.path, cipher)
         for each in (self.directory, self.directory.parent):
             sync_directory(each)

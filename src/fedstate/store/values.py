@@ -12,16 +12,29 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from fedstate.store.cipher import Buffer, Cipher
+from fedstate.witness.digests import CHUNK_BYTES as DIGESTED_BYTES
+from fedstate.witness.digests import state_digest
 
-CHUNK_BYTES = 1024 * 1024
+# The digest of a state is made of those of its chunks.
+CHUNK_BYTES = DIGESTED_BYTES
 
 
 @dataclass(frozen=True)
 class Value:
-    """What is stored under one name: a `header` and any number of larger `blobs`."""
+    """What is stored under one name: a `header` and any number of larger `blobs`.
+
+    Attributes
+    ----------
+    header, blobs
+        What is stored.
+    description : bytes, optional
+        Of a Context: what its digest is over, beside the blobs; see `state_digest`. It is not
+        stored: the header has it.
+    """
 
     header: bytes
     blobs: Sequence[Buffer] = field(default=())
+    description: Buffer | None = field(default=None, compare=False, repr=False)
 
     @property
     def size(self) -> int:
@@ -40,10 +53,34 @@ class DigestedValue:
     chunks : iterable of (int, bytes, memoryview)
         Number of the blob, digest and bytes of each chunk in order, to be gone through once;
         waits for a digest that is still being computed.
+    contents : iterable of bytes, optional
+        The SHA-256 of each chunk, in order, of a value with a description; None where it is the
+        digest by which the chunk is addressed.
     """
 
     value: Value
     chunks: Iterable[tuple[int, bytes, memoryview]]
+    contents: Iterable[bytes] | None = None
+
+
+@dataclass(frozen=True)
+class StoredValue:
+    """What came of storing a value.
+
+    Attributes
+    ----------
+    value_id : int
+        Its number.
+    size, new_bytes : int
+        The bytes of header and blobs, and of those that the store did not have.
+    digest : bytes
+        The digest of the state that it holds; see `state_digest`.
+    """
+
+    value_id: int
+    size: int
+    new_bytes: int
+    digest: bytes
 
 
 class DamagedValueError(Exception):
@@ -81,6 +118,20 @@ class ValueTable:
 
     def put(self, digested: DigestedValue) -> int:
         """Store a value and return its number."""
+        return self._put(digested)[0]
+
+    def put_state(self, digested: DigestedValue) -> StoredValue:
+        """Store a value that holds a state."""
+        value = digested.value
+        value_id, addresses, new_bytes = self._put(digested)
+        contents = digested.contents or (address for _, address in addresses)
+        blobs: list[list[bytes]] = [[] for _ in value.blobs]
+        for (blob, _), content in zip(addresses, contents, strict=True):
+            blobs[blob].append(content)
+        description = value.header if value.description is None else value.description
+        return StoredValue(value_id, value.size, new_bytes, state_digest(description, blobs))
+
+    def _put(self, digested: DigestedValue) -> tuple[int, list[tuple[int, bytes]], int]:
         value = digested.value
         header = bytes(value.header)
         cursor = self._db.execute(
@@ -90,22 +141,25 @@ class ValueTable:
         value_id = cursor.lastrowid
         assert value_id is not None, "SQLite numbers every row that it inserts"  # noqa: S101
         digests: list[tuple[int, bytes]] = []
+        new_bytes = len(header)
         for blob, digest, chunk in digested.chunks:
+            chunk_id, is_new = self._put_chunk(digest, chunk)
+            new_bytes += chunk.nbytes * is_new
             digests.append((blob, digest))
             self._db.execute(
                 "INSERT INTO value_chunk VALUES (?, ?, ?, ?)",
-                (value_id, len(digests) - 1, blob, self._put_chunk(digest, chunk)),
+                (value_id, len(digests) - 1, blob, chunk_id),
             )
         self._db.execute(
             "UPDATE value SET seal = ? WHERE value_id = ?",
             (self._checksum(value_id, len(value.blobs), value.size, header, digests), value_id),
         )
-        return value_id
+        return value_id, digests, new_bytes
 
-    def _put_chunk(self, digest: bytes, chunk: memoryview) -> int:
+    def _put_chunk(self, digest: bytes, chunk: memoryview) -> tuple[int, bool]:
         known = self._db.execute("SELECT chunk_id FROM chunk WHERE digest = ?", (digest,))
         if row := known.fetchone():
-            return int(row[0])
+            return int(row[0]), False
         # Encrypted here and not before the transaction: that would be a second copy of the value
         # in memory, and work for chunks that the store has. It takes a tenth of the insertion.
         cursor = self._db.execute(
@@ -113,7 +167,7 @@ class ValueTable:
             (digest, self._cipher.encrypt(chunk)),
         )
         self._written(chunk.nbytes)
-        return int(cursor.lastrowid or 0)
+        return int(cursor.lastrowid or 0), True
 
     def get(self, value_id: int) -> Value:
         """Load a value, checked.
@@ -123,9 +177,29 @@ class ValueTable:
         DamagedValueError
             It is missing or not what was stored.
         """
+        return self._get(value_id, None)
+
+    def get_state(self, value_id: int) -> tuple[Value, list[list[bytes]]]:
+        """Load a value that holds a state, checked, with the SHA-256 of each blob's chunks.
+
+        Raises
+        ------
+        DamagedValueError
+            It is missing or not what was stored.
+        """
+        contents: list[tuple[int, bytes]] = []
+        value = self._get(value_id, contents)
+        blobs: list[list[bytes]] = [[] for _ in value.blobs]
+        for blob, content in contents:
+            blobs[blob].append(content)
+        return value, blobs
+
+    def _get(self, value_id: int, contents: list[tuple[int, bytes]] | None) -> Value:
         header, count = self._checked_header(value_id)
         blobs: list[bytes | bytearray] = [b""] * count
-        for blob, _, data in self._read_chunks(value_id):
+        for blob, address, data in self._read_chunks(value_id):
+            if contents is not None:
+                contents.append((blob, self._cipher.content_digest(address, data)))
             if not blobs[blob]:
                 blobs[blob] = data
                 continue
@@ -134,6 +208,28 @@ class ValueTable:
                 blobs[blob] = bytearray(blobs[blob])
             blobs[blob] += data
         return Value(header, [b if isinstance(b, bytes) else memoryview(b) for b in blobs])
+
+    def layout(self, value_id: int) -> tuple[bytes, int, list[tuple[int, bytes]]]:
+        """Return the header of a value, checked, how many blobs it has, and its chunks.
+
+        Each chunk is the number of its blob, and the digest by which `chunk_content` finds it.
+        """
+        header, count = self._checked_header(value_id)
+        return header, count, self._addresses(value_id)
+
+    def chunk_content(self, address: bytes) -> bytes | None:
+        """Return the SHA-256 of a chunk, computed from its stored bytes; None if it is gone.
+
+        Raises
+        ------
+        DamagedValueError
+            They are not what was stored.
+        """
+        row = self._db.execute("SELECT data FROM chunk WHERE digest = ?", (address,)).fetchone()
+        if row is None:
+            return None
+        data = self._checked_chunk(address, row[0], f"chunk {address.hex()}")
+        return self._cipher.content_digest(address, data)
 
     def header(self, value_id: int) -> bytes:
         """Load only the header of a value, checked; raise DamagedValueError."""
@@ -155,14 +251,17 @@ class ValueTable:
             header = self._cipher.decrypt(row[0])
         except ValueError as error:
             raise DamagedValueError(f"the header of value {value_id} was altered") from error
-        digests = self._db.execute(
+        digests = self._addresses(value_id)
+        if row[3] != self._checksum(value_id, row[1], row[2], header, digests):
+            raise DamagedValueError(f"value {value_id} does not have its checksum")
+        return header, row[1]
+
+    def _addresses(self, value_id: int) -> list[tuple[int, bytes]]:
+        return self._db.execute(
             "SELECT part, digest FROM value_chunk LEFT JOIN chunk USING (chunk_id) "
             "WHERE value_id = ? ORDER BY position",
             (value_id,),
         ).fetchall()
-        if row[3] != self._checksum(value_id, row[1], row[2], header, digests):
-            raise DamagedValueError(f"value {value_id} does not have its checksum")
-        return header, row[1]
 
     def _read_chunks(self, value_id: int) -> Iterator[tuple[int, bytes, bytes]]:
         rows = self._db.execute(
@@ -173,15 +272,17 @@ class ValueTable:
         # Closed at the first damaged chunk, too: an open query keeps its snapshot.
         with closing(rows):
             for blob, digest, stored in rows:
-                try:
-                    data = self._cipher.decrypt(stored)
-                except ValueError:
-                    data = b""
-                if self._cipher.digest(data) != digest:
-                    raise DamagedValueError(
-                        f"a chunk of value {value_id} does not have its checksum"
-                    )
+                data = self._checked_chunk(digest, stored, f"a chunk of value {value_id}")
                 yield blob, digest, data
+
+    def _checked_chunk(self, digest: bytes, stored: bytes, name: str) -> bytes:
+        try:
+            data = self._cipher.decrypt(stored)
+        except ValueError:
+            data = b""
+        if self._cipher.digest(data) != digest:
+            raise DamagedValueError(f"{name} does not have its checksum")
+        return data
 
     def _checksum(self, value_id: int, *columns: object) -> bytes:
         return checksum(self._cipher, "value", value_id, *columns)

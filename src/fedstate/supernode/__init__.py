@@ -9,6 +9,7 @@
 ``machine``           the life of a step as a table
 ``turns``             which step is next
 ``steps``             runs the machine; ``actions`` does what it commands; ``step`` is one step
+``log_answers``       answers who asks for the node's log
 ``runtime_api``       serves the Runtime API to executors; ``runtime_handlers`` are its hooks
 ``maintenance``       checkpoints, ended runs, retention, expired tasks
 """

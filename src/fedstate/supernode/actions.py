@@ -5,6 +5,7 @@ called with the step's lock held. An error for which there is no event is raised
 """
 
 import copy
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,9 +26,15 @@ from fedstate.flower.stored_values import decode_reply, encode_reply, error_repl
 from fedstate.large.context import SplitContext
 from fedstate.logs import logger
 from fedstate.store.errors import StoreFullError
+from fedstate.store.logged_store import Failure
+from fedstate.store.step_log import Attempt
 from fedstate.supernode.link import Link
 from fedstate.supernode.machine import Event, Stage
+from fedstate.supernode.runs import Runs
 from fedstate.supernode.step import Step
+from fedstate.witness.receipts import Receipt
+
+_RUN_ENDED = "The run has ended."
 
 # An event, and what comes with it: the Error, or what a ClientApp left.
 Outcome = tuple[Event, Any]
@@ -42,11 +49,14 @@ class Actions:
         The node state.
     link : Link
         The node's runs and messages at the SuperLink.
+    runs : Runs
+        Which runs go on.
     """
 
-    def __init__(self, state: DurableNodeState, link: Link) -> None:
+    def __init__(self, state: DurableNodeState, link: Link, runs: Runs) -> None:
         self._state = state
         self._link = link
+        self._runs = runs
 
     def look_up(self, step: Step, _: object) -> Outcome:
         """Ask the store how far the step had come."""
@@ -55,7 +65,9 @@ class Actions:
             reason = "The message is not in the node store any longer."
             return Event.MISSING, Error(ErrorCode.MESSAGE_UNAVAILABLE, reason)
         if stored.status == "received":
-            return Event.FRESH, None
+            ended = self._runs.has_ended(step.run_id)
+            return self._run_ended(step) if ended else (Event.FRESH, None)
+        step.logged = True
         value = self._state.store.reply(step.message_id)
         if value is None:
             reason = "The step was committed, and its reply is not kept any longer."
@@ -89,19 +101,19 @@ class Actions:
     def commit(self, step: Step, given: tuple[Message, SplitContext]) -> Outcome:
         """Make the state that a ClientApp left and its reply durable, both or neither."""
         reply, left = given
+        attempt = self._attempt(step, time.monotonic())
         try:
             left.check()
             envelope, objects = self._state.pushed_reply(reply)
             reach("commit-started")
             context = SplitContext(self._context(step.series_id, left.context.state), left.arrays)
-            self._state.commit_step(
-                step.message_id, step.series_id, context, encode_reply(envelope, objects)
-            )
+            value = encode_reply(envelope, objects)
+            self._state.commit_step(step.message_id, step.series_id, context, value, attempt)
         except (StoreFullError, LookupError, ValueError) as error:
             logger.error("%s", error)
             return Event.COMMIT_REFUSED, Error(ErrorCode.UNKNOWN, str(error))
         reach("step-committed")
-        step.reply = envelope, objects
+        step.reply, step.logged = (envelope, objects), True
         return Event.COMMITTED, None
 
     def _context(self, series_id: int, state: RecordDict) -> Context:
@@ -122,7 +134,41 @@ class Actions:
         if step.task_id is not None:
             self._state.fail_task(step.task_id, error.reason or "")
 
+    def stop_task(self, step: Step, _: object) -> None:
+        """Note that the step's task is over, though its ClientApp has not ended."""
+        if step.task_id is not None:
+            self._state.stop_task(step.task_id, "The run has ended.")
+
     # The reply is sent, and that is noted.
+
+    def record(self, step: Step, error: Error | None) -> None:
+        """Write the row of a step that has failed; without an error, as its run has ended."""
+        failure = self._failure(step, error)
+        try:
+            self._state.store.record_failure(step.message_id, failure)
+        except StoreFullError as full:
+            # It is written when the step is forgotten; of a refused message there is none.
+            logger.warning("%s", full)
+            return
+        step.logged = True
+        reach("failure-recorded")
+
+    def _failure(self, step: Step, error: Error | None) -> Failure:
+        if step.failure is None:
+            reason = _RUN_ENDED if error is None else error.reason or f"Error {error.code}."
+            step.failure = Failure(step.run_id, reason, self._attempt(step))
+        return step.failure
+
+    def _attempt(self, step: Step, output_at: float | None = None) -> Attempt:
+        metadata = step.envelope.message.metadata
+        return Attempt(
+            node_id=self._state.get_node_id(),
+            group_id=metadata.group_id,
+            action=metadata.message_type,
+            handed_out=step.handed_out,
+            app_seconds=self._state.seconds_taken(step.message_id),
+            output_at=output_at,
+        )
 
     def write_error(self, step: Step, error: Error) -> None:
         """Make an error the reply."""
@@ -133,11 +179,13 @@ class Actions:
         if step.reply is None:
             raise LookupError(f"There is no reply to message {step.message_id}.")
         metadata = step.reply[0].message.metadata
+        receipt = self._receipt(step)
         logger.info("Sending: %s message (ID: %s)", metadata.message_type, metadata.message_id)
         try:
             confirmed = self._link.send(
                 *step.reply,
                 self._state.seconds_taken(step.message_id),
+                receipt,
                 again=again,
                 confirm=step.phase.stage is Stage.SENDING,
             )
@@ -163,6 +211,14 @@ class Actions:
         reach("reply-sent")
         return (Event.SENT_AND_CONFIRMED if confirmed else Event.SENT), None
 
+    def _receipt(self, step: Step) -> Receipt | None:
+        """Return the receipt for how a step has ended, or None if the log does not have it."""
+        if step.receipt is None and step.logged:
+            found = self._state.store.receipt(step.message_id)
+            step.receipt = None if found is None else self._link.sign(found)
+            reach("receipt-signed")
+        return step.receipt
+
     def send_again(self, step: Step) -> Outcome:
         """Send all of a reply of which a piece may have been sent before."""
         return self.send(step, again=True)
@@ -173,15 +229,18 @@ class Actions:
 
     def note_answered(self, step: Step, _: object) -> Outcome:
         """Note that the SuperLink has the reply of a committed step."""
-        return self._note(self._state.store.answered, step)
+        signature = step.receipt.signature if step.receipt else b""
+        return self._note(lambda: self._state.store.answered(step.message_id, signature))
 
     def forget(self, step: Step, _: object) -> Outcome:
         """Remove a step that left nothing from the store."""
-        return self._note(self._state.store.forget, step)
+        signature = step.receipt.signature if step.receipt else b""
+        failure = None if step.logged else self._failure(step, None)
+        return self._note(lambda: self._state.store.forget(step.message_id, signature, failure))
 
-    def _note(self, note: Callable[[str], None], step: Step) -> Outcome:
+    def _note(self, note: Callable[[], None]) -> Outcome:
         try:
-            note(step.message_id)
+            note()
         except StoreFullError as error:
             logger.warning("%s", error)
             return Event.DISK_FULL, None

@@ -1,15 +1,17 @@
 """What a SuperNode's steps need of the SuperLink: runs, messages, and where replies go."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fedstate.failpoints import reach
 from fedstate.flower.clients import FleetApi, Objects
-from fedstate.flower.errors import RefusedError, RunStatus, UnreachableError
+from fedstate.flower.errors import RefusedError, RunStatus, SuperLinkError, UnreachableError
+from fedstate.flower.log_pages import LogPage, LogRequest
 from fedstate.flower.runs import Fab, Run
 from fedstate.flower.stored_values import Envelope
 from fedstate.logs import logger
 from fedstate.supernode.membership import Membership
 from fedstate.supernode.replies import Replies
+from fedstate.witness.receipts import PrivateKey, Receipt, sign
 
 # A message that the SuperLink sends again causes no notification: it is polled for this often.
 WAIT_SECONDS = 3.0
@@ -28,13 +30,27 @@ class Link:
         The SuperLink's Fleet API.
     membership : Membership
         The node's session there.
+    key : EllipticCurvePrivateKey, optional
+        The node's key, which signs receipts; without it they are not signed.
+
+    Attributes
+    ----------
+    tells_ends : bool
+        Whether the SuperLink says which runs have ended to who waits for messages.
+    on_log_requests : callable
+        Is called with what is asked of the node's log, by the thread that waits for messages.
     """
 
-    def __init__(self, api: FleetApi, membership: Membership) -> None:
+    def __init__(
+        self, api: FleetApi, membership: Membership, key: PrivateKey | None = None
+    ) -> None:
         self._api = api
+        self._key = key
+        self.on_log_requests: Callable[[list[LogRequest]], None] = lambda _: None
         self._membership = membership
         self._replies = Replies(api)
         self._seen = 0
+        self.tells_ends = False
 
     def receive(self, store: Callable[[Envelope], None]) -> bool:
         """Pull one message and store it; return whether there was one.
@@ -63,11 +79,24 @@ class Link:
         self._membership.pulling(active=False)
         return envelope is not None
 
-    def wait_for_messages(self) -> bool:
-        """Wait until there may be a message; return False if there are no notifications."""
-        count = self._api.wait_for_messages(self._seen, WAIT_SECONDS)
-        self._seen = count or 0
-        return count is not None
+    def wait_for_messages(self, run_ids: Sequence[int] = ()) -> tuple[int, ...] | None:
+        """Wait until there may be a message, or one of the given runs has ended.
+
+        Returns
+        -------
+        tuple of int or None
+            The runs that have ended; None if there are no notifications.
+        """
+        try:
+            waited = self._api.wait_for_messages(self._seen, WAIT_SECONDS, run_ids)
+        except SuperLinkError:
+            self.tells_ends = False
+            raise
+        self._seen = 0 if waited is None else waited.count
+        self.tells_ends = waited is not None and waited.ends != 0
+        if waited is not None and waited.log_requests:
+            self.on_log_requests([LogRequest.from_proto(each) for each in waited.log_requests])
+        return None if waited is None else waited.ended_runs
 
     def run(self, run_id: int) -> Run:
         """Return what the SuperLink knows of a run."""
@@ -96,11 +125,12 @@ class Link:
         envelope: Envelope,
         objects: Objects,
         seconds: float,
+        receipt: Receipt | None,
         *,
         again: bool,
         confirm: bool,
     ) -> bool:
-        """Push a reply and its objects.
+        """Push a reply and its objects, with the receipt for it.
 
         `seconds` is how long the ClientApp took; `again`, whether a part of the reply may have
         been pushed before; `confirm`, whether to confirm the message, too, if it can be done at
@@ -112,9 +142,19 @@ class Link:
             An object was not stored: the reply is to be sent again.
         """
         if again:
-            self._replies.send_again(envelope, objects, seconds)
+            self._replies.send_again(envelope, objects, seconds, receipt)
             return False
-        return self._replies.send(envelope, objects, seconds, confirm=confirm)
+        return self._replies.send(envelope, objects, seconds, receipt, confirm=confirm)
+
+    def sign(self, receipt: Receipt) -> Receipt:
+        """Return a receipt with the node's signature: a noted one, or a new one."""
+        if receipt.signature or self._key is None:
+            return receipt
+        return sign(receipt.row, self._key)
+
+    def push_log(self, page: LogPage) -> bool:
+        """Push rows of the node's log; return whether more of them are wanted."""
+        return self._api.push_log(page)
 
     def confirm(self, run_id: int, message_id: str) -> None:
         """Tell the SuperLink that it need not keep a message's objects any longer."""

@@ -5,11 +5,16 @@ was noted. Nothing here does anything: `steps.py` tells what has happened, and c
 `advance` commands. What must hold whatever happens, and in whatever order, is in the table:
 
 - A message that is not durable is never worked on; it is answered before the next is pulled.
-- The reply of a step leaves only after `COMMIT` has made its state and the reply durable.
+- The reply of a step leaves only after `COMMIT` has made its state and the reply durable, and its
+  row in the log with them. The row of a failure is written before the error leaves, or, if there
+  is no room then, when the step is forgotten.
 - What `COMMIT` made durable is never forgotten, and never made a second time: such a step is
   only answered again.
 - A step that failed is forgotten, but only when the SuperLink has the error.
 - A message that comes again is in the store for as long as it is not answered again.
+- When a run has ended, its steps are forgotten wherever they are: nobody waits for a reply. Those
+  that are committed stay so. Of a message that comes again all the same, the SuperLink says that
+  its run has ended when it is pulled.
 
 After a kill the next SuperNode begins with what the store has: every step that is not answered
 there waits for its turn again, and `LOOK_UP` tells a step that was committed from one that was
@@ -65,24 +70,26 @@ class Event(Enum):
     DISK_FULL = "the store has no room to note it"
     CONFIRMED = "the SuperLink was told, or keeps the message longer"
     RESENT = "the ServerApp has sent the message again, and it was pulled"
-    RUN_ENDED = "the SuperLink says that the run has ended"
+    RUN_ENDED = "the SuperLink says that the run has ended: nobody waits for a reply"
 
 
 class Command(Enum):
     """What is to be done next; each of the slow ones has exactly one event as its outcome."""
 
     QUEUE = "wait for the turn"
-    LOOK_UP = "ask the store; FRESH, REPLY_STORED, REPLY_GONE or MISSING"
+    LOOK_UP = "ask the store; FRESH, REPLY_STORED, REPLY_GONE, MISSING, or RUN_ENDED if FRESH"
     PULL = "pull the objects (slow); PULLED, UNAVAILABLE, UNREACHABLE or RUN_ENDED"
-    CREATE_TASK = "let an executor take it"
+    CREATE_TASK = "let an executor take it; RUN_ENDED if it must not"
     COMMIT = "make state and reply durable; COMMITTED or COMMIT_REFUSED"
     COMPLETE_TASK = "the task has succeeded"
     FAIL_TASK = "the task has failed"
+    STOP_TASK = "the task is over, whatever its ClientApp does"
+    RECORD = "write into the log that the step has failed, unless there is no room"
     WRITE_ERROR = "make the reply of an error"
     SEND = "send the reply, of which nothing was sent yet (slow); SENT, SENT_AND_CONFIRMED, ..."
     SEND_AGAIN = "send all of the reply, of which a piece may have been sent (slow); SENT, ..."
     NOTE_ANSWERED = "note that the SuperLink has the reply; NOTED or DISK_FULL"
-    FORGET = "remove the step from the store; NOTED or DISK_FULL"
+    FORGET = "remove the step from the store, with its row in the log; NOTED or DISK_FULL"
     CONFIRM = "tell the SuperLink that the message can go (slow); CONFIRMED"
     PAUSE = "wait a moment (slow); PAUSED"
     RELEASE = "the turn is over"
@@ -112,18 +119,19 @@ WAITING = Phase(Stage.WAITING)
 Commands = tuple[Command, ...]
 Table = dict[tuple[Stage, Event], tuple[Stage, Commands]]
 
-_FAILURE = (Command.FAIL_TASK, Command.WRITE_ERROR, Command.SEND)
+_ERROR = (Command.RECORD, Command.WRITE_ERROR, Command.SEND)
+_FAILURE = (Command.FAIL_TASK, *_ERROR)
 
 TABLE: Table = {
     # Accepted; or answered at once, since it cannot be kept.
     (Stage.ARRIVED, Event.STORED): (Stage.WAITING, (Command.QUEUE,)),
-    (Stage.ARRIVED, Event.REFUSED): (Stage.ANSWERING, (Command.WRITE_ERROR, Command.SEND)),
+    (Stage.ARRIVED, Event.REFUSED): (Stage.ANSWERING, _ERROR),
     (Stage.ARRIVED, Event.REPLY_STORED): (Stage.ANSWERING, (Command.SEND_AGAIN,)),
     (Stage.ARRIVED, Event.REPLY_GONE): (
         Stage.ANSWERING,
         (Command.WRITE_ERROR, Command.SEND),
     ),
-    (Stage.ARRIVED, Event.RUN_ENDED): (Stage.OVER, ()),
+    (Stage.ARRIVED, Event.RUN_ENDED): (Stage.OVER, (Command.RECORD,)),
     (Stage.ANSWERING, Event.SENT): (Stage.OVER, ()),
     (Stage.ANSWERING, Event.REJECTED): (Stage.OVER, ()),
     (Stage.ANSWERING, Event.RUN_ENDED): (Stage.OVER, ()),
@@ -133,24 +141,22 @@ TABLE: Table = {
     (Stage.ANSWERING, Event.PAUSED): (Stage.ANSWERING, (Command.SEND_AGAIN,)),
     # Before there is a task.
     (Stage.WAITING, Event.TURN): (Stage.STARTING, (Command.LOOK_UP,)),
+    # Nothing will be made: it waits for no turn.
+    (Stage.WAITING, Event.RUN_ENDED): (Stage.STARTING, (Command.LOOK_UP,)),
+    (Stage.STARTING, Event.RUN_ENDED): (Stage.FORGETTING, (Command.FORGET,)),
     (Stage.STARTING, Event.FRESH): (Stage.PULLING, (Command.PULL,)),
     (Stage.STARTING, Event.REPLY_STORED): (Stage.SENDING, (Command.SEND_AGAIN,)),
     (Stage.STARTING, Event.REPLY_GONE): (Stage.SENDING, (Command.WRITE_ERROR, Command.SEND)),
-    (Stage.STARTING, Event.MISSING): (
-        Stage.SENDING_ERROR,
-        (Command.WRITE_ERROR, Command.SEND),
-    ),
+    (Stage.STARTING, Event.MISSING): (Stage.SENDING_ERROR, _ERROR),
     (Stage.PULLING, Event.PULLED): (Stage.RUNNING, (Command.CREATE_TASK,)),
     (Stage.PULLING, Event.UNREACHABLE): (Stage.PULLING, (Command.PAUSE,)),
     (Stage.PULLING, Event.PAUSED): (Stage.PULLING, (Command.PULL,)),
-    (Stage.PULLING, Event.UNAVAILABLE): (
-        Stage.SENDING_ERROR,
-        (Command.WRITE_ERROR, Command.SEND),
-    ),
+    (Stage.PULLING, Event.UNAVAILABLE): (Stage.SENDING_ERROR, _ERROR),
     (Stage.PULLING, Event.RUN_ENDED): (Stage.FORGETTING, (Command.FORGET,)),
     # What the ClientApp left.
     (Stage.RUNNING, Event.OUTPUT): (Stage.COMMITTING, (Command.COMMIT,)),
     (Stage.RUNNING, Event.FAILED): (Stage.SENDING_ERROR, _FAILURE),
+    (Stage.RUNNING, Event.RUN_ENDED): (Stage.FORGETTING, (Command.STOP_TASK, Command.FORGET)),
     (Stage.COMMITTING, Event.COMMITTED): (
         Stage.SENDING,
         (Command.COMPLETE_TASK, Command.SEND),

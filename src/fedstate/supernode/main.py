@@ -29,8 +29,8 @@ from fedstate.flower.fleet_client import KeyPair
 from fedstate.flower.nodestate import DurableNodeState, durable_node_state
 from fedstate.flower.programs import (
     end_supernode_at_signals,
+    executor_command,
     normal_address,
-    superexec_command,
 )
 from fedstate.flower.runs import Fab, is_verified
 from fedstate.flower.supernode_options import SuperNodeSettings
@@ -39,9 +39,11 @@ from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
 from fedstate.supernode.admission import Admission
 from fedstate.supernode.link import Link
+from fedstate.supernode.log_answers import LogAnswers
 from fedstate.supernode.maintenance import Maintenance
 from fedstate.supernode.membership import Membership, Patience
 from fedstate.supernode.pacing import Pacing
+from fedstate.supernode.runs import Runs
 from fedstate.supernode.runtime_api import runtime_api
 from fedstate.supernode.session import SessionFile
 from fedstate.supernode.steps import Steps
@@ -63,6 +65,8 @@ class DurableSettings:
         How many runs may have a step under way at once.
     poll_seconds : float
         Maximum poll interval when idle, for a SuperLink without notifications.
+    keep_log : int, optional
+        How many steps of each run the log keeps; None for all.
     """
 
     state: Path
@@ -70,6 +74,7 @@ class DurableSettings:
     retention: Retention = field(default_factory=Retention)
     concurrency: int = 4
     poll_seconds: float = 1.0
+    keep_log: int | None = None
 
 
 _RETRY_SECONDS = 1.0
@@ -91,6 +96,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         )
     with _ending_in_time(), ExitStack() as stack:
         store = NodeStore(durable.state, key=durable.key)
+        store.keep_log = durable.keep_log
         stack.callback(store.close)
         keys = settings.keys or _own_keys(durable.state)
         store.bind(fingerprint(keys[1]))
@@ -103,7 +109,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
             register=settings.keys is None,
             patience=Patience(settings.max_retries, settings.max_wait_time),
         )
-        link = Link(api, membership)
+        link = Link(api, membership, keys[0])
         pacing = Pacing(durable.poll_seconds)
         steps = Steps(
             state,
@@ -113,7 +119,11 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
             ),
             concurrency=durable.concurrency,
             on_change=pacing.hurry,
+            runs=Runs(store.runs()),
         )
+        answers = LogAnswers(store, link)
+        stack.callback(answers.close)
+        link.on_log_requests = answers.take
         stack.callback(_leave, membership, steps)
         stack.enter_context(runtime_api(settings, state, steps))
         if settings.starts_executor:
@@ -155,7 +165,10 @@ def _pull_messages(link: Link, steps: Steps, pacing: Pacing) -> None:
             if link.receive(steps.receive):
                 pacing.hurry()
                 continue
-            if link.wait_for_messages():
+            ended = link.wait_for_messages(steps.runs.going())
+            if ended is not None:
+                for run_id in ended:
+                    steps.end_run(run_id)
                 continue
         except UnauthorizedError:
             raise
@@ -196,7 +209,7 @@ def _fleet_api(settings: SuperNodeSettings, keys: KeyPair) -> FleetApi:
 
 
 def _start_executor(settings: SuperNodeSettings) -> None:
-    command = superexec_command(
+    command = executor_command(
         settings.host,
         settings.port,
         tls=settings.certificate_file is not None,
@@ -214,7 +227,7 @@ def _maintenance(
         steps.failure = error
         pacing.hurry()
 
-    maintenance = Maintenance(state, link, retention, under_way=steps.running, on_failure=failed)
+    maintenance = Maintenance(state, link, retention, steps=steps, on_failure=failed)
     maintenance.start()
     try:
         yield

@@ -7,6 +7,7 @@ SuperLink.
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from fedstate.flower.errors import RunStatus, SuperLinkError
 from fedstate.flower.nodestate import DurableNodeState
@@ -15,9 +16,25 @@ from fedstate.store.errors import StoreFullError
 from fedstate.store.node_store import StoredRun
 from fedstate.store.retention import Retention
 from fedstate.supernode.link import Link
+from fedstate.supernode.runs import Runs
 
 STORE_SECONDS = 2.0
 RUNS_SECONDS = 30.0
+# A SuperLink that says at once which runs have ended is asked this many times more rarely, though
+# soon after it was away: it may not know the others any longer.
+_RARELY = 20
+
+
+class EndsRuns(Protocol):
+    """Who has steps of runs; `Steps` is one."""
+
+    runs: Runs
+
+    def running(self, run_id: int) -> bool:
+        """Whether a step of this run is running or waiting."""
+
+    def end_run(self, run_id: int) -> None:
+        """Drop the steps of a run that has ended."""
 
 
 class Maintenance:
@@ -29,10 +46,10 @@ class Maintenance:
         The node state.
     link : Link
         The node's runs and messages at the SuperLink.
-    under_way : callable
-        Tells whether a step of a run, given by its ID, is running or waiting.
     retention : Retention
         How long the state of finished runs is kept.
+    steps : EndsRuns
+        The steps, which drop what they have of a run that has ended.
     on_failure : callable
         Is called with an error that ends the SuperNode.
     store_seconds, runs_seconds : float
@@ -45,7 +62,7 @@ class Maintenance:
         link: Link,
         retention: Retention,
         *,
-        under_way: Callable[[int], bool],
+        steps: EndsRuns,
         on_failure: Callable[[BaseException], None],
         store_seconds: float = STORE_SECONDS,
         runs_seconds: float = RUNS_SECONDS,
@@ -53,7 +70,7 @@ class Maintenance:
         self._state = state
         self._link = link
         self._retention = retention
-        self._under_way = under_way
+        self._steps = steps
         self._on_failure = on_failure
         self._store_seconds = store_seconds
         self._runs_seconds = runs_seconds
@@ -61,6 +78,7 @@ class Maintenance:
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
         self._maintained = -1
         self._next_runs = 0.0
+        self._next_look_up = 0.0
 
     def start(self) -> None:
         """Start the thread."""
@@ -90,14 +108,31 @@ class Maintenance:
         if generation != self._maintained:
             self._state.store.maintain()
             self._maintained = generation
-        if time.monotonic() >= self._next_runs:
-            self._next_runs = time.monotonic() + self._runs_seconds
-            self._notice_ended_runs()
+        self._note_ended_runs()
+        now = time.monotonic()
+        if not self._link.tells_ends:
+            self._next_look_up = min(self._next_look_up, self._next_runs)
+        if now >= self._next_look_up:
+            self._next_look_up = now + _RARELY * self._runs_seconds
+            self._look_up_runs()
+        if now >= self._next_runs:
+            self._next_runs = now + self._runs_seconds
             self._apply_retention()
 
-    def _notice_ended_runs(self) -> None:
+    def _note_ended_runs(self) -> None:
+        """Tell the store of runs that have ended, once nothing of them is under way."""
+        runs = self._steps.runs
+        ended = [run_id for run_id in runs.unnoted() if not self._steps.running(run_id)]
+        stored = {run.run_id: run for run in self._state.store.runs()} if ended else {}
+        for run_id in ended:
+            if (run := stored.get(run_id)) is not None:
+                self._state.store.finish_run(run_id)
+                self._state.forget_run(run_id, run.series_id)
+            runs.noted(run_id)
+
+    def _look_up_runs(self) -> None:
         for run in self._state.store.runs():
-            if run.finished_at is not None or self._under_way(run.run_id):
+            if run.finished_at is not None or self._steps.runs.has_ended(run.run_id):
                 continue
             try:
                 status = self._link.run_status(run.run_id)
@@ -124,9 +159,7 @@ class Maintenance:
         if store.note_known(run.run_id):
             logger.info("The SuperLink knows run %s again.", run.run_id)
         if status is RunStatus.ENDED:
-            logger.info("Run %s has ended.", run.run_id)
-            store.finish_run(run.run_id)
-            self._state.forget_run(run.run_id, run.series_id)
+            self._steps.end_run(run.run_id)
 
     def _apply_retention(self) -> None:
         for run_id in self._retention.apply(self._state.store):

@@ -69,6 +69,13 @@ def _add_options(parser: argparse._ActionsContainer) -> None:
         help="Maximum size of the state of all finished runs, such as 20G (default: none).",
     )
     parser.add_argument(
+        "--keep-log",
+        type=_count,
+        metavar="STEPS",
+        help="Number of steps that the node's log keeps of each run (default: all, as long as "
+        "its state).",
+    )
+    parser.add_argument(
         "--concurrency",
         type=_count,
         default=DurableSettings.concurrency,
@@ -95,6 +102,7 @@ def _durable_settings(
         retention=Retention(options.retain, options.retain_size),
         concurrency=options.concurrency,
         poll_seconds=options.poll_interval,
+        keep_log=options.keep_log,
     )
 
 

@@ -3,7 +3,9 @@
 from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.failpoints import reach
 from fedstate.flower.clients import Announced, FleetApi, Objects
+from fedstate.flower.log_pages import LogPage
 from fedstate.flower.stored_values import Envelope
+from fedstate.witness.receipts import Receipt
 
 
 class Replies:
@@ -19,9 +21,15 @@ class Replies:
         self._api = api
 
     def send(
-        self, envelope: Envelope, objects: Objects, seconds: float, *, confirm: bool
+        self,
+        envelope: Envelope,
+        objects: Objects,
+        seconds: float,
+        receipt: Receipt | None,
+        *,
+        confirm: bool,
     ) -> bool:
-        """Push a reply of which nothing has been pushed before.
+        """Push a reply of which nothing has been pushed before, with the receipt for it.
 
         `seconds` is how long the ClientApp took; `confirm`, whether the SuperLink need not keep
         the message any longer. Returns whether that was told, too.
@@ -33,13 +41,15 @@ class Replies:
         """
         due = {key: objects[key] for key in envelope.object_ids}
         if sum(map(len, due.values())) < BATCH_BYTES and self._api.push_reply(
-            envelope, due, seconds, confirm=confirm
+            envelope, due, seconds, receipt, confirm=confirm
         ):
             return confirm
-        self._send_in_pieces(envelope, due, seconds)
+        self._send_in_pieces(envelope, due, seconds, receipt)
         return False
 
-    def send_again(self, envelope: Envelope, objects: Objects, seconds: float) -> None:
+    def send_again(
+        self, envelope: Envelope, objects: Objects, seconds: float, receipt: Receipt | None
+    ) -> None:
         """Push a reply of which a piece may have been pushed before.
 
         Raises
@@ -47,7 +57,7 @@ class Replies:
         ReplyIncompleteError
             An object was not stored.
         """
-        announced = self._send_in_pieces(envelope, objects, seconds)
+        announced = self._send_in_pieces(envelope, objects, seconds, receipt)
         # A ServerApp that has taken the reply already waits three minutes for objects that an
         # interrupted push did not bring. The reply itself is refused by then, and its objects
         # are accepted only from whoever names no session.
@@ -55,7 +65,13 @@ class Replies:
             if key not in announced.wanted:
                 self._api.push_object(envelope.message.metadata.run_id, key, objects[key])
 
-    def _send_in_pieces(self, envelope: Envelope, objects: Objects, seconds: float) -> Announced:
+    def _send_in_pieces(
+        self, envelope: Envelope, objects: Objects, seconds: float, receipt: Receipt | None
+    ) -> Announced:
+        # Before the reply: one that the SuperLink has is never without its receipt.
+        if receipt is not None:
+            self._api.push_log(LogPage(receipts=[receipt]))
+            reach("receipt-sent")
         announced = self._api.announce_reply(envelope, seconds)
         reach("reply-announced")
         due = {key: objects[key] for key in envelope.object_ids if key in announced.wanted}

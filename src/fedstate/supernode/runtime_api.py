@@ -51,8 +51,9 @@ def runtime_api(
         signals.tasks.notify()
 
     signals.presence = Presence(expire)
+    ends = signals.tell_ends(state.ended_tasks, steps.runs.not_going)
     serve(api, signals, runtime_router)
-    steps.on_task = signals.tasks.notify
+    steps.on_task, steps.on_end = signals.tasks.notify, ends.notify
     thread = threading.Thread(target=server.run, name="supernode-runtime-http-api")
     thread.start()
     while thread.is_alive() and not server.started:

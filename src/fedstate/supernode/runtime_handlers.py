@@ -25,10 +25,16 @@ class StepHandlers:
         self._steps = steps
 
     @contextmanager
-    def handing_out(self, task_id: int) -> Iterator[None]:  # noqa: ARG002
+    def handing_out(self, task_id: int) -> Iterator[Callable[[bytes], None]]:
         """Let a store that cannot be read end the SuperNode, not only the step."""
+
+        def note(digest: bytes) -> None:
+            if step := self._steps.of_task(task_id):
+                with step.lock:
+                    step.handed_out = digest
+
         with self._steps.critical():
-            yield
+            yield note
         reach("context-loaded")
 
     def on_output(

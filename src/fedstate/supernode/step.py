@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from fedstate.flower.clients import Objects
 from fedstate.flower.runs import Run
 from fedstate.flower.stored_values import Envelope
+from fedstate.store.logged_store import Failure
 from fedstate.supernode.machine import ARRIVED, Phase
+from fedstate.witness.receipts import Receipt
 
 
 @dataclass(eq=False)
@@ -25,6 +27,14 @@ class Step:
         The reply or the error that is being sent.
     task_id : int, optional
         Its task, which is guarded by the lock of all steps.
+    handed_out : bytes
+        The digest of the state that its ClientApp was given; empty before that.
+    failure : Failure, optional
+        How it has failed.
+    logged : bool
+        Whether the log has the row of how it has ended.
+    receipt : Receipt, optional
+        The receipt for that, once it is needed.
     """
 
     envelope: Envelope
@@ -32,6 +42,10 @@ class Step:
     phase: Phase = ARRIVED
     reply: tuple[Envelope, Objects] | None = None
     task_id: int | None = None
+    handed_out: bytes = b""
+    failure: Failure | None = None
+    logged: bool = False
+    receipt: Receipt | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property

@@ -13,8 +13,9 @@ Guarantees, whatever thread calls:
 - `Steps._lock` guards the registry of steps, the turns, and the steps' task IDs.
 - The order of locks is `Step.lock`, `Steps._lock`, then those of the node state and the store.
   `on_tasks_expired` is called on a thread that may hold a `Step.lock`, so it only uses the pool.
-- `receive` and `resume` are called by the thread that pulls messages, `complete` and `fail` by
-  those of the Runtime API; what is durable when they return is said there.
+- `receive` and `resume` are called by the thread that pulls messages, `end_run` also by that of
+  the maintenance, `complete` and `fail` by those of the Runtime API; what is durable when they
+  return is said there.
 
 An error that the machine has no event for ends the SuperNode; the next one resumes.
 """
@@ -39,6 +40,7 @@ from fedstate.supernode.actions import Actions, Outcome
 from fedstate.supernode.admission import Admission
 from fedstate.supernode.link import Link
 from fedstate.supernode.machine import WAITING, Command, Event, Stage, advance
+from fedstate.supernode.runs import Runs
 from fedstate.supernode.step import Step
 from fedstate.supernode.turns import Turns
 
@@ -64,13 +66,19 @@ class Steps:
         Runs what may take long; without it, threads, one more than `concurrency`.
     retry_seconds : float
         The pause before something is tried again.
+    runs : Runs, optional
+        Which runs go on; without it, none is known yet.
 
     Attributes
     ----------
+    runs : Runs
+        Which runs go on.
     failure : BaseException, optional
         What ends the SuperNode.
     on_task : callable
         Is called when there is a task to be taken.
+    on_end : callable
+        Is called when a run has ended, or a task whose ClientApp has not.
     """
 
     def __init__(
@@ -83,6 +91,7 @@ class Steps:
         on_change: Callable[[], None],
         pool: Executor | None = None,
         retry_seconds: float = RETRY_SECONDS,
+        runs: Runs | None = None,
     ) -> None:
         self._state = state
         self._admission = admission
@@ -96,7 +105,9 @@ class Steps:
         self.failure: BaseException | None = None
         self.on_task: Callable[[], None] = lambda: None
         state.on_tasks_expired = self._on_tasks_expired
-        self._actions = actions = Actions(state, link)
+        self.on_end: Callable[[], None] = lambda: None
+        self.runs = Runs() if runs is None else runs
+        self._actions = actions = Actions(state, link, self.runs)
         self._quick: dict[Command, Callable[[Step, Any], Outcome | None]] = {
             Command.QUEUE: self._queue,
             Command.LOOK_UP: actions.look_up,
@@ -104,6 +115,8 @@ class Steps:
             Command.COMMIT: actions.commit,
             Command.COMPLETE_TASK: actions.complete_task,
             Command.FAIL_TASK: actions.fail_task,
+            Command.STOP_TASK: self._stop_task,
+            Command.RECORD: actions.record,
             Command.WRITE_ERROR: actions.write_error,
             Command.NOTE_ANSWERED: actions.note_answered,
             Command.FORGET: actions.forget,
@@ -117,8 +130,6 @@ class Steps:
             Command.CONFIRM: actions.confirm,
             Command.PAUSE: self._pause,
         }
-
-    # What others ask and tell.
 
     @property
     def under_way(self) -> bool:
@@ -191,6 +202,30 @@ class Steps:
         pushed = self._state.reply_to(step.message_id)
         error = Error(ErrorCode.CLIENT_APP_CRASHED, details)
         self._happen(step, Event.FAILED, pushed.error if pushed and pushed.has_error() else error)
+
+    def end_run(self, run_id: int) -> None:
+        """Drop the steps of a run that has ended; what is committed stays.
+
+        Steps that are on their way to or from the SuperLink hear from it themselves.
+        """
+        if not self.runs.end(run_id):
+            return
+        logger.info("Run %s has ended.", run_id)
+        with self._lock:
+            steps = [step for step in self._steps.values() if step.run_id == run_id]
+            waiting = [step for step in steps if self._turns.skip(step.series_id, step)]
+        for step in waiting:
+            self._happen(step, Event.RUN_ENDED)
+        for step in steps:
+            self._end_work(step)
+        self.on_end()
+
+    def _end_work(self, step: Step) -> None:
+        with step.lock:
+            running = step.phase.stage is Stage.RUNNING
+            slow = self._feed_locked(step, Event.RUN_ENDED, None) if running else []
+        for command in slow:
+            self._submit(self._perform, step, command)
 
     def close(self) -> None:
         """Start nothing more; what is under way is taken up by the next SuperNode."""
@@ -291,6 +326,7 @@ class Steps:
         if problem is not None:
             logger.error("Message %s is refused: %s", step.message_id, problem.reason)
             return Event.REFUSED, problem
+        self.runs.begin(step.run_id)
         reach("message-stored")
         return Event.STORED, None
 
@@ -308,7 +344,10 @@ class Steps:
 
     # A ClientApp works on it.
 
-    def _create_task(self, step: Step, _: object) -> None:
+    def _create_task(self, step: Step, _: object) -> Outcome | None:
+        # `end_run` says first that a run has ended, and then looks for its steps with a task.
+        if self.runs.has_ended(step.run_id):
+            return Event.RUN_ENDED, None
         # An executor may take it before its ID is known here: `of_task` has to wait for that.
         with self._lock:
             if step.run is None:
@@ -316,11 +355,17 @@ class Steps:
             step.task_id = self._state.create_step_task(step.run)
         self.on_task()
         reach("task-created")
+        return None
+
+    def _stop_task(self, step: Step, _: object) -> None:
+        self._actions.stop_task(step, None)
+        self.on_end()
 
     def _on_tasks_expired(self, task_ids: list[int]) -> None:
         for task_id in task_ids:
             # Not here: the caller may hold the lock of this step.
             self._submit(self._expire, task_id)
+        self.on_end()
 
     def _expire(self, task_id: int) -> None:
         if step := self.of_task(task_id):

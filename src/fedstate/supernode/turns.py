@@ -28,6 +28,7 @@ class Turns(Generic[Item]):
         # The series that was served longest ago comes first.
         self._waiting: OrderedDict[int, deque[Item]] = OrderedDict()
         self._active: dict[int, Item] = {}
+        self._skipping: set[Item] = set()
 
     def wait(self, series_id: int, item: Item, *, first: bool = False) -> None:
         """Let an item wait for its turn, behind the others of its series or before them."""
@@ -55,8 +56,22 @@ class Turns(Generic[Item]):
             given.append(item)
         return given
 
+    def skip(self, series_id: int, item: Item) -> bool:
+        """Let an item that waits go on without a turn; return False if it does not wait."""
+        queue = self._waiting.get(series_id, deque())
+        if item not in queue:
+            return False
+        queue.remove(item)
+        if not queue:
+            del self._waiting[series_id]
+        self._skipping.add(item)
+        return True
+
     def end(self, series_id: int, item: Item) -> None:
-        """End a turn."""
+        """End a turn, or what went on without one."""
+        if item in self._skipping:
+            self._skipping.remove(item)
+            return
         if self._active.get(series_id) is not item:
             raise ValueError(f"This item does not have the turn of series {series_id}.")
         del self._active[series_id]

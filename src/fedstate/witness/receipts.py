@@ -15,6 +15,9 @@ from fedstate.witness.witness_pb2 import Receipt as _Encoded
 
 _ALGORITHM = ec.ECDSA(SHA256())
 
+PrivateKey = ec.EllipticCurvePrivateKey
+PublicKey = ec.EllipticCurvePublicKey
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -69,12 +72,12 @@ class Receipt:
         return Receipt(receipt.record, receipt.signature)
 
 
-def sign(row: bytes, key: ec.EllipticCurvePrivateKey) -> Receipt:
+def sign(row: bytes, key: PrivateKey) -> Receipt:
     """Return the receipt for a row."""
     return Receipt(row, key.sign(row, _ALGORITHM))
 
 
-def is_signed_by(receipt: Receipt, key: ec.EllipticCurvePublicKey) -> bool:
+def is_signed_by(receipt: Receipt, key: PublicKey) -> bool:
     """Whether a receipt's own signature was made with the private half of a key."""
     try:
         key.verify(receipt.signature, receipt.row, _ALGORITHM)
@@ -83,7 +86,7 @@ def is_signed_by(receipt: Receipt, key: ec.EllipticCurvePublicKey) -> bool:
     return True
 
 
-def signed_by(receipts: Sequence[Receipt], key: ec.EllipticCurvePublicKey) -> list[bool]:
+def signed_by(receipts: Sequence[Receipt], key: PublicKey) -> list[bool]:
     """Return for each receipt of one run, in their order, whether the node vouches for it.
 
     A signature vouches for the row that it is of, and for all rows that lead to that one: each
@@ -103,7 +106,7 @@ def signed_by(receipts: Sequence[Receipt], key: ec.EllipticCurvePublicKey) -> li
     return vouched
 
 
-def public_key_from(encoded: bytes) -> ec.EllipticCurvePublicKey:
+def public_key_from(encoded: bytes) -> PublicKey:
     """Return a node's public key from the bytes that a SuperLink has of it (PEM).
 
     Raises

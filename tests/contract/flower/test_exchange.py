@@ -163,12 +163,16 @@ def test_a_push_that_is_refused_fails(node: Node) -> None:
 def test_a_wait_ends_with_the_signal(node: Node, signals: Signals) -> None:
     node.give(1, RecordDict())
     with client_of(node) as client:
-        seen = client.extra_routes.wait(paths.TASKS_WAIT, NodeProto(), 0, 60)
+        waited = client.extra_routes.wait(paths.TASKS_WAIT, NodeProto(), 0, 60)
+        assert waited is not None
+        seen = waited.count
         assert seen == signals.tasks.count
         timer = threading.Timer(0.1, signals.tasks.notify)
         timer.start()
         began = time.monotonic()
-        assert client.extra_routes.wait(paths.TASKS_WAIT, NodeProto(), seen, 20) == seen + 1
+        waited = client.extra_routes.wait(paths.TASKS_WAIT, NodeProto(), seen, 20)
+        assert waited is not None
+        assert waited.count == seen + 1
         assert time.monotonic() - began < 15
         timer.join()
 

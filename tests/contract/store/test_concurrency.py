@@ -107,6 +107,11 @@ def test_every_read_completes_while_a_commit_is_inside_its_transaction(
         "message": lambda: store.message("m1"),
         "reply": lambda: store.reply("m1"),
         "unknown_runs": store.unknown_runs,
+        "receipt": lambda: store.receipt("m1"),
+        "chains": store.chains,
+        "rows of the log": lambda: store.rows_after(0, [ONE.run_id], 10),
+        "held": lambda: store.held(ONE.run_id, bytes),
+        "state": lambda: store.state(ONE.series_id),
         "finished_bytes": lambda: list(store.finished_bytes()),
         "a run that is known": lambda: store.note_known(OTHER.run_id),
     }
@@ -114,10 +119,10 @@ def test_every_read_completes_while_a_commit_is_inside_its_transaction(
     assert not commit.done()
     # What is not committed is not there.
     assert results["context of another run"] == results["context of the same run"] == 0
-    assert results["reply"] is None
-    assert results["steps"] == []
+    assert results["reply"] is results["receipt"] is None
+    assert results["steps"] == results["rows of the log"] == []
     hold.release()
-    assert commit.result(60) == store.generation == 3
+    assert commit.result(60).generation == store.generation == 3
     assert number_of(store.context(ONE.series_id)) == number_of(store.reply("m1")) == 1
 
 
@@ -146,7 +151,7 @@ def test_the_digests_of_a_commit_are_ready_when_the_one_before_it_ends(
     assert not first.done()
     assert not second.done()
     hold.release()
-    assert (first.result(60), second.result(60)) == (3, 4)
+    assert [each.result(60).generation for each in (first, second)] == [3, 4]
     assert store.context(OTHER.series_id) == large
 
 

@@ -44,11 +44,9 @@ def add_run(store: NodeStore, run: StoredRun = RUN) -> None:
 
 def commit(store: NodeStore, message: str, context: Value, run: StoredRun = RUN) -> int:
     store.receive(message, run.run_id, Value(b"message"))
-    generation = store.commit(
-        message, run.series_id, context, Value(b"reply to " + message.encode())
-    )
+    commit = store.commit(message, run.series_id, context, Value(b"reply to " + message.encode()))
     store.answered(message)
-    return generation
+    return commit.generation
 
 
 def reopened(store: NodeStore, key: bytes | None) -> NodeStore:

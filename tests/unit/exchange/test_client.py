@@ -6,7 +6,7 @@ import httpx
 import pytest
 from flwr.supercore.protobuf.client import ProtobufClient
 
-from fedstate.exchange.client import ExtraRoutes, batches
+from fedstate.exchange.client import ExtraRoutes, Waited, batches
 from fedstate.exchange.messages import (
     BATCH_BYTES,
     PullObjectsRequest,
@@ -126,12 +126,24 @@ def test_a_wait_says_all_that_it_waits_for_and_outlasts_the_server() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         asked = WaitRequest.FromString(request.content)
         timeouts.append(request.extensions["timeout"]["read"])
-        assert asked == WaitRequest(node=NODE, seen=5, seconds=2.5, task_ids=[1, 2], until=9)
-        return httpx.Response(200, content=WaitResponse(count=8).SerializeToString())
+        assert asked == WaitRequest(
+            node=NODE, seen=5, seconds=2.5, until=9, task_ids=[1, 2], run_ids=[2**64 - 1], ends=3
+        )
+        said = WaitResponse(count=8, ended_task_ids=[1], ended_run_ids=[2**64 - 1], ends=4)
+        return httpx.Response(200, content=said.SerializeToString())
 
     routes = routes_at(answer)
-    assert routes.wait(PATH, NODE, 5, 2.5, task_ids=[1, 2], until=9) == 8
+    waited = routes.wait(
+        PATH, NODE, 5, 2.5, until=9, task_ids=[1, 2], run_ids=[2**64 - 1], ends=3
+    )
+    assert waited == Waited(8, (1,), (2**64 - 1,), 4)
     assert timeouts[0] > 2.5
+
+
+def test_a_server_of_an_older_release_tells_nothing_of_ends() -> None:
+    answer = WaitResponse(count=8).SerializeToString()
+    routes = routes_at(lambda _: httpx.Response(200, content=answer))
+    assert routes.wait(PATH, NODE, 5, 2.5, run_ids=[1], ends=3) == Waited(8)
 
 
 def test_an_unavailable_object_is_not_taken_for_an_empty_one() -> None:

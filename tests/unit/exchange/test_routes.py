@@ -187,3 +187,85 @@ def test_an_executor_without_a_secret_to_sign_with_waits_and_names_its_tasks() -
     answer = asyncio.run(asyncio.wait_for(wait(), 30))
     assert answer == (200, WaitResponse(count=server.signals.tasks.count))
     assert lost == [1, 2]
+
+
+class Ending:
+    """What a server is told of the ends of tasks and runs, and what it is asked."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.tasks: set[int] = set()
+        self.runs: set[int] = set()
+        self.ends = server.signals.tell_ends(
+            lambda ids: self.tasks & set(ids), lambda ids: self.runs & set(ids)
+        )
+
+    async def during(self, request: Any, then: Callable[[], None]) -> Any:
+        """Return the answer to a request that waits when `then` is done."""
+        waiting = asyncio.create_task(self.server.post(paths.TASKS_WAIT, request))
+        while not self.server.signals.tasks._waiting:
+            await asyncio.sleep(0)
+        then()
+        status, answer = await asyncio.wait_for(waiting, 30)
+        assert status == httpx.codes.OK
+        return answer
+
+    def wait(self, then: Callable[[], None], **request: Any) -> Any:
+        seen = self.server.signals.tasks.count
+        return asyncio.run(self.during(WaitRequest(seen=seen, seconds=60, **request), then))
+
+    def ask(self, **request: Any) -> Any:
+        _, answer = asyncio.run(self.server.post(paths.TASKS_WAIT, WaitRequest(**request)))
+        return answer
+
+
+@pytest.fixture
+def ending() -> Ending:
+    factory = NodeStateFactory(ObjectStoreFactory())
+    return Ending(Server(create_app(factory), factory.state(), Signals(), TaskType.CLIENT_APP))
+
+
+def test_a_wait_ends_when_a_named_task_or_run_has(ending: Ending) -> None:
+    def end() -> None:
+        ending.tasks.add(1)
+        ending.runs |= {7, 9}
+        ending.ends.notify()
+
+    answer = ending.wait(end, task_ids=[1, 2], run_ids=[7, 8])
+    assert answer == WaitResponse(
+        count=ending.server.signals.tasks.count,
+        ended_task_ids=[1],
+        ended_run_ids=[7],
+        ends=ending.ends.count,
+    )
+    # What has ended before is said at once.
+    assert ending.ask(seconds=60, run_ids=[9], seen=answer.count).ended_run_ids == [9]
+
+
+def test_what_has_ended_is_said_though_there_is_always_another_task(ending: Ending) -> None:
+    ending.runs.add(7)
+    assert ending.ask(seen=0, seconds=60, run_ids=[7]).ended_run_ids == [7]
+
+
+def test_an_executor_hears_of_every_end_since_it_may_have_acquired_a_task_meanwhile(
+    ending: Ending,
+) -> None:
+    first = ending.ask(seen=0, seconds=0)
+    assert first.ends == ending.ends.count
+    answer = ending.wait(ending.ends.notify, ends=first.ends)
+    assert answer.ends == first.ends + 1
+    assert not answer.ended_task_ids
+    # And of one between two requests.
+    ending.ends.notify()
+    seen = ending.server.signals.tasks.count
+    assert ending.ask(seen=seen, seconds=60, ends=answer.ends).ends == answer.ends + 1
+
+
+def test_who_does_not_ask_about_ends_is_not_woken_by_them(ending: Ending) -> None:
+    """As those of older releases, and SuperNodes of whose runs none has ended."""
+    ending.runs.add(7)
+    seen = ending.server.signals.tasks.count
+    ending.ends.notify()
+    for named in ({}, {"run_ids": [8]}):
+        answer = ending.ask(seen=seen, seconds=0.05, **named)
+        assert (answer.count, list(answer.ended_run_ids)) == (seen, [])

@@ -80,6 +80,25 @@ def test_a_later_server_counts_from_elsewhere() -> None:
     assert Signal().count != Signal().count != 0
 
 
+def test_who_waits_looks_again_when_woken_and_nothing_is_counted() -> None:
+    signal = Signal()
+    seen, looks = signal.count, list[bool]()
+
+    async def over() -> bool:
+        looks.append(True)
+        return len(looks) == 3
+
+    async def wait() -> int:
+        waiting = asyncio.create_task(signal.wait(seen, 60, never, over=over))
+        while len(looks) < 3:
+            signal.wake()
+            await asyncio.sleep(0)
+        return await waiting
+
+    assert asyncio.run(asyncio.wait_for(wait(), 30)) == seen
+    assert not signal._waiting
+
+
 def test_soon_is_not_added_to_what_came_before_it() -> None:
     signal = Signal()
     seen = signal.count

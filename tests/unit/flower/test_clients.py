@@ -29,7 +29,9 @@ from fedstate.flower.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from fedstate.flower.log_pages import LogPage
 from fedstate.flower.stored_values import Envelope
+from fedstate.witness.receipts import Receipt
 
 Node = tuple[FleetApi, Connection]
 
@@ -145,10 +147,13 @@ class TestCalls:
         self, superlink: SuperLink, flwrs_superlink: SuperLink
     ) -> None:
         with superlink.node() as (api, _):
-            seen = api.wait_for_messages(0, 5)
-            assert seen == superlink.signals.messages.count
+            waited = api.wait_for_messages(0, 5)
+            assert waited is not None
+            assert waited.count == superlink.signals.messages.count
             superlink.signals.messages.notify()
-            assert api.wait_for_messages(seen, 5) == superlink.signals.messages.count
+            waited = api.wait_for_messages(waited.count, 5)
+            assert waited is not None
+            assert waited.count == superlink.signals.messages.count
         with flwrs_superlink.node() as (api, connection):
             assert api.wait_for_messages(0, 5) is None
             assert api.wait_for_messages(0, 5) is None
@@ -183,7 +188,8 @@ class Calls:
             "get-fab": lambda: api.fab(fab_hash, run_id),
             "pull-objects": lambda: api.pull_objects(run_id, envelope.object_ids),
             "push-messages": lambda: api.announce_reply(reply, 0.5),
-            "push-reply": lambda: api.push_reply(reply, objects, 0.5, confirm=False),
+            "push-reply": lambda: api.push_reply(reply, objects, 0.5, None, confirm=False),
+            "push-log": lambda: api.push_log(LogPage([Receipt(b"row", b"signature")])),
             "push-objects": lambda: api.push_objects(run_id, announced.session_id, objects),
             "push-object": lambda: api.push_object(run_id, object_id, content),
             "confirm-message-received": lambda: api.confirm(run_id, envelope.message.object_id),
@@ -205,6 +211,7 @@ AGAIN = [
     "pull-objects",
     "push-messages",
     "push-reply",
+    "push-log",
     "push-objects",
     "push-object",
     "confirm-message-received",
@@ -313,7 +320,7 @@ class TestFaults:
             lambda: api.fab(fab_hash, run_id),
             lambda: api.pull_objects(run_id, reply.object_ids),
             lambda: api.announce_reply(reply, 0.5),
-            lambda: api.push_reply(reply, objects, 0.5, confirm=True),
+            lambda: api.push_reply(reply, objects, 0.5, None, confirm=True),
             lambda: api.push_objects(run_id, "none", objects),
             lambda: api.push_object(run_id, *next(iter(objects.items()))),
         ]

@@ -58,7 +58,7 @@ def test_a_flipped_bit_is_noticed_or_without_effect(directory: Path, whole: Path
     database = directory / "node.db"
     content = database.read_bytes()
     # Fixed places, spread over the pages: most of a page is content in the larger tables.
-    places = np.random.default_rng(2).integers(len(content), size=150).tolist()
+    places = np.random.default_rng(2).integers(len(content), size=200).tolist()
     noticed = 0
     for place in places:
         altered = bytearray(content)

@@ -46,7 +46,7 @@ def test_a_context_has_the_number_of_the_commit_that_stored_it(store: NodeStore)
     assert store.add_run(other, Value(b"record"), Value(b"fab"), Value(b"context")) == 3
     assert store.context_generation(RUN.series_id) == 2
     store.receive("m", RUN.run_id, Value(b"message"))
-    assert store.commit("m", RUN.series_id, Value(b"3"), Value(b"reply")) == 4
+    assert store.commit("m", RUN.series_id, Value(b"3"), Value(b"reply")).generation == 4
     assert store.context_generation(RUN.series_id) == 4
     assert store.context_header(RUN.series_id) == b"3"
 

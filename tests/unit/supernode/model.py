@@ -8,8 +8,11 @@ from typing import Any
 from fedstate.flower.stored_values import Envelope
 from fedstate.large.context import SplitContext
 from fedstate.store.errors import StoreFullError
+from fedstate.store.logged_store import Failure
 from fedstate.store.node_store import StoredStep
+from fedstate.store.step_log import Attempt
 from fedstate.store.values import Value
+from fedstate.witness.receipts import Receipt
 
 # Runs 1 and 2 are of one series.
 SERIES = {1: 7, 2: 7, 3: 8, 4: 9}
@@ -42,11 +45,29 @@ class Row:
     reply: Value | None = None
 
 
+@dataclass
+class Logged:
+    """A row of the log."""
+
+    message_id: str
+    run_id: int
+    committed: bool
+    signed: bool = False
+
+    @property
+    def receipt(self) -> Receipt:
+        outcome = "committed" if self.committed else "failed"
+        return Receipt(f"{self.message_id} {outcome}".encode(), b"noted" if self.signed else b"")
+
+
 class Disk:
     """The node store: what is in it survives a kill."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
+        self.log: list[Logged] = []
+        # The steps for whose failure there was no room at first.
+        self.unrecorded: set[str] = set()
         self.runs: set[int] = set()
         self.freed: set[int] = set()
         self.histories: dict[int, list[str]] = {series: [] for series in SERIES.values()}
@@ -100,6 +121,30 @@ class Disk:
         row = self.rows.get(message_id)
         return None if row is None else row.reply
 
+    def receipt(self, message_id: str) -> Receipt | None:
+        found = [each for each in self.log if each.message_id == message_id]
+        return found[-1].receipt if found else None
+
+    def record_failure(self, message_id: str, failure: Failure) -> None:
+        try:
+            self._write(lambda: self._fail(message_id, failure))
+        except StoreFullError:
+            self.unrecorded.add(message_id)
+            raise
+
+    def _fail(self, message_id: str, failure: Failure) -> None:
+        promise(not self.committed(message_id), "A step that is committed was logged as failed.")
+        self.log.append(Logged(message_id, failure.run_id, committed=False))
+
+    def _sign(self, message_id: str, signature: bytes) -> None:
+        for each in self.log:
+            if each.message_id == message_id and signature:
+                each.signed = True
+
+    def failures(self, message_id: str) -> int:
+        """Return how many rows the log has of failed attempts at a step."""
+        return sum(each.message_id == message_id and not each.committed for each in self.log)
+
     def commit(self, message_id: str, series_id: int, base: int, reply: Value) -> None:
         row = self.rows.get(message_id)
         if row is None:
@@ -112,6 +157,7 @@ class Disk:
         def change() -> None:
             history.append(message_id)
             row.status, row.reply = "committed", reply
+            self.log.append(Logged(message_id, row.run_id, committed=True))
             answered = [
                 other
                 for other in self.rows.values()
@@ -122,13 +168,14 @@ class Disk:
 
         self._write(change)
 
-    def answered(self, message_id: str) -> None:
+    def answered(self, message_id: str, signature: bytes = b"") -> None:
         row = self.rows.get(message_id)
         promise(row is None or row.status != "received", "A failed step was noted as answered.")
 
         def change() -> None:
             if row is not None:
                 row.status, row.message = "answered", None
+            self._sign(message_id, signature)
 
         self._write(change)
 
@@ -137,15 +184,29 @@ class Disk:
         self.freed.add(run_id)
         self.runs.discard(run_id)
         self.rows = {key: row for key, row in self.rows.items() if row.run_id != run_id}
+        self.log = [each for each in self.log if each.run_id != run_id]
 
     def committed(self, message_id: str) -> bool:
         """Whether the state that a step made is durable, or was."""
         return any(message_id in history for history in self.histories.values())
 
-    def forget(self, message_id: str) -> None:
+    def forget(
+        self, message_id: str, signature: bytes = b"", failure: Failure | None = None
+    ) -> None:
         row = self.rows.get(message_id)
         promise(row is None or row.status == "received", "A committed step was forgotten.")
-        self._write(lambda: self.rows.pop(message_id, None))
+        promise(
+            failure or self.failures(message_id) or (row and row.run_id in self.freed) or not row,
+            "A step was forgotten without a row in the log.",
+        )
+
+        def change() -> None:
+            self.rows.pop(message_id, None)
+            if failure is not None:
+                self._fail(message_id, failure)
+            self._sign(message_id, signature)
+
+        self._write(change)
 
 
 class Jobs:
@@ -187,6 +248,8 @@ class Memory:
     tasks: dict[int, Task] = field(default_factory=dict)
     replies: dict[str, Any] = field(default_factory=dict)
     staged: dict[int, str] = field(default_factory=dict)
+    # The runs of which this SuperNode has been told that they have ended.
+    told: set[int] = field(default_factory=set)
     on_tasks_expired: Callable[[list[int]], None] = lambda _: None
 
     def get_run(self, run_id: int) -> Any:
@@ -204,6 +267,7 @@ class Memory:
         row = rows.get(message_id)
         promise(row or run.run_id in self.store.freed, "A step was begun that is not durable.")
         promise(not self.store.committed(message_id), "A step was begun again after its commit.")
+        promise(run.run_id not in self.told, "A step was begun whose run has ended.")
         busy = [each for each in self.tasks.values() if each.open]
         promise(
             all(each.series_id != run.series_id for each in busy), "Steps of a series overlap."
@@ -214,6 +278,7 @@ class Memory:
             if SERIES[each.run_id] == run.series_id
             and each.status == "received"
             and each.sequence < row.sequence
+            and each.run_id not in self.told
         ]
         promise(not earlier, "A step was begun before an earlier one of its series.")
         task_id = len(self.tasks) + 1
@@ -230,6 +295,9 @@ class Memory:
         self.tasks[task_id].open = False
         self.fail_task_details = details
 
+    def stop_task(self, task_id: int, _: str) -> None:
+        self.tasks[task_id].open = False
+
     def reply_to(self, message_id: str) -> Any:
         return self.replies.get(message_id)
 
@@ -241,8 +309,16 @@ class Memory:
     def bare_context(self, _: int) -> Any:
         return SimpleNamespace(state={})
 
+    def get_node_id(self) -> int:
+        return 1
+
     def commit_step(
-        self, message_id: str, series_id: int, context: SplitContext, reply: Value
+        self,
+        message_id: str,
+        series_id: int,
+        context: SplitContext,
+        reply: Value,
+        _: Attempt,
     ) -> None:
         base: Any = context.context.state["base"]
         self.store.commit(message_id, series_id, base, reply)

@@ -19,6 +19,7 @@ from fedstate.flower.errors import (
 )
 from fedstate.flower.stored_values import Envelope
 from fedstate.store.errors import StoreFullError
+from fedstate.witness.receipts import Receipt
 
 Choose = Callable[[Sequence[Any]], Any]
 
@@ -115,6 +116,10 @@ class Servers:
 
     def pull(self, asked: Asked) -> None:
         """Pull a message."""
+        raise NotImplementedError
+
+    def told_of_the_end(self, run_id: int) -> None:
+        """Tell the node that a run has ended, while its pool does something else."""
         raise NotImplementedError
 
     # What a ServerApp does.
@@ -252,6 +257,9 @@ class Servers:
             raise MessageUnavailableError("An object is gone.")
         if fault == "refused":
             raise RefusedError("The SuperLink refused.", 400)
+        if self.faults and self.choose([False] * 9 + [True]):
+            self.end_run(run_id)
+            self.told_of_the_end(run_id)
         return {}
 
     def send(
@@ -259,12 +267,14 @@ class Servers:
         envelope: Envelope,
         objects: dict[str, bytes],
         _: float,
+        receipt: Receipt | None,
         *,
         again: bool,
         confirm: bool,
     ) -> bool:
         message_id = envelope.message.metadata.reply_to_message_id
         reply = self._leaving(message_id, envelope, objects, confirm=confirm)
+        self._check_receipt(message_id, receipt, error=envelope.message.has_error())
         asked = self.asked[message_id]
         self.meanwhile(asked)
         self._talk(asked.run_id)
@@ -321,6 +331,29 @@ class Servers:
             "An error was sent for a message that the store does not have.",
         )
         return f"error {error.code}"
+
+    def sign(self, receipt: Receipt) -> Receipt:
+        return Receipt(receipt.row, receipt.signature or b"new")
+
+    def _check_receipt(self, message_id: str, receipt: Receipt | None, *, error: bool) -> None:
+        """Check the receipt that leaves the node with a reply."""
+        durable = self.disk.committed(message_id)
+        if self.asked[message_id].run_id in self.disk.freed:
+            return
+        if receipt is None:
+            promise(not durable, "A committed step was answered without its receipt.")
+            # There was no room for the row of a failure.
+            no_room = message_id in self.disk.unrecorded
+            promise(no_room, "A failed step was answered without a receipt.")
+            return
+        outcome = "committed" if durable else "failed"
+        promise(receipt.row == f"{message_id} {outcome}".encode(), "The receipt is another's.")
+        promise(
+            receipt == self.disk.receipt(message_id) or receipt.signature == b"new",
+            "A receipt is not a row of the log.",
+        )
+        promise(durable or error, "A failed step was answered with a reply.")
+        promise(receipt.signature, "A receipt is not signed.")
 
     def confirm(self, run_id: int, message_id: str) -> None:
         promise(self.disk.committed(message_id), "A message was confirmed before its commit.")

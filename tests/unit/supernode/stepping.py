@@ -24,6 +24,7 @@ from fedstate.store.node_store import NodeStore
 from fedstate.supernode.admission import Admission
 from fedstate.supernode.link import Link
 from fedstate.supernode.membership import Membership
+from fedstate.supernode.runs import Runs
 from fedstate.supernode.session import SessionFile
 from fedstate.supernode.step import Step
 from fedstate.supernode.steps import Steps
@@ -60,6 +61,7 @@ class Node:
             concurrency=2,
             on_change=self.changes.release,
             retry_seconds=0.01,
+            runs=Runs(self.store.runs()),
         )
 
     def _fab_problem(self, _fab: Fab) -> str | None:

@@ -17,7 +17,7 @@ CONFIRM = "confirm-message-received"
 
 @pytest.fixture
 def actions(stepping_node: Node) -> Actions:
-    return Actions(stepping_node.state, stepping_node.link)
+    return Actions(stepping_node.state, stepping_node.link, stepping_node.steps.runs)
 
 
 @pytest.fixture

@@ -159,11 +159,25 @@ def test_a_message_that_was_lost_on_its_way_is_an_error_to_its_serverapp(
 
 
 def test_a_wait_ends_with_a_notification(linked: Linked) -> None:
-    assert linked.link.wait_for_messages()
+    assert linked.link.wait_for_messages() == ()
     linked.superlink.signals.messages.notify()
-    assert linked.link.wait_for_messages()
+    assert linked.link.wait_for_messages() == ()
     linked.connection.plan("wait-for-messages", answers(404))
-    assert not linked.link.wait_for_messages()
+    assert linked.link.wait_for_messages() is None
+
+
+def test_a_wait_ends_when_a_run_does(linked: Linked) -> None:
+    link, run_id = linked.link, linked.run_id
+    other = linked.superlink.start_run()
+    assert link.wait_for_messages([run_id, other]) == ()
+    assert link.tells_ends
+    linked.superlink.end_run(run_id)
+    assert link.wait_for_messages([run_id, other]) == (run_id,)
+    assert link.wait_for_messages([run_id, other]) == (run_id,), "for as long as it is named"
+    linked.connection.plan("wait-for-messages", answers(503))
+    with pytest.raises(RefusedError):
+        link.wait_for_messages([other])
+    assert not link.tells_ends
 
 
 def test_a_step_of_a_run_from_its_message_to_its_reply(linked: Linked) -> None:
@@ -177,10 +191,10 @@ def test_a_step_of_a_run_from_its_message_to_its_reply(linked: Linked) -> None:
     assert set(link.pull_objects(run_id, envelope.object_ids)) == set(envelope.object_ids)
     content = arrays(20)
     reply, objects = reply_to(envelope, content)
-    assert link.send(reply, objects, 0.5, again=False, confirm=True)
+    assert link.send(reply, objects, 0.5, None, again=False, confirm=True)
     assert not linked.superlink.keeps(message_id)
     # It was killed before it noted that the reply had left, and sends it again.
-    assert not link.send(reply, objects, 0.5, again=True, confirm=True)
+    assert not link.send(reply, objects, 0.5, None, again=True, confirm=True)
     link.confirm(run_id, message_id)
     taken = linked.superlink.take_reply(run_id, message_id)
     assert taken is not None

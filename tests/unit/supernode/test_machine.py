@@ -82,6 +82,15 @@ def test_the_way_of_a_step_that_succeeds() -> None:
     ]
 
 
+def test_a_step_that_is_worked_on_when_its_run_ends_gives_no_reply() -> None:
+    phase, commands = advance(Phase(Stage.RUNNING), Event.RUN_ENDED)
+    assert (phase.stage, commands) == (Stage.FORGETTING, (Command.STOP_TASK, Command.FORGET))
+    # What its ClientApp says until it has ended changes nothing.
+    for late in (Event.OUTPUT, Event.FAILED):
+        assert advance(phase, late) == (phase, ())
+    assert advance(phase, Event.NOTED) == (Phase(Stage.OVER), (Command.RELEASE,))
+
+
 @pytest.mark.parametrize("resent", [False, True])
 @pytest.mark.parametrize("stage", list(Stage))
 def test_a_stage_waits_for_one_thing_at_a_time(stage: Stage, resent: bool) -> None:
@@ -91,6 +100,8 @@ def test_a_stage_waits_for_one_thing_at_a_time(stage: Stage, resent: bool) -> No
         Command.CREATE_TASK,
         Command.COMPLETE_TASK,
         Command.FAIL_TASK,
+        Command.STOP_TASK,
+        Command.RECORD,
         Command.WRITE_ERROR,
         Command.RELEASE,
         Command.QUEUE_AGAIN,

@@ -35,6 +35,7 @@ from fedstate.supernode.link import Link
 from fedstate.supernode.main import DurableSettings, fingerprint, run_supernode
 from fedstate.supernode.membership import Membership
 from fedstate.supernode.pacing import Pacing
+from fedstate.supernode.runs import Runs
 from fedstate.supernode.session import SessionFile
 from fedstate.supernode.steps import Steps
 
@@ -91,6 +92,14 @@ class Receiver:
     last: int
     received: list[Envelope] = field(default_factory=list)
     failure: BaseException | None = None
+    runs: Runs = field(default_factory=Runs)
+    ended: list[int] = field(default_factory=list)
+
+    def end_run(self, run_id: int) -> None:
+        self.runs.end(run_id)
+        self.ended.append(run_id)
+        if self.last == 0:
+            self.failure = LoopEndedError()
 
     def receive(self, envelope: Envelope) -> None:
         self.received.append(envelope)
@@ -102,7 +111,9 @@ class Receiver:
 def pulling(superlink: SuperLink, tmp_path: Path) -> Callable[..., Receiver]:
     """Return what lets a node pull so many messages in its main loop, meeting faults."""
 
-    def pull(count: int, *faults: Fault, call: str = "pull-messages") -> Receiver:
+    def pull(
+        count: int, *faults: Fault, call: str = "pull-messages", ended: bool = False
+    ) -> Receiver:
         connection = superlink.connection()
         session = SessionFile(tmp_path / "session", PATIENCE_SECONDS)
         api = superlink.api(connection, key_pair())
@@ -124,6 +135,9 @@ def pulling(superlink: SuperLink, tmp_path: Path) -> Callable[..., Receiver]:
         else:
             send()
         receiver = Receiver(count)
+        if ended:
+            receiver.runs.begin(run_id)
+            superlink.end_run(run_id)
         try:
             main._pull_messages(Link(api, membership), cast("Steps", receiver), Pacing(0.01))
         except LoopEndedError:
@@ -153,6 +167,14 @@ def test_what_passes_ends_nothing(
 ) -> None:
     monkeypatch.setattr(main, "_RETRY_SECONDS", 0.01)
     assert len(pulling(1, fault, call=call).received) == 1
+
+
+def test_a_run_of_the_node_that_has_ended_is_heard_of_once(
+    pulling: Callable[..., Receiver],
+) -> None:
+    receiver = pulling(0, ended=True)
+    assert len(receiver.ended) == 1
+    assert receiver.runs.going() == []
 
 
 def test_a_key_that_is_not_accepted_any_longer_ends_it(pulling: Callable[..., Receiver]) -> None:

@@ -30,7 +30,22 @@ from fedstate.supernode.admission import Admission
 from fedstate.supernode.link import Link
 from fedstate.supernode.maintenance import Maintenance
 from fedstate.supernode.membership import Membership
+from fedstate.supernode.runs import Runs
 from fedstate.supernode.session import SessionFile
+
+
+class Working:
+    """The steps of a node, as far as they are of concern to what looks after runs."""
+
+    def __init__(self) -> None:
+        self.runs = Runs()
+        self.under_way: set[int] = set()
+
+    def running(self, run_id: int) -> bool:
+        return run_id in self.under_way
+
+    def end_run(self, run_id: int) -> None:
+        self.runs.end(run_id)
 
 
 class Maintained:
@@ -48,7 +63,7 @@ class Maintained:
         self.link = Link(self.api, self.membership)
         self.admission = Admission(self.state, self.link, {}, lambda _: None)
         self.run_id = self.add_run()
-        self.under_way: set[int] = set()
+        self.steps = Working()
         self.failures: list[BaseException] = []
 
     def add_run(self) -> int:
@@ -62,7 +77,7 @@ class Maintained:
             self.state,
             self.link,
             retention or Retention(),
-            under_way=self.under_way.__contains__,
+            steps=self.steps,
             on_failure=self.failures.append,
             store_seconds=0.01,
             runs_seconds=0.01,
@@ -106,16 +121,41 @@ def test_a_run_that_has_ended_is_noted_and_one_that_goes_on_is_not(node: Maintai
     assert not node.failures
 
 
-def test_a_run_with_a_step_under_way_is_not_looked_up(node: Maintained) -> None:
-    node.superlink.end_run(node.run_id)
-    node.under_way.add(node.run_id)
+def test_the_store_is_told_of_the_end_once_no_step_is_under_way(node: Maintained) -> None:
     other = node.add_run()
+    node.steps.under_way.add(node.run_id)
+    node.superlink.end_run(node.run_id)
     with node.running():
-        node.looked()
+        wait_until(lambda: node.steps.runs.has_ended(node.run_id))
         assert not node.finished(node.run_id)
-        node.under_way.clear()
+        node.steps.under_way.clear()
         wait_until(lambda: node.finished(node.run_id))
+        wait_until(lambda: not node.steps.runs.unnoted())
     assert not node.finished(other)
+
+
+def test_where_ends_are_told_of_no_run_is_looked_up_again(node: Maintained) -> None:
+    """But for once at the start, and soon after the SuperLink was away."""
+    node.link.tells_ends = True
+    with node.running() as maintenance:
+        wait_until(lambda: node.connection.count("get-run") == 1)
+        maintenance._next_look_up = float("inf")  # many pauses later
+        node.steps.end_run(node.run_id)
+        wait_until(lambda: node.finished(node.run_id))
+        other = node.add_run()
+        asked = node.connection.count("get-run")
+        node.superlink.end_run(other)
+        maintained = maintenance._next_runs
+        wait_until(lambda: maintenance._next_runs > maintained)
+        assert node.connection.count("get-run") == asked
+        node.link.tells_ends = False
+        wait_until(lambda: node.finished(other))
+
+
+def test_a_run_that_is_not_in_the_store_any_longer_is_not_waited_for(node: Maintained) -> None:
+    node.steps.end_run(4711)
+    with node.running():
+        wait_until(lambda: not node.steps.runs.unnoted())
 
 
 def test_a_run_that_is_not_known_is_kept_and_said_once(

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.unit.supernode.model import BrokenError
+from tests.unit.supernode.model import BrokenError, Disk
 from tests.unit.supernode.world import walk
 
 from fedstate.store.errors import StoreFullError
@@ -23,6 +23,7 @@ from fedstate.supernode.machine import (
 from fedstate.supernode.step import Step
 from fedstate.supernode.steps import Steps
 from fedstate.supernode.turns import Turns
+from fedstate.witness.receipts import Receipt
 
 # Many times as many as each of them takes.
 WALKS = 600
@@ -96,6 +97,24 @@ def stale_reply(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(machine, "_RESENT_BEFORE", machine._RESENT_BEFORE | {Stage.SENDING})
 
 
+def no_receipt(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Actions, "_receipt", lambda *_: None)
+
+
+def receipt_of_another(patch: pytest.MonkeyPatch) -> None:
+    """Return a bug: the receipt of an earlier attempt goes with the reply of a later one."""
+
+    def first(self: Disk, message_id: str) -> Receipt | None:
+        return next((each.receipt for each in self.log if each.message_id == message_id), None)
+
+    patch.setattr(Disk, "receipt", first)
+
+
+def full_disk_leaves_no_row(patch: pytest.MonkeyPatch) -> None:
+    forget = Disk.forget
+    patch.setattr(Disk, "forget", lambda self, *given: forget(self, *given[:2]))
+
+
 def late_failure(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(machine, "_TASK_ENDED", machine._TASK_ENDED - {Stage.SENDING})
     failure = TABLE[Stage.RUNNING, Event.FAILED]
@@ -144,6 +163,44 @@ def full_disk_is_no_matter(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Steps, "_accept", careless)
 
 
+def ended_run_starts(patch: pytest.MonkeyPatch) -> None:
+    create = Steps._create_task
+
+    def carelessly(self: Steps, step: Step, given: object) -> Outcome | None:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(self.runs, "has_ended", lambda _: False)
+            return create(self, step, given)
+
+    patch.setattr(Steps, "_create_task", carelessly)
+    patch.setattr(Actions, "look_up", look_up_ended_as_fresh)
+
+
+def look_up_ended_as_fresh(self: Actions, step: Step, given: object) -> Outcome:
+    with pytest.MonkeyPatch.context() as inner:
+        inner.setattr(self._runs, "has_ended", lambda _: False)
+        return _LOOK_UP(self, step, given)
+
+
+def nobody_stops_the_work(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Steps, "_end_work", lambda *_: None)
+
+
+def the_queue_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Turns, "skip", lambda *_: False)
+
+
+def who_has_a_turn_is_taken_out_of_the_queue(patch: pytest.MonkeyPatch) -> None:
+    skip = Turns.skip
+
+    def too_much(self: Turns[Step], series_id: int, item: Step) -> bool:
+        begun = item.phase.stage is not Stage.WAITING
+        return skip(self, series_id, item) or (self._active.get(series_id) is item and not begun)
+
+    patch.setattr(Turns, "skip", too_much)
+
+
+_LOOK_UP = Actions.look_up
+
 BUGS: dict[str, tuple[Plant, str]] = {
     "the commit comes after the reply": (
         commit_after_reply,
@@ -151,7 +208,7 @@ BUGS: dict[str, tuple[Plant, str]] = {
     ),
     "a step is forgotten when its message comes again": (
         forgotten_when_it_comes_again,
-        "neither durable nor answered|committed step was forgotten",
+        "neither durable nor answered|committed step was forgotten|store does not have",
     ),
     "two steps of a series at once": (overlapping_series, "of a series"),
     "the steps of a series in the wrong order": (last_comes_first, "before an earlier one"),
@@ -196,9 +253,48 @@ BUGS: dict[str, tuple[Plant, str]] = {
         full_disk_is_no_matter,
         "neither durable nor answered|the store does not have",
     ),
+    "a receipt is not sent": (no_receipt, "answered without its receipt|without a receipt"),
+    "the receipt of an earlier attempt is sent": (receipt_of_another, "receipt is"),
+    "the failure of a step is not logged before its error leaves": (
+        row(
+            Stage.RUNNING,
+            Event.FAILED,
+            Stage.SENDING_ERROR,
+            *(Command.FAIL_TASK, Command.WRITE_ERROR, Command.SEND),
+        ),
+        "A failed step was answered without a receipt",
+    ),
+    "a failure for whose row there was no room leaves none": (
+        full_disk_leaves_no_row,
+        "forgotten without a row",
+    ),
     "an answer is noted only if there is room at once": (
         row(Stage.NOTING, Event.DISK_FULL, Stage.OVER, Command.RELEASE),
         "left as committed",
+    ),
+    "a step of a run that has ended is begun": (
+        ended_run_starts,
+        "A step was begun whose run has ended",
+    ),
+    "a task of a run that has ended goes on": (
+        nobody_stops_the_work,
+        "A ClientApp works for a run that has ended",
+    ),
+    "a task goes on until the store has room to forget its step": (
+        row(Stage.RUNNING, Event.RUN_ENDED, Stage.FORGETTING, Command.FORGET),
+        "A ClientApp works for a run that has ended",
+    ),
+    "a message of a run that has ended waits on": (
+        the_queue_is_not_looked_at,
+        "A step waits whose run has ended",
+    ),
+    "a message that waits when its run ends is forgotten though it is committed": (
+        row(Stage.WAITING, Event.RUN_ENDED, Stage.FORGETTING, Command.FORGET),
+        "A committed step was forgotten",
+    ),
+    "a step that was given its turn goes on without it when its run ends": (
+        who_has_a_turn_is_taken_out_of_the_queue,
+        "TURN .* cannot happen",
     ),
 }
 

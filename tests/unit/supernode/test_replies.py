@@ -19,6 +19,7 @@ from fedstate.flower.clients import FleetApi, Objects
 from fedstate.flower.errors import ReplyIncompleteError, RunEndedError
 from fedstate.flower.stored_values import Envelope
 from fedstate.supernode.replies import Replies
+from fedstate.witness.receipts import Receipt
 
 SIZES = {
     "small": (10, 20),
@@ -27,6 +28,8 @@ SIZES = {
     "large among small": (10, BATCH_BYTES + 1, 20),
 }
 PUSHES = ("push-reply", "push-messages", "push-objects", "push-object")
+
+RECEIPT = Receipt(b"row", b"signature")
 
 
 class Answering:
@@ -45,10 +48,10 @@ class Answering:
         self.replies = Replies(api)
 
     def send(self, *, confirm: bool = False) -> bool:
-        return self.replies.send(self.reply, self.objects, 0.5, confirm=confirm)
+        return self.replies.send(self.reply, self.objects, 0.5, RECEIPT, confirm=confirm)
 
     def send_again(self) -> None:
-        self.replies.send_again(self.reply, self.objects, 0.5)
+        self.replies.send_again(self.reply, self.objects, 0.5, RECEIPT)
 
     def arrived(self) -> bool:
         """Take the reply as the ServerApp; return whether it is there, and then it is whole."""

@@ -5,6 +5,7 @@ import pytest
 from flwr.app import Error
 from tests.unit.superlink_in_process import Handle, SuperLink, answers, arrays, breaks, reply_to
 from tests.unit.supernode.stepping import REPLY, Node, no_complaints
+from tests.waiting import wait_until
 
 from fedstate.flower.errors import ErrorCode
 from fedstate.flower.stored_values import Envelope
@@ -143,6 +144,92 @@ def test_a_message_of_a_run_that_has_ended_is_ignored(
     assert not node.steps.under_way
     assert f"Run {run_id} has ended; its message is ignored." in log.text
     assert no_complaints(log)
+
+
+def test_a_run_that_ends_is_dropped_where_it_waits_and_where_it_is_worked_on(
+    node: Node, superlink: SuperLink, run_id: int, log: pytest.LogCaptureFixture
+) -> None:
+    other = superlink.start_run()
+    messages = [node.pull_new(run_id) for _ in range(3)]
+    kept = node.pull_new(other)
+    step, elsewhere = node.take_task(run_id), node.take_task(other)
+    assert step.task_id is not None
+    assert elsewhere.task_id is not None
+    told: list[list[int]] = []
+    node.steps.on_end = lambda: told.append(node.state.ended_tasks([step.task_id or 0]))
+    superlink.end_run(run_id)
+    node.steps.end_run(run_id)
+    wait_until(lambda: not node.steps.running(run_id))
+    assert [node.status(each) for each in messages] == [None, None, None]
+    assert told[0] == [step.task_id], "its executor is told once the task has no access"
+    assert node.state.task_token_store.keys() == {elsewhere.task_id}
+    assert node.state.ended_tasks([step.task_id, elsewhere.task_id]) == [step.task_id]
+    assert node.connection.count(REPLY) == 0
+    # What its ClientApp says until it has ended changes nothing, nor does a second word of it.
+    node.steps.fail(step, "late")
+    node.steps.end_run(run_id)
+    assert node.count(step.series_id) == 0
+    assert node.status(kept) == "received"
+    node.train(elsewhere)
+    assert not node.reply(other, kept).has_error()
+    node.wait_for_end()
+    assert len(node.state.object_store) == 0
+    assert no_complaints(log)
+
+
+def test_what_a_run_has_committed_stays_when_it_ends(
+    node: Node, superlink: SuperLink, run_id: int
+) -> None:
+    message_id = node.pull_new(run_id)
+    step = node.take_task(run_id)
+    node.connection.down(REPLY, breaks(httpx.ConnectError, after=False))
+    node.train(step)
+    superlink.end_run(run_id)
+    node.steps.end_run(run_id)
+    assert node.status(message_id) == "committed"
+    node.connection.up()
+    node.wait_for_end()
+    assert node.status(message_id) == "answered"
+    assert node.count(step.series_id) == 1
+
+
+def test_a_message_that_comes_after_the_end_of_its_run_starts_nothing(
+    node: Node, superlink: SuperLink, run_id: int
+) -> None:
+    """It was on its way; the run is known here, and the SuperLink is not asked."""
+    node.pull_new(run_id)
+    node.train(node.take_task(run_id))
+    node.wait_for_end()
+    node.send(run_id)
+
+    def late(envelope: Envelope) -> None:
+        superlink.end_run(run_id)
+        node.steps.end_run(run_id)
+        asked = node.connection.count("get-run")
+        node.steps.receive(envelope)
+        wait_until(lambda: not node.steps.under_way)
+        assert node.connection.count("get-run") == asked
+
+    assert node.link.receive(late)
+    assert not node.store.steps("received")
+    assert not node.tasks(run_id)
+
+
+def test_the_steps_of_a_run_that_ended_while_the_node_was_down_are_dropped(
+    node: Node, superlink: SuperLink, run_id: int
+) -> None:
+    message_id = node.pull_new(run_id)
+    node.take_task(run_id)
+    node.kill()
+    superlink.end_run(run_id)
+
+    node.start()
+    node.steps.resume()
+    ended = node.link.wait_for_messages(node.steps.runs.going())
+    assert ended == (run_id,)
+    node.steps.end_run(run_id)
+    node.wait_for_end()
+    assert node.status(message_id) is None
 
 
 def test_a_message_that_cannot_be_kept_is_answered_before_the_next_is_pulled(

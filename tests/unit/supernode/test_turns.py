@@ -36,6 +36,22 @@ def test_a_turn_ends_once() -> None:
         turns.end(1, "item")
 
 
+def test_who_skips_the_queue_holds_up_nobody() -> None:
+    turns = Turns[str](1)
+    for item in ("a1", "a2", "a3"):
+        turns.wait(1, item)
+    assert turns.give() == ["a1"]
+    assert not turns.skip(1, "a1"), "it has its turn"
+    assert turns.skip(1, "a2")
+    assert not turns.skip(1, "a2")
+    turns.end(1, "a1")
+    assert turns.give() == ["a3"]
+    turns.end(1, "a2")
+    turns.end(1, "a3")
+    assert turns.give() == []
+    assert not turns.skip(2, "b1")
+
+
 def test_after_the_end_no_turn_is_given() -> None:
     turns = Turns[str](2)
     turns.wait(1, "item")

@@ -117,7 +117,13 @@ class World(Servers):
         """Check who has a turn."""
         if self.steps is None:
             return
-        begun = [s for s in self.steps._steps.values() if s.phase.stage is not Stage.WAITING]
+        # A step whose run has ended waits for no turn, since it makes nothing.
+        skipping = self.steps._turns._skipping
+        begun = [
+            step
+            for step in self.steps._steps.values()
+            if step.phase.stage is not Stage.WAITING and step not in skipping
+        ]
         series = [step.series_id for step in begun]
         promise(len(series) == len(set(series)), "Two steps of a series are under way.")
         promise(len(series) <= CONCURRENCY, "More steps are under way than may be.")
@@ -131,6 +137,36 @@ class World(Servers):
                     message_id == self.receiving or (row and row.status != "answered"),
                     "A message was pulled that is neither durable nor answered.",
                 )
+
+    def tell_end(self, run_id: int) -> None:
+        """Tell the SuperNode that a run has ended."""
+        self._alive(self.told_of_the_end, run_id)
+        self.check_dropped()
+
+    def told_of_the_end(self, run_id: int) -> None:
+        """Tell the SuperNode that a run has ended, while its pool does something else."""
+        assert self.steps is not None
+        self.steps.end_run(run_id)
+        self.memory.told.add(run_id)
+
+    def check_dropped(self) -> None:
+        """Check that nothing is waited for or worked on in a run of which the end is known."""
+        if self.steps is None:
+            return
+        for task in self.memory.tasks.values():
+            ended = self.asked[task.message_id].run_id in self.memory.told
+            promise(not (task.open and ended), "A ClientApp works for a run that has ended.")
+        # A step has its turn, and will hear of the end, before the pool has told it.
+        turns = self.steps._turns._active.values()
+        promise(
+            not any(
+                step.run_id in self.memory.told
+                and step.phase.stage is Stage.WAITING
+                and step not in turns
+                for step in self.steps._steps.values()
+            ),
+            "A step waits whose run has ended.",
+        )
 
     # What a ClientApp does.
 
@@ -224,11 +260,13 @@ class World(Servers):
         ]
 
     def superlink(self) -> list[Callable[[], None]]:
-        """What the SuperLink may do: call the node unavailable, or lose what it has answered."""
+        """What the SuperLink may do: call the node unavailable, lose answers, tell of ends."""
         forgotten = [a for a in self.asked.values() if a.result and a.run_id not in self.ended]
+        untold = self.ended - self.memory.told if self.steps is not None else set()
         return [
             *(partial(self.lose, each) for each in self.lost()),
             *(partial(self.ask_again, each) for each in forgotten),
+            *(partial(self.tell_end, run_id) for run_id in sorted(untold)),
         ]
 
     def supernode(self) -> list[Callable[[], None]]:
@@ -314,6 +352,10 @@ class World(Servers):
             if self.asked[key].run_id not in self.disk.freed
         }
         promise(committed == set(self.disk.rows), "The store does not know what it committed.")
+        logged = {each.message_id for each in self.disk.log if each.committed}
+        promise(logged == committed, "The log does not have what was committed.")
+        rows = [each.message_id for each in self.disk.log if each.committed]
+        promise(len(rows) == len(logged), "The log has a commit twice.")
         promise(not self.tasks(), "A task is left.")
         promise(not self.memory.replies, "The reply of a step is left in memory.")
 

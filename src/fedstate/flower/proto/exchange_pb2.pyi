@@ -70,28 +70,38 @@ class PushReplyResponse(_message.Message):
     def __init__(self, push: _Optional[_Union[_fleet_pb2.PushMessagesResponse, _Mapping]] = ..., stored: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WaitRequest(_message.Message):
-    __slots__ = ("node", "seen", "seconds", "task_ids", "until", "answers_log_requests")
+    __slots__ = ("node", "seen", "seconds", "task_ids", "until", "run_ids", "ends", "answers_log_requests")
     NODE_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
+    RUN_IDS_FIELD_NUMBER: _ClassVar[int]
+    ENDS_FIELD_NUMBER: _ClassVar[int]
     ANSWERS_LOG_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     node: _node_pb2.Node
     seen: int
     seconds: float
     task_ids: _containers.RepeatedScalarFieldContainer[int]
     until: int
+    run_ids: _containers.RepeatedScalarFieldContainer[int]
+    ends: int
     answers_log_requests: bool
-    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., seen: _Optional[int] = ..., seconds: _Optional[float] = ..., task_ids: _Optional[_Iterable[int]] = ..., until: _Optional[int] = ..., answers_log_requests: bool = ...) -> None: ...
+    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., seen: _Optional[int] = ..., seconds: _Optional[float] = ..., task_ids: _Optional[_Iterable[int]] = ..., until: _Optional[int] = ..., run_ids: _Optional[_Iterable[int]] = ..., ends: _Optional[int] = ..., answers_log_requests: bool = ...) -> None: ...
 
 class WaitResponse(_message.Message):
-    __slots__ = ("count", "log_requests")
+    __slots__ = ("count", "ended_task_ids", "ended_run_ids", "ends", "log_requests")
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_RUN_IDS_FIELD_NUMBER: _ClassVar[int]
+    ENDS_FIELD_NUMBER: _ClassVar[int]
     LOG_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     count: int
+    ended_task_ids: _containers.RepeatedScalarFieldContainer[int]
+    ended_run_ids: _containers.RepeatedScalarFieldContainer[int]
+    ends: int
     log_requests: _containers.RepeatedCompositeFieldContainer[LogRequest]
-    def __init__(self, count: _Optional[int] = ..., log_requests: _Optional[_Iterable[_Union[LogRequest, _Mapping]]] = ...) -> None: ...
+    def __init__(self, count: _Optional[int] = ..., ended_task_ids: _Optional[_Iterable[int]] = ..., ended_run_ids: _Optional[_Iterable[int]] = ..., ends: _Optional[int] = ..., log_requests: _Optional[_Iterable[_Union[LogRequest, _Mapping]]] = ...) -> None: ...
 
 class LogRequest(_message.Message):
     __slots__ = ("request_id", "run_ids", "after_sequence", "held")
@@ -134,7 +144,7 @@ class PushLogResponse(_message.Message):
     def __init__(self, wanted: bool = ...) -> None: ...
 
 class RunLog(_message.Message):
-    __slots__ = ("run_id", "present", "series_id", "complete", "length", "pruned", "anchor", "head", "held", "problem")
+    __slots__ = ("run_id", "present", "series_id", "complete", "length", "pruned", "anchor", "head", "held", "problem", "held_by")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PRESENT_FIELD_NUMBER: _ClassVar[int]
     SERIES_ID_FIELD_NUMBER: _ClassVar[int]
@@ -145,6 +155,7 @@ class RunLog(_message.Message):
     HEAD_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    HELD_BY_FIELD_NUMBER: _ClassVar[int]
     run_id: int
     present: bool
     series_id: int
@@ -155,4 +166,5 @@ class RunLog(_message.Message):
     head: bytes
     held: bytes
     problem: str
-    def __init__(self, run_id: _Optional[int] = ..., present: bool = ..., series_id: _Optional[int] = ..., complete: bool = ..., length: _Optional[int] = ..., pruned: _Optional[int] = ..., anchor: _Optional[bytes] = ..., head: _Optional[bytes] = ..., held: _Optional[bytes] = ..., problem: _Optional[str] = ...) -> None: ...
+    held_by: int
+    def __init__(self, run_id: _Optional[int] = ..., present: bool = ..., series_id: _Optional[int] = ..., complete: bool = ..., length: _Optional[int] = ..., pruned: _Optional[int] = ..., anchor: _Optional[bytes] = ..., head: _Optional[bytes] = ..., held: _Optional[bytes] = ..., problem: _Optional[str] = ..., held_by: _Optional[int] = ...) -> None: ...
