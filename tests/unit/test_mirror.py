@@ -59,6 +59,7 @@ ELSEWHERE = {
     "state/codecs/base.py": ["unit/state/codecs/test_registry.py"],
     "superlink/evidence_routes.py": ["contract/flower/test_evidence.py"],
     "superlink/fleet_routes.py": ["contract/flower/test_superlink_objects.py"],
+    "store/read_only.py": ["contract/flower/test_witnessed_runs.py"],
     "supernode/step.py": ["unit/supernode/test_steps.py"],
     "verify/agreement.py": ["unit/verify/test_verifier.py"],
     "verify/completeness.py": ["unit/verify/test_verifier.py"],
@@ -68,6 +69,9 @@ ELSEWHERE = {
     "verify/session.py": ["unit/cli/test_verify.py"],
     "verify/signatures.py": ["unit/verify/test_verifier.py"],
     "verify/steps.py": ["unit/verify/test_verifier.py"],
+    "verify/store.py": ["contract/flower/test_witnessed_runs.py"],
+    "verify/table.py": ["unit/verify/test_report.py"],
+    "verify/watching.py": ["unit/cli/test_verify.py"],
     "verify/superlink.py": ["contract/flower/test_evidence.py", "unit/cli/test_verify.py"],
 }
 

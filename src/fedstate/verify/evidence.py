@@ -131,6 +131,8 @@ class RunEvidence:
         Why that could not be read.
     witnessed : bool
         Whether the SuperLink keeps evidence at all.
+    node_alone : bool
+        Whether it is what a node's store says, and no SuperLink was asked.
     """
 
     run_id: int
@@ -142,6 +144,7 @@ class RunEvidence:
     told: ToldRun | None = None
     told_problem: str = ""
     witnessed: bool = True
+    node_alone: bool = False
 
     def node(self, node_id: int) -> NodeEvidence:
         """Return what is known of a node, to add to."""

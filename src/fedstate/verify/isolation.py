@@ -22,13 +22,13 @@ def isolation(run: RunEvidence, steps: NodeSteps, keys: Keys) -> Iterator[Findin
     if not steps.every:
         return
     if not keys.has(node.node_id):
+        whose = "no public key was given" if run.node_alone else "the SuperLink has no key of it"
         yield Finding(
             "isolation",
             "no-key",
-            Level.UNKNOWN,
+            Level.TOLD if run.node_alone else Level.UNKNOWN,
             place,
-            "the SuperLink does not know the node's public key, so that no signature can be "
-            "verified",
+            f"{whose}: no signature was verified",
         )
         return
     unsigned = [step for step in steps.every if not step.vouched]

@@ -1,5 +1,6 @@
 """Persistence: each step was handed the state that the step before it had stored."""
 
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from fedstate.verify.steps import NodeSteps, Step
 from fedstate.witness import state_digest
 
 # The state with which a run series begins.
-EMPTY = state_digest(b"", [])
+EMPTY = state_digest(struct.pack("<II", 0, 0), [])
 
 
 @dataclass(frozen=True)

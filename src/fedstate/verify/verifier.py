@@ -100,7 +100,7 @@ class Verifier:
     def _of_run(
         self, evidence: Evidence, run: RunEvidence, nodes: Sequence[NodeSteps]
     ) -> Iterator[Finding]:
-        if not run.witnessed:
+        if not (run.witnessed or run.node_alone):
             yield from _unwitnessed(run)
             return
         for steps in nodes:
