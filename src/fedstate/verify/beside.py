@@ -8,7 +8,7 @@ from fedstate.verify.told import Holding, ToldRun
 
 
 def contradictions(run: RunEvidence) -> Iterator[Finding]:
-    """Find what a ServerApp's record says against the SuperLink's account.
+    """Find what a ServerApp's record says against the SuperLink's account, or against itself.
 
     The record is a file that the ServerApp has written; where it was overwritten, the replies in
     it are not those that the SuperLink has accepted.
@@ -26,6 +26,8 @@ def contradictions(run: RunEvidence) -> Iterator[Finding]:
     if run.told.run_id != str(run.run_id):
         yield _found(run, None, f"the record names run {run.told.run_id}")
         return
+    for holding, check, problem in ledger_problems(run.told):
+        yield _of_ledger(run, holding, check, problem)
     if not run.witnessed:
         return
     delivered = {
@@ -66,6 +68,13 @@ def _found(run: RunEvidence, node_id: int | None, text: str) -> Finding:
         0,
         (RECORD, SUPERLINK),
     )
+
+
+def _of_ledger(run: RunEvidence, holding: Holding, check: str, problem: str) -> Finding:
+    node_id = int(holding.node_id) if holding.node_id.isdecimal() else None
+    place = Place(run.run_id, node_id)
+    text = f"what its app has told of itself: {problem}"
+    return Finding(check, "ledger", Level.BROKEN, place, text, 0, (RECORD,))
 
 
 def ledger_problems(told: ToldRun) -> Iterator[tuple[Holding, str, str]]:
@@ -117,5 +126,4 @@ def simulated(run: RunEvidence) -> Iterator[Finding]:
         f"{text}: what is known is what its apps have told",
     )
     for holding, check, problem in ledger_problems(told):
-        where = Place(run.run_id, int(holding.node_id) if holding.node_id.isdecimal() else None)
-        yield Finding(check, "ledger", Level.BROKEN, where, problem, 0, (RECORD,))
+        yield _of_ledger(run, holding, check, problem)
