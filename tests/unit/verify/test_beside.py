@@ -89,8 +89,8 @@ def with_reply(**changes: object) -> Callable[[], RunEvidence]:
     ],
 )
 def test_a_record_that_was_overwritten_is_found(run: Callable[[], RunEvidence]) -> None:
-    (finding,) = contradictions(run())
-    assert (finding.kind, finding.level) == ("record-overwritten", Level.BROKEN)
+    found = [each for each in contradictions(run()) if each.kind == "record-overwritten"]
+    assert [each.level for each in found] == [Level.BROKEN]
 
 
 def test_a_reply_that_was_never_accepted_is_no_reply() -> None:
@@ -101,4 +101,5 @@ def test_a_reply_that_was_never_accepted_is_no_reply() -> None:
 
 
 def test_messages_without_a_reply_are_no_contradiction() -> None:
-    assert list(contradictions(with_reply(error="no reply", message_id="never sent")())) == []
+    run = with_reply(error="no reply", message_id="never sent", commit=None)()
+    assert list(contradictions(run)) == []
