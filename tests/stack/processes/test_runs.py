@@ -55,7 +55,7 @@ def test_verify_passes_on_two_runs_at_once(federation: Federation, runs: list[in
 def test_verify_shows_a_table(federation: Federation, runs: list[int]) -> None:
     answer = command("fedstate", "verify", str(runs[0]), environment=federation.environment)
     assert answer.returncode == 0
-    assert f"{runs[0]}  finished:completed" in answer.stdout
+    assert f"run {runs[0]}, finished:completed" in answer.stdout
     assert "✓ isolation" in answer.stdout
 
 

@@ -1,8 +1,9 @@
 """Runs at a real SuperLink, with nodes that answer for their logs as our SuperNode does."""
 
+import functools
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -73,18 +74,29 @@ def _message(run: RunEvidence, node_id: int, delivery: Any) -> Any:
     return SimpleNamespace(metadata=metadata, has_error=lambda: delivery.failed)
 
 
+# Returns the pages that a node answers to a request for its log.
+Pages = Callable[[int, Any], Iterable[PushLogRequest]]
+
+
+def answering(superlink: SuperLink, world: World) -> AbstractContextManager[None]:
+    """Let the nodes of a world wait for messages, and answer what they are asked."""
+    return answering_with(superlink, world.nodes, functools.partial(pages_of, world))
+
+
 @contextmanager
-def answering(superlink: SuperLink, world: World, *node_ids: int) -> Iterator[None]:
-    """Let nodes wait for messages, and answer what they are asked; without IDs, all nodes."""
+def answering_with(
+    superlink: SuperLink, node_ids: Collection[int], pages: Pages
+) -> Iterator[None]:
+    """Let nodes wait for messages, and answer with pages."""
     ended = threading.Event()
     threads = [
-        threading.Thread(target=_answer, args=(superlink, world, node_id, ended))
-        for node_id in node_ids or world.nodes
+        threading.Thread(target=_answer, args=(superlink, pages, node_id, ended))
+        for node_id in node_ids
     ]
     for thread in threads:
         thread.start()
     requests = superlink.app.state.log_requests
-    while not requests.answering() >= set(node_ids or world.nodes):
+    while not requests.answering() >= set(node_ids):
         ended.wait(0.01)
     try:
         yield
@@ -95,7 +107,7 @@ def answering(superlink: SuperLink, world: World, *node_ids: int) -> Iterator[No
             thread.join(60)
 
 
-def _answer(superlink: SuperLink, world: World, node_id: int, ended: threading.Event) -> None:
+def _answer(superlink: SuperLink, pages: Pages, node_id: int, ended: threading.Event) -> None:
     key = key_of(node_id)
     client = fleet_client(
         "superlink:1",
@@ -111,7 +123,7 @@ def _answer(superlink: SuperLink, world: World, node_id: int, ended: threading.E
             response = routes.call(paths.FLEET_WAIT, wait, WaitResponse)
             seen = response.count
             for request in response.log_requests:
-                for page in pages_of(world, node_id, request):
+                for page in pages(node_id, request):
                     if not routes.call(paths.FLEET_LOG, page, PushLogResponse).wanted:
                         break
         except httpx.HTTPError:

@@ -6,6 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
+from fedstate.verify import table
 from fedstate.verify.evidence import AWAY, NodeAnswer
 from fedstate.verify.report import Report
 from fedstate.verify.table import to_table
@@ -29,7 +30,7 @@ def away() -> World:
 
 
 def shown(report: Report) -> str:
-    console = Console(width=160, record=True, file=io.StringIO())
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(to_table(report))
     return console.export_text()
 
@@ -87,3 +88,13 @@ def test_many_findings_are_counted_in_the_table() -> None:
     text = shown(world.verify())
     assert "✗ agreement" in text
     assert "✗ completeness" in text
+
+
+def test_more_runs_have_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "RUNS_WITH_NODES", 1)
+    text = shown(tampered().verify())
+    assert [line.split()[-1] for line in text.splitlines() if "finished:" in line] == [
+        "broken",
+        "kept",
+    ]
+    assert str(NODES[1]) not in text
