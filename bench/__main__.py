@@ -16,7 +16,7 @@ from bench.row import Row
 from fedstate.errors import FedstateError
 from fedstate.interrupts import terminate_as_interrupt
 
-MODULES = ("bench.state", "bench.store", "bench.concurrency", "bench.rounds")
+MODULES = ("bench.state", "bench.store", "bench.witness", "bench.concurrency", "bench.rounds")
 
 
 def main() -> int:

@@ -111,6 +111,11 @@ class Killable:
         for run in runs:
             assert run.outcome() == expected(run.rounds, run.seed, values=run.values)
 
+    def state_of(self, node: LocalNode) -> Path:
+        """Return the state directory of a node."""
+        (database,) = node.directory.glob("flwr/fedstate/nodes/*/node.db")
+        return Path(database.parent)
+
     def start(self, node: LocalNode, failpoints: str = "") -> None:
         """Start a node's SuperNode, with failpoints armed."""
         node.supernode._environment[VARIABLE] = failpoints

@@ -3,11 +3,15 @@
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from fedstate.local.runs import wait_for_runs
 from fedstate.store.database import connect
 from fedstate.store.schema import MIGRATIONS, version
+from tests.logs import check_log, node_log
 from tests.waiting import wait_until
 
-from .conftest import Killable, runs_in
+from .conftest import RUN_SECONDS, Killable, runs_in
 
 # Each SuperNode is killed at the first pass of the next point, so that every restart resumes
 # what the kill before it left.
@@ -19,7 +23,9 @@ POINTS = [
     "commit-started",
     "store-write",
     "step-committed",
+    "receipt-signed",
     "reply-sent",
+    "reply-noted",
 ]
 
 
@@ -36,27 +42,63 @@ def test_runs_that_meet_every_kill_come_to_what_undisturbed_runs_do(killable: Ki
     killable.wait_for_kill(node)
     killable.start(node)
     killable.wait(*runs)
+    for run in runs:
+        records = check_log(killable.state_of(node), run.run_id)
+        # However often a step was begun, its state and its row were committed once.
+        trained = [each for each in records if each.action == "train"]
+        assert [each.group_id for each in trained] == [str(n) for n in range(1, rounds + 1)]
+        assert all(each.committed for each in records)
+        # Each SuperNode has opened the store under another name.
+        assert len({each.opening for each in records}) > 1
 
 
-def test_a_reply_that_was_half_sent_arrives_as_a_whole(killable: Killable) -> None:
+@pytest.mark.allowed_errors(r"failed as configured")
+def test_a_failure_is_in_the_log_before_its_error_leaves(killable: Killable) -> None:
+    node = killable.federation.nodes[0]
+    node.supernode.stop()
+    killable.start(node, "failure-recorded=kill")
+    killable.federation.wait_until_connected()
+    run = killable.submit(rounds=3, fail_round=2, resend=True)
+    killable.wait_for_kill(node)
+    directory = killable.state_of(node)
+    with node_log(directory) as log:
+        before, failed = log.records(run.run_id)
+        assert log.steps()[failed.message_id] == "received"
+    assert (failed.outcome, failed.stored) == ("failed", before.stored)
+    assert failed.handed_out == before.stored
+    assert "failed as configured" in failed.reason
+    # Nobody has heard of it: the step is made again, and fails once more.
+    killable.start(node)
+    wait_for_runs(killable.federation, [run.run_id], RUN_SECONDS)
+    records = check_log(directory, run.run_id)
+    assert [each.message_id for each in records].count(failed.message_id) == 2
+    assert [each.outcome for each in records[:4]] == [
+        *("committed", "failed", "failed", "committed")
+    ]
+
+
+@pytest.mark.parametrize("point", ["receipt-sent", "reply-announced"])
+def test_a_reply_that_was_half_sent_arrives_as_a_whole(killable: Killable, point: str) -> None:
     """The ServerApp has taken the reply by then, and would wait three minutes for the rest."""
     node = killable.federation.nodes[0]
     node.supernode.stop()
-    killable.start(node, "reply-announced=kill")
+    killable.start(node, f"{point}=kill")
     killable.federation.wait_until_connected()
     # A reply that is large enough to be sent in parts.
     run = killable.submit(rounds=2, values=600_000)
     killable.wait_for_kill(node)
     killable.start(node)
     killable.wait(run, seconds=60)
+    check_log(killable.state_of(node), run.run_id)
 
 
 def make_older(database: Path) -> None:
     """Take back the newest migration, as if an older fedstate had written the store."""
-    assert MIGRATIONS[-1].name == "runs that the SuperLink does not know"
+    assert MIGRATIONS[-1].name == "the log of steps"
     with closing(connect(database, write=True)) as connection:
         connection.execute("BEGIN")
-        connection.execute("DROP TABLE unknown_run")
+        connection.execute("DROP TABLE step_log")
+        connection.execute("DROP TABLE step_chain")
         connection.execute("DELETE FROM migration WHERE version = ?", (len(MIGRATIONS),))
         connection.execute("COMMIT")
 
@@ -86,4 +128,11 @@ def test_a_run_goes_on_after_kills_during_retention_and_migration(killable: Kill
     wait_until(lambda: runs_in(database) == 1, 90, "the retention")
     go.touch()
     killable.wait(run)
+    # What was before the migration is not in the log, which says so.
+    records = check_log(killable.state_of(node), run.run_id, begins_empty=False)
+    with node_log(killable.state_of(node)) as log:
+        chain = log.chain(run.run_id)
+    assert chain is not None
+    assert not chain.complete
+    assert records[0].handed_out
     del node.supernode.command[-2:]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fedstate.local.process import Process, free_port
+from tests.stack.executor.conftest import children_of, lives
 from tests.waiting import wait_until
 
 PROGRAMS = Path(sys.executable).parent
@@ -109,6 +110,22 @@ def test_flower_supernodes_command_line_works_and_the_node_stays_the_same(tmp_pa
         federation.supernode.start()
         assert len(federation.run("second")) == 2
         assert federation.node_ids() == before
+
+
+def test_both_of_ours_start_executors_of_ours_which_end_with_them(tmp_path: Path) -> None:
+    with running(tmp_path, "fedstate superlink", "fedstate supernode") as federation:
+        assert len(federation.run("first")) == 2
+        executors = [
+            child
+            for process in (federation.superlink, federation.supernode)
+            for child in children_of(process.pid)
+        ]
+        commands = [Path(f"/proc/{pid}/cmdline").read_text().split("\0") for pid in executors]
+        assert all(each[1:5] == ["-P", "-m", "fedstate", "executor"] for each in commands)
+        assert len(executors) == 2
+        for process in (federation.supernode, federation.superlink):
+            os.kill(process.pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(lives, executors)), SECONDS, "the end of the executors")
 
 
 def test_flowers_own_supernode_works_with_our_superlink(tmp_path: Path) -> None:

@@ -84,11 +84,13 @@ async def wait(
 ) -> WaitResponse:
     """Answer when the signal's count is not what the request has seen.
 
-    A request that names tasks or runs is also answered when one of them has ended, and that of an
-    executor that is told of ends whenever anything has: it may have acquired a task meanwhile.
+    A request that names runs is also answered when one of them has ended. That of an executor
+    which knows the count of ends is answered when a task that it names has ended, and whenever
+    anything has: it may have acquired a task meanwhile.
     """
     answer, ends = WaitResponse(), signals.ends
-    tells = ends is not None and bool(request.task_ids or request.run_ids or request.ends)
+    # An executor of an older release names tasks, and would ask again and again.
+    tells = ends is not None and bool(request.run_ids or request.ends)
 
     async def ended() -> bool:
         if ends is None:

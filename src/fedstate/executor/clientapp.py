@@ -11,7 +11,7 @@ import signal
 import traceback
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from flwr.app import Error, Message
 
@@ -34,21 +34,16 @@ class TaskOver(TaskStopped):
     """The task was told to stop since it has ended at its server: nobody waits for a reply."""
 
 
-class Stop(Protocol):
-    """Why a signal stops the task."""
-
-    def stop_reason(self) -> str:
-        """Return why, in one sentence."""
-
-    def over(self) -> bool:
-        """Return whether the task has ended at its server, which expects nothing of it."""
-
-
 class ContextTooLargeError(Exception):
     """The Context that a step left behind cannot be sent to the SuperNode."""
 
 
-def run_clientapp(order: TaskOrder, send_event: SendEvent, instructions: Stop) -> int:
+def run_clientapp(
+    order: TaskOrder,
+    send_event: SendEvent,
+    stop_reason: Callable[[], str],
+    over: Callable[[], bool] = lambda: False,
+) -> int:
     """Run the task and push what came of it.
 
     Parameters
@@ -59,8 +54,10 @@ def run_clientapp(order: TaskOrder, send_event: SendEvent, instructions: Stop) -
         Sends the executor how far the task has come: ``pulled`` with the message,
         ``replied``, ``finished``. The last one decides what the executor does when this process
         dies.
-    instructions
-        Says why when a signal stops the task.
+    stop_reason
+        Gives the reason when a signal stops the task.
+    over
+        Returns then whether the task has ended at its server, which expects nothing of it.
 
     Returns
     -------
@@ -71,7 +68,7 @@ def run_clientapp(order: TaskOrder, send_event: SendEvent, instructions: Stop) -
 
     def stop(signalnum: int, frame: FrameType | None) -> None:  # noqa: ARG001
         _on_stop_signals(signal.SIG_IGN)
-        raise (TaskOver if instructions.over() else TaskStopped)(instructions.stop_reason())
+        raise (TaskOver if over() else TaskStopped)(stop_reason())
 
     def pulled(message: bytes) -> None:
         send_event({"event": "pulled", "message": base64.b64encode(message).decode()})

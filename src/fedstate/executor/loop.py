@@ -21,6 +21,8 @@ _PRECAUTION_SECONDS = 5.0
 # How late a task's time limit is noticed.
 _TICK_SECONDS = 1.0
 
+# How long the tasks of a run that has ended may take to end; flwr allows its own programs 5 s.
+_ENDING_SECONDS = 10.0
 # Why a task is stopped that its server counts as over.
 ENDED = "The run was stopped or has ended."
 
@@ -66,6 +68,7 @@ class TaskLoop:
         self._connection = _Connection()
         self._kinds: Collection[TaskKind] = ()
         self._polled = -math.inf
+        self._ending: dict[int, float] = {}
         pool.wake_on(notifications)
 
     def run(self) -> None:
@@ -98,8 +101,7 @@ class TaskLoop:
         for task_id in self._notifications.ended_tasks():
             self._pool.stop_task(task_id, ENDED)
         self._pool.reconcile()
-        for run_id in self._notifications.ended_runs():
-            self._pool.close_room(run_id)
+        self._close_rooms()
         kinds = self._pool.kinds_with_room()
         overdue = self._clock() - self._polled > _PRECAUTION_SECONDS
         if notified or overdue or kinds != self._kinds or not self._notifications.active:
@@ -111,6 +113,18 @@ class TaskLoop:
                 return True
         self._notifications.rearm()
         return False
+
+    def _close_rooms(self) -> None:
+        """Close the rooms of runs that have ended, once their tasks have.
+
+        A ServerApp that has reported its end has ended its run, and may still write a file.
+        """
+        for run_id in self._notifications.ended_runs():
+            self._ending[run_id] = self._clock() + _ENDING_SECONDS
+        for run_id, deadline in list(self._ending.items()):
+            if self._clock() >= deadline or not self._pool.works_for(run_id):
+                del self._ending[run_id]
+                self._pool.close_room(run_id)
 
     def wait(self) -> None:
         """Wait until a process or the server has something to say, or it is time to poll."""

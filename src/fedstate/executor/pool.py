@@ -108,6 +108,10 @@ class TaskPool:
         """Return the runs of which something is kept between tasks; for other threads, too."""
         return []
 
+    def works_for(self, run_id: int) -> bool:
+        """Whether a task of this run is under way."""
+        return any(task.order.run_id == run_id for task in self._tasks)
+
     def stop_task(self, task_id: int, reason: str) -> None:
         """Stop a task that is over at its server, which expects no report of it.
 

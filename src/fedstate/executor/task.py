@@ -97,7 +97,7 @@ class Task:
         if self.stop_reason is None or (over and not self.over):
             self.stop_reason, self.over = reason, over
             self._kill_at = min(self._kill_at, self.clock() + grace)
-            self.channel.send({"stop": reason, "over": over})
+            self.channel.send({"stop": reason} | ({"over": True} if over else {}))
 
     @property
     def kill_due_in(self) -> float:
@@ -106,7 +106,7 @@ class Task:
 
     def kill_when_due(self) -> None:
         """End the process if it was asked to end and has not."""
-        if self.kill_due_in <= 0:
+        if self.kill_due_in < 0:
             self._kill_at = self.clock() + _KILL_AGAIN_SECONDS  # it may not have begun yet
             if self.child:
                 self.child.kill()

@@ -116,7 +116,7 @@ def _run(order: TaskOrder, channel: Channel, instructions: Instructions) -> int:
     if order.kind == TaskKind.CLIENT_APP:
         from fedstate.executor.clientapp import run_clientapp
 
-        return run_clientapp(order, channel.send, instructions)
+        return run_clientapp(order, channel.send, instructions.stop_reason, instructions.over)
     if order.kind == TaskKind.SERVER_APP:
         from fedstate.executor.serverapp import prepare
 

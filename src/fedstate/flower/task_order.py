@@ -41,6 +41,10 @@ class TaskOrder:
         A process with which flwr's own program for the task ends.
     suppress_output : bool
         Whether what the process prints is dropped.
+    run_id : int
+        The run that the task is a step of, or the whole of.
+    fab_hash : str
+        The SHA-256 of the run's FAB, in hexadecimal.
     """
 
     kind: TaskKind
@@ -52,6 +56,8 @@ class TaskOrder:
     runtime_dependency_install: bool = False
     parent_pid: int | None = None
     suppress_output: bool = False
+    run_id: int = 0
+    fab_hash: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the order as a JSON object, token included."""

@@ -143,6 +143,8 @@ class TaskSource:
                 AutoExecPlugin.suppress_output
                 and TaskType(kind) not in AutoExecPlugin.visible_output_task_types
             ),
+            run_id=answer.task.run_id,
+            fab_hash=answer.task.fab_hash,
         )
 
     def wait(

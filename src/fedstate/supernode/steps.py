@@ -204,10 +204,7 @@ class Steps:
         self._happen(step, Event.FAILED, pushed.error if pushed and pushed.has_error() else error)
 
     def end_run(self, run_id: int) -> None:
-        """Drop the steps of a run that has ended; what is committed stays.
-
-        Steps that are on their way to or from the SuperLink hear from it themselves.
-        """
+        """Drop the steps of a run that has ended; those that send or pull hear it themselves."""
         if not self.runs.end(run_id):
             return
         logger.info("Run %s has ended.", run_id)

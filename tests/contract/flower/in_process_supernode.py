@@ -162,6 +162,8 @@ class SteppingNode(SuperNode):
 
     def __enter__(self) -> Self:
         super().__enter__()
+        ends = self.signals.tell_ends(self.state.ended_tasks, self.steps.runs.not_going)
+        self.steps.on_end = ends.notify
         self.membership.join()
         self.state.set_node_id(self.node_id)
         return self

@@ -19,6 +19,7 @@ from flwr.supercore.run import Run
 from flwr.supernode.nodestate import InMemoryNodeState, NodeState
 
 from fedstate.flower.nodestate import DurableNodeState
+from fedstate.flower.stored_values import digest_of
 from fedstate.large.context import SplitContext
 from fedstate.store import store_file
 from fedstate.store.node_store import NodeStore
@@ -232,6 +233,56 @@ class TestDurable:
                 store.maintain()
             for each in loads:
                 each.result(60)
+
+    @pytest.mark.parametrize("cache_bytes", [0, 10**6])
+    def test_the_digest_of_what_is_handed_out_is_that_of_what_was_stored(
+        self, tmp_path: Path, cache_bytes: int
+    ) -> None:
+        """From memory, from the store, and after a restart."""
+        with closing(NodeStore(tmp_path)) as store:
+            state = DurableNodeState(ObjectStoreFactory().store(), store, cache_bytes)
+            assert state.digested_context(7) is None
+            run = Run.create_empty(1)
+            run.series_id, run.fab_hash = 7, "hash"
+            state.add_run(run, FAB, context())
+            first = digest_of(SplitContext.split(context()))
+            for _ in range(2):
+                handed_out = state.digested_context(7)
+                assert handed_out is not None
+                assert handed_out[1] == first
+            store.receive("m", 1, Value(b"message"))
+            state.commit_step("m", 7, SplitContext.split(context(value=2.0)), Value(b"reply"))
+            (row,) = store.rows_after(0, [], 10)
+            handed_out = state.digested_context(7)
+            assert handed_out is not None
+            assert handed_out[0].join() == context(value=2.0)
+            assert handed_out[1] == row.record.stored != first
+        again = durable(tmp_path)
+        with closing(again.store):
+            handed_out = again.digested_context(7)
+            assert handed_out is not None
+            assert handed_out[1] == row.record.stored
+
+    def test_states_that_were_swapped_in_the_store_are_handed_out_with_their_own_digest(
+        self, tmp_path: Path
+    ) -> None:
+        """So that the row of the next step contradicts the one before it."""
+        with closing(NodeStore(tmp_path)) as store:
+            state = DurableNodeState(ObjectStoreFactory().store(), store)
+            for series_id in (7, 8):
+                run = Run.create_empty(series_id)
+                run.series_id, run.fab_hash = series_id, "hash"
+                state.add_run(run, FAB, context(series_id, series_id, value=series_id))
+        with closing(NodeStore(tmp_path)) as store:
+            mine, other = (store._rows.one("context", each) for each in ("7", "8"))
+            assert mine is not None
+            assert other is not None
+            store._rows.put("context", mine | {"value_id": other["value_id"]})
+            state = DurableNodeState(ObjectStoreFactory().store(), store)
+            handed_out = state.digested_context(7)
+            assert handed_out is not None
+            stolen = SplitContext.split(context(8, 8, value=8))
+            assert handed_out[1] == digest_of(stolen)
 
     def test_locks_of_series_do_not_add_up(self, tmp_path: Path) -> None:
         with closing(durable(tmp_path).store) as store:

@@ -10,7 +10,10 @@ from tests.contract.flower.in_process_supernode import SteppingNode, clientapp
 from tests.waiting import wait_until
 
 from fedstate.flower.errors import ErrorCode
+from fedstate.flower.stored_values import digest_of
 from fedstate.flower.task_order import TaskKind
+from fedstate.large.context import SplitContext
+from fedstate.witness import EMPTY_STATE
 
 
 @pytest.fixture
@@ -76,6 +79,34 @@ def test_a_step_that_failed_leaves_the_state_and_is_made_again(
     train(stepping_node, arrays(11), arrays(4))
     assert reply_to(serverapp, message).content == arrays(4)
     assert state_of(stepping_node, serverapp.id) == arrays(11)
+
+
+def test_the_log_has_what_a_step_was_given_and_what_it_left(
+    serverapp: Run, stepping_node: SteppingNode, message: Message
+) -> None:
+    """Of what flwr's handlers have handed out and taken, whatever the app says."""
+    train(stepping_node, arrays(10, 2000), arrays(3))
+    reply_to(serverapp, message)
+    stepping_node.idle()
+    serverapp.push(again := serverapp.message(stepping_node.node_id, arrays(2, 1)))
+    assert stepping_node.receive()
+    with clientapp(stepping_node) as task:
+        task.context.state = arrays(99)
+        task.fail("why")
+    assert reply_to(serverapp, again).has_error()
+    stepping_node.idle()
+    first, failed = stepping_node.store.rows_after(0, [serverapp.id], 10)
+    kept = stepping_node.state.get_run_series_context(first.record.series_id)
+    assert kept is not None
+    assert first.record.handed_out == EMPTY_STATE
+    assert first.record.stored == digest_of(SplitContext.split(kept))
+    assert first.record.stored != EMPTY_STATE
+    assert first.record.app_seconds > 0
+    assert first.record.node_id == stepping_node.node_id
+    assert first.record.message_id == message.metadata.message_id
+    assert failed.record.handed_out == failed.record.stored == first.record.stored
+    assert (failed.record.outcome, failed.record.reason) == ("failed", "why")
+    assert [each.record.action for each in (first, failed)] == ["train", "train"]
 
 
 def test_a_committed_step_that_is_asked_for_again_is_answered_and_not_made(

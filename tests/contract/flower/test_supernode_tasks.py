@@ -192,6 +192,7 @@ def test_an_executor_that_waits_names_its_tasks(supernode: SuperNode, message: M
     order = supernode.acquire(TaskKind.CLIENT_APP)
     assert order is not None
     with supernode.task_source() as source:
-        count = source.wait(0, 5, [task_id])
-    assert count == supernode.signals.tasks.count
+        waited = source.wait(0, 5, [task_id])
+    assert waited is not None
+    assert waited.count == supernode.signals.tasks.count
     wait_until(lambda: lost == [task_id])

@@ -264,8 +264,9 @@ def test_an_executor_hears_of_every_end_since_it_may_have_acquired_a_task_meanwh
 def test_who_does_not_ask_about_ends_is_not_woken_by_them(ending: Ending) -> None:
     """As those of older releases, and SuperNodes of whose runs none has ended."""
     ending.runs.add(7)
+    ending.tasks.add(1)
     seen = ending.server.signals.tasks.count
     ending.ends.notify()
-    for named in ({}, {"run_ids": [8]}):
+    for named in ({}, {"task_ids": [1]}, {"run_ids": [8]}):
         answer = ending.ask(seen=seen, seconds=0.05, **named)
         assert (answer.count, list(answer.ended_run_ids)) == (seen, [])

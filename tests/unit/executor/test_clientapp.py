@@ -4,6 +4,7 @@ import base64
 import os
 import select
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,12 @@ def node() -> Iterator[Node]:
 
 @pytest.fixture(scope="module")
 def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    with forking(worker.__name__, tmp_path_factory) as server:
+        yield server
+
+
+@contextmanager
+def forking(entry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     environment = {
         **os.environ,
         "FLWR_HOME": str(tmp_path_factory.mktemp("flwr")),
@@ -77,7 +84,7 @@ def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
     server = ForkServer(
-        worker.__name__, ("numpy.random", "fedstate.executor.clientapp"), environment=environment
+        entry, ("numpy.random", "fedstate.executor.clientapp"), environment=environment
     )
 
     def ready() -> bool:
@@ -186,3 +193,42 @@ def test_a_process_that_cannot_report_leaves_it_to_the_executor(
     process = Process(fork_server, order)
     assert process.end() == NOT_REPORTED
     assert process.names() == ["started"]
+
+
+def test_a_step_that_is_over_ends_without_a_word(
+    node: Node, begin: Begin, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    started = tmp_path / "started"
+    message_id, process = begin("wait", started=str(started), until=str(tmp_path / "never"))
+    assert wait_until(started.exists, SECONDS)
+    process.channel.send({"stop": "The run has ended.", "over": True})
+    assert process.end() == NOT_REPORTED
+    assert process.names() == ["started", "pulled"]
+    replies = node.state.get_messages_legacy(run_ids=[1], is_reply=True)
+    assert message_id not in [each.metadata.reply_to_message_id for each in replies]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_process_whose_executor_and_server_are_gone_ends_though_it_is_sending(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It ignores signals then, and flwr tries to send for ever."""
+    node = Node()
+    node.add_run(1, probe_fab())
+    started, until = tmp_path / "started", tmp_path / "until"
+    try:
+        node.ask(1, "wait", started=str(started), until=str(until))
+        with TaskSource(RuntimeApi(node.address, insecure=True)) as source:
+            order = source.acquire([TaskKind.CLIENT_APP])
+        assert order is not None
+        with forking("tests.unit.executor.impatient", tmp_path_factory) as server:
+            process = Process(server, order)
+            assert wait_until(started.exists, SECONDS)
+            node.stop()
+            until.touch()
+            process.until("pulled")
+            process.channel.socket.shutdown(1)
+            assert process.end() == NOT_REPORTED
+            assert process.names() == ["started", "pulled"]
+    finally:
+        node.stop()

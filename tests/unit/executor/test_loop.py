@@ -1,10 +1,11 @@
 """When the executor's loop asks for tasks, and what it makes of the answers."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from dataclasses import replace
+from typing import NamedTuple, cast
 
 import pytest
-from tests.unit.executor.conftest import Clock, Server
+from tests.unit.executor.conftest import Clock, Server, order
 
 from fedstate.errors import FederationError
 from fedstate.executor import notifications
@@ -182,3 +183,49 @@ def test_an_executor_that_is_refused_ends(start: Callable[..., Executor], status
     executor.server.failing["acquire-task"] = status
     with pytest.raises(FederationError, match=f"status {status}"):
         executor.loop.poll()
+
+
+def test_a_task_that_has_ended_at_the_server_is_stopped_and_its_slot_is_free(
+    notified: Executor,
+) -> None:
+    over: list[int] = []
+    ends = notified.server.signals.tell_ends(lambda ids: set(over) & set(ids), lambda _: [])
+    notified.server.signals.tasks.notify()
+    assert wait_until(notified.notifications.received, SECONDS)
+    notified.pool.launch(order("started deaf", 7))
+    notified.loop.poll()
+    over.append(7)
+    ends.notify()
+
+    def free() -> bool:
+        while notified.loop.poll():
+            pass
+        notified.loop.wait()
+        return not notified.pool.busy
+
+    # It ignores what it is told, and the clock stands still but for this.
+    assert wait_until(lambda: not free() and notified.pool._tasks[0].over, SECONDS)
+    cast("Clock", notified.loop._clock).now += 1.1
+    assert wait_until(free, SECONDS)
+
+
+def test_a_room_is_closed_when_its_run_has_ended_and_its_tasks_have(
+    notified: Executor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[int] = []
+    monkeypatch.setattr(notified.pool, "close_room", closed.append)
+    for task_id, run_id in ((1, 7), (2, 8)):
+        notified.pool.launch(replace(order("started pulled wait", task_id), run_id=run_id))
+    ended = [[7, 8, 9]]
+    monkeypatch.setattr(
+        notified.notifications, "ended_runs", lambda: ended.pop() if ended else []
+    )
+    notified.loop.poll()
+    assert closed == [9], "the others have a task that may still write a file"
+    notified.pool.stop_task(1, "The run was stopped.")
+    assert wait_until(lambda: notified.loop.poll() or 7 in closed, SECONDS)
+    assert closed == [9, 7]
+    # But not for ever.
+    clock.now += 10
+    notified.loop.poll()
+    assert closed == [9, 7, 8]

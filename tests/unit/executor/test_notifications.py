@@ -21,8 +21,10 @@ def listen(server: Server) -> Iterator[Listen]:
 
     with server.source() as source:
 
-        def begin(named: Callable[[], list[int]] = list) -> TaskNotifications:
-            started.append(TaskNotifications(source, named, retry_seconds=0.02))
+        def begin(
+            named: Callable[[], list[int]] = list, runs: Callable[[], list[int]] = list
+        ) -> TaskNotifications:
+            started.append(TaskNotifications(source, named, runs, retry_seconds=0.02))
             return started[-1]
 
         yield begin
@@ -71,6 +73,44 @@ def test_the_next_request_names_the_tasks_that_a_notification_has_brought(
     notifications.rearm()
     assert second.wait(SECONDS)
     assert named == [[], [7]]
+
+
+def test_what_has_ended_at_the_server_is_heard_of_once(server: Server, listen: Listen) -> None:
+    over: set[int] = set()
+    ends = server.signals.tell_ends(lambda ids: over & set(ids), lambda ids: over & set(ids))
+    notifications = listen(lambda: [1, 2], lambda: [7, 8])
+    assert readable(notifications)
+    assert notifications.received()
+    notifications.rearm()
+    assert (notifications.ended_tasks(), notifications.ended_runs()) == ([], [])
+    over |= {2, 7}
+    ends.notify()
+    assert readable(notifications)
+    assert not notifications.received(), "it is no task to be taken"
+    assert (notifications.ended_tasks(), notifications.ended_runs()) == ([2], [7])
+    # What is known to have ended is not named again, for as long as it is here: the server would
+    # answer at once, for ever.
+    asked = server.asked.count("wait-for-tasks")
+    ends.notify()
+    assert wait_until(lambda: server.asked.count("wait-for-tasks") >= asked + 1, SECONDS)
+    assert (notifications.ended_tasks(), notifications.ended_runs()) == ([], [])
+
+
+def test_what_was_acquired_during_a_request_is_named_after_the_next_end(
+    server: Server, listen: Listen
+) -> None:
+    """A task is also taken when a slot is free again, which no notification tells."""
+    ends = server.signals.tell_ends(lambda ids: ids, lambda _: [])
+    under_way: list[int] = []
+    notifications = listen(lambda: list(under_way))
+    assert readable(notifications)
+    assert notifications.received()
+    notifications.rearm()
+    assert wait_until(lambda: server.asked.count("wait-for-tasks") == 2, SECONDS)
+    under_way.append(7)
+    ends.notify()
+    assert readable(notifications)
+    assert notifications.ended_tasks() == [7]
 
 
 @pytest.mark.parametrize("server", [False], indirect=True)

@@ -149,6 +149,42 @@ def test_a_task_that_does_not_stop_is_killed_after_its_grace(
     assert reports == [(1, "The task exceeded its time limit of 30 s.")]
 
 
+@pytest.mark.parametrize("forks", [True, False])
+@pytest.mark.parametrize("script", ["started pulled wait", "started pulled deaf"])
+def test_a_task_that_is_over_ends_at_once_and_nothing_is_reported(
+    make_pool: MakePool,
+    clock: Clock,
+    reports: Reports,
+    caplog: pytest.LogCaptureFixture,
+    script: str,
+    forks: bool,
+) -> None:
+    caplog.set_level("INFO", logger="flwr.fedstate")
+    pool = make_pool(forks=forks)
+    settle(pool, lambda: pool.ready)
+    pool.launch(order(script, 1))
+    pool.launch(order("started pulled wait", 2))
+    begun(pool)
+    pool.stop_task(1, "The run has ended.")
+    pool.stop_task(4711, "It is not here.")
+    if "deaf" in script:
+        pool.reconcile()
+        assert pool.task_ids() == [1, 2]
+        clock.now += 1.1
+    settle(pool, lambda: pool.task_ids() == [2])
+    assert reports == []
+    assert "Task 1 ended: The run has ended." in caplog.text
+
+
+def test_a_wait_ends_when_a_process_is_to_be_killed(make_pool: MakePool, clock: Clock) -> None:
+    pool = make_pool(forks=False)
+    pool.launch(order("started deaf", 1))
+    settle(pool, lambda: pool._tasks[0].channel.fileno() and pool._selector.select(0) == [])
+    pool.stop_task(1, "The run has ended.")
+    clock.now += 1
+    assert not pool.wait(10 * SECONDS)
+
+
 def test_tasks_outlive_their_fork_server_and_are_supervised_all_the_same(
     make_pool: MakePool, reports: Reports, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -98,3 +98,25 @@ def test_a_task_is_asked_to_stop_once_and_killed_after_the_grace(clock: Clock) -
     assert child.killed
     assert task.stop_reason == "too long"
     assert list(process.receive()) == [{"stop": "too long"}]
+
+
+def test_a_task_that_is_over_is_told_so_though_it_was_asked_to_stop_before(clock: Clock) -> None:
+    child = Child()
+    task, process = task_with(child=child, clock=clock)
+    assert task.kill_due_in == float("inf")
+    task.stop("too long", 5)
+    assert task.kill_due_in == 5
+    task.stop("the run has ended", 1, over=True)
+    assert task.kill_due_in == 1
+    task.stop("again", 0, over=True)
+    task.stop("again", 0)
+    assert task.kill_due_in == 1
+    assert (task.over, task.stop_reason) == (True, "the run has ended")
+    assert list(process.receive()) == [
+        {"stop": "too long"},
+        {"stop": "the run has ended", "over": True},
+    ]
+    clock.now += 1.1
+    task.kill_when_due()
+    assert child.killed
+    assert task.kill_due_in > 0, "whoever waits for this does not wait in vain"

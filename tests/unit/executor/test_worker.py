@@ -40,9 +40,11 @@ def instructions() -> tuple[Channel, Instructions]:
     return executor, Instructions(Channel(process))
 
 
-def follow(instructed: Instructions, then: Callable[[], object]) -> None:
+def follow(
+    instructed: Instructions, then: Callable[[], object], orphaned: Callable[[], object] = list
+) -> None:
     """Wait for what comes of it; the signal may come as soon as `then` has been done."""
-    instructed.follow()
+    instructed.follow(orphaned)
     then()
     threading.Event().wait(SECONDS)
 
@@ -74,6 +76,19 @@ def test_an_executor_that_ends_stops_its_task(stoppable: None) -> None:
     with pytest.raises(StoppedError):
         follow(instructed, executor.close)
     assert instructed.stop_reason() == "The executor of the task has ended."
+
+
+def test_a_task_that_is_over_is_interrupted_once(stoppable: None) -> None:
+    executor, instructed = instructions()
+    gone = threading.Event()
+    with pytest.raises(StoppedError):
+        follow(instructed, lambda: executor.send({"stop": "enough"}), gone.set)
+    assert not instructed.over()
+    executor.send({"stop": "The run has ended.", "over": True})
+    executor.close()
+    assert gone.wait(SECONDS), "and no second signal has come"
+    assert instructed.over()
+    assert instructed.stop_reason() == "The run has ended."
 
 
 def test_a_process_without_a_task_says_that_it_started_and_ends() -> None:

@@ -3,10 +3,12 @@
 import os
 import sys
 
+import click
 import pytest
-from flwr.supercore.cli.flower_superexec import _parse_args
+import typer
 
-from fedstate.flower.programs import command_line, normal_address, superexec_command
+from fedstate.cli import app
+from fedstate.flower.programs import command_line, executor_command, normal_address
 
 
 @pytest.mark.parametrize(
@@ -36,23 +38,26 @@ def test_an_address_is_a_host_and_a_port(text: str, address: str | None) -> None
 )
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("installs", [False, True])
-def test_flwrs_executor_takes_the_command(
+def test_our_executor_takes_the_command(
     host: str, address: str, tls: bool, installs: bool
 ) -> None:
-    program, *options = superexec_command(
+    given = executor_command(
         host,
         9094,
         tls=tls,
         authority_file="ca.pem" if tls else None,
         installs_dependencies=installs,
     )
-    assert program == "flower-superexec"
-    read = _parse_args().parse_args(options)
-    assert read.runtime_api_address == address
-    assert read.insecure != tls
-    assert read.root_certificates == ("ca.pem" if tls else None)
-    assert read.runtime_dependency_install == installs
-    assert read.parent_pid == os.getpid()
+    program, options = given[:5], given[5:]
+    assert program == [sys.executable, "-P", "-m", "fedstate", "executor"]
+    command = typer.main.get_command(app)
+    assert isinstance(command, click.Group)
+    read = command.commands["executor"].make_context("executor", options).params
+    assert read["runtime_api_address"] == address
+    assert read["insecure"] != tls
+    assert read["root_certificates"] == ("ca.pem" if tls else None)
+    assert read["allow_runtime_dependency_installation"] == installs
+    assert read["parent_pid"] == os.getpid()
 
 
 def test_a_command_line_is_the_processs_while_it_is_read() -> None:

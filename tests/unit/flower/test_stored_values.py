@@ -10,12 +10,16 @@ from fedstate.flower.stored_values import (
     Envelope,
     decode_context,
     decode_reply,
+    describe_state,
+    digest_of,
     encode_context,
     encode_reply,
     pack,
     unpack,
 )
 from fedstate.large.context import SplitContext
+from fedstate.store.values import Value
+from fedstate.witness import EMPTY_STATE, chunk_digests, state_digest
 
 LARGE = np.random.default_rng(0).standard_normal((100, 100))
 
@@ -45,6 +49,50 @@ def test_encoding_does_not_change_the_context() -> None:
     before = context(state)
     encode_context(SplitContext.split(before))
     np.testing.assert_array_equal(before.state["weights"].to_numpy_ndarrays()[0], LARGE)  # type: ignore[union-attr]
+
+
+def states() -> dict[str, RecordDict]:
+    """Return states no two of which are equal."""
+    small = np.arange(3)
+    return {
+        "empty": RecordDict(),
+        "a large array": RecordDict({"a": ArrayRecord([LARGE])}),
+        "another type": RecordDict({"a": ArrayRecord([LARGE.astype(np.float32)])}),
+        "another shape": RecordDict({"a": ArrayRecord([LARGE.reshape(50, 200)])}),
+        "another name": RecordDict({"b": ArrayRecord([LARGE])}),
+        "two of them": RecordDict({"a": ArrayRecord([LARGE, LARGE])}),
+        "a small one": RecordDict({"a": ArrayRecord([small])}),
+        "a number": RecordDict({"a": MetricRecord({"n": 1})}),
+        "text": RecordDict({"a": ConfigRecord({"n": "1"})}),
+        "none": RecordDict({"a": ArrayRecord([])}),
+    }
+
+
+def test_no_two_states_have_one_digest() -> None:
+    digests = {
+        name: digest_of(SplitContext.split(context(each))) for name, each in states().items()
+    }
+    assert len(set(digests.values())) == len(digests)
+    assert digests["empty"] == EMPTY_STATE
+
+
+@pytest.mark.parametrize("name", states())
+def test_a_digest_is_over_the_state_and_nothing_else(name: str) -> None:
+    """Neither the run nor the node, nor what they are configured with, is in it."""
+    here = SplitContext.split(context(states()[name]))
+    elsewhere = SplitContext.split(Context(1, 2, {"x": 1}, states()[name], {"y": 2.0}, 3))
+    assert digest_of(here) == digest_of(elsewhere)
+
+
+@pytest.mark.parametrize("name", states())
+def test_the_digest_is_that_of_the_stored_bytes(name: str) -> None:
+    split = SplitContext.split(context(states()[name]))
+    value = encode_context(split)
+    stored = state_digest(describe_state(value.header), map(chunk_digests, value.blobs))
+    assert digest_of(split) == stored
+    assert value.description == describe_state(value.header)
+    again = decode_context(Value(value.header, [bytes(each) for each in value.blobs]))
+    assert digest_of(again) == stored
 
 
 def reply() -> tuple[Envelope, dict[str, bytes]]:

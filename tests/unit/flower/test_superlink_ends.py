@@ -1,13 +1,14 @@
 """What flwr's real state says of the ends of runs and tasks, in both of its kinds."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flwr.common.constant import SubStatus
+from flwr.common.constant import NOOP_FLWR_AID, SubStatus
 from flwr.server.superlink.linkstate import LinkStateFactory
-from flwr.supercore.constant import NOOP_FEDERATION_ID, NOOP_FLWR_AID, TaskType
+from flwr.supercore.constant import NOOP_FEDERATION_ID, TaskType
 from flwr.supercore.date import now
 from flwr.supercore.fab import Fab
 from flwr.supercore.object_store import ObjectStoreFactory
@@ -15,6 +16,9 @@ from flwr.superlink.federation import NoOpFederationManager
 
 from fedstate.flower.superlink_app import IN_MEMORY_DATABASE
 from fedstate.flower.superlink_ends import NOT_REPORTED, SuperLinkEnds
+
+FAB = b"a FAB"
+FAB_HASH = hashlib.sha256(FAB).hexdigest()
 
 
 class Link:
@@ -24,13 +28,13 @@ class Link:
         objects = ObjectStoreFactory(database)
         self.factory = LinkStateFactory(database, NoOpFederationManager(), objects)
         self.state: Any = self.factory.state()
-        self.state.store_fab(Fab("a", b"a", {}))
+        self.state.store_fab(Fab(FAB_HASH, FAB, {}))
         self.ends = SuperLinkEnds(self.factory)
 
     def start(self) -> tuple[int, int]:
         """Start a run; return it and its task."""
         run_id = self.state.create_run(
-            *("fedstate/app", "1.0.0", "a", {}, NOOP_FEDERATION_ID, None, NOOP_FLWR_AID),
+            *("fedstate/app", "1.0.0", FAB_HASH, {}, NOOP_FEDERATION_ID, None, NOOP_FLWR_AID),
             TaskType.SERVER_APP,
         )
         (run,) = self.state.get_run_info(run_ids=[run_id])

@@ -11,11 +11,12 @@ import pytest
 from flwr.app import Context
 
 from fedstate.flower.contexts import context_from_bytes
-from fedstate.flower.stored_values import decode_context
+from fedstate.flower.stored_values import decode_context, describe_state
 from fedstate.state import check_state, read_ledger
 from fedstate.state.codecs import registry
 from fedstate.store.backup import restore
 from fedstate.store.node_store import NodeStore
+from fedstate.store.values import Value
 from tests.data import make_0_1_0 as old
 from tests.unit.state.steps import digest_of, sent, step, to_bytes
 from tests.unit.state.values import canonical
@@ -127,6 +128,14 @@ def test_the_node_store_and_its_backup_are_read(
             context = decode_context(value).join()
             assert to_bytes(context) == to_bytes(stored(archive, name))
             check_state(context.state)
+        # Its steps are in no log, which says so; the next one is.
+        assert store.chains() == []
+        (first, *_) = sorted(old.RUNS)
+        store.receive("next", first, Value(b"message"))
+        held = store.held(first, describe_state)
+        store.commit("next", held.series_id, Value(b"context"), Value(b"reply"))
+        (chain,) = store.chains()
+        assert (chain.run_id, chain.complete, chain.length) == (first, False, 1)
 
 
 def _flat(value: Any) -> Any:

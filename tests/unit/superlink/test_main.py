@@ -60,7 +60,7 @@ def test_flwrs_routes_stay_and_ours_are_added(superlink: SuperLink) -> None:
 
 def test_the_paths_that_notify_are_routes_of_flwrs(superlink: SuperLink) -> None:
     notify: Any = superlink.app.user_middleware[0].kwargs["notify"]
-    assert len(notify) == 4
+    assert len(notify) == 8
     assert set(notify) <= superlink.flwrs
 
 

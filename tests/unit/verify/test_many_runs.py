@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flwr.supercore.utils import uint64_to_int64
 from sqlalchemy import insert
 
 from fedstate.connection import Connection, write_connection
@@ -87,10 +88,9 @@ class ManyRuns:
 
     def _store(self, superlink: SuperLink, run_id: int) -> None:
         """Note what was delivered and received, many rows at once."""
-        to_int64 = evidence_log.uint64_to_int64
         deliveries, receipts = [], []
         for node_id in self.node_ids:
-            names = {"run_id": to_int64(run_id), "node_id": to_int64(node_id)}
+            names = {"run_id": uint64_to_int64(run_id), "node_id": uint64_to_int64(node_id)}
             for number, each in enumerate(self.rows[run_id, node_id], start=1):
                 message = names | {
                     "message_id": digest(f"message {run_id} {node_id} {number}").hex()

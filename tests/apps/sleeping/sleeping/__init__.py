@@ -1,0 +1,1 @@
+"""An app that sleeps, where it is told to, until its run is stopped."""
