@@ -44,6 +44,13 @@ def test_one_signature_of_each_chain_is_enough() -> None:
     assert (report.exit_code, report.signatures) == (0, 4)
 
 
+def test_a_row_that_nothing_leads_to_is_judged_by_its_own_signature() -> None:
+    world = fresh()
+    a_row_is_altered_everywhere(world)
+    found = [each for each in bad(world.verify(budget=0)) if each.kind == "not-signed-by-node"]
+    assert [each.step for each in found] == [3]
+
+
 Lie = Callable[[World], None]
 LIES: dict[str, tuple[Lie, str, str]] = {}
 
