@@ -23,12 +23,14 @@ def key_pair() -> KeyPair:
 class SuperLinkApplication:
     """The application, with its database in a directory, and the state that it works on."""
 
-    def __init__(self, directory: Path, *, ours: bool = True) -> None:
+    def __init__(
+        self, directory: Path, *, ours: bool = True, database: str | None = None
+    ) -> None:
         with mock.patch.object(sys, "argv", ["flower-superlink"]):  # which the parser changes
             config = parse(
                 [
                     *("--insecure", "--isolation", "process"),
-                    *("--database", str(directory / "superlink.db")),
+                    *("--database", database or str(directory / "superlink.db")),
                 ],
                 program="superlink",
                 description="",
@@ -42,7 +44,8 @@ class SuperLinkApplication:
         self.state: Any = self.app.state.linkstate_factory.state()
 
     def close(self) -> None:
-        self.state._engine.dispose()
+        if hasattr(self.state, "_engine"):
+            self.state._engine.dispose()
 
     def lapse(self, node_id: int) -> None:
         """Let the last heartbeat of a node lapse."""

@@ -11,11 +11,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from fedstate.errors import EvidenceError, FederationError
+from fedstate.flower.control import control
 from fedstate.local.federation import Federation
 from fedstate.local.runs import submit, wait_for_runs
 from fedstate.plot import plot_losses
-from fedstate.verify.evidence import read_runs
-from fedstate.verify.report import Report, verify
+from fedstate.verify.report import COMPLETED, Report
+from fedstate.verify.selection import Selection
+from fedstate.verify.session import Session
+from fedstate.verify.superlink import SuperLinkSource
+from fedstate.verify.told import read_told
 
 RUN_SECONDS = 900.0
 
@@ -63,15 +67,15 @@ def run_demo(
             run_ids = [submit(federation, app, config) for config in configs]
             status.stop()
             statuses = _watch(federation, run_ids, rounds, console)
-            try:
-                evidence = read_runs(federation.runs_directory, [str(id_) for id_ in run_ids])
-            except EvidenceError as error:
+            if any(text != COMPLETED for text in statuses.values()):
                 ended = ", ".join(f"{run_id} {text}" for run_id, text in statuses.items())
                 raise FederationError(
-                    f"{error} The runs ended as: {ended}. "
-                    f"{federation.serverapp_executor.log_end()}"
-                ) from None
-        report = verify(evidence, {str(run_id): text for run_id, text in statuses.items()})
+                    f"The runs ended as: {ended}. {federation.serverapp_executor.log_end()}"
+                )
+            # While the nodes are there, which are asked for their logs.
+            with control(federation.connection) as link:
+                source = SuperLinkSource(link, federation.runs_directory)
+                report = Session(source, Selection(tuple(map(str, run_ids)))).verify()
         (output / "report.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
         plot_losses(report, output / "loss.png")
     return report
@@ -108,9 +112,10 @@ def _update(progress: Progress, bar: TaskID, done: int, rounds: int, status: str
 
 def _rounds_done(directory: Path, run_id: int) -> int:
     try:
-        return read_runs(directory, [str(run_id)])[0].rounds
+        told = read_told(directory, run_id)
     except EvidenceError:
-        return 0  # the ServerApp has not begun
+        return 0  # the ServerApp has begun this moment
+    return told.rounds if told else 0
 
 
 @contextmanager

@@ -9,7 +9,7 @@ LINE_STYLES = ("-", "--", ":", "-.")
 
 
 def plot_losses(report: Report, file: Path) -> None:
-    """Draw each node's remembered loss history, run by run, into a PNG file.
+    """Draw the loss history that each node's app has told, run by run, into a PNG file.
 
     Raises
     ------
@@ -28,7 +28,8 @@ def plot_losses(report: Report, file: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for colour, run in enumerate(report.runs):
-        for style, holding in enumerate(sorted(run.holdings, key=lambda one: one.partition_id)):
+        holdings = run.told.holdings if run.told else ()
+        for style, holding in enumerate(sorted(holdings, key=lambda one: one.partition_id)):
             rounds = [entry.round for entry in holding.entries]
             axes.plot(
                 rounds,
@@ -36,7 +37,7 @@ def plot_losses(report: Report, file: Path) -> None:
                 marker="o",
                 color=f"C{colour}",
                 linestyle=LINE_STYLES[style % len(LINE_STYLES)],
-                label=f"run …{run.run_id[-4:]}, partition {holding.partition_id}",
+                label=f"run …{str(run.run_id)[-4:]}, partition {holding.partition_id}",
             )
     axes.set(
         title="What each client remembers: its training loss, round by round",

@@ -30,9 +30,11 @@ def test_state_is_the_same_in_simulation_and_deployment(
     with Federation(tmp_path / "federation", nodes=2) as federation:
         deployed = submit(federation, APP, {"num-rounds": ROUNDS, "seed": 5})
         wait_for_runs(federation, [deployed], RUN_SECONDS)
-        expected = verified(str(deployed), federation.environment)
+        expected = verified(str(deployed), federation.environment, 0)
     simulation.wait(run_id, RUN_SECONDS)
-    actual = verified(run_id, simulation.environment)
+    actual = verified(run_id, simulation.environment, 2)
+    (finding,) = actual["findings"]
+    assert finding["kind"] == "told-by-the-app-alone"
     assert actual["engine"] == "simulation"
     assert steps(actual) == steps(expected)
     assert [len(entries) for entries in steps(actual).values()] == [ROUNDS, ROUNDS]
@@ -50,8 +52,8 @@ def steps(report: dict[str, Any]) -> dict[int, list[tuple[int, int, str, str, fl
     }
 
 
-def verified(run_id: str, environment: dict[str, str]) -> dict[str, Any]:
+def verified(run_id: str, environment: dict[str, str], code: int) -> dict[str, Any]:
     answer = command("fedstate", "verify", run_id, "--format", "json", environment=environment)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert answer.returncode == code, answer.stdout + answer.stderr
     report: dict[str, Any] = json.loads(answer.stdout)
     return report

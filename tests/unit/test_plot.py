@@ -8,16 +8,31 @@ import pytest
 
 from fedstate.errors import FedstateError
 from fedstate.plot import plot_losses
-from fedstate.verify.report import COMPLETED, Report, verify
-from tests.unit.verify.runs import NODES, kept, with_holding
+from fedstate.verify.report import Report, RunResult
+from fedstate.verify.told import Entry, Holding, ToldRun
+
+NODES = ("11", "12", "13")
+
+
+def told(run_id: str) -> ToldRun:
+    holdings = [
+        Holding(
+            node,
+            partition,
+            "digest",
+            # Of one that remembers more losses than it made steps in the run.
+            (4.0, 3.0, 2.0, 1.0)[: 4 if node == "11" else 3],
+            tuple(Entry(n, run_id, node, n, f"m{n}", "", "") for n in (1, 2, 3)),
+        )
+        for partition, node in enumerate(NODES)
+    ]
+    return ToldRun(run_id, "1.42.0", "processes", {}, (), tuple(holdings), {})
 
 
 @pytest.fixture
 def report() -> Report:
-    runs = [kept("11", seed=1), kept("12", seed=2)]
-    # A node that remembers more losses than it made steps in the run.
-    runs[1] = with_holding(runs[1], NODES[0], history=(4.0, 3.0, 2.0, 1.0))
-    return verify(runs, {run.run_id: COMPLETED for run in runs})
+    runs = [RunResult(run_id, "", 3, [], told(str(run_id))) for run_id in (11, 12)]
+    return Report([*runs, RunResult(13, "", 3, [], None)])
 
 
 def test_a_line_for_each_run_and_node(
@@ -30,7 +45,7 @@ def test_a_line_for_each_run_and_node(
     lines = plt.gcf().axes[0].get_lines()
     monkeypatch.undo()
     plt.close("all")
-    assert len(lines) == len(report.runs) * len(NODES)
+    assert len(lines) == 2 * len(NODES)
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == len(lines)
     assert all(np.array_equal(line.get_xdata(), [1, 2, 3]) for line in lines)
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.records import runs_directory
+from fedstate.records import old_record_file, record_file, runs_directory
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,8 @@ def test_the_environment_says_where(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert runs_directory() == Path(directory)
+
+
+def test_each_run_has_a_directory_of_its_own() -> None:
+    assert record_file(Path("runs"), 7) == Path("runs/7/record.jsonl")
+    assert old_record_file(Path("runs"), 7) == Path("runs/7.json")

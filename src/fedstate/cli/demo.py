@@ -17,6 +17,7 @@ def demo(
 ) -> None:
     """Start a federation, two runs at once, verify them, and show the result."""
     from fedstate.demo import run_demo
+    from fedstate.verify.table import to_table
 
     console = Console()
     with terminate_as_interrupt():
@@ -27,7 +28,6 @@ def demo(
         except KeyboardInterrupt:
             console.print("Interrupted; everything is stopped.")
             raise typer.Exit(130) from None
-    console.print(report.to_table())
+    console.print(to_table(report))
     console.print(f"{output}/report.json and {output}/loss.png are written.")
-    if not report.passed:
-        raise typer.Exit(1)
+    raise typer.Exit(report.exit_code)

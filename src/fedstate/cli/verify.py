@@ -1,18 +1,18 @@
-"""``fedstate verify``: compare what the nodes hold with what the server was told."""
+"""``fedstate verify``: what nodes say of their steps, compared with what the SuperLink has."""
 
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from fedstate.errors import EvidenceError, FedstateError, SettingError
 from fedstate.records import runs_directory
-from fedstate.verify.evidence import RunEvidence, read_runs
-from fedstate.verify.report import verify as verify_runs
 
-UNKNOWN = "unknown"
+if TYPE_CHECKING:
+    from fedstate.verify.report import Report
 
 
 class Format(StrEnum):
@@ -23,33 +23,107 @@ class Format(StrEnum):
 
 
 def verify(
-    run_ids: Annotated[list[str] | None, typer.Argument(help="Which runs; all, if none.")] = None,
+    run_ids: Annotated[
+        list[str] | None,
+        typer.Argument(help="Runs, by the first digits of their IDs; all, if none is named."),
+    ] = None,
+    all_runs: Annotated[
+        bool, typer.Option("--all", help="All runs, as without RUN_IDS.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option(help="Runs since then: 90m, 12h, 7d, or a date (2026-05-01).")
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow runs that go on, until they have ended.")
+    ] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="A node's state directory or a backup: check it alone, no SuperLink."),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--state-key", help="The file with its encryption key.")
+    ] = None,
+    public_key: Annotated[
+        Path | None, typer.Option(help="With --state: the node's public key (node.pub).")
+    ] = None,
     superlink: Annotated[
         str | None, typer.Option(help="The SuperLink's connection; the default one, if none.")
     ] = None,
-    runs: Annotated[Path | None, typer.Option(help="Where the runs' records are.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Where the ServerApps' records are.")] = None,
+    node_seconds: Annotated[
+        float, typer.Option(help="How long a node has for its answer, in seconds.")
+    ] = 10.0,
     form: Annotated[Format, typer.Option("--format", help="A table, or JSON.")] = Format.TABLE,
 ) -> None:
-    """Compare what the nodes hold with what the server was told; exit code 1 if they differ."""
-    evidence = read_runs(runs or runs_directory(), run_ids)
-    report = verify_runs(evidence, _statuses(evidence, superlink))
+    """Check that state persisted and was isolated: exit code 0 kept, 1 broken, 2 not known."""
+    names = run_ids or []
+    try:
+        if names and (all_runs or since):
+            raise SettingError("Name runs, or give --all or --since, but not both.")
+        if state is not None:
+            if superlink or watch or since:
+                raise SettingError(
+                    "--state checks a node's store alone: leave out --superlink, --since and "
+                    "--watch."
+                )
+            report = _store_report(state, key, public_key, names)
+        elif key or public_key:
+            raise SettingError("--state-key and --public-key belong to --state DIRECTORY.")
+        else:
+            directory = runs or runs_directory()
+            report = _superlink_report(
+                names, since, superlink, directory, node_seconds, form, watch=watch
+            )
+        _show(report, form)
+    except FedstateError as error:
+        # Nothing is known then; exit code 1 would say that a promise was broken.
+        typer.secho(f"fedstate: {error}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(2) from None
+    raise typer.Exit(report.exit_code)
+
+
+def _store_report(
+    state: Path, key: Path | None, public_key: Path | None, names: list[str]
+) -> "Report":
+    from fedstate.store.cipher import read_key
+    from fedstate.verify.store import verify_store
+
+    return verify_store(state, read_key(key) if key else None, public_key, names)
+
+
+def _superlink_report(
+    names: list[str],
+    since: str | None,
+    superlink: str | None,
+    records: Path,
+    node_seconds: float,
+    form: Format,
+    *,
+    watch: bool,
+) -> "Report":
+    # It imports flwr, for which a container's health check must not wait.
+    from fedstate.flower.control import control_by_name
+    from fedstate.verify.selection import Selection, parse_since
+    from fedstate.verify.session import Session
+    from fedstate.verify.superlink import SuperLinkSource
+
+    selection = Selection(tuple(names), parse_since(since) if since else None)
+    with control_by_name(superlink) as control:
+        session = Session(SuperLinkSource(control, records, node_seconds), selection)
+        if not watch:
+            return session.verify()
+        from fedstate.verify.watching import follow
+
+        # What people watch is not part of a command's result.
+        return follow(session, Console(stderr=form is Format.JSON))
+
+
+def _show(report: "Report", form: Format) -> None:
     if form is Format.JSON:
         typer.echo(json.dumps(report.to_json(), indent=2))
-    else:
-        Console().print(report.to_table())
-    if not report.passed:
-        raise typer.Exit(1)
+        return
+    if not report.runs and not report.elsewhere:
+        raise EvidenceError("There is no run to verify; start one with `flwr run`.")
+    from fedstate.verify.table import to_table
 
-
-def _statuses(runs: list[RunEvidence], superlink: str | None) -> dict[str, str]:
-    # It imports flwr, for which a container's health check must not wait.
-    from fedstate.flower.control import RunNotFoundError, control_by_name
-
-    statuses = {}
-    with control_by_name(superlink) as link:
-        for run in runs:
-            try:
-                statuses[run.run_id] = link.run_status(int(run.run_id))
-            except RunNotFoundError:
-                statuses[run.run_id] = UNKNOWN
-    return statuses
+    Console().print(to_table(report))

@@ -1,5 +1,6 @@
 """The messages of our own routes, and how much of a large batch one of them may carry."""
 
+from fedstate.flower.proto.evidence_pb2 import EvidencePage, EvidenceRequest, NodeLog
 from fedstate.flower.proto.exchange_pb2 import (
     LogRequest,
     PullObjectsRequest,
@@ -17,7 +18,10 @@ from fedstate.flower.proto.exchange_pb2 import (
 
 __all__ = [
     "BATCH_BYTES",
+    "EvidencePage",
+    "EvidenceRequest",
     "LogRequest",
+    "NodeLog",
     "PullObjectsRequest",
     "PullObjectsResponse",
     "PushLogRequest",

@@ -1,5 +1,6 @@
 """The paths of our own routes, and the name of the call that executors sign."""
 
+CONTROL_EVIDENCE = "/v1/control/pull-evidence"
 FLEET_LOG = "/v1/fleet/push-log"
 FLEET_PULL = "/v1/fleet/pull-objects"
 FLEET_PUSH = "/v1/fleet/push-objects"

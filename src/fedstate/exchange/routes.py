@@ -1,6 +1,6 @@
 """The routes that fedstate adds: to a SuperLink's Fleet API, and to everybody's Runtime API."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -53,7 +53,8 @@ _DisconnectedDependency = Annotated[Disconnected, Depends(_disconnected)]
 def serve(app: FastAPI, signals: Signals, *routers: APIRouter) -> None:
     """Add routers to an application of flwr's."""
     app.state.signals = signals
-    register_requests(
+    add_routes(
+        app,
         {
             paths.FLEET_PULL: PullObjectsRequest,
             paths.FLEET_PUSH: PushObjectsRequest,
@@ -63,8 +64,14 @@ def serve(app: FastAPI, signals: Signals, *routers: APIRouter) -> None:
             paths.RUNTIME_PUSH: PushObjectsRequest,
             paths.RUNTIME_WAIT: WaitRequest,
             paths.TASKS_WAIT: WaitRequest,
-        }
+        },
+        *routers,
     )
+
+
+def add_routes(app: FastAPI, requests: Mapping[str, type], *routers: APIRouter) -> None:
+    """Add routers to an application of flwr's, and the types of the requests to each path."""
+    register_requests(requests)
     for router in routers:
         app.include_router(router)
 

@@ -107,7 +107,9 @@ class BulkLinkState(SqlLinkState):
         return store
 
 
-def use_bulk(factory: LinkStateFactory) -> LinkState:
+def use_bulk(
+    factory: LinkStateFactory, state_class: type[BulkLinkState] = BulkLinkState
+) -> LinkState:
     """Put our state and object store in the place of flwr's, where those are on SQLite.
 
     The factories go on to return them, as if they had made them.
@@ -116,7 +118,7 @@ def use_bulk(factory: LinkStateFactory) -> LinkState:
     if type(theirs) is SqlLinkState:
         objects = BulkObjectStore(factory.database)
         _take_over(objects, cast("SqlObjectStore", theirs.object_store))
-        ours = BulkLinkState(factory.database, factory.federation_manager, objects)
+        ours = state_class(factory.database, factory.federation_manager, objects)
         _take_over(ours, theirs)
         factory.objectstore_factory.store_instance = objects
         factory.state_instance = ours

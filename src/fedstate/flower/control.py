@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import ssl
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +40,12 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedstate.connection import Connection
 from fedstate.errors import CertificateError, FederationError
+from fedstate.exchange import paths
+from fedstate.exchange.messages import EvidencePage, EvidenceRequest
 from fedstate.waiting import wait_until
 
 POLL_SECONDS = 0.2
+_RUNS_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,10 @@ class Node:
 
 class RunNotFoundError(FederationError):
     """The SuperLink has no such run."""
+
+
+class NoEvidenceError(FederationError):
+    """The SuperLink keeps no evidence of runs."""
 
 
 class Control:
@@ -99,6 +106,67 @@ class Control:
                     ) from None
                 raise
         return _status(runs[run_id])
+
+    def evidence(
+        self, run_ids: Sequence[int] = (), *, ask_nodes: bool = True, seconds: float = 10.0
+    ) -> Iterator[EvidencePage]:
+        """Yield what the SuperLink and the nodes that are connected know of runs.
+
+        Parameters
+        ----------
+        run_ids : sequence of int
+            The runs; without any, which runs there are, and nothing of them.
+        ask_nodes : bool
+            Whether to ask the nodes, too.
+        seconds : float
+            How long a node has for its answer.
+
+        Raises
+        ------
+        NoEvidenceError
+            The SuperLink keeps none: it is Flower's own.
+        RunNotFoundError
+            The SuperLink has no such run.
+        FederationError
+            It cannot be asked.
+        """
+        request = EvidenceRequest(run_ids=run_ids, ask_nodes=ask_nodes, seconds=seconds)
+        with self._errors():
+            try:
+                yield from self._client._unary_stream(  # noqa: SLF001  as for its own routes
+                    path=paths.CONTROL_EVIDENCE,
+                    rpc_method=f"/fedstate{paths.CONTROL_EVIDENCE}",
+                    request=request,
+                    response_type=EvidencePage,
+                )
+            except httpx.HTTPStatusError as error:
+                refusal = FlowerError.from_json(error.response.text)
+                if refusal and refusal.code == ApiErrorCode.RUN_ID_NOT_FOUND:
+                    raise RunNotFoundError(
+                        f"The SuperLink at {self._address} lacks one of the runs."
+                    ) from None
+                if refusal is None and error.response.status_code == httpx.codes.NOT_FOUND:
+                    raise NoEvidenceError(
+                        f"The SuperLink at {self._address} keeps no evidence; start it with "
+                        "`fedstate superlink`."
+                    ) from None
+                raise
+
+    def run_statuses(self) -> dict[int, str]:
+        """Return the status of each run of the account, the newest first, of any SuperLink."""
+        statuses: dict[int, str] = {}
+        with self._errors():
+            while True:
+                request = ListRunsRequest(limit=_RUNS_AT_ONCE, skip=len(statuses))
+                runs = self._client.ListRuns(request).run_dict
+                new = sorted(
+                    (run for run_id, run in runs.items() if run_id not in statuses),
+                    key=lambda run: run.pending_at,
+                    reverse=True,
+                )
+                statuses |= {run.run_id: _status(run) for run in new}
+                if not new or len(runs) < _RUNS_AT_ONCE:
+                    return statuses
 
     def nodes(self) -> list[Node]:
         """Return the registered SuperNodes."""

@@ -29,7 +29,9 @@ from flwr.superlink.dependencies.linkstate import get_linkstate
 from flwr.superlink.servicer.fleet import fleet_handlers
 
 from fedstate.flower.bulk_state import BulkLinkState
+from fedstate.flower.evidence_log import EvidenceLog
 from fedstate.flower.routing import ProtobufRequest, malformed_request
+from fedstate.flower.witnessed_state import evidence_of
 
 
 class RuntimeObjects:
@@ -134,6 +136,11 @@ class FleetApi:
 
     def __init__(self, state: LinkState) -> None:
         self._state = state
+
+    @property
+    def evidence(self) -> EvidenceLog:
+        """Where the receipts of nodes are kept."""
+        return evidence_of(self._state)
 
     def objects_of(self, run_id: int) -> FleetObjects:
         """Return the objects of a run; a run that has ended is refused as flwr does."""

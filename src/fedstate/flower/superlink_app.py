@@ -30,8 +30,8 @@ from flwr.superlink.main import create_app
 from sqlalchemy.exc import DatabaseError
 
 from fedstate.errors import SettingError
-from fedstate.flower.bulk_state import use_bulk
 from fedstate.flower.programs import executor_command
+from fedstate.flower.witnessed_state import use_witnessed
 
 __all__ = ["IN_MEMORY_DATABASE", "SuperLinkConfig", "create_superlink", "parse", "server_of"]
 
@@ -71,7 +71,7 @@ class _Lifespan(SuperLinkLifespan):
 
 
 def create_superlink(config: SuperLinkConfig) -> FastAPI:
-    """Return flwr's SuperLink, on a state of ours if its database is a file.
+    """Return flwr's SuperLink, on a state of ours, which keeps the evidence of runs.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def create_superlink(config: SuperLinkConfig) -> FastAPI:
     """
     try:
         app = create_app(config, _Lifespan)
-        use_bulk(app.state.linkstate_factory)
+        use_witnessed(app.state.linkstate_factory)
     except DatabaseError as error:
         raise SettingError(
             f"The database '{config.database}' cannot be used ({error.orig}); name a file with "

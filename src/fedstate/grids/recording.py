@@ -1,10 +1,12 @@
-"""A Grid that records what each node reported, for ``fedstate verify``.
+"""A Grid that records what each node reported, for a reader of ``fedstate verify``.
 
-The record of a run is one JSON file, ``$FEDSTATE_RUNS/<run_id>.json``, replaced as a whole after
-each round, so that it is readable while the run goes on and whole after a crash.
+The record of a run is a file of JSON lines, ``$FEDSTATE_RUNS/RUN/record.jsonl``, to which each
+exchange adds its replies: it can be read while the run goes on, after a crash it is whole but for
+a last line, and a round costs the same however many there were before it.
 """
 
 import json
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,10 +14,15 @@ import flwr
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedstate.files import PUBLIC, write_new
 from fedstate.flower.engine import engine_of
 from fedstate.grids.wrapper import GridWrapper
-from fedstate.records import SCHEMA, runs_directory
+from fedstate.records import (
+    DIRECTORY_MODE,
+    RECORD_MODE,
+    SCHEMA,
+    record_file,
+    runs_directory,
+)
 from fedstate.state import AUDIT_RECORD, COMMIT_RECORD
 
 AUDIT_QUERY = "query.audit"
@@ -25,8 +32,9 @@ AUDIT_SECONDS = 600.0
 class RecordingGrid(GridWrapper):
     """Record every reply of a run; replies come back ordered by node.
 
-    The fixed order matters beyond the record: averages are floating-point sums, and those depend
-    on the order of what they add.
+    No check of ``fedstate verify`` needs the record: it adds what the app itself tells. The fixed
+    order matters beyond the record: averages are floating-point sums, and those depend on the
+    order of what they add.
 
     Parameters
     ----------
@@ -38,17 +46,20 @@ class RecordingGrid(GridWrapper):
 
     def __init__(self, inner: Grid, context: Context) -> None:
         super().__init__(inner)
-        self._file = runs_directory() / f"{context.run_id}.json"
-        self._record: dict[str, Any] = {
+        self._file = record_file(runs_directory(), context.run_id)
+        self._took_part: set[int] = set()
+        head = {
             "schema": SCHEMA,
             "flwr": flwr.__version__,
             "engine": engine_of(self.innermost),
             "run_id": str(context.run_id),
             "config": dict(context.run_config),
-            "replies": [],
-            "nodes": [],
         }
-        self._write()
+        self._file.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        # A second Grid of the same run goes on with the record of the first.
+        if not self._file.exists():
+            self._append([head])
+            self._file.chmod(RECORD_MODE)  # whatever the umask is
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the ids of the connected nodes, in ascending order."""
@@ -66,26 +77,32 @@ class RecordingGrid(GridWrapper):
         received = super().send_and_receive(sent, timeout=timeout)
         replies = sorted(received, key=lambda reply: reply.metadata.src_node_id)
         by_message = {reply.metadata.reply_to_message_id: reply for reply in replies}
-        for message in sent:
-            reply = by_message.get(message.metadata.message_id)
-            self._record["replies"].append(_step(message, reply))
-        self._write()
+        self._took_part |= {message.metadata.dst_node_id for message in sent}
+        self._append(
+            {"reply": _step(message, by_message.get(message.metadata.message_id))}
+            for message in sent
+        )
         return replies
 
     def audit(self) -> None:
-        """Ask every node that took part what it holds for this run, and record the answers."""
-        took_part = sorted({int(reply["node_id"]) for reply in self._record["replies"]})
+        """Ask every node that took part what its app holds, and record the answers."""
         questions = [
             Message(RecordDict(), dst_node_id=node_id, message_type=AUDIT_QUERY)
-            for node_id in took_part
+            for node_id in sorted(self._took_part)
         ]
         answers = super().send_and_receive(questions, timeout=AUDIT_SECONDS)
-        for answer in sorted(answers, key=lambda answer: answer.metadata.src_node_id):
-            self._record["nodes"].append(_holding(answer))
-        self._write()
+        ordered = sorted(answers, key=lambda answer: answer.metadata.src_node_id)
+        self._append({"node": _holding(answer)} for answer in ordered)
 
-    def _write(self) -> None:
-        write_new(self._file, json.dumps(self._record).encode(), PUBLIC)
+    def _append(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Add lines in one write, durable when this returns."""
+        content = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        descriptor = os.open(self._file, flags, RECORD_MODE)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _step(message: Message, reply: Message | None) -> dict[str, Any]:
@@ -97,6 +114,7 @@ def _step(message: Message, reply: Message | None) -> dict[str, Any]:
     }
     if reply is None:
         return step | {"error": "no reply"}
+    step["reply_id"] = reply.metadata.message_id
     if reply.has_error():
         return step | {"error": reply.error.reason}
     if COMMIT_RECORD in reply.content:

@@ -142,6 +142,22 @@ def read_backup(source: Path) -> Backup:
     return backup
 
 
+def database_of(source: Path, target: Path) -> Backup:
+    """Write the database that is in the backup `source` to the file `target`.
+
+    Raises
+    ------
+    StoreDamagedError
+        The backup is damaged.
+    """
+    backup = read_backup(source)
+    with source.open("rb") as content, target.open("xb") as out:
+        os.fchmod(out.fileno(), 0o600)
+        content.seek(_HEADER_BYTES)
+        shutil.copyfileobj(content, out, _BLOCK_BYTES)
+    return backup
+
+
 def restore(source: Path, directory: Path, *, replace: bool = False) -> Backup:
     """Put the store in the file `source` into `directory`; no SuperNode may be running.
 

@@ -10,6 +10,7 @@ from fedstate.exchange.messages import (
 from fedstate.exchange.routes import SignalsDependency, wait
 from fedstate.flower.routing import ProtobufRequest, protobuf_router
 from fedstate.flower.run_objects import FleetApiDependency
+from fedstate.superlink.evidence_routes import LogRequestsDependency, keep_receipt
 
 router = protobuf_router()
 
@@ -46,6 +47,17 @@ def fleet_push_reply(
 ) -> PushReplyResponse:
     """Store a reply and its objects, and delete the message if all of them are stored."""
     contents = batches.contents_of(request)
+    if request.HasField("receipt") and request.push.messages_list:
+        # Before the reply: one that was accepted has its receipt. A reply that is refused, since
+        # its run has ended, has it, too.
+        reply = request.push.messages_list[0].metadata
+        keep_receipt(
+            fleet,
+            request.node.node_id,
+            reply.run_id,
+            reply.reply_to_message_id,
+            request.receipt,
+        )
     push, objects = fleet.push_reply(request.push)
     wanted = set(push.objects_to_push)
     contents = {key: content for key, content in contents.items() if key in wanted}
@@ -59,7 +71,10 @@ def fleet_push_reply(
 
 @router.post(paths.FLEET_WAIT)
 async def fleet_wait_for_messages(
-    request: ProtobufRequest, signals: SignalsDependency
+    request: ProtobufRequest, signals: SignalsDependency, log_requests: LogRequestsDependency
 ) -> WaitResponse:
-    """Wait for messages, as a SuperNode."""
-    return await wait(signals.messages, request, signals)
+    """Wait for messages, as a SuperNode; the answer may ask for its log, too."""
+    response = await wait(signals.messages, request, signals)
+    if request.answers_log_requests:
+        response.log_requests.extend(log_requests.due(request.node.node_id))
+    return response

@@ -8,6 +8,8 @@ from fedstate.flower.superlink_app import SuperLinkConfig, create_superlink, ser
 from fedstate.flower.superlink_ends import SuperLinkEnds
 from fedstate.superlink import fleet_routes
 from fedstate.superlink.database import lay_out
+from fedstate.superlink.evidence_routes import serve_evidence
+from fedstate.superlink.log_requests import LogRequests
 from fedstate.superlink.middleware import bypass_middleware
 
 # The requests with which a run may end, or a task.
@@ -39,6 +41,7 @@ def extend(app: FastAPI, signals: Signals) -> None:
     """Add our routes to flwr's SuperLink, and let those of its own that matter notify."""
     bypass_middleware(app)
     serve(app, signals, fleet_routes.router, runtime_router, replies_router)
+    serve_evidence(app, LogRequests(wake=signals.messages.notify))
     asked = SuperLinkEnds(app.state.linkstate_factory)
     ends = signals.tell_ends(asked.tasks, asked.runs, again_seconds=_AGAIN_SECONDS)
     app.add_middleware(

@@ -1,26 +1,44 @@
-"""The verifier: what the nodes hold, compared with what the server was told."""
+"""The verifier: what nodes say of their steps, compared with what the SuperLink has of them."""
 
 from typing import TYPE_CHECKING
 
 from fedstate.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from fedstate.verify.checks import CHECKS, Finding, Place
-    from fedstate.verify.evidence import RunEvidence, read_runs
-    from fedstate.verify.report import Report, verify
+    from fedstate.verify.evidence import Evidence, NodeEvidence, RunEvidence
+    from fedstate.verify.findings import CHECKS, Finding, Level, Place
+    from fedstate.verify.report import Report
+    from fedstate.verify.told import ToldRun, read_told
+    from fedstate.verify.verifier import Verifier
 
-__all__ = ["CHECKS", "Finding", "Place", "Report", "RunEvidence", "read_runs", "verify"]
+__all__ = [
+    "CHECKS",
+    "Evidence",
+    "Finding",
+    "Level",
+    "NodeEvidence",
+    "Place",
+    "Report",
+    "RunEvidence",
+    "ToldRun",
+    "Verifier",
+    "read_told",
+]
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of these
     __getattr__ = lazy_exports(
         __name__,
         {
-            "CHECKS": ".checks",
-            "Finding": ".checks",
-            "Place": ".checks",
+            "CHECKS": ".findings",
+            "Evidence": ".evidence",
+            "Finding": ".findings",
+            "Level": ".findings",
+            "NodeEvidence": ".evidence",
+            "Place": ".findings",
             "Report": ".report",
             "RunEvidence": ".evidence",
-            "read_runs": ".evidence",
-            "verify": ".report",
+            "ToldRun": ".told",
+            "Verifier": ".verifier",
+            "read_told": ".told",
         },
     )

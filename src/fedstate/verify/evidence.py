@@ -1,170 +1,179 @@
-"""What was recorded of a run: what each reply reported, and what each node held at the end."""
+"""What is known of runs, and from whom: the SuperLink, receipts, and the nodes' own logs."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
-from fedstate.errors import EvidenceError
-from fedstate.records import SCHEMA
+from fedstate.verify.told import ToldRun
+from fedstate.witness import Receipt
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One entry of a client's ledger: a step that loaded ``parent`` and saved ``digest``."""
-
-    sequence: int
-    run_id: str
-    node_id: str
-    round: int
-    message_id: str
-    parent: str
-    digest: str
-    action: str = "train"
-
-    @property
-    def is_training(self) -> bool:
-        """Whether the step was one of training."""
-        return self.action.startswith("train")
+# What a node said when it was asked for its log.
+ANSWERED = "answered"
+AWAY = "away"
+SILENT = "silent"
+WITHOUT_A_LOG = "without a log"
+REFUSED = "failed"
+NOT_ASKED = "not asked"
 
 
-@dataclass(frozen=True)
-class Reply:
-    """What the server knows of one message to a node: the entry reported, or why none was."""
-
-    node_id: str
-    round: int
-    action: str
-    message_id: str
-    commit: Entry | None
-    error: str | None
-
-
-@dataclass(frozen=True)
-class Holding:
-    """What a node held for the run when it was asked.
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message that a node has pulled, by the SuperLink's account.
 
     Attributes
     ----------
-    digest : str
-        Computed from the stored content at that moment, not read from the ledger.
-    history : tuple of float
-        The loss of each step.
+    message_id, group_id, action : str
+        As in the message's metadata.
+    delivered_at, answered_at : float
+        Unix times; `answered_at` is 0 if no reply was accepted.
+    reply_id : str
+        The ID of the reply, which is the digest of its content.
+    failed : bool
+        Whether the reply was an error.
     """
 
-    node_id: str
-    partition_id: int
-    digest: str
-    history: tuple[float, ...]
-    entries: tuple[Entry, ...]
+    message_id: str
+    group_id: str
+    action: str
+    delivered_at: float
+    answered_at: float = 0.0
+    reply_id: str = ""
+    failed: bool = False
 
 
-@dataclass(frozen=True)
-class RunEvidence:
-    """All that was recorded of one run; ``unanswered`` has the nodes that could not be asked."""
+@dataclass(frozen=True, slots=True)
+class HeldLog:
+    """What a node knows of its log of one run, beside the rows.
 
-    run_id: str
-    flwr: str
-    engine: str
-    config: Mapping[str, Any]
-    replies: tuple[Reply, ...]
-    holdings: tuple[Holding, ...]
-    unanswered: Mapping[str, str]
-
-    @property
-    def steps(self) -> tuple[Reply, ...]:
-        """The training messages, one for each round in which a node was sampled."""
-        return tuple(reply for reply in self.replies if reply.action.startswith("train"))
-
-    @property
-    def rounds(self) -> int:
-        """How many rounds of training there were."""
-        return len({step.round for step in self.steps})
-
-
-def read_runs(directory: Path, run_ids: list[str] | None = None) -> list[RunEvidence]:
-    """Read the records of runs, oldest first.
-
-    Parameters
+    Attributes
     ----------
-    directory : Path
-        Where ``RecordingGrid`` wrote them.
-    run_ids : list of str, optional
-        Which runs; without it, all.
-
-    Raises
-    ------
-    EvidenceError
-        If a run left no record, a record is damaged, or there is none at all.
+    present : bool
+        Whether the node still has state of the run.
+    complete : bool
+        Whether the log has the run's first step.
+    length, pruned : int
+        How many rows there have been, and how many of them are not kept any longer.
+    anchor, head : bytes
+        The digests of the last row that is not kept and of the newest one.
+    held : bytes
+        The digest of the state of the run's series, computed when the node was asked.
+    problem : str
+        Why there is no such digest.
     """
-    if run_ids:
-        files = [directory / f"{run_id}.json" for run_id in run_ids]
-    else:
-        files = sorted(directory.glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
-    if not files:
-        raise EvidenceError(
-            f"{directory} holds no record of any run; start one with `flwr run`, "
-            "or name the directory with --runs."
-        )
-    return [_read(file) for file in files]
+
+    present: bool
+    complete: bool
+    length: int
+    pruned: int = 0
+    anchor: bytes = b""
+    head: bytes = b""
+    held: bytes = b""
+    problem: str = ""
 
 
-def _read(file: Path) -> RunEvidence:
-    try:
-        record = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise EvidenceError(
-            f"Run {file.stem} left no record in {file.parent}; check its number, and that its "
-            "ServerApp uses fedstate.grids.RecordingGrid."
-        ) from None
-    except ValueError:
-        raise EvidenceError(f"The record {file} is damaged: it is not JSON.") from None
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != SCHEMA:
-        raise EvidenceError(
-            f"The record {file} has schema {schema!r}, but this fedstate reads {SCHEMA}."
-        )
-    run_id = record.get("run_id")
-    if not isinstance(run_id, str) or not run_id.isdecimal():
-        raise EvidenceError(f"The record {file} is damaged: its run_id is {run_id!r}.")
-    try:
-        return RunEvidence(
-            run_id=run_id,
-            flwr=record["flwr"],
-            engine=record["engine"],
-            config=record["config"],
-            replies=tuple(_reply(reply) for reply in record["replies"]),
-            holdings=tuple(_holding(node) for node in record["nodes"] if "error" not in node),
-            unanswered={
-                node["node_id"]: node["error"] for node in record["nodes"] if "error" in node
-            },
-        )
-    except (KeyError, TypeError) as error:
-        raise EvidenceError(f"The record {file} is damaged: {error!r} is missing.") from None
+@dataclass(frozen=True, slots=True)
+class NodeAnswer:
+    """What a node said when it was asked: `state` is one of the constants of this module.
+
+    `store_id`, `opening` and `generation` are those of its store at that time.
+    """
+
+    state: str = NOT_ASKED
+    problem: str = ""
+    store_id: str = ""
+    opening: bytes = b""
+    generation: int = 0
 
 
-def _entry(fields: Mapping[str, Any]) -> Entry:
-    # A step may belong to no round: the record then has none, the ledger null.
-    return Entry(**{**fields, "round": fields.get("round") or 0})
+@dataclass
+class NodeEvidence:
+    """All that is known of one node in one run.
+
+    Attributes
+    ----------
+    node_id : int
+        The node, as it authenticated itself at the SuperLink.
+    deliveries : list of Delivery
+        What it pulled, in this order.
+    later : set of str
+        The IDs of messages that it pulled while it was being asked.
+    receipts : list of Receipt
+        What came beside its replies, and the IDs of the messages that were replied to.
+    rows : list of Receipt
+        The rows of its log, in its order.
+    log : HeldLog, optional
+        What else its log says of the run.
+    """
+
+    node_id: int
+    deliveries: list[Delivery] = field(default_factory=list)
+    later: set[str] = field(default_factory=set)
+    receipts: list[Receipt] = field(default_factory=list)
+    rows: list[Receipt] = field(default_factory=list)
+    log: HeldLog | None = None
 
 
-def _reply(reply: Mapping[str, Any]) -> Reply:
-    return Reply(
-        node_id=reply["node_id"],
-        round=reply["round"],
-        action=reply["action"],
-        message_id=reply["message_id"],
-        commit=_entry(reply["commit"]) if "commit" in reply else None,
-        error=reply.get("error"),
-    )
+@dataclass
+class RunEvidence:
+    """All that is known of one run.
+
+    Attributes
+    ----------
+    run_id, series_id : int
+        The run, and its run series.
+    status : str
+        As ``flwr list`` shows it; ``unknown`` if no SuperLink was asked.
+    submitted_at, finished_at : float
+        Unix times; 0 if it is not there yet.
+    nodes : dict of int to NodeEvidence
+        The nodes that have pulled a message of it, or have rows of it.
+    told : ToldRun, optional
+        What its ServerApp recorded.
+    told_problem : str
+        Why that could not be read.
+    witnessed : bool
+        Whether the SuperLink keeps evidence at all.
+    node_alone : bool
+        Whether it is what a node's store says, and no SuperLink was asked.
+    """
+
+    run_id: int
+    series_id: int = 0
+    status: str = "unknown"
+    submitted_at: float = 0.0
+    finished_at: float = 0.0
+    nodes: dict[int, NodeEvidence] = field(default_factory=dict)
+    told: ToldRun | None = None
+    told_problem: str = ""
+    witnessed: bool = True
+    node_alone: bool = False
+
+    def node(self, node_id: int) -> NodeEvidence:
+        """Return what is known of a node, to add to."""
+        return self.nodes.setdefault(node_id, NodeEvidence(node_id))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended, however it did."""
+        return self.status.startswith("finished")
 
 
-def _holding(node: Mapping[str, Any]) -> Holding:
-    return Holding(
-        node_id=node["node_id"],
-        partition_id=node["partition_id"],
-        digest=node["digest"],
-        history=tuple(node["history"]),
-        entries=tuple(_entry(entry) for entry in node["entries"]),
-    )
+@dataclass
+class Evidence:
+    """Runs that are looked at together, and the nodes with their keys and answers.
+
+    Attributes
+    ----------
+    runs : list of RunEvidence
+        The runs.
+    keys : dict of int to bytes
+        Each node's public key (PEM), also of nodes that have left.
+    answers : dict of int to NodeAnswer
+        What each node said when it was asked.
+    """
+
+    runs: list[RunEvidence]
+    keys: dict[int, bytes] = field(default_factory=dict)
+    answers: dict[int, NodeAnswer] = field(default_factory=dict)
+
+    def answer(self, node_id: int) -> NodeAnswer:
+        """Return what a node said; that it was not asked, if nobody did."""
+        return self.answers.get(node_id, NodeAnswer())

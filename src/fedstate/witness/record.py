@@ -7,6 +7,7 @@ these bytes, and nobody encodes a row again to compare it.
 import hashlib
 import struct
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has none
 
@@ -114,7 +115,7 @@ class StepRecord:
             encoded = _Encoded.FromString(row)
         except (DecodeError, TypeError) as error:
             raise MalformedRecordError("the bytes are not a row of a node's log") from error
-        record = StepRecord(*(getattr(encoded, name) for name in _NAMES))
+        record = StepRecord(*_values(encoded))
         if not (record.sequence and record.run_sequence and record.store_id):
             raise MalformedRecordError("the row has no number or names no store")
         if record.outcome not in (COMMITTED, FAILED):
@@ -125,6 +126,7 @@ class StepRecord:
 
 
 _NAMES = tuple(field.name for field in fields(StepRecord))
+_values = attrgetter(*_NAMES)
 
 
 def record_digest(row: bytes) -> bytes:

@@ -96,8 +96,10 @@ class Server:
 class SuperLink(SuperLinkApplication, Server):
     """Our SuperLink."""
 
-    def __init__(self, directory: Path) -> None:
-        SuperLinkApplication.__init__(self, directory)
+    def __init__(
+        self, directory: Path, *, ours: bool = True, database: str | None = None
+    ) -> None:
+        SuperLinkApplication.__init__(self, directory, ours=ours, database=database)
         Server.__init__(self, self.app, "superlink:1")
 
     def __exit__(self, *details: object) -> None:

@@ -141,15 +141,16 @@ class SteppingNode(SuperNode):
 
     def application(self) -> FastAPI:
         """Return the Runtime API with our handlers, which lead to the steps."""
+        self.keys = key_pair()
         api = FleetApi(
             self.superlink.address,
-            key_pair(),
+            self.keys,
             insecure=True,
             transport=self.superlink.transport,
         )
         self.session = SessionFile(self.directory / "session", PATIENCE_SECONDS)
         self.membership = Membership(api, self.session, register=True)
-        self.link = Link(api, self.membership)
+        self.link = Link(api, self.membership, self.keys[0])
         self.steps = Steps(
             self.state,
             self.link,

@@ -59,7 +59,7 @@ def test_four_runs_of_two_apps_at_once_stay_apart(stack: Stack) -> None:
     statuses = wait_for_runs(stack, run_ids, RUN_SECONDS)
     # The guide's app fails its run itself if a list is not its own, or did not grow by one.
     assert set(statuses.values()) == {COMPLETED}, stack.logs()
-    report = verify(stack, run_ids[0], run_ids[2])
+    report = verify(stack, *run_ids)
     assert report["passed"], report["checks"]
 
 

@@ -1,4 +1,4 @@
-"""The app, broken on purpose: each way of keeping state that ``fedstate verify`` must catch."""
+"""The app, broken on purpose: ways of keeping state elsewhere than in the Context."""
 
 import shutil
 from pathlib import Path
@@ -40,19 +40,6 @@ class Broken(ClientApp):
             partial.write_bytes(pickle.dumps(context.state))
             partial.replace(FILE)
             context.state = kept
-"""
-
-# The second round's state is not kept, and the reply tells nothing of it.
-SKIPPED_ENTRY = """
-import copy
-
-class Broken(ClientApp):
-    def __call__(self, message, context):
-        before = copy.deepcopy(context.state)
-        reply = original(message, context)
-        if message.metadata.message_type == "train" and message.metadata.group_id == "2":
-            context.state = before
-        return reply
 """
 
 # No step succeeds.

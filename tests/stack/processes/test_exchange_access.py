@@ -18,6 +18,8 @@ from fedstate.exchange.client import ExtraRoutes
 from fedstate.exchange.messages import (
     PullObjectsRequest,
     PullObjectsResponse,
+    PushLogRequest,
+    PushLogResponse,
     PushObjectsRequest,
     PushObjectsResponse,
     PushReplyRequest,
@@ -35,6 +37,7 @@ CALLS = {
     paths.FLEET_PUSH: (PushObjectsRequest, PushObjectsResponse),
     paths.FLEET_REPLY: (PushReplyRequest, PushReplyResponse),
     paths.FLEET_WAIT: (WaitRequest, WaitResponse),
+    paths.FLEET_LOG: (PushLogRequest, PushLogResponse),
     paths.RUNTIME_PULL: (PullObjectsRequest, PullObjectsResponse),
     paths.RUNTIME_PUSH: (PushObjectsRequest, PushObjectsResponse),
     paths.RUNTIME_WAIT: (WaitRequest, WaitResponse),

@@ -38,13 +38,16 @@ def test_verify_passes_on_two_runs_at_once(federation: Federation, runs: list[in
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
     report = json.loads(answer.stdout)
-    assert report["schema"] == "fedstate.report/1"
+    assert report["schema"] == "fedstate.report/2"
+    assert report["verdict"] == "kept"
     assert report["engine"] == "processes"
     assert {run["status"] for run in report["runs"]} == {"finished:completed"}
     for run in report["runs"]:
         assert sorted(node["partition_id"] for node in run["nodes"]) == list(range(NODES))
         for node in run["nodes"]:
             assert [entry["round"] for entry in node["entries"]] == [1, 2]
+            assert node["asked"] == "answered"
+            assert len(node["steps"]) == node["step_count"] == 2 * ROUNDS + 1, "and the audit"
             losses = [entry["loss"] for entry in node["entries"]]
             assert losses[1] < losses[0], "the second step continues what the first learned"
 
@@ -56,10 +59,10 @@ def test_verify_shows_a_table(federation: Federation, runs: list[int]) -> None:
     assert "✓ isolation" in answer.stdout
 
 
-def test_verify_names_a_run_that_left_no_record(federation: Federation) -> None:
-    answer = command("fedstate", "verify", "12345", environment=federation.environment)
-    assert answer.returncode == 1
-    assert "Run 12345 left no record" in answer.stderr
+def test_verify_names_a_run_that_is_not_there(federation: Federation) -> None:
+    answer = command("fedstate", "verify", "0012345", environment=federation.environment)
+    assert answer.returncode == 2
+    assert "The SuperLink has no run whose ID begins with 0012345" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 

@@ -1,6 +1,7 @@
 """The record of a run: every reply, in a fixed order, and what the nodes hold at the end."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 
 from fedstate.grids import GridWrapper, RecordingGrid
 from fedstate.grids.recording import AUDIT_QUERY
+from fedstate.records import RECORD_MODE, record_file
 from fedstate.state import AUDIT_RECORD, COMMIT_RECORD
-from fedstate.verify.evidence import read_runs
+from fedstate.verify.told import ToldRun, read_told
 from tests.identity import be_task
 
 COMMIT: dict[str, Any] = {
@@ -79,10 +81,17 @@ def test_nodes_and_replies_come_in_a_fixed_order(grid: RecordingGrid) -> None:
     assert replied(grid) == [1, 2]
 
 
+def read(directory: Path) -> ToldRun:
+    run = read_told(directory, 7)
+    assert run is not None
+    return run
+
+
 def test_the_record_can_be_read_after_every_round(grid: RecordingGrid, tmp_path: Path) -> None:
+    assert read(tmp_path).config == {"seed": 1}
     for rounds in (1, 2):
         grid.send_and_receive(asked(1, 2))
-        (run,) = read_runs(tmp_path)
+        run = read(tmp_path)
         assert len(run.replies) == 2 * rounds
     first, second = run.replies[:2]
     assert (first.node_id, first.round, first.error) == ("1", 3, None)
@@ -96,8 +105,44 @@ def test_the_audit_records_what_each_node_holds_and_who_did_not_say(
 ) -> None:
     grid.send_and_receive(asked(1, 2))
     grid.audit()
-    (run,) = read_runs(tmp_path)
+    run = read(tmp_path)
     assert [(held.node_id, held.digest, held.history) for held in run.holdings] == [
         ("1", "ab", (0.5,))
     ]
     assert run.unanswered == {"2": "out of memory"}
+
+
+def test_a_round_adds_as_much_after_a_thousand_rounds_as_in_the_first(
+    grid: RecordingGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", lambda _: None)  # a thousand times
+    written: list[int] = []
+    size = record_file(tmp_path, 7).stat().st_size
+    for _ in range(1000):
+        grid.send_and_receive(asked(1, 2))
+        now = record_file(tmp_path, 7).stat().st_size
+        written.append(now - size)
+        size = now
+    assert set(written) == {written[0]}
+    assert len(read(tmp_path).replies) == 2000
+
+
+def test_a_record_is_readable_for_others_whatever_the_umask_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDSTATE_RUNS", str(tmp_path))
+    before = os.umask(0o077)
+    try:
+        RecordingGrid(Nodes(), Context(7, 9, {}, RecordDict(), {}))
+    finally:
+        os.umask(before)
+    assert record_file(tmp_path, 7).stat().st_mode & 0o777 == RECORD_MODE
+
+
+def test_a_second_grid_of_the_run_goes_on_with_its_record(
+    grid: RecordingGrid, tmp_path: Path
+) -> None:
+    grid.send_and_receive(asked(1, 2))
+    second = RecordingGrid(Nodes(), Context(7, 9, {}, RecordDict(), {"seed": 1}))
+    second.send_and_receive(asked(1, 2))
+    assert len(read(tmp_path).replies) == 4

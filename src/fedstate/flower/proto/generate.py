@@ -21,6 +21,7 @@ _ROOT = Path(__file__).parents[3]
 SOURCES = (
     _ROOT / "fedstate" / "witness" / "witness.proto",
     _ROOT / "fedstate" / "flower" / "proto" / "exchange.proto",
+    _ROOT / "fedstate" / "flower" / "proto" / "evidence.proto",
 )
 
 

@@ -9,7 +9,16 @@ from flwr.proto.fleet_pb2 import PushMessagesRequest, PushMessagesResponse
 from flwr.proto.message_pb2 import PullObjectResponse
 from flwr.proto.node_pb2 import Node
 
-from fedstate.flower.proto import exchange_pb2
+from fedstate.flower.proto import evidence_pb2, exchange_pb2
+from fedstate.flower.proto.evidence_pb2 import (
+    Delivery,
+    EvidencePage,
+    EvidenceRequest,
+    NodeAccount,
+    NodeLog,
+    RunAccount,
+    StoredReceipt,
+)
 from fedstate.flower.proto.exchange_pb2 import (
     LogRequest,
     PullObjectsRequest,
@@ -94,6 +103,13 @@ SENT_SINCE: list[tuple[Any, str]] = [
     (PushLogRequest(node=NODE, request_id="q", receipts=[Receipt(record=b"r", signature=b"s")], runs=[RunLog(run_id=7)], last=True, problem="p", store_id="5", opening=b"o", generation=4), "0a0b08ffffffffffffffffff011201711a060a01721201732202080728013201703a01354201" "6f4804"),
     (PushLogResponse(wanted=True), "0801"),
     (StepRecord(sequence=1, run_sequence=2, run_id=2**64 - 1, series_id=2**63, node_id=3, store_id="5", group_id="1", action="train", message_id="m", handed_out=b"h", stored=b"s", state_bytes=4, new_bytes=5, app_seconds=0.5, commit_seconds=0.25, time=2.0, outcome="failed", reason="r", previous=b"p", previous_of_store=b"q", generation=6, opening=b"o"), "0801100218ffffffffffffffffff01208080808080808080800128033201353a013142057472" "61696e4a016d5201685a01736004680571000000000000e03f79000000000000d03f81010000" "0000000000408a01066661696c6564920101729a010170a2010171a80106b201016f"),
+    (EvidenceRequest(run_ids=[1, 2**63], ask_nodes=True, seconds=2.5), "0a0b01808080808080808080011001190000000000000440"),
+    (EvidencePage(runs=[RunAccount(run_id=1)], nodes=[NodeAccount(node_id=2)], deliveries=[Delivery(run_id=3)], receipts=[StoredReceipt(run_id=4)], logs=[NodeLog(node_id=5)], later_deliveries=[Delivery(run_id=6)]), "0a020801120208021a020803220208042a02080532020806"),
+    (RunAccount(run_id=2**64 - 1, series_id=7, status="running", submitted_at=0.5, finished_at=1.5), "08ffffffffffffffffff0110071a0772756e6e696e6721000000000000e03f29000000000000f83f"),
+    (NodeAccount(node_id=2**64 - 1, public_key=b"k", status="online"), "08ffffffffffffffffff0112016b1a066f6e6c696e65"),
+    (Delivery(run_id=2**64 - 1, node_id=3, message_id="m", group_id="1", action="train", delivered_at=0.5, answered_at=1.5, reply_id="r", failed=True), "08ffffffffffffffffff0110031a016d2201312a05747261696e31000000000000e03f39000000000000f83f4201724801"),
+    (StoredReceipt(run_id=2**64 - 1, node_id=3, message_id="m", receipt=Receipt(record=b"r"), received_at=0.5), "08ffffffffffffffffff0110031a016d22030a017229000000000000e03f"),
+    (NodeLog(node_id=2**64 - 1, state="answered", receipts=[Receipt(record=b"r")], runs=[RunLog(run_id=7)], problem="p", store_id="5", opening=b"o", generation=4), "08ffffffffffffffffff011208616e7377657265641a030a0172220208072a01703201353a016f4004"),
 ]
 
 
@@ -105,7 +121,7 @@ def test_a_message_has_the_bytes_that_were_released(message: Any, sent: str) -> 
     assert type(message).FromString(bytes.fromhex(sent)) == message
 
 
-MODULES = (witness_pb2, exchange_pb2)
+MODULES = (witness_pb2, exchange_pb2, evidence_pb2)
 
 
 def test_every_field_of_every_message_is_among_them() -> None:

@@ -1,0 +1,104 @@
+"""flwr's SuperLink states, which note what they deliver and what they accept.
+
+A delivery is noted in the transaction in which flwr marks the message as delivered, whoever pulls
+it: our SuperNode or Flower's own. The notes are not reachable through flwr's state, and none of
+the Runtime API's routes has them: a ServerApp can neither read nor write them.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from flwr.app import Message
+
+# The states that flwr's handlers work on.
+from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
+from flwr.server.superlink.linkstate.in_memory_linkstate import InMemoryLinkState
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import StaticPool
+
+from fedstate.flower.bulk_state import BulkLinkState, use_bulk
+from fedstate.flower.evidence_log import EvidenceLog
+
+if TYPE_CHECKING:
+    _State = BulkLinkState  # one of those whose methods it overrides
+else:
+    _State = LinkState
+
+
+class _Witnessing(_State):
+    """Notes deliveries and accepted replies, in the transaction of the state below."""
+
+    evidence: EvidenceLog
+
+    def get_message_ins(
+        self, node_id: int, limit: int | None, *, run_id: int | None = None
+    ) -> list[Message]:
+        """Hand out messages that have not been delivered yet, and note that."""
+        with self._at_once():
+            messages = super().get_message_ins(node_id, limit, run_id=run_id)
+            self.evidence.delivered(node_id, messages)
+        return messages
+
+    def store_message_res(self, message: Message) -> str | None:
+        """Store a reply, and note that it was accepted."""
+        with self._at_once():
+            message_id = super().store_message_res(message)
+            if message_id is not None:
+                self.evidence.answered(message)
+        return message_id
+
+    def _at_once(self) -> AbstractContextManager[Any]:
+        return contextlib.nullcontext()
+
+
+class WitnessedLinkState(_Witnessing, BulkLinkState):
+    """The state of a SuperLink on SQLite."""
+
+    def keep_evidence(self) -> None:
+        """Create the tables of the evidence, if the database does not have them."""
+        assert self._engine is not None, "it is initialized"  # noqa: S101
+        self.evidence = EvidenceLog(self._engine, self.session)
+
+    def _at_once(self) -> AbstractContextManager[Any]:
+        return self.session()
+
+
+class WitnessedInMemoryLinkState(_Witnessing, InMemoryLinkState):
+    """The state of a SuperLink in memory; its evidence is in a database in memory."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        engine = create_engine(
+            "sqlite:///:memory:",
+            connect_args={"check_same_thread": False},
+            poolclass=StaticPool,
+        )
+        session = sessionmaker(bind=engine)
+
+        @contextmanager
+        def transaction() -> Iterator[Session]:
+            # One connection for all threads, and so one transaction at a time.
+            with self.lock, session() as opened, opened.begin():
+                yield opened
+
+        self.evidence = EvidenceLog(engine, transaction)
+
+
+def evidence_of(state: LinkState) -> EvidenceLog:
+    """Return the evidence beside a SuperLink's state."""
+    assert isinstance(state, _Witnessing)  # noqa: S101  `use_witnessed` has made it
+    return state.evidence
+
+
+def use_witnessed(factory: LinkStateFactory) -> None:
+    """Put a state of ours, which keeps evidence, in the place of flwr's."""
+    state = use_bulk(factory, WitnessedLinkState)
+    if isinstance(state, WitnessedLinkState):
+        state.keep_evidence()
+    elif type(state) is InMemoryLinkState:
+        factory.state_instance = WitnessedInMemoryLinkState(
+            factory.federation_manager, state.object_store
+        )

@@ -1,0 +1,125 @@
+"""Reading a store that is somebody else's: of a SuperNode that runs or not, or in a backup.
+
+Nothing is locked and nothing is written, beside the store neither: a SuperNode goes on as if
+nobody had looked.
+"""
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedstate.store.backup import database_of
+from fedstate.store.cipher import open_cipher
+from fedstate.store.database import DATABASE, translated
+from fedstate.store.errors import StoreError
+from fedstate.store.logged_store import LoggedStore
+from fedstate.store.readers import Snapshot
+from fedstate.store.rows import CheckedRows
+from fedstate.store.schema import MIGRATIONS, version
+from fedstate.store.step_log import StepLog
+from fedstate.store.values import ValueTable
+
+
+@dataclass(frozen=True)
+class About:
+    """What a store says of itself: its name, the fingerprint of its node's key, its commits."""
+
+    store_id: str
+    node: str | None
+    generation: int
+
+
+class ReadOnlyStore(LoggedStore):
+    """A store of which one state is read: what was committed when it was opened."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, key: bytes | None) -> None:
+        # Not that of `StoreFile`, which locks the store and brings it to the newest schema.
+        self.path = path
+        self.directory = path.parent
+        row = connection.execute("SELECT store_id, node, generation, wrapped_key FROM store")
+        store_id, node, generation, wrapped = row.fetchone()
+        self.about = About(store_id, node, generation)
+        cipher = open_cipher(wrapped, key)
+        rows = CheckedRows(connection, cipher)
+        log = StepLog(connection, rows, cipher)
+        self._snapshot = Snapshot(connection, rows, ValueTable(connection, cipher), log)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Snapshot]:
+        yield self._snapshot
+
+    def log(self) -> StepLog:
+        """Return the log of steps."""
+        return self._snapshot.log
+
+    def series_of(self, run_id: int) -> int:
+        """Return the run series of a run; 0 if the store does not have the run."""
+        row = self._snapshot.rows.one("run", str(run_id))
+        return int(str(row["series_id"])) if row else 0
+
+    def has_ended(self, run_id: int) -> bool:
+        """Return whether a run has ended, as far as the node knows."""
+        row = self._snapshot.rows.one("run", str(run_id))
+        return row is None or row["finished_at"] is not None
+
+
+@contextmanager
+def read_only(place: Path, key: bytes | None = None) -> Iterator[ReadOnlyStore]:
+    """Read the store in a state directory, or in a backup, in the block.
+
+    Raises
+    ------
+    StoreError
+        There is none, or its schema is that of another release.
+    StoreDamagedError
+        It cannot be read.
+    StoreKeyError
+        The key is missing or wrong.
+    """
+    with tempfile.TemporaryDirectory(prefix="fedstate-") as aside:
+        path = place / DATABASE
+        if place.is_file():
+            path = Path(aside) / DATABASE
+            database_of(place, path)
+        elif not path.exists():
+            raise StoreError(
+                f"There is no node store in '{place}', and it is no backup. Give the directory "
+                "that 'fedstate supernode --state' uses, or a file of 'fedstate state backup'."
+            )
+        with translated(path), closing(_connect(path, Path(aside))) as connection:
+            connection.execute("BEGIN")
+            schema = version(connection)
+            if schema != len(MIGRATIONS):
+                raise StoreError(
+                    f"The node store in '{place}' has schema {schema}, and this command reads "
+                    f"schema {len(MIGRATIONS)}. Start the SuperNode once, or use its fedstate."
+                )
+            yield ReadOnlyStore(connection, path, key)
+
+
+def _connect(path: Path, aside: Path) -> sqlite3.Connection:
+    log = path.with_name(path.name + "-wal")
+    if not log.exists():
+        # No SuperNode has it open: SQLite needs no lock, and no files beside it.
+        return _open(path, "immutable=1")
+    if path.with_name(path.name + "-shm").exists():
+        try:
+            connection = _open(path, "mode=ro")
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            pass
+        else:
+            return connection
+    # The log of a SuperNode that was killed: SQLite would write beside it to read it.
+    for each in (path, log):
+        shutil.copyfile(each, aside / each.name)
+    return _open(aside / path.name, "mode=rw")
+
+
+def _open(path: Path, how: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{how}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)

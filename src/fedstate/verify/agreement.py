@@ -1,0 +1,193 @@
+"""Agreement: the receipts that the SuperLink keeps are the rows of the node's log."""
+
+from collections.abc import Iterator
+
+from fedstate.verify.evidence import ANSWERED, HeldLog, NodeAnswer, RunEvidence
+from fedstate.verify.findings import LOG, RECEIPTS, SUPERLINK, Finding, Level, Place, numbers
+from fedstate.verify.steps import NodeSteps, Step
+
+
+def agreement(run: RunEvidence, steps: NodeSteps, answer: NodeAnswer) -> Iterator[Finding]:
+    """Compare the receipts of a node with the rows of its log."""
+    check = _Agreement(run, steps, answer)
+    yield from check.twice()
+    if answer.state == ANSWERED:
+        yield from check.compared()
+    elif steps.every:
+        yield from check.not_compared()
+
+
+class _Agreement:
+    def __init__(self, run: RunEvidence, steps: NodeSteps, answer: NodeAnswer) -> None:
+        self._run = run
+        self._steps = steps
+        self._answer = answer
+        self._place = Place(run.run_id, steps.node.node_id)
+
+    def _found(self, kind: str, level: Level, text: str, step: int = 0, *parties: str) -> Finding:
+        return Finding("agreement", kind, level, self._place, text, step, parties)
+
+    def not_compared(self) -> Iterator[Finding]:
+        """Tell that the node was not asked."""
+        reason = f": {self._answer.problem.rstrip('.')}" if self._answer.problem else ""
+        yield self._found(
+            "node-not-asked",
+            Level.UNKNOWN,
+            f"the node is {self._answer.state}{reason}; its receipts were checked, its log and "
+            "what it holds were not",
+        )
+
+    def twice(self) -> Iterator[Finding]:
+        """Find steps of which there are two rows."""
+        signed: list[tuple[Step, Step]] = []
+        for other, chosen in self._steps.forks:
+            if other.vouched and chosen.vouched:
+                signed.append((other, chosen))
+                continue
+            false = chosen if other.vouched else other
+            where = LOG if false.in_log else RECEIPTS
+            yield self._found(
+                "altered-row",
+                Level.BROKEN,
+                f"there are two rows of it, and the one in {where} is not signed by the node: "
+                "it was altered",
+                other.number,
+                LOG,
+                RECEIPTS,
+            )
+        if not signed:
+            return
+        which = numbers(other.number for other, _ in signed)
+        openings = {step.record.opening for pair in signed for step in pair}
+        if len(openings) > 1:
+            kind = "older-backup"
+            text = (
+                f"the node has signed two different rows of steps {which}, from different "
+                "openings of its store: it was put back to an older backup and went on, or a "
+                "copy of it is in use"
+            )
+        else:
+            kind, text = "two-rows", f"the node has signed two different rows of steps {which}"
+        yield self._found(kind, Level.BROKEN, text, signed[0][0].number, RECEIPTS, LOG)
+
+    def compared(self) -> Iterator[Finding]:
+        """Compare receipts with the log that the node has shown."""
+        log = self._steps.node.log or HeldLog(False, False, 0)
+        receipts = [step for step in self._steps.chain if step.at_superlink]
+        here = [s for s in receipts if s.record.store_id == self._answer.store_id]
+        elsewhere = [s for s in receipts if s.record.store_id != self._answer.store_id]
+        if elsewhere and not here:
+            yield self._found(
+                "store-replaced",
+                Level.UNKNOWN if self._run.finished else Level.BROKEN,
+                f"the receipts are of store {elsewhere[0].record.store_id[:8]}, and the node now "
+                f"has store {self._answer.store_id[:8] or 'none'}",
+                elsewhere[-1].number,
+                RECEIPTS,
+                LOG,
+            )
+            return
+        yield from self._beyond(here, log)
+        lacking = [
+            step for step in here if not step.in_log and log.pruned < step.number <= log.length
+        ]
+        forked = {other.number for other, _ in self._steps.forks}
+        if dropped := [step.number for step in lacking if step.number not in forked]:
+            yield self._found(
+                "dropped-row",
+                Level.BROKEN,
+                f"the node's log lacks the rows of steps {numbers(dropped)}, whose receipts the "
+                "SuperLink has"
+                if len(dropped) > 1
+                else "the node's log lacks the row of this step, whose receipt the SuperLink has",
+                dropped[0],
+                RECEIPTS,
+                LOG,
+            )
+        yield from self._ends(log)
+        yield from self._without_receipt()
+
+    def _beyond(self, receipts: list[Step], log: HeldLog) -> Iterator[Finding]:
+        beyond = [step for step in receipts if step.number > log.length]
+        newest = max((step.record.generation for step in receipts), default=0)
+        if beyond:
+            yield self._found(
+                "older-backup",
+                Level.BROKEN,
+                f"the node's log ends at step {log.length}, and the SuperLink has receipts up "
+                f"to step {max(step.number for step in beyond)}: the node's store was put back "
+                "to an older backup",
+                log.length + 1,
+                RECEIPTS,
+                LOG,
+            )
+        elif newest > self._answer.generation:
+            yield self._found(
+                "older-backup",
+                Level.BROKEN,
+                f"the node's store is at commit {self._answer.generation}, and it has signed "
+                f"commit {newest}: it was put back to an older backup",
+                0,
+                RECEIPTS,
+                LOG,
+            )
+
+    def _ends(self, log: HeldLog) -> Iterator[Finding]:
+        """Compare the newest rows with what the log says of its ends."""
+        if not log.present and log.length:
+            yield self._found(
+                "freed",
+                Level.TOLD,
+                "the node has freed the run; its receipts speak for its steps",
+            )
+        elif log.pruned:
+            yield self._found(
+                "pruned", Level.TOLD, f"the first {log.pruned} rows are not kept by the node"
+            )
+        by_number = {
+            step.number: step
+            for step in self._steps.chain
+            if step.record.store_id == self._answer.store_id
+        }
+        last = by_number.get(log.length)
+        if log.length > log.pruned and last is None:
+            yield self._found(
+                "dropped-row",
+                Level.BROKEN,
+                f"the node's log has had {log.length} rows, and does not show the last",
+                log.length,
+                LOG,
+            )
+        for digest, step in ((log.head, last), (log.anchor, by_number.get(log.pruned))):
+            if step is not None and digest and step.receipt.digest != digest:
+                yield self._found(
+                    "altered-row",
+                    Level.BROKEN,
+                    "its row is not the one that the node's log names",
+                    step.number,
+                    RECEIPTS if step.at_superlink else LOG,
+                    LOG,
+                )
+
+    def _without_receipt(self) -> Iterator[Finding]:
+        answered = {each.message_id for each in self._steps.node.deliveries if each.answered_at}
+        forked = {other.number for other, _ in self._steps.forks}
+        # A step that failed and was sent again has several rows, of which one was the answer.
+        has = {step.record.message_id for step in self._steps.every if step.at_superlink}
+        missing = [
+            step.number
+            for step in self._steps.chain
+            if not step.at_superlink
+            and step.number not in forked
+            and step.record.message_id in answered - has
+        ]
+        if missing:
+            yield self._found(
+                "missing-receipt",
+                Level.BROKEN,
+                f"the SuperLink accepted the replies of steps {numbers(missing)}, and has no "
+                "receipt of them",
+                missing[0],
+                LOG,
+                SUPERLINK,
+            )

@@ -1,0 +1,109 @@
+"""A node alone: the rows of its log against each other and against what its store holds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_ssh_public_key,
+)
+
+from fedstate.errors import CertificateError
+from fedstate.flower.stored_values import describe_state
+from fedstate.store.errors import StoreError
+from fedstate.store.read_only import ReadOnlyStore, read_only
+from fedstate.store.step_log import Chain
+from fedstate.store.values import DamagedValueError
+from fedstate.verify.evidence import ANSWERED, Evidence, HeldLog, NodeAnswer, RunEvidence
+from fedstate.verify.report import Report
+from fedstate.verify.selection import Selection
+from fedstate.verify.verifier import Verifier
+
+
+def verify_store(
+    place: Path, key: bytes | None, public_key: Path | None, names: Sequence[str]
+) -> Report:
+    """Verify what a node's store, or a backup of one, says of itself.
+
+    Nobody else is asked: a node that has written its log anew and signed it anew is believed, and
+    so is a store that was put back to an older backup.
+
+    Parameters
+    ----------
+    place : Path
+        The state directory, of a SuperNode that runs or not, or the file of a backup.
+    key : bytes, optional
+        The encryption key.
+    public_key : Path, optional
+        The node's public key (OpenSSH); without it, signatures are not verified.
+    names : sequence of str
+        The first digits of the IDs of runs; without any, all runs.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    CertificateError
+        The public key cannot be read.
+    EvidenceError
+        The store has no such run.
+    """
+    encoded = _encoded(public_key) if public_key else b""
+    with read_only(place, key) as store:
+        chains = {chain.run_id: chain for chain in store.chains()}
+        runs = [RunEvidence(run_id, store.series_of(run_id)) for run_id in chains]
+        chosen = Selection(tuple(names)).among(runs)
+        about = store.about
+        answer = NodeAnswer(ANSWERED, "", about.store_id, b"", about.generation)
+        evidence = Evidence([])
+        for run in runs:
+            node_id = _add(run, chains[run.run_id], store)
+            evidence.answers[node_id] = answer
+            if encoded:
+                evidence.keys[node_id] = encoded
+            evidence.runs.append(run)
+        verifier = Verifier()
+        verifier.add(evidence, set(chosen))
+        return verifier.finish()
+
+
+def _add(run: RunEvidence, chain: Chain, store: ReadOnlyStore) -> int:
+    """Add what the store has of a run; return the node that it says it is."""
+    run.status = "ended" if store.has_ended(run.run_id) else "open"
+    run.witnessed = False
+    run.node_alone = True
+    problem, rows = "", []
+    try:
+        rows = list(store.log().of_run(run.run_id))
+        held = store.held(run.run_id, describe_state)
+        problem = held.problem
+    except (DamagedValueError, StoreError) as error:
+        held, problem = store.held(run.run_id), str(error)
+    node_id = next((row.record.node_id for row in rows if row.row), 0)
+    node = run.node(node_id)
+    node.rows = rows
+    node.log = HeldLog(
+        present=held.present,
+        complete=chain.complete,
+        length=chain.length,
+        pruned=chain.pruned,
+        anchor=chain.anchor,
+        head=chain.head,
+        held=held.digest,
+        problem=problem,
+    )
+    return node_id
+
+
+def _encoded(file: Path) -> bytes:
+    try:
+        key = load_ssh_public_key(file.read_bytes())
+    except FileNotFoundError:
+        raise CertificateError(f"The public key '{file}' is missing.") from None
+    except ValueError:
+        raise CertificateError(f"'{file}' is not an OpenSSH public key.") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise CertificateError(f"'{file}' is not an elliptic-curve key.")
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

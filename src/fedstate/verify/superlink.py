@@ -1,0 +1,218 @@
+"""Evidence from a SuperLink, and through it from the nodes that are connected, in batches."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedstate.errors import EvidenceError
+from fedstate.flower.control import NoEvidenceError
+from fedstate.verify.evidence import (
+    Delivery,
+    Evidence,
+    HeldLog,
+    NodeAnswer,
+    NodeEvidence,
+    RunEvidence,
+)
+from fedstate.verify.told import read_told
+from fedstate.witness import MalformedRecordError, Receipt
+
+if TYPE_CHECKING:
+    from fedstate.flower.control import Control
+
+# Of runs with some thousand steps each, as many as take tens of megabytes.
+RUNS_IN_A_BATCH = 20
+NODE_SECONDS = 10.0
+
+
+class SuperLinkSource:
+    """What one SuperLink knows of runs.
+
+    Parameters
+    ----------
+    control : Control
+        A client of its Control API.
+    records : Path
+        The directory of the records that ServerApps have left.
+    node_seconds : float
+        How long a node has for its answer.
+    """
+
+    def __init__(
+        self, control: "Control", records: Path, node_seconds: float = NODE_SECONDS
+    ) -> None:
+        self._control = control
+        self._records = records
+        self._node_seconds = node_seconds
+        self._witnessed = True
+        self._runs: dict[int, RunEvidence] = {}
+
+    def runs(self) -> list[RunEvidence]:
+        """Return all runs that the account may see, the newest first, without what is in them.
+
+        Raises
+        ------
+        FederationError
+            The SuperLink cannot be asked.
+        """
+        found: list[RunEvidence] = []
+        try:
+            for page in self._control.evidence():
+                found += [_run(account) for account in page.runs]
+        except NoEvidenceError:
+            self._witnessed = False
+            statuses = self._control.run_statuses()
+            found = [
+                RunEvidence(run_id, status=status, witnessed=False)
+                for run_id, status in statuses.items()
+            ]
+        self._runs = {run.run_id: run for run in found}
+        return found
+
+    def batches(self, run_ids: Sequence[int], *, ask_nodes: bool = True) -> Iterator[Evidence]:
+        """Yield the evidence of runs, and of all others of their series, a few runs at a time.
+
+        `runs` has to be called before.
+
+        Raises
+        ------
+        FederationError
+            The SuperLink cannot be asked, or has none of such a run.
+        EvidenceError
+            The SuperLink's answer contradicts itself.
+        """
+        for batch in self._grouped(run_ids):
+            if not self._witnessed:
+                runs = [self._runs[run_id] for run_id in batch if run_id in self._runs]
+                evidence = Evidence(runs)
+            else:
+                pages = self._control.evidence(
+                    batch, ask_nodes=ask_nodes, seconds=self._node_seconds
+                )
+                evidence = gather(pages)
+            for run in evidence.runs:
+                try:
+                    run.told = read_told(self._records, run.run_id)
+                except EvidenceError as error:
+                    run.told_problem = str(error)
+            yield evidence
+
+    def _grouped(self, run_ids: Sequence[int]) -> Iterator[list[int]]:
+        """Yield batches of runs, in which each series is whole."""
+        series: dict[int, list[int]] = {}
+        for run in self._runs.values():
+            series.setdefault(run.series_id or run.run_id, []).append(run.run_id)
+        batch: list[int] = []
+        done: set[int] = set()
+        for run_id in run_ids:
+            if run_id in done:
+                continue
+            known = self._runs.get(run_id)
+            members = [run_id] if known is None else series[known.series_id or run_id]
+            done.update(members)
+            batch += members
+            if len(batch) >= RUNS_IN_A_BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+
+def gather(pages: Iterable[Any]) -> Evidence:
+    """Return the evidence in the pages of a SuperLink's answer.
+
+    Raises
+    ------
+    EvidenceError
+        A page has something of a run that was not asked for.
+    """
+    runs: dict[int, RunEvidence] = {}
+    evidence = Evidence([])
+    # Most rows of the nodes are receipts of the SuperLink, too: they are read once.
+    known: dict[bytes, Receipt] = {}
+
+    def node(run_id: int, node_id: int) -> NodeEvidence:
+        try:
+            return runs[run_id].node(node_id)
+        except KeyError:
+            raise EvidenceError(
+                f"The SuperLink answers for run {run_id}, which it was not asked for."
+            ) from None
+
+    for page in pages:
+        for account in page.runs:
+            runs[account.run_id] = _run(account)
+        evidence.keys |= {each.node_id: each.public_key for each in page.nodes}
+        for each in page.deliveries:
+            node(each.run_id, each.node_id).deliveries.append(_delivery(each))
+        for each in page.later_deliveries:
+            node(each.run_id, each.node_id).later.add(each.message_id)
+        for each in page.receipts:
+            receipt = Receipt(each.receipt.record, each.receipt.signature)
+            node(each.run_id, each.node_id).receipts.append(receipt)
+            known[receipt.row] = receipt
+        for log in page.logs:
+            _add_log(runs, evidence, log, known)
+    evidence.runs = list(runs.values())
+    return evidence
+
+
+def _add_log(
+    runs: dict[int, RunEvidence],
+    evidence: Evidence,
+    log: Any,
+    known: dict[bytes, Receipt],
+) -> None:
+    if log.state != "partial":
+        evidence.answers[log.node_id] = NodeAnswer(
+            log.state, log.problem, log.store_id, log.opening, log.generation
+        )
+    for each in log.receipts:
+        receipt = known.get(each.record)
+        if receipt is None or receipt.signature != each.signature:
+            receipt = Receipt(each.record, each.signature)
+        run = runs.get(_run_of(receipt, next(iter(runs))))
+        if run is not None:
+            run.node(log.node_id).rows.append(receipt)
+    for each in log.runs:
+        # A node that has no part in a run has nothing to say of it.
+        if each.run_id in runs and (each.length or log.node_id in runs[each.run_id].nodes):
+            runs[each.run_id].node(log.node_id).log = HeldLog(
+                present=each.present,
+                complete=each.complete,
+                length=each.length,
+                pruned=each.pruned,
+                anchor=each.anchor,
+                head=each.head,
+                held=each.held,
+                problem=each.problem,
+            )
+
+
+def _run_of(receipt: Receipt, otherwise: int) -> int:
+    try:
+        return receipt.record.run_id
+    except MalformedRecordError:
+        return otherwise
+
+
+def _run(account: Any) -> RunEvidence:
+    return RunEvidence(
+        run_id=account.run_id,
+        series_id=account.series_id,
+        status=account.status,
+        submitted_at=account.submitted_at,
+        finished_at=account.finished_at,
+    )
+
+
+def _delivery(each: Any) -> Delivery:
+    return Delivery(
+        message_id=each.message_id,
+        group_id=each.group_id,
+        action=each.action,
+        delivered_at=each.delivered_at,
+        answered_at=each.answered_at,
+        reply_id=each.reply_id,
+        failed=each.failed,
+    )

@@ -1,0 +1,146 @@
+"""All checks over runs, batch by batch, and what runs have to do with each other."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+from fedstate.verify.agreement import agreement
+from fedstate.verify.beside import contradictions, simulated
+from fedstate.verify.completeness import completeness
+from fedstate.verify.evidence import Evidence, RunEvidence
+from fedstate.verify.findings import Finding, Level, Place
+from fedstate.verify.isolation import States, Stores, isolation
+from fedstate.verify.persistence import Stray, persistence
+from fedstate.verify.report import Report, RunResult, run_result
+from fedstate.verify.signatures import Keys
+from fedstate.verify.steps import NodeSteps, put_together
+
+# Two seconds of work; beyond it, one signature for each chain is verified.
+SIGNATURE_BUDGET = 4000
+
+
+class Verifier:
+    """Checks runs, and forgets their rows: what it keeps of a step is the digest of its state.
+
+    Parameters
+    ----------
+    budget : int
+        How many signatures are verified one by one.
+    keep_steps : bool
+        Whether the report has every step.
+    """
+
+    def __init__(self, *, budget: int = SIGNATURE_BUDGET, keep_steps: bool = True) -> None:
+        self._keys = Keys({}, budget)
+        self._keep_steps = keep_steps
+        self._states = States()
+        self._stores = Stores()
+        self._strays: list[Stray] = []
+        self._results: dict[int, RunResult] = {}
+
+    @property
+    def seeks_sources(self) -> bool:
+        """Whether a state was found where it has no business: other runs may have stored it."""
+        return bool(self._strays)
+
+    def add(self, evidence: Evidence, only: Collection[int] | None = None) -> None:
+        """Check runs.
+
+        Parameters
+        ----------
+        evidence : Evidence
+            The runs of one or more run series, each series as a whole.
+        only : collection of int, optional
+            The runs that are to be reported; without it, all of them.
+        """
+        self._keys.update(evidence.keys)
+        for node_id, answer in evidence.answers.items():
+            self._stores.add(answer.store_id, node_id, Place(0, node_id))
+        put = {run.run_id: self._put_together(run) for run in evidence.runs}
+        findings: dict[int, list[Finding]] = {run.run_id: [] for run in evidence.runs}
+        for found in self._persistence(evidence, put):
+            if isinstance(found, Stray):
+                if only is None or found.place.run_id in only:
+                    self._strays.append(found)
+            else:
+                findings[found.place.run_id].append(found)
+        for run in evidence.runs:
+            if only is not None and run.run_id not in only:
+                continue
+            mine = findings[run.run_id]
+            mine += self._of_run(evidence, run, put[run.run_id])
+            self._results[run.run_id] = run_result(
+                run, put[run.run_id], evidence, mine, keep_steps=self._keep_steps
+            )
+
+    def index(self, evidence: Evidence) -> None:
+        """Note what runs have stored, for states that are somewhere else; check nothing."""
+        for run in evidence.runs:
+            for node in run.nodes.values():
+                self._states.add(put_together(run.run_id, node))
+
+    def _put_together(self, run: RunEvidence) -> list[NodeSteps]:
+        nodes = [put_together(run.run_id, node) for _, node in sorted(run.nodes.items())]
+        for steps in nodes:
+            self._keys.vouch(steps)
+            self._states.add(steps)
+            self._stores.add_steps(steps)
+        return nodes
+
+    def _persistence(
+        self, evidence: Evidence, put: dict[int, list[NodeSteps]]
+    ) -> Iterator[Finding | Stray]:
+        series: dict[tuple[int, int], list[tuple[RunEvidence, NodeSteps]]] = {}
+        for run in evidence.runs:
+            for steps in put[run.run_id]:
+                # A run that the SuperLink does not know has a series of its own.
+                key = (run.series_id or run.run_id, steps.node.node_id)
+                series.setdefault(key, []).append((run, steps))
+        for (_, node_id), of_node in series.items():
+            yield from persistence(of_node, evidence.answer(node_id))
+
+    def _of_run(
+        self, evidence: Evidence, run: RunEvidence, nodes: Sequence[NodeSteps]
+    ) -> Iterator[Finding]:
+        if not (run.witnessed or run.node_alone):
+            yield from _unwitnessed(run)
+            return
+        for steps in nodes:
+            answer = evidence.answer(steps.node.node_id)
+            yield from isolation(run, steps, self._keys)
+            yield from completeness(run, steps, answer)
+            yield from agreement(run, steps, answer)
+        yield from contradictions(run)
+
+    def finish(self, others: Callable[[], Iterable[Evidence]] | None = None) -> Report:
+        """Return the report.
+
+        Parameters
+        ----------
+        others : callable, optional
+            Returns the evidence of all other runs; it is called if a state was found where it has
+            no business, to find out whose it is.
+        """
+        if self._strays and others is not None:
+            for evidence in others():
+                self.index(evidence)
+        across = [*self._states.leaks(self._strays), *self._stores.copies(self._keys.encoded)]
+        elsewhere = []
+        for finding in across:
+            if (result := self._results.get(finding.place.run_id)) is not None:
+                result.add(finding)
+            else:
+                elsewhere.append(finding)
+        return Report(list(self._results.values()), elsewhere, self._keys.verified)
+
+
+def _unwitnessed(run: RunEvidence) -> Iterator[Finding]:
+    if run.told is not None and run.told.engine == "simulation":
+        yield from simulated(run)
+        return
+    yield Finding(
+        "completeness",
+        "no-evidence",
+        Level.UNKNOWN,
+        Place(run.run_id),
+        "the SuperLink keeps no evidence of it (Flower's own, or the Simulation Engine)",
+    )
+    yield from contradictions(run)

@@ -1,0 +1,1 @@
+"""Small apps that know nothing of fedstate."""
