@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fedstate.local.process import Process, free_port
+from tests.open_directory import new_directory
 from tests.stack.executor.conftest import children_of, lives
 from tests.waiting import wait_until
 
@@ -77,7 +78,7 @@ class PlainFederation:
 
     def run(self, name: str) -> list[float]:
         """Run the app to its end and return the node's history."""
-        result = self.directory / name
+        result = new_directory() / name
         config = f"rounds=2 nodes=1 resend=true result={json.dumps(str(result))}"
         self.flwr("run", APP, "plain", "--run-config", config)
         wait_until(result.exists, SECONDS, f"the result {name}")
