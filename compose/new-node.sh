@@ -47,6 +47,9 @@ volumes:
   node-$k-state: {}
 
 networks:
-  node-$k: {internal: "\${FEDSTATE_APPS_OFFLINE:-true}"}
+  node-$k:
+    internal: "\${FEDSTATE_APPS_OFFLINE:-true}"
+    driver_opts:
+      com.docker.network.bridge.inhibit_ipv4: "\${FEDSTATE_APPS_OFFLINE:-true}"
 EOF
 } > "node-$k.yml"

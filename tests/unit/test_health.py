@@ -1,9 +1,11 @@
 """Asking for health over real TLS, and what it costs to ask."""
 
+import os
 import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from fedstate.certificates.authority import ensure_authority, ensure_server_certificate
 from fedstate.errors import FederationError
+from fedstate.executor.heartbeat import write_heartbeat
 from fedstate.health import check_health
 
 NEW_MODULES = """
@@ -80,6 +83,29 @@ def test_a_container_asks_by_exit_code(
     )
     assert answer.returncode == code
     assert "Traceback" not in answer.stderr
+
+
+def ask_of_executor(file: Path, url: str, authority: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fedstate.health", f"--executor={file}", url]
+    return subprocess.run([*command, str(authority)], capture_output=True, text=True, check=False)
+
+
+def test_an_executor_is_well_while_it_works_and_its_server_was_lately(
+    address: str, tmp_path: Path
+) -> None:
+    file, ca, now = tmp_path / "heartbeat", tmp_path / "ca.crt", time.monotonic()
+    write_heartbeat(file, alive=now, worked=now)
+    first = ask_of_executor(file, f"{address}/broken", ca)
+    assert (first.returncode, "is not well" in first.stderr) == (1, True)
+    assert ask_of_executor(file, f"{address}/health", ca).returncode == 0
+    assert ask_of_executor(file, f"{address}/broken", ca).returncode == 0
+    long_ago = time.time() - 31
+    os.utime(f"{file}.server", (long_ago, long_ago))
+    assert ask_of_executor(file, f"{address}/broken", ca).returncode == 1
+    write_heartbeat(file, alive=now, worked=now - 60)
+    silent = ask_of_executor(file, f"{address}/health", ca)
+    assert silent.returncode == 1
+    assert silent.stderr.startswith("fedstate: The executor has not worked for 6")
 
 
 def test_asking_takes_the_standard_library_alone() -> None:

@@ -16,6 +16,7 @@ UNIT = TESTS / "unit"
 # The module, relative to src/fedstate, and the files or directories below tests/ that test it.
 ELSEWHERE = {
     "demo.py": ["unit/cli/test_demo.py", "stack/test_lifecycle.py"],
+    "executor/heart.py": ["unit/executor/test_watch.py"],
     "executor/bare_room.py": ["unit/executor/test_warmth.py"],
     "executor/deletions.py": ["unit/executor/test_pool_rooms.py"],
     "executor/keeper.py": ["unit/executor/test_pool_rooms.py"],
@@ -57,7 +58,9 @@ ELSEWHERE = {
         "contract/flower/test_supernode_tasks.py",
     ],
     "flower/task_program.py": ["contract/flower/test_executor.py"],
+    "forking/silence.py": ["unit/forking/test_supervisor.py"],
     "forking/server.py": ["unit/forking/test_supervisor.py"],
+    "local/rooms.py": ["unit/local/test_federation.py", "unit/cli/test_local.py"],
     "local/launched.py": ["unit/local/test_launcher.py"],
     "state/codecs/base.py": ["unit/state/codecs/test_registry.py"],
     "superlink/fleet_routes.py": ["contract/flower/test_superlink_objects.py"],

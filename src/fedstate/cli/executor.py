@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from fedstate.errors import SettingError
 from fedstate.executor import modules_of
 from fedstate.executor import room_settings as settings
+from fedstate.executor.watch import watched
 
 _VARIABLE = "FEDSTATE_EXECUTOR_"
 
@@ -34,6 +36,7 @@ def executor(
     preload: Annotated[
         str,
         typer.Option(
+            envvar=f"{_VARIABLE}PRELOAD",
             help="Modules that every task finds imported: 'auto' (TensorFlow and Keras where "
             "they are installed), 'none' (a new process for each task), or names with commas.",
         ),
@@ -42,6 +45,7 @@ def executor(
         int | None,
         typer.Option(
             min=1,
+            envvar=f"{_VARIABLE}MAX_CONCURRENT_TASKS",
             help="Tasks that compute at once; those that only wait do not count. By default "
             "as many ClientApps as there are cores, and any number of ServerApps.",
         ),
@@ -150,6 +154,14 @@ def executor(
     health_server_address: Annotated[
         str | None, typer.Option(help="host:port of a gRPC health server without TLS.")
     ] = None,
+    heartbeat_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=f"{_VARIABLE}HEARTBEAT_FILE",
+            help="File, in a directory of the executor's own, that says when it last worked: "
+            "for `python -m fedstate.health`.",
+        ),
+    ] = None,
     parent_pid: Annotated[
         int | None, typer.Option(help="End when the process with this id does.")
     ] = None,
@@ -192,6 +204,9 @@ def executor(
         limits={name: value for name, value in limits.items() if value is not None},
         idle_seconds=room_idle,
     )
+    heart = None
+    if sys.platform.startswith("linux"):
+        heart = watched(heartbeat_file)
     # flwr takes 2 s to import: not before the options are known to be good.
     from fedstate.executor import Limits, RuntimeApi, run_executor
 
@@ -205,6 +220,7 @@ def executor(
         ),
         modules,
         Limits(max_concurrent_tasks, task_time_limit),
+        heart=heart,
         parent_pid=parent_pid,
         health_server_address=health_server_address,
         rooms=room_settings,

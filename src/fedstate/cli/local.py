@@ -7,11 +7,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fedstate.executor import modules_of
+from fedstate.executor import room_settings as settings
 from fedstate.interrupts import terminate_as_interrupt
 
 app = typer.Typer(help="The federation as plain processes, for machines without Docker.")
 
 WATCH_SECONDS = 1.0
+_NO_WALLS = "nothing keeps runs apart, since --walls none was given."
+_EXECUTORS = "Options of all executors; `fedstate executor --help` has more"
 
 
 @app.callback()
@@ -26,18 +30,100 @@ def up(
     directory: Annotated[
         Path, typer.Option(help="Where keys, state, logs and records are kept.")
     ] = Path(".fedstate"),
+    preload: Annotated[
+        str | None,
+        typer.Option(
+            help="What tasks find imported: auto, none, or names with commas.",
+            rich_help_panel=_EXECUTORS,
+        ),
+    ] = None,
+    max_concurrent_tasks: Annotated[
+        int | None, typer.Option(min=1, help="Tasks at once.", rich_help_panel=_EXECUTORS)
+    ] = None,
+    task_time_limit: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Seconds that a task may take.", rich_help_panel=_EXECUTORS),
+    ] = None,
+    walls: Annotated[
+        str | None,
+        typer.Option(
+            help="What keeps runs apart: auto, require or none.", rich_help_panel=_EXECUTORS
+        ),
+    ] = None,
+    readable: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A directory that runs may read although it is in your home directory.",
+            rich_help_panel=_EXECUTORS,
+        ),
+    ] = None,
+    writable: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A directory that runs may write to, beside their own.",
+            rich_help_panel=_EXECUTORS,
+        ),
+    ] = None,
+    max_processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes of one run.", rich_help_panel=_EXECUTORS),
+    ] = None,
+    max_open_files: Annotated[
+        int | None,
+        typer.Option(min=16, help="Open files of one process.", rich_help_panel=_EXECUTORS),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(help="Memory of one run, such as 2g.", rich_help_panel=_EXECUTORS),
+    ] = None,
+    max_files: Annotated[
+        str | None,
+        typer.Option(help="Bytes in a run's directories.", rich_help_panel=_EXECUTORS),
+    ] = None,
 ) -> None:
     """Start a SuperLink and SuperNodes, and keep them until Ctrl-C."""
     from fedstate.errors import FederationError
     from fedstate.local.federation import Federation
 
+    options = {
+        "--preload": preload,
+        "--max-concurrent-tasks": max_concurrent_tasks,
+        "--task-time-limit": task_time_limit,
+        "--walls": walls,
+        "--max-processes": max_processes,
+        "--max-open-files": max_open_files,
+        "--max-memory": max_memory,
+        "--max-files": max_files,
+    }
+    executor_options = [
+        part
+        for name, value in options.items()
+        if value is not None
+        for part in (name, str(value))
+    ]
+    # What is wrong with them is better said here than by each executor into its log.
+    modules_of(preload or "none")
+    settings.checked_walls(walls or settings.AUTO)
+    settings.size_of("--max-memory", max_memory)
+    settings.size_of("--max-files", max_files)
+    for name, paths in (("--readable", readable), ("--writable", writable)):
+        for path in settings.existing(name, paths):
+            executor_options += [name, str(path)]
+
     console = Console()
+    status = console.status("")
+    federation = Federation(
+        directory,
+        nodes=nodes,
+        port=port,
+        executor_options=executor_options,
+        progress=status.update,
+    )
+    # Before anything has a thread: a process is forked to try what this machine has.
+    missing = _NO_WALLS if walls == settings.NONE else federation.missing_walls()
     with terminate_as_interrupt():
         try:
-            with (
-                console.status("") as status,
-                Federation(directory, nodes=nodes, port=port, progress=status.update) as here,
-            ):
+            with status, federation as here:
                 status.stop()
                 console.print(
                     f"SuperLink at {here.connection.address}, {nodes} SuperNodes connected; "
@@ -49,10 +135,16 @@ def up(
                     highlight=False,
                     soft_wrap=True,
                 )
+                if missing is not None:
+                    console.print(
+                        f"Not enforced here: {missing}", highlight=False, soft_wrap=True
+                    )
                 while True:
                     ended = [each for each in here.processes if not each.running]
                     if ended:
                         raise FederationError(f"{ended[0].name} ended. {ended[0].log_end()}")
+                    for name in here.restart_silent_executors():
+                        console.print(f"{name} did not answer and was started again.")
                     time.sleep(WATCH_SECONDS)
         except KeyboardInterrupt:
             console.print("Everything is stopped.")

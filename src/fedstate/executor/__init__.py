@@ -1,6 +1,9 @@
 """The executor: a fresh process for every task, without a fresh import of TensorFlow.
 
 ``main``           the executor's process: what it is made of, and how it ends
+``watch``          the parent of that process, which starts it again when it dies or hangs
+``heart``          says to the parent that the executor works
+``heartbeat``      the file in which the parent says so to others
 ``loop``           acquires tasks from a SuperNode or SuperLink, in place of ``flower-superexec``
 ``notifications``  waits on a thread for the server's notifications of tasks
 ``pool``           the tasks under way: launched, limited, supervised
@@ -9,6 +12,7 @@
 ``room_client``    one run's room as the executor sees it
 ``plan``           what a room is to be, as both sides need it
 ``room_settings``  what the options say of rooms
+``output``         what the programs of a run print: a pipe to the executor, which bounds it
 ``usage``          what the runs take, and which limit one of them has passed
 ``deletions``      deletes what ended runs have left, beside everything else
 ``failure``        reports a task whose process died to the server

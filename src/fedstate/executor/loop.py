@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from fedstate.executor.heart import BEAT_SECONDS, Heart
 from fedstate.executor.notifications import TaskNotifications
 from fedstate.executor.pool import TaskPool
 from fedstate.flower.task_order import TaskKind, TaskOrder
@@ -45,6 +46,8 @@ class TaskLoop:
         What runs them.
     notifications
         What says that there may be a task.
+    heart
+        Is told that this loop goes round; None where nobody wants to know.
     pace
         The pauses between two polls of a server without notifications.
     clock
@@ -57,12 +60,14 @@ class TaskLoop:
         pool: TaskPool,
         notifications: TaskNotifications,
         *,
+        heart: Heart | None = None,
         pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._pool = pool
         self._notifications = notifications
+        self._heart = heart or Heart()
         self._pace = pace or Pace()
         self._clock = clock
         self._connection = _Connection()
@@ -102,6 +107,7 @@ class TaskLoop:
             self._pool.stop_task(task_id, ENDED)
         self._pool.reconcile()
         self._close_rooms()
+        self._heart.beat(works=self._pool.works)
         kinds = self._pool.kinds_with_room()
         overdue = self._clock() - self._polled > _PRECAUTION_SECONDS
         if notified or overdue or kinds != self._kinds or not self._notifications.active:
@@ -131,7 +137,7 @@ class TaskLoop:
         longest = self._pace.wait()
         if self._notifications.active:
             longest = _TICK_SECONDS if self._pool.busy else _PRECAUTION_SECONDS
-        if self._pool.wait(longest):
+        if self._pool.wait(min(longest, BEAT_SECONDS)):
             self._pace.activity()
 
     def _acquire(self, kinds: Collection[TaskKind]) -> TaskOrder | None:

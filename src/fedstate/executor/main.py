@@ -4,7 +4,9 @@ import signal
 from collections.abc import Sequence
 from types import FrameType
 
-from fedstate.executor.loop import TaskLoop
+from fedstate.executor.failure import report_failure
+from fedstate.executor.heart import Heart
+from fedstate.executor.loop import Source, TaskLoop
 from fedstate.executor.notifications import TaskNotifications
 from fedstate.executor.pool import Limits, TaskPool, fork_servers
 from fedstate.executor.room_settings import RoomSettings
@@ -14,6 +16,11 @@ from fedstate.flower.tasks import RuntimeApi, TaskSource
 from fedstate.logs import logger
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# How long the server may take to answer, which is no reason to take the executor for stuck: one
+# request; all that is said of a task that failed; all that an executor does at its end.
+_ACQUIRE_SECONDS = 30.0
+_REPORT_SECONDS = 600.0
+_CLOSE_SECONDS = 60.0
 
 
 class Stopped(BaseException):
@@ -25,6 +32,7 @@ def run_executor(
     modules: Sequence[str] | None,
     limits: Limits,
     *,
+    heart: Heart | None = None,
     parent_pid: int | None = None,
     health_server_address: str | None = None,
     rooms: RoomSettings | None = None,
@@ -39,6 +47,8 @@ def run_executor(
         What the fork server preloads; None to start a new process for every task.
     limits
         How much is taken on at once, and for how long.
+    heart
+        Where the executor says that it works; None if nobody watches over it.
     parent_pid
         A process with which the executor ends.
     health_server_address
@@ -55,6 +65,7 @@ def run_executor(
     """
     # First: the fork server imports while this process connects, and is a copy of a process
     # that has no thread yet and has not read the secret.
+    heart = heart or Heart()
     servers = None if modules is None else fork_servers(modules)
     try:
         runs_rooms = Rooms(rooms or RoomSettings(), api.address, api.root_certificates)
@@ -62,7 +73,12 @@ def run_executor(
         if servers is not None:
             servers.current.close()
         raise
-    pool = TaskPool(servers, limits, rooms=runs_rooms)
+    pool = TaskPool(
+        servers,
+        limits,
+        rooms=runs_rooms,
+        report=heart.during(report_failure, _REPORT_SECONDS),
+    )
     for each in _SIGNALS:
         signal.signal(each, _stop)
     try:
@@ -73,13 +89,21 @@ def run_executor(
         with TaskSource(api) as source:
             notifications = TaskNotifications(source, pool.task_ids, pool.run_ids)
             try:
-                TaskLoop(source, pool, notifications).run()
+                TaskLoop(_Patient(source, heart), pool, notifications, heart=heart).run()
             finally:
                 notifications.close()
     except Stopped:
         logger.info("The executor stops.")
     finally:
-        pool.close()
+        with heart.busy(_CLOSE_SECONDS):
+            pool.close()
+
+
+class _Patient:
+    """The server, asked for tasks while the executor's silence worries nobody."""
+
+    def __init__(self, source: Source, heart: Heart) -> None:
+        self.acquire = heart.during(source.acquire, _ACQUIRE_SECONDS)
 
 
 def _stop(signalnum: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -14,8 +14,12 @@ from fedstate.errors import FederationError
 from fedstate.forking import server
 from fedstate.forking.channel import Channel, MalformedMessageError
 from fedstate.forking.ending import Ending
+from fedstate.forking.silence import PING_SECONDS, Silence
 
 _STOP_SECONDS = 2.0
+# How long a fork server may not answer before another takes its place. Its forks take
+# milliseconds; less than the 15 s after which the executor itself would be restarted.
+_SILENT_SECONDS = 10.0
 
 
 class Child(Protocol):
@@ -175,6 +179,10 @@ class ForkServer(ForkClient):
         """The process."""
         return self._process.pid
 
+    def kill(self) -> None:
+        """End the server at once; its forks live on."""
+        self._process.kill()
+
     def has_forked(self, pid: int) -> bool:
         """Return whether a process is one of its forks, as far as can be seen."""
         return parent_of(pid) in (self.pid, None) or not self.alive
@@ -313,9 +321,17 @@ class ForkServers:
         self._modules = modules
         self._never_ready = 0
         self.current = ForkServer(entry, modules, by_fork=by_fork)
+        self._silence = Silence(self.current)
+
+    @property
+    def work(self) -> bool:
+        """Whether a fork would be made at once, as far as is known."""
+        return self.current.ready and self.current.alive and self._silence.seconds < PING_SECONDS
 
     def supervise(self) -> Ending | None:
         """Listen to the server; start another if it died, and return how it did.
+
+        One that does not answer, since somebody has stopped it, say, is killed.
 
         Raises
         ------
@@ -326,6 +342,9 @@ class ForkServers:
         if current.alive:
             current.listen()
         if current.alive:
+            self._silence.look()
+            if self._silence.seconds > _SILENT_SECONDS:
+                current.kill()
             return None
         if current.failure is not None:
             raise FederationError(current.failure)
@@ -338,4 +357,5 @@ class ForkServers:
             )
         current.channel.close()
         self.current = ForkServer(self._entry, self._modules)
+        self._silence = Silence(self.current)
         return how

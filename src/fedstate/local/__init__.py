@@ -5,6 +5,7 @@
 ``launcher``    starts fedstate's programs as forks of processes that have imported them
 ``launched``    becomes the program, in such a fork
 ``execute``     starts any other program
+``rooms``       where its executors keep what their runs have
 ``runs``        starts runs on a federation and waits for them
 """
 

@@ -16,16 +16,20 @@ from fedstate.certificates.authority import ensure_authority, ensure_server_cert
 from fedstate.certificates.keys import ensure_node_key, ensure_secret
 from fedstate.connection import Connection, write_connection
 from fedstate.errors import FederationError, SettingError
+from fedstate.executor.heartbeat import is_beyond_help
 from fedstate.flower.control import control, load_public_key
 from fedstate.interrupts import uninterrupted
 from fedstate.local.execute import Start
 from fedstate.local.launcher import Launcher, shared_launcher
 from fedstate.local.process import Process, check_port, free_port
+from fedstate.local.rooms import FederationRooms
 from fedstate.waiting import wait_until
 
 HOSTS = ("127.0.0.1", "localhost")
 CONNECTION_NAME = "local"
 START_SECONDS = 90.0
+_HEARTBEAT = "heartbeat"
+OUR_EXECUTOR = ("fedstate", "executor")
 POLL_SECONDS = 0.2
 
 
@@ -35,8 +39,8 @@ class Programs:
 
     superlink: Sequence[str] = ("fedstate", "superlink")
     supernode: Sequence[str] = ("fedstate", "supernode")
-    serverapp_executor: Sequence[str] = ("fedstate", "executor")
-    clientapp_executor: Sequence[str] = ("fedstate", "executor")
+    serverapp_executor: Sequence[str] = OUR_EXECUTOR
+    clientapp_executor: Sequence[str] = OUR_EXECUTOR
 
 
 STOCK = Programs(
@@ -80,6 +84,8 @@ class Federation:
     start : callable
         How programs are started; without it, by the launcher that the federations of this
         process share, which is much quicker.
+    executor_options : sequence of str
+        More options of every executor, such as ``("--max-memory", "2g")``.
     progress : callable
         Is told of each step.
     """
@@ -92,6 +98,7 @@ class Federation:
         port: int | None = None,
         programs: Programs | None = None,
         start: Start | None = None,
+        executor_options: Sequence[str] = (),
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         if nodes < 1:
@@ -101,6 +108,9 @@ class Federation:
         self._progress = progress
         self._programs = programs or Programs()
         self._start_program = start or shared_launcher()
+        self._executor_options = tuple(executor_options)
+        self._rooms = FederationRooms(self.directory)
+        self._node_ports = _free_ports(nodes, besides=self.port)
         self._authority = self.directory / "authority"
         self._link_directory = self.directory / "superlink"
         self.root_certificates = self._link_directory / "ca.crt"
@@ -126,6 +136,11 @@ class Federation:
         """Everything that runs, in the order of starting."""
         pairs = [process for node in self.nodes for process in (node.supernode, node.executor)]
         return [self.superlink, self.serverapp_executor, *pairs]
+
+    @property
+    def executors(self) -> list[Process]:
+        """The executor of the ServerApps, and those of the nodes."""
+        return [self.serverapp_executor, *(node.executor for node in self.nodes)]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -155,6 +170,28 @@ class Federation:
         with uninterrupted():
             for process in reversed(self.processes):
                 process.stop()
+            self._rooms.remove_if_empty()
+
+    def missing_walls(self) -> str | None:
+        """Return in one line what does not keep runs apart on this machine; None if all does.
+
+        Only where this is the one thread of Python, and before the federation is started.
+        """
+        return self._rooms.missing_walls()
+
+    def restart_silent_executors(self) -> list[str]:
+        """Start executors again of which nothing is left that would; return what they are called.
+
+        The process that watches over an executor starts it again by itself. This is for the case
+        that both of them were stopped.
+        """
+        restarted = []
+        for process in self.executors:
+            if process.running and is_beyond_help(_heartbeat(process)):
+                process.kill()
+                _start_executor(process)
+                restarted.append(process.name)
+        return restarted
 
     def wait_until_connected(self, seconds: float = START_SECONDS) -> None:
         """Wait until every SuperNode is connected to the SuperLink.
@@ -200,6 +237,7 @@ class Federation:
             self._start_program.warm_up([process.command for process in self.processes])
         check_port(self.port)
         self._make_certificates()
+        self._rooms.prepare()
         write_connection(self.connection, default=True, home=self.directory / "flwr")
         self._progress("starting the SuperLink")
         self.superlink.start()
@@ -214,9 +252,8 @@ class Federation:
             node.supernode.wait_until_healthy(node.port, self.root_certificates, START_SECONDS)
         # The executors last: what they preload takes longest to import.
         self._progress("starting the executors")
-        self.serverapp_executor.start()
-        for node in self.nodes:
-            node.executor.start()
+        for executor in self.executors:
+            _start_executor(executor)
         self.wait_until_connected()
 
     def _make_certificates(self) -> None:
@@ -241,7 +278,7 @@ class Federation:
         return self._process("the SuperLink", command, here / "flwr", here / "log")
 
     def _node(self, number: int, count: int) -> LocalNode:
-        here, port = self.directory / f"node-{number}", free_port()
+        here, port = self.directory / f"node-{number}", self._node_ports[number - 1]
         name = f"SuperNode {number}"
         command = [
             *_program(self._programs.supernode),
@@ -265,6 +302,13 @@ class Federation:
             *("--superexec-auth-secret-file", str(owner / "superexec.secret")),
         ]
         here = owner / "executor"
+        if tuple(program[:2]) == OUR_EXECUTOR:
+            command += [
+                *("--heartbeat-file", str(here / _HEARTBEAT)),
+                *("--rooms", str(self._rooms.of(owner.name))),
+                *self._closed(port),
+                *self._executor_options,
+            ]
         return self._process(
             name,
             command,
@@ -273,6 +317,15 @@ class Federation:
             FEDSTATE_RUNS=str(self.runs_directory),
             FEDSTATE_ENGINE="processes",
         )
+
+    def _closed(self, own_port: int) -> list[str]:
+        """Return what of this federation is closed to the apps that an executor runs."""
+        ports = [port for port in (self.port, *self._node_ports) if port != own_port]
+        directories = (self.directory, self._rooms.directory)
+        return [
+            *(part for path in directories for part in ("--closed-directory", str(path))),
+            *(part for port in ports for part in ("--closed-port", str(port))),
+        ]
 
     def _process(
         self, name: str, command: list[str], flwr_home: Path, log: Path, **variables: str
@@ -290,6 +343,23 @@ def _tls(directory: Path, port: int) -> list[str]:
         *("--ssl-ca-certfile", str(directory / "ca.crt")),
         *("--superexec-auth-secret-file", str(directory / "superexec.secret")),
     ]
+
+
+def _heartbeat(executor: Process) -> Path:
+    return executor.log_file.with_name(_HEARTBEAT)
+
+
+def _start_executor(executor: Process) -> None:
+    _heartbeat(executor).unlink(missing_ok=True)  # what it says is of another process
+    executor.start()
+
+
+def _free_ports(count: int, *, besides: int) -> list[int]:
+    ports: list[int] = []
+    while len(ports) < count:
+        if (port := free_port()) not in (besides, *ports):
+            ports.append(port)
+    return ports
 
 
 def _program(command: Sequence[str]) -> list[str]:

@@ -145,13 +145,22 @@ def _modules(command: Sequence[str]) -> tuple[str, ...] | None:
         case "superlink" | "supernode":
             return _SERVERS
         case "executor":
-            named = "--preload" in command
-            setting = command[command.index("--preload") + 1] if named else preload.AUTO
             try:
-                return (*_EXECUTOR, *(preload.modules_of(setting) or ()))
+                return (*_EXECUTOR, *(preload.modules_of(_preload_of(command)) or ()))
             except SettingError:
                 return None  # it says so itself
     return None
+
+
+def _preload_of(command: Sequence[str]) -> str:
+    """Return an executor's setting ``--preload``: the last on its command line counts."""
+    setting = os.environ.get("FEDSTATE_EXECUTOR_PRELOAD") or preload.AUTO
+    for option, value in zip(command, [*command[1:], ""], strict=True):
+        if option == "--preload":
+            setting = value
+        elif option.startswith("--preload="):
+            setting = option.partition("=")[2]
+    return setting
 
 
 class _Launched:

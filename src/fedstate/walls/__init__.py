@@ -8,6 +8,7 @@
 ``limits``       how much a run may take
 ``processes``    what a run has started, and the end of it
 ``directories``  a run's files
+``filter``       system calls that no app needs, and those that pass the other walls
 ``system``       prctl, capabilities, system calls
 """
 

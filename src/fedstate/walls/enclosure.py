@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fedstate.errors import FederationError
+from fedstate.walls import filter as call_filter
 from fedstate.walls import mounts, system
 from fedstate.walls.landlock import Domain, all_but
 from fedstate.walls.limits import RunLimits
@@ -119,7 +120,7 @@ def _enter(walls: Walls) -> None:
     system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
     _limit(walls)
     if walls.user is not None and mounts.may_mount():
-        mounts.own_view((*walls.readable, *walls.writable, walls.directory))
+        mounts.own_view((*walls.readable, *walls.writable, walls.directory), walls.limits.memory)
     # A group of its own may read what it writes: the group of a directory of records is another.
     os.umask(0o077 if walls.user is None else 0o027)
     domain = _domain(walls) if walls.landlock else None
@@ -132,6 +133,7 @@ def _enter(walls: Walls) -> None:
     system.prctl(system.PR_SET_NO_NEW_PRIVS, 1)
     if domain is not None:
         domain.enter()
+    call_filter.enter(own_user=walls.user is not None)
     # Last: it keeps even other processes of the user from reading memory and descriptors.
     system.prctl(system.PR_SET_DUMPABLE, 0)
 

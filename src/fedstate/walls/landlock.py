@@ -94,8 +94,10 @@ class Domain:
             return
         # Landlock knows what is allowed alone: one rule for each port of the others. In a ruleset
         # of its own they are copied once, and not with every rule about files.
-        ruleset = _ruleset(0, _CONNECT_TCP, 0)
+        ruleset = _ruleset(_REFER, _CONNECT_TCP, 0)
         self._rulesets.append(ruleset)
+        # Every ruleset forbids to rename from one directory to another, unless it allows it.
+        self._allow(Path("/"), _REFER, ruleset)
         rule = _PortRule(_CONNECT_TCP, 0)
         reference = ctypes.byref(rule)
         for port in range(1 << 16):
@@ -121,14 +123,15 @@ class Domain:
             os.close(ruleset)
         self._rulesets = []
 
-    def _allow(self, path: Path, access: int) -> None:
+    def _allow(self, path: Path, access: int, ruleset: int | None = None) -> None:
         try:
             descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             return  # what is not there, or out of reach, needs no rule
         try:
             access &= self._all_files if path.is_dir() else self._all_files & _FOR_FILES
-            _add(self._rulesets[0], _PATH_BENEATH, ctypes.byref(_PathRule(access, descriptor)))
+            rule = ctypes.byref(_PathRule(access, descriptor))
+            _add(self._rulesets[0] if ruleset is None else ruleset, _PATH_BENEATH, rule)
         finally:
             os.close(descriptor)
 

@@ -26,6 +26,17 @@ SOURCES = (
     *("compose", "certs", "requirements", "src", "app", "pyproject.toml", "README.md", "LICENSE"),
 )
 COMPOSE_SECONDS = 280.0
+EXECUTORS = ("serverapp", "executor")
+# Prints the processes that are `fedstate executor`: the watch, the executor, its fork server.
+FIND_EXECUTORS = """
+import pathlib
+for process in sorted(pathlib.Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+    arguments = (process / "cmdline").read_bytes().split(b"\\0")
+    if arguments[1:3] == [b"/opt/venv/bin/fedstate", b"executor"] or (
+        b"fedstate.forking.server" in arguments  # one that took the place of the first
+    ):
+        print(process.name)
+"""
 
 
 class Stack:
@@ -126,9 +137,13 @@ class Stack:
         """Stop everything as Docker's own tools do, which have no Compose file at hand."""
         _docker("compose", "--project-name", self.project, "down", directory=Path("/"))
 
+    def health(self, service: str) -> str:
+        """Return the status of a service's health, such as ``unhealthy``."""
+        return str(self.inspect(service)["State"]["Health"]["Status"])
+
     def wait_until_healthy(self, service: str) -> None:
         """Wait until a service that was restarted is healthy again."""
-        wait_until(lambda: self.inspect(service)["State"]["Health"]["Status"] == "healthy", 90)
+        wait_until(lambda: self.health(service) == "healthy", 90)
 
     def wait_until_connected(self) -> None:
         """Wait until the SuperLink has every SuperNode online."""
@@ -147,8 +162,20 @@ class Stack:
     def run_inside(
         self, service: str, *command: str, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in a service's container, as the service's user."""
-        return _docker("exec", f"{self.project}-{service}-1", *command, check=check)
+        """Run a command in a service's container, as the service's user, with no rights."""
+        # The containers of executors start as root, which hands its few rights over.
+        kind = service.split("-")[0]
+        user = ("--user", kind) if kind in EXECUTORS else ()
+        return _docker("exec", *user, f"{self.project}-{service}-1", *command, check=check)
+
+    def run_as_root(self, service: str, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in a service's container, as its first process."""
+        return _docker("exec", f"{self.project}-{service}-1", *command)
+
+    def executor_processes(self, service: str) -> list[int]:
+        """Return the processes of an executor, the one that watches over it first."""
+        found = self.run_inside(service, "python3", "-c", FIND_EXECUTORS).stdout.split()
+        return [int(pid) for pid in found]
 
     def inspect(self, service: str) -> dict[str, Any]:
         """Return what the engine knows of a service's container."""

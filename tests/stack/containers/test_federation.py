@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import socket
 
 import pytest
 
-from tests.stack.containers.stack import NODES, ONE_SHOTS, SERVICES, Stack
+from tests.stack.containers.stack import EXECUTORS, NODES, ONE_SHOTS, SERVICES, Stack
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1500)]
 
@@ -22,6 +24,38 @@ PRIVATE = {
     "executor": {"runtime/superexec.secret"},
 }
 PUBLIC_ENDINGS = (".crt", ".pub", ".toml", ".json")
+FOUR = ["SETUID", "SETGID", "KILL", "CHOWN"]
+FOUR_BITS = "00000000000000e1"
+# Becomes a run's user as fedstate.walls does, and tells what is left.
+GIVE_UP = """
+import json, os, pathlib
+from fedstate.walls import system
+executor = os.getuid()
+told = {"before": system.effective_capabilities()}
+if child := os.fork():
+    raise SystemExit(os.waitpid(child, 0)[1])
+os.setgroups([])
+os.setresgid(*[1900000000] * 3)
+os.setresuid(*[1900000000] * 3)
+system.drop_all_capabilities()
+told |= {"users": os.getresuid(), "after": system.effective_capabilities()}
+runtime = pathlib.Path("/var/lib/fedstate/runtime")
+for name, attempt in {
+    "be root": lambda: os.setuid(0),
+    "be the executor": lambda: os.setuid(executor),
+    "list the secret": lambda: os.listdir(runtime),
+    "read the secret": lambda: (runtime / "superexec.secret").read_bytes(),
+    "write to /tmp": lambda: pathlib.Path("/tmp/new").write_bytes(b""),
+    "make a room": lambda: os.mkdir("/rooms/new"),
+    "signal the executor": lambda: os.kill(os.getppid(), 0),
+}.items():
+    try:
+        attempt()
+        told[name] = "allowed"
+    except OSError as error:
+        told[name] = error.strerror
+print(json.dumps(told))
+"""
 # Prints those of the addresses that take a connection.
 CONNECT = """
 import socket, sys
@@ -51,15 +85,21 @@ def test_one_shots_have_ended_well(stack: Stack, service: str) -> None:
 def test_containers_are_hardened(stack: Stack, service: str) -> None:
     container = stack.inspect(service)
     host = container["HostConfig"]
-    root = service == "publish"
+    executor = service.split("-")[0] in EXECUTORS
+    root = service == "publish" or executor
     assert (container["Config"]["User"] in ("", "0", "0:0", "root")) == root
     assert host["CapDrop"] == ["ALL"]
-    assert (host["CapAdd"] or []) == (["CHOWN", "DAC_OVERRIDE"] if root else [])
+    expected = {"publish": ["CHOWN", "DAC_OVERRIDE"]}.get(service, FOUR if executor else [])
+    assert (host["CapAdd"] or []) == expected
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
     assert host["ReadonlyRootfs"] is True
     assert host["Privileged"] is False
-    assert set(host["Tmpfs"]) == {"/tmp"}  # noqa: S108  the container's own
-    assert {"noexec", "nosuid", "nodev"} <= set(host["Tmpfs"]["/tmp"].split(","))  # noqa: S108
+    assert set(host["Tmpfs"]) == {"/tmp", *(["/rooms"] if executor else [])}  # noqa: S108
+    temporary = set(host["Tmpfs"]["/tmp"].split(","))  # noqa: S108  the container's own
+    assert {"noexec", "nosuid", "nodev"} <= temporary
+    if executor:
+        assert "mode=0700" in temporary
+        assert {"mode=0711", "nosuid", "nodev"} <= set(host["Tmpfs"]["/rooms"].split(","))
     assert 0 < host["Memory"] <= 4 * 2**30
     assert host["PidsLimit"] > 0
     assert host["Init"] is True
@@ -69,11 +109,46 @@ def test_containers_are_hardened(stack: Stack, service: str) -> None:
 def test_processes_have_no_rights_left(stack: Stack, service: str) -> None:
     status = stack.run_inside(service, "cat", "/proc/self/status").stdout
     assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE)
-    assert re.search(r"^CapBnd:\t0+$", status, re.MULTILINE)
+    of_executors = service.split("-")[0] in EXECUTORS
+    bounding = f"^CapBnd:\t{FOUR_BITS if of_executors else '0+'}$"
+    assert re.search(bounding, status, re.MULTILINE)
     assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
     assert "Uid:\t0" not in status
     refused = stack.run_inside(service, "touch", "/opt/venv/new", check=False)
     assert "Read-only file system" in refused.stderr
+
+
+@pytest.mark.parametrize("service", ["serverapp", "executor-1"])
+def test_an_executor_is_not_root_and_has_four_capabilities(stack: Stack, service: str) -> None:
+    processes = stack.executor_processes(service)
+    assert len(processes) == 3, "the watch, the executor, its fork server"
+    user = stack.run_inside(service, "id", "--user").stdout.strip()
+    assert int(user) > 0
+    for pid in processes:
+        status = stack.run_inside(service, "cat", f"/proc/{pid}/status").stdout
+        assert f"Uid:\t{user}\t{user}\t{user}\t{user}\n" in status
+        assert f"CapEff:\t{FOUR_BITS}\n" in status
+        assert "NoNewPrivs:\t1\n" in status
+
+
+@pytest.mark.parametrize("service", ["serverapp", "executor-1"])
+def test_what_an_executor_starts_gives_its_rights_up_for_good(stack: Stack, service: str) -> None:
+    """With what the container has, whoever changes the user loses all, the secret included."""
+    user = service.split("-")[0]
+    script = ("with-capabilities", user, "python3", "-c", GIVE_UP)
+    told = json.loads(stack.run_as_root(service, *script).stdout)
+    assert told.pop("before") == int(FOUR_BITS, 16)
+    assert told == {
+        "users": [1_900_000_000] * 3,
+        "after": 0,
+        "be root": "Operation not permitted",
+        "be the executor": "Operation not permitted",
+        "list the secret": "Permission denied",
+        "read the secret": "Permission denied",
+        "write to /tmp": "Permission denied",
+        "make a room": "Permission denied",
+        "signal the executor": "Operation not permitted",
+    }
 
 
 def test_each_service_has_a_user_of_its_own(stack: Stack) -> None:
@@ -82,6 +157,25 @@ def test_each_service_has_a_user_of_its_own(stack: Stack) -> None:
         for service in ("superlink", "serverapp", "supernode-1", "executor-1")
     }
     assert len(set(users.values())) == len(users)
+
+
+@pytest.mark.parametrize("stopped", ["executor", "fork server", "all"])
+def test_an_executor_that_is_stopped_is_unhealthy_and_comes_back(
+    stack: Stack, stopped: str
+) -> None:
+    service = "executor-1"
+    processes = stack.executor_processes(service)
+    chosen = {"executor": processes[1:2], "fork server": processes[2:]}.get(stopped, processes)
+    started = stack.inspect(service)["State"]["StartedAt"]
+    kill = f"import os, signal\nfor pid in {chosen}: os.kill(pid, signal.SIGSTOP)"
+    stack.run_inside(service, "python3", "-c", kill)
+    wait_until(lambda: stack.health(service) == "unhealthy", 30, "unhealthy")
+    stack.wait_until_healthy(service)
+    anew = stack.inspect(service)["State"]["StartedAt"] != started
+    assert anew == (stopped == "all"), "only where nothing in it was left to help"
+    now = stack.executor_processes(service)
+    assert len(now) == 3
+    assert anew or not {*chosen} & {*now}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -157,6 +251,25 @@ def test_only_the_superlink_is_on_a_network_that_leads_outside(stack: Stack) -> 
         networks = stack.inspect(service)["NetworkSettings"]["Networks"]
         outside = {name for name in networks if not stack.network(name)["Internal"]}
         assert outside == ({f"{stack.project}_published"} if service == "superlink" else set())
+
+
+@pytest.mark.parametrize(
+    ("service", "reachable"), [("serverapp", False), ("executor-1", False), ("superlink", True)]
+)
+def test_app_code_does_not_reach_this_machine(
+    stack: Stack, service: str, reachable: bool
+) -> None:
+    """The SuperLink, which runs no app code, shows that there is something to be reached."""
+    networks = stack.inspect(service)["NetworkSettings"]["Networks"]
+    configured = [each for name in networks for each in stack.network(name)["IPAM"]["Config"]]
+    bridge = stack.network("bridge")["IPAM"]["Config"]
+    addresses = {each["Gateway"] for each in (*configured, *bridge) if "Gateway" in each}
+    with socket.create_server(("0.0.0.0", 0)) as listener:  # noqa: S104  that is the point
+        port = listener.getsockname()[1]
+        answer = stack.run_inside(
+            service, "python3", "-c", CONNECT, str(port), *sorted(addresses)
+        )
+    assert bool(answer.stdout.split()) == reachable, answer.stdout
 
 
 def test_the_port_is_published_to_this_machine_alone(stack: Stack) -> None:

@@ -8,10 +8,12 @@ import pytest
 from fedstate.local.runs import submit, wait_for_runs
 from tests.stack.conftest import APP, ROOT, command
 from tests.stack.containers.stack import NODES, Stack
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1500)]
 
 GUEST = ROOT / "tests" / "apps" / "guest"
+LOOKING = ROOT / "tests" / "apps" / "looking"
 RUN_SECONDS = 600.0
 COMPLETED = "finished:completed"
 
@@ -69,6 +71,34 @@ def test_the_list_of_somebody_else_s_app_grows_round_by_round(stack: Stack) -> N
         len(json.loads(line.split("n_val ")[1])) for line in log.splitlines() if "n_val" in line
     ]
     assert sorted(lengths) == [length for length in (1, 2, 3) for _ in NODES]
+
+
+def rooms(stack: Stack) -> list[str]:
+    """Return what the rooms' directories of two executors hold."""
+    services = ("serverapp", "executor-1")
+    return [stack.run_inside(service, "ls", "/rooms").stdout for service in services]
+
+
+def test_each_run_has_a_user_and_directories_of_its_own(stack: Stack) -> None:
+    runs = [submit(stack, LOOKING, {"nodes": len(NODES)}) for _ in range(2)]
+    statuses = wait_for_runs(stack, runs, RUN_SECONDS)
+    assert set(statuses.values()) == {COMPLETED}, stack.logs()
+    users = []
+    for run_id in runs:
+        record = f"runs/{run_id}/looked.json"  # where a ServerApp starts, and what is kept of it
+        seen = json.loads(stack.run_inside("serverapp", "cat", record).stdout)
+        assert len(seen["clients"]) == len(NODES)
+        for found in (seen["server"], *seen["clients"]):
+            users.append(found["user"])
+            assert found["user"] == found["group"] > 1_000_000_000
+            assert found["groups"] == []
+            assert {*found["capabilities"]} == {"0" * 16}
+            assert found["no_new_privileges"]
+            for place in ("home", "temporary"):
+                assert found[place].startswith(f"/rooms/{run_id}/"), found[place]
+            assert "allowed" not in found["refused"].values(), found["refused"]
+    assert len({*users}) == len(users), "no two rooms have one user"
+    wait_until(lambda: not any(rooms(stack)), 30, "the end of the runs' rooms")
 
 
 def test_people_without_python_run_the_app(stack: Stack) -> None:

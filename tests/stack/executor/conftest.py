@@ -95,12 +95,12 @@ class Node:
         self._server.should_exit = True
         self._thread.join()
 
-    def add_run(self, run_id: int, fab: bytes) -> None:
+    def add_run(self, run_id: int, fab: bytes, fab_id: str = "fedstate/probe") -> None:
         """Store what a SuperNode has stored when the first message of a run is there."""
         digest = hashlib.sha256(fab).hexdigest()
         run = replace(
             Run.create_empty(run_id),
-            fab_id="fedstate/probe",
+            fab_id=fab_id,
             fab_version="1.0.0",
             fab_hash=digest,
             series_id=run_id,
@@ -217,8 +217,14 @@ class Executor:
     def fork_server(self) -> int:
         """Wait for a fork server that can fork, and return its process id."""
         wait_until(lambda: self.log.count("Ready:") > self.log.count("another takes its place"))
-        (server,) = children_of(self.process.pid)
+        (server,) = children_of(self.pid)
         return server
+
+    @property
+    def pid(self) -> int:
+        """The executor itself; `process` is the one that watches over it."""
+        pid, *_orphans = children_of(self.process.pid)
+        return pid
 
     def children(self) -> list[int]:
         """Return the processes of tasks: the children of those of rooms."""

@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,3 +94,48 @@ def test_a_fork_server_that_dies_over_its_imports_is_replaced_twice() -> None:
         supervise(servers)
     assert servers.current is not first
     servers.current.close()
+
+
+@pytest.mark.parametrize("importing", [False, True])
+def test_a_stopped_fork_server_is_replaced(
+    importing: bool, modules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (modules / "slow.py").write_text("import signal\nsignal.sigtimedwait([], 60)\n")
+    monkeypatch.setattr("fedstate.forking.silence.PING_SECONDS", 0.1)
+    monkeypatch.setattr("fedstate.forking.supervisor._SILENT_SECONDS", 1.0)
+    servers = ForkServers(ENTRY, ("slow",) if importing else ())
+    first = servers.current
+
+    def supervised() -> Ending | None:
+        select.select([servers.current.channel], [], [], 0.05)
+        return servers.supervise()
+
+    try:
+        if not importing:
+            assert wait_until(lambda: supervised() or servers.work, SECONDS)
+        os.kill(first.pid, signal.SIGSTOP)
+        ending = wait_until(supervised, SECONDS, poll_seconds=0)
+        assert ending == Ending(-signal.SIGKILL)
+        assert servers.current is not first
+    finally:
+        servers.current.kill()
+        servers.current.close()
+
+
+def test_a_fork_server_that_is_asked_now_and_then_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fedstate.forking.silence.PING_SECONDS", 0.05)
+    servers = ForkServers(ENTRY, ())
+
+    def answered() -> bool:
+        select.select([servers.current.channel], [], [], 0.02)
+        assert servers.supervise() is None
+        return servers.current.answered == 5
+
+    try:
+        assert not servers.work
+        assert wait_until(answered, SECONDS, poll_seconds=0)
+        assert servers.work
+    finally:
+        servers.current.close()

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from fedstate.errors import FederationError, SettingError
 from fedstate.local.execute import execute
 from fedstate.local.federation import STOCK, Federation, Programs
 from fedstate.local.process import Process, free_port
+from fedstate.local.rooms import FederationRooms
 
 
 def federation(directory: Path, programs: Programs | None = None) -> Federation:
@@ -47,13 +49,80 @@ def test_every_node_has_a_key_and_a_partition_of_its_own(tmp_path: Path) -> None
     assert len({option(each, "--auth-supernode-private-key") for each in supernodes}) == 2
 
 
+OURS_ALONE = {"--heartbeat-file", "--rooms", "--closed-directory", "--closed-port"}
+
+
 def test_the_stock_programs_are_given_the_same_options(tmp_path: Path) -> None:
     ours, stock = federation(tmp_path), federation(tmp_path, STOCK)
     for mine, theirs in zip(ours.processes, stock.processes, strict=True):
         assert Path(theirs.command[0]).name.startswith("flower-")
         assert Path(theirs.command[0]).parent == Path(sys.executable).parent
         mine_options = [each for each in mine.command if each.startswith("--")]
-        assert mine_options == [each for each in theirs.command if each.startswith("--")]
+        common = [each for each in mine_options if each not in OURS_ALONE]
+        assert common == [each for each in theirs.command if each.startswith("--")]
+
+
+def options(process: Process, name: str) -> list[str]:
+    command = process.command
+    return [after for each, after in pairwise(command) if each == name]
+
+
+def test_a_federation_is_closed_to_its_apps_but_for_the_api_that_they_need(
+    tmp_path: Path,
+) -> None:
+    here = federation(tmp_path)
+    ports = {option(each, "--port") for each in here.processes if "--port" in each.command}
+    assert len(ports) == 3
+    rooms = {option(each, "--rooms") for each in here.executors}
+    assert len(rooms) == len(here.executors)
+    for executor in here.executors:
+        own = option(executor, "--runtime-api-address").rpartition(":")[2]
+        assert {own, *options(executor, "--closed-port")} == ports
+        assert own not in options(executor, "--closed-port")
+        closed = [Path(each) for each in options(executor, "--closed-directory")]
+        assert tmp_path in closed
+        # Those of the other executors, too: plain processes may all have one user.
+        assert all(any(Path(room).is_relative_to(each) for each in closed) for room in rooms)
+
+
+def test_options_of_executors_come_after_those_of_programs(tmp_path: Path) -> None:
+    mine = ("fedstate", "executor", "--preload", "numpy")
+    programs = Programs(clientapp_executor=mine, serverapp_executor=("flower-superexec",))
+    here = Federation(
+        tmp_path,
+        nodes=1,
+        programs=programs,
+        start=execute,
+        executor_options=("--preload", "none", "--max-memory", "2g"),
+    )
+    assert "--max-memory" not in here.serverapp_executor.command
+    (executor,) = [node.executor for node in here.nodes]
+    assert options(executor, "--preload") == ["numpy", "none"]
+    assert executor.command[-2:] == ["--max-memory", "2g"]
+
+
+def test_rooms_of_federations_are_apart_and_leave_nothing(tmp_path: Path) -> None:
+    rooms, others = FederationRooms(tmp_path / "a"), FederationRooms(tmp_path / "b")
+    assert rooms.directory != others.directory
+    rooms.prepare()
+    rooms.of("node-1").mkdir()
+    (rooms.of("node-1") / ".lock").touch()
+    (rooms.of("node-2") / "7").mkdir(parents=True)
+    rooms.remove_if_empty()
+    assert [each.name for each in rooms.directory.iterdir()] == ["node-2"], "a run's files stay"
+    (rooms.of("node-2") / "7").rmdir()
+    rooms.remove_if_empty()
+    assert not rooms.directory.exists()
+
+
+def test_rooms_in_somebody_else_s_place_are_refused(tmp_path: Path) -> None:
+    rooms = FederationRooms(tmp_path)
+    rooms.directory.symlink_to(tmp_path)
+    try:
+        with pytest.raises(SettingError, match="which is not a directory of this user"):
+            rooms.prepare()
+    finally:
+        rooms.directory.unlink()
 
 
 def test_flwr_and_fedstate_find_it_by_its_environment(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from fedstate.errors import FederationError
 from fedstate.failpoints import VARIABLE
 from fedstate.local.execute import Started, execute
-from fedstate.local.launcher import Launcher
+from fedstate.local.launcher import Launcher, _preload_of
 from fedstate.local.process import free_port
 from tests.waiting import wait_until
 
@@ -141,3 +141,22 @@ def test_a_program_of_somebody_else_is_executed(launcher: Launcher, tmp_path: Pa
     program = launcher(["sh", "-c", "echo done; exit 3"], dict(os.environ), tmp_path / "log")
     assert program.wait(30) == 3
     assert (tmp_path / "log").read_text() == "done\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "options", "setting"),
+    [
+        (None, (), "auto"),
+        ("", (), "auto"),
+        ("none", (), "none"),
+        ("none", ("--preload", "numpy"), "numpy"),
+        (None, ("--preload", "numpy", "--preload=none"), "none"),
+    ],
+)
+def test_what_an_executor_preloads_is_found_out(
+    variable: str | None, options: tuple[str, ...], setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FEDSTATE_EXECUTOR_PRELOAD", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("FEDSTATE_EXECUTOR_PRELOAD", variable)
+    assert _preload_of(["fedstate", "executor", *options, "--insecure"]) == setting

@@ -1,8 +1,12 @@
 """Which rules stand for "everything but"."""
 
+import subprocess
+import sys
 from pathlib import Path
 
-from fedstate.walls.landlock import abi, all_but
+import pytest
+
+from fedstate.walls.landlock import PORTS_ABI, abi, all_but
 
 
 def test_nothing_closed_is_one_rule(tmp_path: Path) -> None:
@@ -26,3 +30,35 @@ def test_what_is_below_something_closed_is_closed(tmp_path: Path) -> None:
 
 def test_the_version_is_a_number() -> None:
     assert abi() >= 0
+
+
+@pytest.mark.skipif(abi() < PORTS_ABI, reason="this kernel's Landlock knows no ports")
+@pytest.mark.parametrize("ports", [(), (9,)])
+def test_files_can_be_moved_between_directories_that_may_be_written(
+    tmp_path: Path, ports: tuple[int, ...]
+) -> None:
+    """Whether ports are closed or not: each ruleset forbids it that does not allow it."""
+    for name in ("open/a", "open/b", "closed"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "open/a/file").touch()
+    script = (
+        "import os, pathlib, sys\n"
+        "from fedstate.walls import landlock, system\n"
+        "domain = landlock.Domain(landlock.abi())\n"
+        "domain.allow_reading([pathlib.Path('/')])\n"
+        "domain.allow_writing([pathlib.Path('open')])\n"
+        f"domain.close_ports({ports})\n"
+        "system.prctl(system.PR_SET_NO_NEW_PRIVS, 1)\n"
+        "domain.enter()\n"
+        "os.rename('open/a/file', 'open/b/file')\n"
+        "try:\n"
+        "    os.rename('open/b/file', 'closed/file')\n"
+        "except OSError as error:\n"
+        "    print(error.strerror)\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout in ("Invalid cross-device link\n", "Permission denied\n")
+    assert (tmp_path / "open/b/file").exists()

@@ -1,0 +1,122 @@
+"""What is asserted of a siege, for every installation alike."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hostile.app.hostile.attacks import PROBES
+from tests.hostile.siege import LAST_BOMBS, Siege, bombs_of
+
+# By what each bomb is stopped, or that it does no harm: a part of the step's error or answer.
+STOPPED_BY = {
+    "processes": ("(--max-processes)",),
+    "threads": ("(--max-processes)",),
+    "descriptors": ("(--max-open-files)",),
+    "memory": ("(--max-memory)",),
+    "memory-of-children": ("(--max-memory)",),
+    "memory-files": ("(--max-memory)",),
+    "shared-memory": ("(--max-memory)", "(--max-files)", "No space left on device"),
+    "system-v-memory": ("(--max-memory)", "No space left on device", "not permitted"),
+    "own-files": ("(--max-files)", "No space left on device"),
+    "unlinked-files": ("(--max-files)", "No space left on device"),
+    "many-files": ("(--max-files)",),
+    "output": ("ended by itself",),
+    "wipe-the-log": ("denied",),
+    "long-names": ("ended by itself",),
+    "endless-line": ("sent a line of more than", "denied after"),
+    "false-pid": ("sent an event that is out of turn", "is not a process of its run"),
+    "garbage": ("and was ended", "ended by itself"),
+    "stop-itself": ("ended", "no reply"),
+    "sockets": ("through",),
+}
+# Bombs that nothing stops, and the threat model says so: by installation.
+UNSTOPPED: dict[str, tuple[str, ...]] = {
+    "root": (
+        "memory-files",
+        "shared-memory",
+        "system-v-memory",
+        "unlinked-files",
+        "many-files",
+        "wipe-the-log",
+    ),
+    "landlock": ("wipe-the-log",),
+}
+# The memory by which a trusted process may grow while an app floods it.
+GROWTH_BYTES = 64 * 2**20
+
+
+def probe_cases(mode: str) -> Iterator[object]:
+    """Yield the probes of an installation, each from the side of each kind of app."""
+    for name, probe in PROBES.items():
+        if mode in probe.modes:
+            for side in probe.sides:
+                yield pytest.param(side, name, id=f"{side}-{name}")
+
+
+def check_probe(siege: Siege, side: str, name: str) -> None:
+    """Check that a probe was denied, and by what."""
+    probe, report = PROBES[name], siege.probes.get((side, name))
+    assert report is not None, f"{name} has not reported; the logs:\n{siege.logs[-1][-3000:]}"
+    if siege.ground.mode in probe.still_open:
+        assert report["through"], f"{name} is denied now ({report}): say so in the threat model"
+        return
+    assert not report["through"], f"{name} got through: {report}"
+    assert report["denied"], f"{name} has found nothing to attack"
+    unexpected = [
+        denial
+        for denial in report["denied"]
+        if not any(denial == by or denial.startswith(by) for by in probe.by)
+    ]
+    assert not unexpected, f"{name} was denied by something else than {sorted(probe.by)}"
+
+
+def bomb_cases(mode: str) -> tuple[str, ...]:
+    """Return the bombs that go off in an installation."""
+    return (*bombs_of(mode), *LAST_BOMBS)
+
+
+def check_bomb(siege: Siege, name: str) -> None:
+    """Check that a bomb cost its own run a step at most, and what the step's error says."""
+    answer = siege.bombs.get(name, "it did not go off")
+    kind = name.partition("/")[0]
+    if siege.ground.mode in UNSTOPPED.get(kind, ()):
+        assert "through" in answer, f"{answer}: say in the threat model that this is stopped"
+        return
+    assert any(part in answer for part in STOPPED_BY[kind]), answer
+
+
+def check_survivors(siege: Siege) -> None:
+    """Check that what is above every run outlived all bombs, and did not grow."""
+    assert "bombs" not in siege.failures, siege.failures
+    assert not siege.lost, "these processes have ended, or others have taken their place"
+    grown = {name: size for name, size in siege.grown.items() if size > GROWTH_BYTES}
+    assert not grown
+
+
+def check_leftovers(siege: Siege) -> None:
+    """Check that nothing of a run is left when it has ended: processes, files, memory."""
+    assert "leftovers" not in siege.failures, siege.failures
+    assert siege.bombs.get("daemon") == "left", siege.bombs
+    assert siege.bombs.get("comet") == "left", siege.bombs
+    assert siege.bombs.get("leave-files", "").startswith("left: "), siege.bombs
+    assert not siege.left
+
+
+def check_slots(siege: Siege) -> None:
+    """Check that a run goes on while others hold as many slots as there are, and sleep."""
+    assert "slots" not in siege.failures, siege.failures
+    assert not siege.in_its_way
+
+
+def check_notes(siege: Siege) -> None:
+    """Check that a run cannot let another into its room, though both want it."""
+    notes = [line for line in siege.notes if "denied" in line or "through" in line]
+    assert notes, f"no run has looked into another's room: {siege.notes}"
+    assert not [line for line in notes if "through" in line]
+
+
+def check_victim(siege: Siege) -> None:
+    """Check that the victim's run came to what it comes to when nobody attacks it."""
+    assert siege.undisturbed["digests"], "it has trained nothing"
+    assert "victim" not in siege.failures, siege.failures
+    assert siege.disturbed == siege.undisturbed, siege.logs[-1][-3000:]

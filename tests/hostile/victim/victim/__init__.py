@@ -1,0 +1,1 @@
+"""A deterministic app with something to lose."""
