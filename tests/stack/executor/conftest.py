@@ -223,7 +223,7 @@ class Executor:
     @property
     def pid(self) -> int:
         """The executor itself; `process` is the one that watches over it."""
-        (pid,) = children_of(self.process.pid)
+        pid, *_orphans = children_of(self.process.pid)
         return pid
 
     def children(self) -> list[int]:

@@ -78,7 +78,8 @@ def test_a_killed_serverapp_is_reported_at_once(two_nodes: Federation) -> None:
     # A process that dies before it has begun is started again, and the run goes on.
     with control(two_nodes.connection) as link:
         wait_until(lambda: link.run_status(run_id) == "running")
-    (fork_server,) = children_of(two_nodes.serverapp_executor.pid)
+    (executor,) = children_of(two_nodes.serverapp_executor.pid)
+    (fork_server,) = children_of(executor)
     (room,) = children_of(fork_server)
     (serverapp,) = children_of(room)
     os.kill(serverapp, signal.SIGKILL)
