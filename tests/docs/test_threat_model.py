@@ -1,0 +1,32 @@
+"""docs/threat-model.md names every probe and bomb of the hostile suite, and what is still open."""
+
+import re
+from pathlib import Path
+
+from tests.hostile.app.hostile.attacks import PROBES
+from tests.hostile.app.hostile.bombs import BOMBS
+from tests.hostile.checks import UNSTOPPED
+
+PAGE = (Path(__file__).parents[2] / "docs" / "threat-model.md").read_text()
+TABLE, OPEN = PAGE.split("## What is enforced")[1].split("## What is not defended")
+ATTACKS = {*PROBES, *BOMBS}
+
+
+def named(text: str) -> set[str]:
+    return {name for name in re.findall(r"`([a-z-]+)`", text) if name in ATTACKS}
+
+
+def test_every_attack_is_in_the_table() -> None:
+    rows = [line for line in TABLE.splitlines() if line.startswith("| ")]
+    tests = [name for row in rows[1:] for name in re.findall(r"`([\w-]+)`", row.split("|")[3])]
+    assert sorted(tests) == sorted(ATTACKS)
+
+
+def test_what_gets_through_is_said() -> None:
+    without_root = OPEN.split("**On plain processes without root**")
+    open_here = {name for name, probe in PROBES.items() if "landlock" in probe.still_open}
+    assert named(without_root[1]) == open_here
+    elsewhere = {name for name, probe in PROBES.items() if probe.still_open - {"landlock"}} | {
+        name for mode, names in UNSTOPPED.items() for name in names
+    }
+    assert elsewhere <= named(without_root[0])
