@@ -79,6 +79,8 @@ def verify(
         # Nothing is known then; exit code 1 would say that a promise was broken.
         typer.secho(f"fedstate: {error}", fg=typer.colors.RED, err=True)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:  # while runs are watched
+        raise typer.Exit(130) from None
     raise typer.Exit(report.exit_code)
 
 

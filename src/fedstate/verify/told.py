@@ -123,24 +123,6 @@ def read_told(directory: Path, run_id: int) -> ToldRun | None:
     return _record(file, lines)
 
 
-def recorded_runs(directory: Path) -> list[int]:
-    """Return the IDs of the runs that have left a record, the oldest record first."""
-    found = {
-        int(name): file.stat().st_mtime_ns
-        for file, name in _named(directory)
-        if name.isdecimal() and file.exists()
-    }
-    return sorted(found, key=found.__getitem__)
-
-
-def _named(directory: Path) -> Iterator[tuple[Path, str]]:
-    for each in directory.glob("*"):
-        if each.suffix == ".json":
-            yield each, each.stem
-        else:
-            yield record_file(directory, each.name), each.name
-
-
 def _lines(file: Path) -> list[Any]:
     content = file.read_bytes()
     # The last line may be on its way.

@@ -9,8 +9,8 @@ from fedstate.verify.findings import Level
 from fedstate.verify.report import VERDICTS, Report
 from fedstate.verify.session import Session
 
-# A verification asks every node; twice a round of some seconds is enough.
-POLL_SECONDS = 2.0
+# A verification asks every node, which reads all that it holds of the runs.
+POLL_SECONDS = 5.0
 
 
 def follow(

@@ -8,7 +8,7 @@ import pytest
 
 from fedstate.errors import EvidenceError
 from fedstate.records import OLD_SCHEMA, SCHEMA, old_record_file, record_file
-from fedstate.verify.told import read_told, recorded_runs
+from fedstate.verify.told import read_told
 
 HEAD: dict[str, Any] = {"flwr": "1.42.0", "engine": "processes", "run_id": "7", "config": {}}
 ENTRY: dict[str, Any] = {
@@ -82,10 +82,3 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: str, sentence: str) 
     with pytest.raises(EvidenceError, match=r"The record .*record\.jsonl") as error:
         read_told(tmp_path, 7)
     assert sentence in str(error.value)
-
-
-def test_runs_with_a_record_are_found(tmp_path: Path) -> None:
-    write(tmp_path, *lines())
-    old_record_file(tmp_path, 8).write_text("{}")
-    (tmp_path / "no number").mkdir()
-    assert sorted(recorded_runs(tmp_path)) == [7, 8]
