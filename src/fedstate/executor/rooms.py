@@ -37,6 +37,7 @@ from fedstate.walls.users import free_user, owners
 
 # What one executor after the other may call its directory, where it was not told.
 _MOST_EXECUTORS = 64
+_LOCK = ".lock"
 _RECORDS_MODE = 0o2750
 _DELETE_SECONDS = 3.0
 
@@ -157,6 +158,10 @@ class Rooms:
         for room in list(self.all.values()):
             self.close(room)
         self._deletions.finish(_DELETE_SECONDS)
+        if self._settings.directory is None:
+            with contextlib.suppress(OSError):  # what could not be deleted is for the next one
+                (self.directory / _LOCK).unlink()
+                self.directory.rmdir()
         self._lock.close()
 
     def tidy(self) -> None:
@@ -283,9 +288,12 @@ def _own_directory(given: Path | None, address: str) -> tuple[Path, Any]:
 
 
 def _lock(path: Path) -> Any:
-    file = (path / ".lock").open("w")
+    file = (path / _LOCK).open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever had it may have removed the file meanwhile.
+        if not os.path.samestat(os.fstat(file.fileno()), (path / _LOCK).stat()):
+            raise OSError(path)
     except OSError:
         file.close()
         return None

@@ -1,5 +1,6 @@
 """Installing an app from several tasks at once."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,3 +36,49 @@ def test_what_was_left_half_made_is_neither_used_nor_in_the_way(
     place = install(fab)
     assert install(fab) == place
     assert (place / "pyproject.toml").is_file()
+
+
+def change(file: Path) -> None:
+    file.write_text("raise SystemExit('changed')\n")
+
+
+def link(file: Path) -> None:
+    target = file.with_name("elsewhere")
+    file.rename(target)
+    file.symlink_to(target)
+
+
+def link_its_directory(file: Path) -> None:
+    target = file.parent.with_name("elsewhere")
+    file.parent.rename(target)
+    file.parent.symlink_to(target)
+
+
+def put_a_directory_there(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize(
+    "spoil", [change, Path.unlink, link, link_its_directory, put_a_directory_there]
+)
+def test_what_is_not_as_in_the_fab_is_put_back(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    spoil: Callable[[Path], object],
+) -> None:
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path))
+    content = probe_fab()
+    file = install(content) / "probe" / "client_app.py"
+    right = file.read_bytes()
+    (file.parent / "uv.lock").touch()
+    install(content)
+    assert caplog.records == []
+    assert (file.parent / "uv.lock").exists()
+    spoil(file)
+    install(content)
+    assert file.read_bytes() == right
+    assert not file.is_symlink()
+    assert not file.parent.is_symlink()
+    assert "is not what its FAB says (probe" in caplog.text

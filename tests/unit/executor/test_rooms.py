@@ -44,6 +44,7 @@ def test_a_directory_serves_one_executor_at_a_time(directory: Path) -> None:
 def test_executors_that_were_told_nothing_have_directories_of_their_own() -> None:
     with made(RoomSettings(walls=NONE)) as first, made(RoomSettings(walls=NONE)) as second:
         assert first.directory != second.directory
+    assert not first.directory.exists()
 
 
 def test_a_link_in_the_place_of_the_directory_is_refused(directory: Path) -> None:
