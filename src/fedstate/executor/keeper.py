@@ -12,6 +12,9 @@ from fedstate.forking.channel import Channel
 from fedstate.forking.supervisor import ForkServers
 from fedstate.logs import logger
 
+# A fork takes milliseconds, but a room may import what its run imports before it forks.
+_START_SECONDS = 120.0
+
 
 class RoomKeeper:
     """Looks after rooms, and ends the tasks of those that cannot go on.
@@ -50,13 +53,18 @@ class RoomKeeper:
         """Return whether the tasks of a room have not computed for a while, but waited."""
         return self._usage.waits(room)
 
+    @staticmethod
+    def is_stuck(task: Task) -> bool:
+        """Return whether the process of a task's room does not do what it has to."""
+        if task.room is None or (task.room.client is not None and task.room.client.busy):
+            return False
+        return task.lost() or (task.pid is None and task.exceeds(_START_SECONDS))
+
     def supervise(self) -> None:
         """Take in what the rooms' processes have said; close rooms that are not used any more."""
         for room in list(self._rooms.all.values()):
             self._rooms.listen(room)
             if room.client is not None and not room.client.alive:
-                if room.client.importing is not None:
-                    room.warmth.broke(room.run_id)
                 self.restart(room)
             self._warm(room)
         for room in self._rooms.idle([task.room for task in self._tasks if task.room]):
@@ -99,6 +107,8 @@ class RoomKeeper:
         if room is None or room.client is None:
             return
         client, room.client = room.client, None
+        if client.importing is not None:
+            room.warmth.broke(room.run_id)
         why = client.failure or "The process of the run's room ended, and all that was in it."
         logger.warning("Run %d: %s", room.run_id, why)
         for task in self._tasks:

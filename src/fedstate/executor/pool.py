@@ -29,8 +29,6 @@ _GRACE_SECONDS = 5.0
 _KILL_SECONDS = 2.0
 # The same for a task of a run that has ended: nobody waits for what it does, only for its slot.
 _OVER_SECONDS = 1.0
-# A fork takes milliseconds, but a room may import what its run imports before it forks.
-_START_SECONDS = 120.0
 # Tasks that only wait take no slot, up to this many times as many as there are slots.
 _MOST_WAITING = 8
 
@@ -258,9 +256,8 @@ class TaskPool:
                     "(--task-time-limit).",
                     _GRACE_SECONDS,
                 )
-            elif task.lost() or (task.pid is None and task.exceeds(_START_SECONDS)):
-                if self._keeper is not None:
-                    self._keeper.restart(task.room)  # the app may have stopped it
+            elif self._keeper is not None and self._keeper.is_stuck(task):
+                self._keeper.restart(task.room)  # the app may have stopped it
             task.kill_when_due()
         if self._keeper is not None:
             self._keeper.enforce_limits()
