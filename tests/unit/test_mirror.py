@@ -16,8 +16,13 @@ UNIT = TESTS / "unit"
 # The module, relative to src/fedstate, and the files or directories below tests/ that test it.
 ELSEWHERE = {
     "demo.py": ["unit/cli/test_demo.py", "stack/test_lifecycle.py"],
+    "executor/bare_room.py": ["unit/executor/test_warmth.py"],
+    "executor/deletions.py": ["unit/executor/test_pool_rooms.py"],
+    "executor/keeper.py": ["unit/executor/test_pool_rooms.py"],
     "executor/main.py": ["unit/local/test_launcher.py", "stack/executor"],
     "executor/replay.py": ["unit/executor/test_imports.py"],
+    "executor/room_client.py": ["unit/executor/test_pool_rooms.py"],
+    "executor/usage.py": ["unit/executor/test_pool_rooms.py"],
     "executor/serverapp.py": [
         "contract/flower/test_grid.py",
         "contract/flower/test_serverapp_program.py",

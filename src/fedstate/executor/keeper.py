@@ -12,9 +12,6 @@ from fedstate.forking.channel import Channel
 from fedstate.forking.supervisor import ForkServers
 from fedstate.logs import logger
 
-# A fork takes milliseconds, but a room may import what its run imports before it forks.
-_START_SECONDS = 120.0
-
 
 class RoomKeeper:
     """Looks after rooms, and ends the tasks of those that cannot go on.
@@ -52,13 +49,6 @@ class RoomKeeper:
     def waits(self, room: Room | None) -> bool:
         """Return whether the tasks of a room have not computed for a while, but waited."""
         return self._usage.waits(room)
-
-    @staticmethod
-    def is_stuck(task: Task) -> bool:
-        """Return whether the process of a task's room does not do what it has to."""
-        if task.room is None or (task.room.client is not None and task.room.client.busy):
-            return False
-        return task.lost() or (task.pid is None and task.exceeds(_START_SECONDS))
 
     def supervise(self) -> None:
         """Take in what the rooms' processes have said; close rooms that are not used any more."""

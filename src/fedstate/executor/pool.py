@@ -220,9 +220,9 @@ class TaskPool:
             due = min((task.kill_due_in for task in self._tasks), default=math.inf)
             if self._selector.select(max(0.0, min(longest, due))):
                 return True
-            if due <= 0 or (self._keeper is not None and self._keeper.enforce_limits()):
+            if self._keeper is not None and self._keeper.enforce_limits():
                 return True
-            if time.monotonic() >= deadline:
+            if due <= 0 or time.monotonic() >= deadline:
                 return False
 
     def reconcile(self) -> None:
@@ -256,7 +256,7 @@ class TaskPool:
                     "(--task-time-limit).",
                     _GRACE_SECONDS,
                 )
-            elif self._keeper is not None and self._keeper.is_stuck(task):
+            elif self._keeper is not None and task.stuck():
                 self._keeper.restart(task.room)  # the app may have stopped it
             task.kill_when_due()
         if self._keeper is not None:

@@ -30,6 +30,8 @@ _MOST_LETTERS = 500
 _REPORTED_SECONDS = 1.0
 _END_SECONDS = 5.0
 _KILL_AGAIN_SECONDS = 0.2
+# A fork takes milliseconds, but a room may import what its run imports before it forks.
+_START_SECONDS = 120.0
 # A fork server reaps a fork at once.
 _REAP_SECONDS = 5.0
 
@@ -166,9 +168,13 @@ class Task:
             return self.child.poll()
         return Ending(None) if self.channel.ended else None
 
-    def lost(self) -> bool:
-        """Return whether the process ended a while ago, and nobody says how."""
-        if self.pid is None or not self.channel.ended or living(self.pid) is not None:
+    def stuck(self) -> bool:
+        """Return whether nobody forks the process, or nobody says how it has ended."""
+        if self.room is not None and self.room.client is not None and self.room.client.busy:
+            return False
+        if self.pid is None:
+            return self.exceeds(_START_SECONDS)
+        if not self.channel.ended or living(self.pid) is not None:
             return False
         self._gone = min(self._gone, self.clock())
         return self.clock() - self._gone > _REAP_SECONDS

@@ -98,6 +98,8 @@ def test_a_tasks_order_says_what_flwrs_executor_is_told(
         runtime_dependency_install=spec.runtime_dependency_install,
         parent_pid=spec.parent_pid,
         suppress_output=spec.suppress_output,
+        run_id=1,
+        fab_hash="fab",
     )
 
 

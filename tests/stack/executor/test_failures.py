@@ -159,12 +159,16 @@ def test_a_context_beyond_the_limit_fails_the_step_and_keeps_the_state(
     (task,) = fresh_node.tasks("pending")
     token = fresh_node.state.claim_task(task.task_id)
     script = f"""
+import os
 from fedstate import limits
 from fedstate.executor import clientapp
+from fedstate.executor.bare import Handover
+from fedstate.forking.channel import Channel
 from fedstate.flower.task_order import TaskKind, TaskOrder
 limits.CONTEXT_BYTES = 1000
 order = TaskOrder(TaskKind.CLIENT_APP, {task.task_id}, {token!r}, {fresh_node.address!r}, True)
-raise SystemExit(clientapp.run_clientapp(order, lambda event: True, lambda: ""))
+handover = Handover(order, Channel.pair()[0], dict(os.environ))
+raise SystemExit(clientapp.run_clientapp(handover, lambda event: True, lambda: ""))
 """
     environment = {**os.environ, "FLWR_HOME": str(tmp_path), "FLWR_TELEMETRY_ENABLED": "0"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, check=False)

@@ -1,0 +1,60 @@
+"""What the process of a room does before it forks."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+from tests.unit.walls.conftest import in_child
+
+from fedstate.executor import room
+from fedstate.executor.plan import RoomPlan
+from fedstate.walls import RunLimits
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> RoomPlan:
+    return RoomPlan(
+        tmp_path, "hash", tmp_path / "work", limits=RunLimits(open_files=64), certificate="PEM"
+    )
+
+
+def test_it_is_in_the_runs_own_places(plan: RoomPlan, tmp_path: Path) -> None:
+    def look() -> str:
+        room.enter(plan)
+        import tempfile
+
+        return json.dumps([os.environ["HOME"], tempfile.gettempdir(), str(Path.cwd())])
+
+    home, temporary, work = json.loads(in_child(look))
+    assert home == str(tmp_path / "home")
+    assert temporary == str(tmp_path / "tmp")
+    assert work == str(tmp_path / "work")
+    assert (tmp_path / "ca.crt").read_text() == "PEM"
+    assert (tmp_path / "flwr" / "hash").is_dir()
+
+
+def test_keras_is_led_there_too(plan: RoomPlan, tmp_path: Path) -> None:
+    def look() -> str:
+        import sys
+        from types import ModuleType
+
+        config = ModuleType("keras.src.backend.config")
+        sys.modules["keras.src.backend.config"] = config
+        room.enter(plan)
+        return str(config.__dict__["_KERAS_DIR"])
+
+    assert in_child(look) == str(tmp_path / "keras")
+
+
+def test_an_error_that_a_limit_explains_names_it(plan: RoomPlan) -> None:
+    def look() -> list[str]:
+        error = OSError(errno.EMFILE, "Too many open files")
+        before = room.hint(error)
+        room.enter(plan)
+        return [before, room.hint(error), room.hint(ValueError())]
+
+    before, named, none = in_child(look)
+    assert before == none == ""
+    assert "64 open files here (--max-open-files)" in named
