@@ -155,5 +155,5 @@ def _keep_logs(here: Federation) -> Path:
 
 
 def _times(here: Federation, run_id: int) -> list[float]:
-    file = here.runs_directory / f"bench-{run_id}.json"
+    file = here.runs_directory / str(run_id) / "bench.json"
     return [float(end) for end in json.loads(file.read_text())]

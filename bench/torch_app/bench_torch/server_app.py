@@ -37,6 +37,7 @@ def main(grid: Grid, context: Context) -> None:
             [reply.content.array_records["arrays"].to_numpy_ndarrays() for reply in replies]
         )
         times.append(time.time())
-    file = Path(os.environ["FEDSTATE_RUNS"]) / f"bench-{context.run_id}.json"
+    # The run's own directory, in which alone it may write.
+    file = Path(os.environ["FEDSTATE_RUNS"]) / str(context.run_id) / "bench.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(times))

@@ -61,8 +61,6 @@ class RoomKeeper:
             if room.output is not None:
                 room.output.copy()
             if room.client is not None and not room.client.alive:
-                if room.client.importing is not None:
-                    room.warmth.broke(room.run_id)
                 self.restart(room)
             self._warm(room)
         for room in self._rooms.idle([task.room for task in self._tasks if task.room]):
@@ -105,6 +103,8 @@ class RoomKeeper:
         if room is None or room.client is None:
             return
         client, room.client = room.client, None
+        if client.importing is not None:
+            room.warmth.broke(room.run_id)
         why = client.failure or "The process of the run's room ended, and all that was in it."
         logger.warning("Run %d: %s", room.run_id, why)
         for task in self._tasks:

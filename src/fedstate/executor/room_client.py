@@ -19,6 +19,9 @@ from fedstate.waiting import wait_until
 from fedstate.walls import processes
 
 _CLEAR_SECONDS = 2.0
+# How long a room may take over imports: on a busy machine, far longer than its task has taken.
+_IMPORT_SECONDS = 60.0
+_IMPORT_FACTOR = 10.0
 _REAP_SECONDS = 0.5
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -51,6 +54,7 @@ class RoomClient(ForkClient):
         self.child: ForkedChild | None = None
         # What it has been asked to import, until it has said what came of that.
         self.importing: ImportReport | None = None
+        self._asked = 0.0
         self.left: tuple[str, ...] = ()
         self.fit = True
         # What a process of it takes that shares all it has with the fork server, in bytes.
@@ -65,7 +69,16 @@ class RoomClient(ForkClient):
     def import_modules(self, report: ImportReport) -> None:
         """Have it import what its further tasks then find imported."""
         self.importing = report
+        self._asked = time.monotonic()
         self.channel.send({"import": report.to_json()})
+
+    @property
+    def busy(self) -> bool:
+        """Whether it neither forks nor says how forks ended, and may: it imports."""
+        if self.importing is None:
+            return False
+        patience = _IMPORT_SECONDS + _IMPORT_FACTOR * self.importing.seconds
+        return time.monotonic() - self._asked < patience
 
     def take(self, message: dict[str, Any]) -> None:
         """Take in one message."""

@@ -129,6 +129,10 @@ class Rooms:
         """Start the process of a room."""
         room.client = RoomClient(server, room.plan, self._entry, bare=room.warmth.bare)
         room.warmth.began()
+        # What is known by now it imports before it forks: the task that is waiting would import
+        # the same.
+        if (report := room.warmth.wanted()) is not None:
+            room.client.import_modules(report)
 
     def idle(self, busy: Collection[Room]) -> list[Room]:
         """Return the rooms that had no task for so long that their runs must have ended."""

@@ -173,6 +173,8 @@ class Task:
 
     def stuck(self) -> bool:
         """Return whether nobody forks the process, or nobody says how it has ended."""
+        if self.room is not None and self.room.client is not None and self.room.client.busy:
+            return False
         if self.pid is None:
             return self.exceeds(_START_SECONDS)
         if not self.channel.ended or living(self.pid) is not None:
