@@ -61,6 +61,7 @@ def threads(hints: dict[str, Any]) -> str:
         for _ in range(_reach(hints, "processes")):
             threading.Thread(target=enough.wait, args=(_LIFE_SECONDS,), daemon=True).start()
             count += 1
+        time.sleep(2)
     finally:
         enough.set()
     return f"through: {count} threads"
