@@ -79,4 +79,5 @@ def test_no_other_module_has_a_bound_of_its_own() -> None:
                 continue
             if isinstance(number, int) and 2**31 - 2**25 <= number <= 2**31:
                 own.append(str(file.relative_to(SOURCE)))
-    assert set(own) == {"limits.py"}
+    # A code of the kernel's is no number of bytes.
+    assert set(own) - {"walls/filter.py"} == {"limits.py"}

@@ -11,7 +11,6 @@ import typer
 from fedstate.errors import SettingError
 from fedstate.executor import modules_of
 from fedstate.executor import room_settings as settings
-from fedstate.executor.output import pipe_output
 from fedstate.executor.watch import watched
 
 _VARIABLE = "FEDSTATE_EXECUTOR_"
@@ -207,7 +206,6 @@ def executor(
     )
     heart = None
     if sys.platform.startswith("linux"):
-        pipe_output()
         heart = watched(heartbeat_file)
     # flwr takes 2 s to import: not before the options are known to be good.
     from fedstate.executor import Limits, RuntimeApi, run_executor

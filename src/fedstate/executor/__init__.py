@@ -12,6 +12,7 @@
 ``room_client``    one run's room as the executor sees it
 ``plan``           what a room is to be, as both sides need it
 ``room_settings``  what the options say of rooms
+``output``         what the programs of a run print: a pipe to the executor, which bounds it
 ``usage``          what the runs take, and which limit one of them has passed
 ``deletions``      deletes what ended runs have left, beside everything else
 ``failure``        reports a task whose process died to the server

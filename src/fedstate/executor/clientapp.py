@@ -19,17 +19,23 @@ from flwr.clientapp import ClientApp
 from fedstate import limits
 from fedstate.executor.bare import Handover
 from fedstate.executor.loading import Loading
+from fedstate.executor.names import AppNameError
 from fedstate.executor.room import hint
 from fedstate.flower.apps import LoadClientAppError
 from fedstate.flower.errors import ErrorCode
 from fedstate.flower.task_client import TaskInput, output_of, task_client
+from fedstate.forking import children
 from fedstate.large.wire import Buffer, size_of
+from fedstate.logs import logger
 
 SendEvent = Callable[[Mapping[str, Any]], bool]
 
 
-class TaskStopped(BaseException):
-    """The task was told to stop; not an `Exception`, so that an app does not swallow it."""
+class TaskStopped(SystemExit):
+    """The task was told to stop; not an `Exception`, so that an app does not swallow it.
+
+    Event loops hand on a `SystemExit`, and no other exception that is raised in a callback.
+    """
 
 
 class TaskOver(TaskStopped):
@@ -72,7 +78,7 @@ def run_clientapp(
     """
 
     def stop(signalnum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        _on_stop_signals(signal.SIG_IGN)
+        _on_stop_signals(_go_on)
         raise (TaskOver if over() else TaskStopped)(stop_reason())
 
     def pulled(message: bytes) -> None:
@@ -88,13 +94,13 @@ def run_clientapp(
                 given = client.pull_input()
                 reply, output = _step(loading, client_app, given)
                 # The work is done: sending it takes less time than doing it again would.
-                _on_stop_signals(signal.SIG_IGN)
+                _on_stop_signals(_go_on)
                 client.push_reply(reply, given.context)
                 failure = None
             except TaskOver:
                 raise
-            except (Exception, TaskStopped) as error:
-                traceback.print_exc()
+            except BaseException as error:
+                _show(error)
                 if not client.push_error(_error_of(error)):
                     return 2
                 failure = _reason(error)
@@ -106,7 +112,7 @@ def run_clientapp(
             send_event({"event": "finished"})
     except TaskOver:
         return 2  # the executor says why
-    except (Exception, TaskStopped):
+    except BaseException:
         traceback.print_exc()
         return 2
     return 0 if failure is None else 1
@@ -117,7 +123,7 @@ def _step(
 ) -> tuple[Message, list[Buffer]]:
     """Call the app, and return its reply and the output that stores its Context."""
     with loading.recording():
-        reply = client_app(message=given.message, context=given.context)
+        reply = children.call(lambda: client_app(message=given.message, context=given.context))
     # Before the reply is pushed: afterwards it would be too late to answer with an error.
     output = output_of(given.context)
     check_size(output)
@@ -134,14 +140,25 @@ def check_size(output: list[Buffer]) -> None:
         )
 
 
-def _on_stop_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+def _on_stop_signals(handler: Callable[[int, FrameType | None], None]) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, handler)
 
 
+def _go_on(signalnum: int, frame: FrameType | None) -> None:
+    """Do nothing: a signal that is ignored is ignored by what an app executes, too."""
+
+
+def _show(error: BaseException) -> None:
+    if isinstance(error, AppNameError):
+        logger.error("%s", error)
+    else:
+        traceback.print_exception(error)
+
+
 def _error_of(error: BaseException) -> Error:
     """Return the error as flwr's own process words it."""
-    if isinstance(error, LoadClientAppError):
+    if isinstance(error, LoadClientAppError | AppNameError):
         return Error(ErrorCode.CLIENT_APP_NOT_LOADED, _reason(error))
     if isinstance(error, TaskStopped):
         return Error(ErrorCode.CLIENT_APP_CRASHED, _reason(error))

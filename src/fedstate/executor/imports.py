@@ -26,7 +26,7 @@ from fedstate.executor.import_report import (
     Variable,
     is_module_name,
 )
-from fedstate.executor.started import Started, children
+from fedstate.executor.started import Started, children, lasting
 
 _PROCESSES = frozenset({"os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen"})
 _TEMPORARY = frozenset({"tempfile.mkdtemp", "tempfile.mkstemp"})
@@ -73,6 +73,8 @@ class Recorder:
         self._steps: list[_Window | tuple[str, str | None]] = []
         self._left: dict[str, str] = {}
         self._unfit: set[str] = set()
+        # Threads that modules have started, with what was being imported then.
+        self._threads: list[tuple[threading.Thread, list[_Window]]] = []
         self._loading = True
         self._ended = False
 
@@ -186,19 +188,31 @@ class Recorder:
         if not window.own:
             if not window.fit:
                 self._unfit.add(window.name)
-            if not self._others() and not self._ended:
-                self._steps.append(window)
+            if not self._others():
+                self._judge_threads()
+                if not self._ended:
+                    self._steps.append(window)
 
     def _look(self) -> None:
         reason = self._started.look()
         if reason is not None:
             self._spoil(reason)
+        for thread in self._started.threads():
+            self._threads.append((thread, self._others()))
 
-    def _spoil(self, reason: str) -> None:
+    def _judge_threads(self) -> None:
+        """Leave to each task what has started a thread that has not ended with the import."""
+        for thread, windows in self._threads:
+            if windows and lasting(thread):
+                self._spoil("starts a thread of Python", windows)
+        self._threads.clear()
+
+    def _spoil(self, reason: str, windows: list[_Window] | None = None) -> None:
         """Leave to each task what is being imported; the innermost module is to blame."""
-        others = self._others()
+        others = self._others() if windows is None else windows
         for window in others:
             window.fit = False
+            self._unfit.add(window.name)
         if others and self._loading:
             self._left.setdefault(others[-1].name[:_MAX_REASON], reason)
 

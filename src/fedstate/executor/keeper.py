@@ -3,14 +3,18 @@
 import selectors
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from fedstate.executor.room_client import Room
 from fedstate.executor.rooms import Rooms
 from fedstate.executor.task import Task
 from fedstate.executor.usage import Usage
-from fedstate.forking.channel import Channel
 from fedstate.forking.supervisor import ForkServers
 from fedstate.logs import logger
+
+
+class _HasFileno(Protocol):
+    def fileno(self) -> int: ...
 
 
 class RoomKeeper:
@@ -44,7 +48,7 @@ class RoomKeeper:
         self._selector = selector
         self._clock = clock
         self._usage = Usage(clock)
-        self._watched: set[Channel] = set()
+        self._watched: set[_HasFileno] = set()
 
     def waits(self, room: Room | None) -> bool:
         """Return whether the tasks of a room have not computed for a while, but waited."""
@@ -54,6 +58,8 @@ class RoomKeeper:
         """Take in what the rooms' processes have said; close rooms that are not used any more."""
         for room in list(self._rooms.all.values()):
             self._rooms.listen(room)
+            if room.output is not None:
+                room.output.copy()
             if room.client is not None and not room.client.alive:
                 if room.client.importing is not None:
                     room.warmth.broke(room.run_id)
@@ -112,7 +118,8 @@ class RoomKeeper:
     def watch(self) -> None:
         """Let what the rooms' processes say end a wait."""
         rooms = self._rooms.all.values()
-        there = {
+        there: set[_HasFileno] = {room.output for room in rooms if room.output is not None}
+        there |= {
             room.client.channel for room in rooms if room.client is not None and room.client.alive
         }
         for channel in self._watched - there:

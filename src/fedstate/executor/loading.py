@@ -11,8 +11,10 @@ from fedstate.executor import bare, dependencies, environment
 from fedstate.executor.bare import Handover
 from fedstate.executor.imports import Recorder, own_names
 from fedstate.executor.install import install
+from fedstate.executor.names import component_of, no_hidden_names
 from fedstate.flower.apps import load_client_app
 from fedstate.flower.task_client import TaskClient
+from fedstate.forking import children
 
 SendEvent = Callable[[Mapping[str, Any]], bool]
 
@@ -54,8 +56,11 @@ class Loading:
             token = self._handover.order.token
             self._installed = dependencies.provide(directory, app.run_id, token)
         self._recorder = Recorder(directory)
-        with watching(self._recorder, self._go_bare):
-            client_app = load_client_app(app)
+        with (
+            watching(self._recorder, self._go_bare),
+            no_hidden_names(directory, component_of(directory, "clientapp")),
+        ):
+            client_app = children.call(lambda: load_client_app(app))
         self._report()
         self._recorder.loaded()
         return client_app

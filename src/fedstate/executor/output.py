@@ -1,142 +1,118 @@
-"""The output of apps goes through a pipe: none of them holds the executor's log itself.
+"""What the programs of a run print: through a pipe to the executor, which bounds it.
 
-Whoever has a file open may empty it, and its size counts against the limit of whoever writes to
-it: one app that prints without end would keep every other from printing. Whoever has a terminal
-open reads what is typed there.
+The executor's own output may be a file. A program that had its descriptor could empty the file,
+and fill the disk; and a limit on the size of files would hold for what others have printed, too.
 """
 
-import atexit
 import contextlib
 import os
-import select
-import signal
-import socket
-import stat
 import time
-from typing import NoReturn
+from collections.abc import Callable
+from pathlib import Path
 
-from fedstate.forking.server import fork
-
-_OUTPUT = (1, 2)
-_WRITE_ONLY = 0o222
-_CHUNK = 1 << 16
-# What all apps of an executor together may print: at once, and over time.
-_BURST_BYTES = 16 * 2**20
-_BYTES_A_SECOND = 2**20
-_LAST_SECONDS = 2.0
-
-
-def pipe_output() -> None:
-    """Put a pipe in the place of this process's output, and a process that copies from it.
-
-    Nothing is done where the output is a pipe already, as in a container. Only where this is the
-    one thread of Python. At its end this process waits until all it has said is copied.
-    """
-    if not any(_is_to_be_kept(descriptor) for descriptor in _OUTPUT):
-        return
-    reading, writing = _pipe()
-    done_reading, done_writing = os.pipe()
-    intermediate = fork()
-    if intermediate == 0:
-        # Nobody's child and in no session of others: it outlives all whose output it copies.
-        os.setsid()
-        if fork() == 0:
-            for descriptor in (writing, done_reading):
-                os.close(descriptor)
-            _copy(reading)
-        os._exit(0)
-    os.waitpid(intermediate, 0)
-    for descriptor in (reading, done_writing):
-        os.close(descriptor)
-    for descriptor in _OUTPUT:
-        if _is_to_be_kept(descriptor):
-            os.dup2(writing, descriptor)
-    os.close(writing)
-    atexit.register(_finish, os.getpid(), done_reading)
+PREFIX = ".output-"
+# A run may print this much at once, and then this much each second; the rest is dropped.
+BURST_BYTES = 4 * 1024**2
+BYTES_PER_SECOND = 64 * 1024
+_READ_BYTES = 65536
+_STANDARD_ERROR = 2
+# A program that prints faster than this reads must not keep the executor from everything else.
+_MOST_READS = 16
 
 
-def _is_to_be_kept(descriptor: int) -> bool:
-    try:
-        mode = os.fstat(descriptor).st_mode
-    except OSError:
-        return False
-    return stat.S_ISREG(mode) or os.isatty(descriptor)
-
-
-def _pipe() -> tuple[int, int]:
-    """Return two ends, of which what is written to the second is read from the first alone.
-
-    A pipe can be opened again through /proc, by whoever its mode lets: for writing it is meant
-    to be, as /dev/stdout is. Its owner could change the mode, where that is not root alone.
-    """
-    if os.geteuid() == 0:
-        reading, writing = os.pipe()
-        os.fchmod(writing, _WRITE_ONLY)
-        return reading, writing
-    ours, theirs = socket.socketpair()
-    ours.shutdown(socket.SHUT_WR)
-    return ours.detach(), theirs.detach()
-
-
-def _finish(owner: int, done: int) -> None:
-    """Close the output of the process that it was made for, and wait until it was copied."""
-    if os.getpid() != owner:
-        return
-    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-        for descriptor in _OUTPUT:
-            os.dup2(nowhere.fileno(), descriptor)
-    select.select([done], [], [], _LAST_SECONDS)
-
-
-def _copy(reading: int) -> NoReturn:
-    """Copy until nobody writes any longer; drop what comes faster than is bearable."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    allowance = Allowance(_BURST_BYTES, _BYTES_A_SECOND, time.monotonic())
-    dropped = 0
-    while chunk := os.read(reading, _CHUNK):
-        if not allowance.covers(len(chunk), time.monotonic()):
-            dropped += len(chunk)
-            continue
-        if dropped:
-            chunk = f"\n[{dropped} bytes of output were dropped]\n".encode() + chunk
-            dropped = 0
-        _write(chunk)
-    if dropped:
-        _write(f"\n[{dropped} bytes of output were dropped]\n".encode())
-    os._exit(0)
-
-
-def _write(chunk: bytes) -> None:
-    with contextlib.suppress(OSError):  # a full disk: apps go on all the same
-        while chunk:
-            chunk = chunk[os.write(1, chunk) :]
-
-
-class Allowance:
-    """How much may still be copied: a bucket that fills over time.
+class Output:
+    """The executor's end of the pipe.
 
     Parameters
     ----------
-    most
-        Bytes that it holds.
-    per_second
-        Bytes by which it fills.
-    now
-        Seconds of a clock that only grows.
+    directory
+        The run's directory, beside which the pipe has its name: the run's programs cannot open
+        it, but what becomes the room does so before it goes behind the walls.
+    run_id
+        The run.
+    clock
+        Seconds that only grow.
     """
 
-    def __init__(self, most: int, per_second: int, now: float) -> None:
-        self._most = most
-        self._per_second = per_second
-        self._left = float(most)
-        self._then = now
+    def __init__(
+        self,
+        directory: Path,
+        run_id: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = pipe_of(directory)
+        os.mkfifo(self._path, 0o600)
+        # As /dev/stdout it can be opened again, for writing.
+        self._path.chmod(0o622)
+        # For writing, too: it then has no end whenever the last program of the run ends.
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._run_id = run_id
+        self._clock = clock
+        self._allowed = float(BURST_BYTES)
+        self._since = clock()
+        self._dropped = 0
 
-    def covers(self, size: int, now: float) -> bool:
-        """Return whether so many bytes may be copied now, and take them if so."""
-        self._left = min(self._most, self._left + (now - self._then) * self._per_second)
-        self._then = now
-        if self._left < size:
-            return False
-        self._left -= size
-        return True
+    def fileno(self) -> int:
+        """Return the descriptor to read from."""
+        return self._descriptor
+
+    def copy(self) -> None:
+        """Pass on what there is; not all of it, if it is much."""
+        for _ in range(_MOST_READS):
+            try:
+                data = os.read(self._descriptor, _READ_BYTES)
+            except BlockingIOError:
+                return
+            self._pass_on(data)
+
+    def close(self) -> None:
+        """Pass on what is left, and close the pipe."""
+        if self._descriptor >= 0:
+            self.copy()
+            self._tell_dropped()
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._path.unlink(missing_ok=True)
+
+    def _pass_on(self, data: bytes) -> None:
+        now = self._clock()
+        earned = (now - self._since) * BYTES_PER_SECOND
+        self._allowed, self._since = min(BURST_BYTES, self._allowed + earned), now
+        if len(data) > self._allowed:
+            self._dropped += len(data)
+            return
+        self._allowed -= len(data)
+        self._tell_dropped()
+        _write(data)
+
+    def _tell_dropped(self) -> None:
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            _write(b"\n[Run %d printed too much: %d bytes dropped]\n" % (self._run_id, dropped))
+
+
+def open_output(directory: Path) -> None:
+    """Let this process, and what it will start, print into the pipe of the run.
+
+    Raises
+    ------
+    OSError
+        There is no such pipe.
+    """
+    # For reading, too: to print must not be an error when the executor has been killed.
+    descriptor = os.open(pipe_of(directory), os.O_RDWR)
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    os.close(descriptor)
+
+
+def pipe_of(directory: Path) -> Path:
+    """Return where the pipe of the run with this directory has its name."""
+    return directory.with_name(f"{PREFIX}{directory.name}")
+
+
+def _write(data: bytes) -> None:
+    left = memoryview(data)
+    with contextlib.suppress(OSError):  # nobody is there to read it
+        while left:
+            left = left[os.write(_STANDARD_ERROR, left) :]

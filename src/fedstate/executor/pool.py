@@ -137,11 +137,13 @@ class TaskPool:
         """Return the kinds of task of which another one can be launched now."""
         if not self.ready:
             return frozenset()
+        # One that has pushed its output only waits for the app's threads.
+        tasks = [task for task in self._tasks if not task.finished]
         if self._limits.concurrent is None:
-            tasks = [task for task in self._tasks if task.order.kind == TaskKind.CLIENT_APP]
+            tasks = [task for task in tasks if task.order.kind == TaskKind.CLIENT_APP]
             full = self._full(tasks, os.cpu_count() or 1)
             return frozenset(TaskKind) - ({TaskKind.CLIENT_APP} if full else set())
-        full = self._full(self._tasks, self._limits.concurrent)
+        full = self._full(tasks, self._limits.concurrent)
         return frozenset() if full else frozenset(TaskKind)
 
     def _full(self, tasks: Sequence[Task], slots: int) -> bool:
@@ -297,7 +299,7 @@ class TaskPool:
             self._launch(task.order, again=True)
         elif task.over:
             logger.info("Task %d ended: %s", task.order.task_id, task.stop_reason)
-        elif not task.reported(ending):
+        elif not task.reported():
             self._report(task, task.why(ending))
 
     def close(self) -> None:
@@ -315,7 +317,8 @@ class TaskPool:
                 self._all_ended, _GRACE_SECONDS + _KILL_SECONDS, poll_seconds=0.1, sleep=self.wait
             )
         for task in self._tasks:
-            self._report(task, stopped)
+            if not task.reported():
+                self._report(task, stopped)
         if self._keeper is not None:
             self._keeper.close()
         if self._servers is not None:

@@ -13,7 +13,7 @@ from types import ModuleType
 
 from fedstate.executor import dependencies, environment
 from fedstate.executor.import_report import ImportReport
-from fedstate.executor.started import Started, children
+from fedstate.executor.started import Started, children, lasting
 
 _MAX_REASON = 200
 
@@ -51,6 +51,8 @@ def replay(report: ImportReport) -> Replayed:
             reason = _import(name)
             if (starts := started.look()) is not None:
                 reason, fit = starts, False
+            elif any(map(lasting, started.threads())):
+                reason, fit = "starts a thread of Python", False
             elif children() > before:
                 reason, fit = "starts a process", False
             if reason is not None:

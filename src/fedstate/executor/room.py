@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from fedstate.errors import FedstateError
 from fedstate.executor import bare, worker
 from fedstate.executor.import_report import ImportReport
+from fedstate.executor.output import open_output
 from fedstate.executor.plan import CERTIFICATE, RoomPlan
 from fedstate.executor.replay import replay
 from fedstate.forking.channel import Channel
@@ -69,6 +70,7 @@ def enter(plan: RoomPlan) -> None:
     global _plan
     _plan = plan
     adopt_orphans()
+    open_output(plan.directory)
     if plan.walls is not None:
         enter_walls(plan.walls)
     os.environ.update(plan.environment)

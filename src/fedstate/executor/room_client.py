@@ -9,6 +9,7 @@ from typing import Any
 from fedstate.executor import bare_room
 from fedstate.executor import room as room_process
 from fedstate.executor.import_report import ImportReport
+from fedstate.executor.output import Output
 from fedstate.executor.plan import RoomPlan
 from fedstate.executor.warmth import Warmth
 from fedstate.forking.channel import Channel
@@ -129,6 +130,8 @@ class Room:
         Whether the run has ended on this node.
     spoilt
         Whether it has to be made anew: the run has exceeded a limit.
+    output
+        What its programs print.
     warmth
         What its process imports for the run's tasks.
     """
@@ -139,12 +142,20 @@ class Room:
     used: float = 0.0
     ended: bool = False
     spoilt: bool = False
+    output: Output | None = None
     warmth: Warmth = field(default_factory=Warmth)
 
     @property
     def user(self) -> int | None:
         """The run's own user, if it has one."""
         return None if self.plan.walls is None else self.plan.walls.user
+
+    def sample(self, tasks: Collection[int]) -> list[processes.Process]:
+        """Return what `processes` does, at a fraction of its cost; it may miss one."""
+        if (room := self.pid) is not None:
+            return processes.offspring(room)
+        found = [process for pid in tasks if (process := processes.living(pid)) is not None]
+        return [*found, *(each for pid in tasks for each in processes.offspring(pid))]
 
     def processes(self, tasks: Collection[int] = ()) -> list[processes.Process]:
         """Return the processes of the run that live, but for that of the room itself.

@@ -14,6 +14,7 @@ from typing import Any
 from fedstate.errors import SettingError
 from fedstate.executor import worker
 from fedstate.executor.deletions import Deletions
+from fedstate.executor.output import PREFIX, Output, pipe_of
 from fedstate.executor.plan import RoomPlan
 from fedstate.executor.room_client import Room, RoomClient
 from fedstate.executor.room_settings import NONE, REQUIRE, RoomSettings
@@ -110,8 +111,14 @@ class Rooms:
         """
         room = self.all.get(order.run_id)
         if room is None:
-            room = Room(order.run_id, self._plan(order))
+            plan = self._plan(order)
+            room = Room(order.run_id, plan)
             self.all[order.run_id] = room
+            try:
+                room.output = Output(plan.directory, order.run_id)
+            except OSError:
+                self.close(room)
+                raise
         if server is not None and (room.client is None or not room.client.alive):
             self.begin(room, server)
         room.used = self._clock()
@@ -135,6 +142,8 @@ class Rooms:
         """Kill every process of a run, and have what it has here deleted."""
         self.all.pop(room.run_id, None)
         self.end_client(room, room.client)
+        if room.output is not None:
+            room.output.close()
         self._deletions.begin(room.plan.directory, room.user)
 
     def end_client(self, room: Room, client: RoomClient | None) -> None:
@@ -206,13 +215,15 @@ class Rooms:
                     *self._settings.closed_directories,
                 ),
                 readable=(*environment_paths(), *_working(), *self._settings.readable),
-                writable=writable,
+                writable=(*writable, pipe_of(directory)),
                 closed_ports=self._settings.closed_ports,
             )
         return RoomPlan(directory, order.fab_hash, work, walls, self.limits, self._certificate)
 
     def _sweep(self) -> None:
         """Clear away what an executor has left that was killed."""
+        for pipe in self.directory.glob(f"{PREFIX}*"):
+            pipe.unlink()
         for directory, user in owners(self.directory).items():
             own = user == os.geteuid()
             if not own:

@@ -1,11 +1,15 @@
 """Preparing the process of one ServerApp task, which runs flwr's own program.
 
 The program's own installation takes any directory that is there for whole: of two runs of one app
-that start together, one now and then loaded what the other had half copied, and failed.
+that start together, one now and then loaded what the other had half copied, and failed. It also
+reports nothing when the app ends the process: the run goes on until the task's token expires.
 """
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,12 +20,18 @@ from fedstate.executor.bare import Handover, is_bare
 from fedstate.executor.imports import Recorder
 from fedstate.executor.install import install
 from fedstate.executor.loading import needs_bare, watching
+from fedstate.executor.names import no_hidden_names
 from fedstate.flower import serverapp_program
 from fedstate.flower.grid import BatchingGrid, TaskInputKept
+from fedstate.forking import children
 from fedstate.grids.polling import PollingGrid
 
 
-def prepare(handover: Handover) -> None:
+class AppEndedError(Exception):
+    """The ServerApp has ended itself; flwr's program reports it as any other exception."""
+
+
+def prepare(handover: Handover, pushed: Callable[[], bool] = lambda: False) -> None:
     """Let flwr's ServerApp program in this process use our installation and our Grid.
 
     Parameters
@@ -29,6 +39,9 @@ def prepare(handover: Handover) -> None:
     handover
         The way into a bare interpreter, which the app may need; what the server has given out
         for the task, if this is one.
+    pushed
+        Whether the output of the task has been pushed: at a signal, flwr's program does so and
+        then ends the process from within the app.
     """
     WaitingGrid.kept = TaskInputKept(handover.given)
 
@@ -45,18 +58,45 @@ def prepare(handover: Handover) -> None:
     def watch(directory: Path) -> AbstractContextManager[None]:
         return watching(Recorder(directory), go_bare)
 
+    def run(load_and_call: Callable[[], Any], directory: Path, reference: str) -> Any:
+        try:
+            with no_hidden_names(directory, reference):
+                return children.call(load_and_call)
+        except Exception:
+            raise
+        except BaseException as error:
+            if pushed():
+                raise
+            raise AppEndedError(_words(error)) from error
+
     serverapp_program.rebind(
         install=install_or_go_bare,
         provide=_provide,
         watch=watch,
         grid=WaitingGrid,
+        run=run,
     )
+    os.register_at_fork(after_in_child=_print_as_before)
 
 
 def _provide(directory: Path, run_id: int, launch_id: str) -> Path | None:
     if not dependencies.wanted(directory):
         return None
     return dependencies.provide(directory, run_id, launch_id)
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"The ServerApp has ended itself with sys.exit({error.code!r})."
+    return f"The ServerApp has ended itself with {type(error).__name__}: {error}"
+
+
+def _print_as_before() -> None:
+    """Let a fork that the app makes print past flwr's log of the run, which has a lock."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if isinstance(stream, TextIOWrapper):
+            vars(stream).pop("write", None)
+            stream.reconfigure(line_buffering=True)  # as flwr's function, which flushes
 
 
 class WaitingGrid(BatchingGrid):

@@ -9,6 +9,7 @@ from pathlib import Path
 from fedstate.forking.preload import tensorflow_started
 
 _TASKS = "/proc/self/task"
+_ENDING_SECONDS = 0.1
 # Libraries whose threads are renewed in a fork, or, TensorFlow's, are not needed before its
 # runtime starts.
 _RENEWED = re.compile(r"\S*/\S*(?:openblas|libarrow|libtensorflow)\S*\.so\S*")
@@ -21,28 +22,44 @@ class Started:
     """
 
     def __init__(self) -> None:
-        self._threads = _threads()
+        # Themselves, since a new thread may get the number of one that has ended.
+        self._threads = set(threading.enumerate())
         self._tasks = _tasks()
         self._renewed = _renewed()
         self._runtimes = _runtimes()
 
     def look(self) -> str | None:
-        """Return what has been started, as a sentence's end; None if nothing."""
-        threads, tasks, runtimes = _threads(), _tasks(), _runtimes()
-        more_threads, more_tasks = threads - self._threads, tasks - self._tasks
-        more_runtimes = runtimes - self._runtimes
-        self._threads, self._tasks, self._runtimes = threads, tasks, runtimes
+        """Return what has been started, as a sentence's end; None if nothing.
+
+        Python's own threads are not among it: see `threads`.
+        """
+        tasks, runtimes = _tasks(), _runtimes()
+        more_tasks, more_runtimes = tasks - self._tasks, runtimes - self._runtimes
+        self._tasks, self._runtimes = tasks, runtimes
         if more_runtimes:
             return f"starts {' and '.join(sorted(more_runtimes))}"
-        if more_threads:
-            return f"starts {_counted(len(more_threads))} of Python"
+        if more_tasks:
+            more_tasks -= {str(thread.native_id) for thread in threading.enumerate()}
         if more_tasks and not self._of_a_renewing_library():
             return f"starts {_counted(len(more_tasks))} of a library"
         return None
 
+    def threads(self) -> list[threading.Thread]:
+        """Return the threads of Python that have been started and live."""
+        now = threading.enumerate()
+        more = [thread for thread in now if thread not in self._threads]
+        self._threads = set(now)
+        return more
+
     def _of_a_renewing_library(self) -> bool:
         before, self._renewed = self._renewed, _renewed()
         return bool(self._renewed - before)
+
+
+def lasting(thread: threading.Thread) -> bool:
+    """Return whether a thread goes on; one that is just ending, or was cancelled, does not."""
+    thread.join(_ENDING_SECONDS)
+    return thread.is_alive()
 
 
 def children() -> int:
@@ -54,10 +71,6 @@ def children() -> int:
         except OSError:  # a thread that has just ended
             continue
     return found
-
-
-def _threads() -> set[int | None]:
-    return {thread.ident for thread in threading.enumerate()}
 
 
 def _tasks() -> set[str]:

@@ -30,6 +30,8 @@ _MOST_LETTERS = 500
 _REPORTED_SECONDS = 1.0
 _END_SECONDS = 5.0
 _KILL_AGAIN_SECONDS = 0.2
+# When a process is killed that has pushed its output; it ends itself 5 s after that.
+_FINISHED_SECONDS = 8.0
 # A fork takes milliseconds, but a room may import what its run imports before it forks.
 _START_SECONDS = 120.0
 # A fork server reaps a fork at once.
@@ -150,6 +152,7 @@ class Task:
                 self.replied = True
             case "finished" if not self.finished:
                 self.finished = True
+                self._kill_at = min(self._kill_at, self.clock() + _FINISHED_SECONDS)
             case "imported" if len(self.reports) < _MOST_REPORTS:
                 self.reports.append(ImportReport.from_json(event))
             case "bare" if len(self.bare) < _MOST_REPORTS:
@@ -177,16 +180,13 @@ class Task:
         self._gone = min(self._gone, self.clock())
         return self.clock() - self._gone > _REAP_SECONDS
 
-    def reported(self, ending: Ending) -> bool:
+    def reported(self) -> bool:
         """Whether the process itself has reported to the server what came of the task."""
-        if self.order.kind == TaskKind.CLIENT_APP:
-            return self.finished
-        # flwr's own programs send no events, but report whenever they end by their own doing.
-        return ending.orderly
+        return self.finished
 
     def exceeds(self, seconds: float | None) -> bool:
         """Whether the task has taken longer than this; never, if it is None."""
-        return seconds is not None and self.seconds > seconds
+        return seconds is not None and not self.finished and self.seconds > seconds
 
     def why(self, ending: Ending) -> str:
         """Return the reason for which the task has failed, in a sentence."""

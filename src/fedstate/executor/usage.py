@@ -1,5 +1,6 @@
 """What the runs take while their tasks are under way, and which limit one of them has passed."""
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -17,6 +18,8 @@ _WAITING_SECONDS = 2.0
 # Measuring files takes time itself: it begins again after this time, and many times what it took.
 _FILES_SECONDS = 2.0
 _FILES_PAUSE = 10
+# It does not wait when the file system has lost so much of a run's limit since the last time.
+_FILES_SHARE = 1 / 8
 
 
 @dataclass
@@ -29,6 +32,7 @@ class _Taken:
     measuring: "subprocess.Popen[bytes] | None" = None
     measured: float = 0.0
     measure_at: float = 0.0
+    free: int = 0
 
 
 class Usage:
@@ -71,7 +75,7 @@ class Usage:
             taken = self._taken.setdefault(
                 room, _Taken(now, now, measure_at=now + _FILES_SECONDS)
             )
-            found = room.processes(tasks)
+            found = room.sample(tasks)
             self._note_computing(taken, found, now)
             sentence = _passed(room, found) or self._files(taken, room)
             if sentence is not None:
@@ -109,10 +113,15 @@ class Usage:
     def _files(self, taken: _Taken, room: Room) -> str | None:
         limit = room.plan.limits.files
         now = self._clock()
-        if limit is None or now < taken.measure_at:
+        if limit is None:
             return None
         if taken.measuring is None:
-            taken.measured = now
+            space = os.statvfs(room.plan.directory.parent)
+            free = space.f_bavail * space.f_frsize
+            taken.free = taken.free or free
+            if now < taken.measure_at and taken.free - free < limit * _FILES_SHARE:
+                return None
+            taken.measured, taken.free = now, free
             taken.measuring = directories.begin_to_measure(room.plan.directory, room.user)
             return None
         if taken.measuring.poll() is None:

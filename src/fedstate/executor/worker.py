@@ -16,11 +16,16 @@ from typing import Any, NoReturn
 
 from fedstate.executor import bare
 from fedstate.executor.plan import RoomPlan
+from fedstate.executor.program import become_program
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import Channel
-from fedstate.forking.ending import end_with
+from fedstate.forking.children import disinherit
+from fedstate.forking.ending import exit_code
+from fedstate.forking.finalization import FOLLOWER, finalize
 
 _BROKEN = 2
+# What flwr's programs leave to an app's threads and exit functions.
+END_SECONDS = 5.0
 # How long a process outlives its executor: enough to send two gigabytes to a SuperNode.
 _ORPHAN_SECONDS = 60.0
 
@@ -65,7 +70,9 @@ class Instructions:
 
         Once the executor has gone, `orphaned` is called on this thread.
         """
-        threading.Thread(target=self._follow, args=(orphaned,), daemon=True).start()
+        threading.Thread(
+            target=self._follow, args=(orphaned,), name=FOLLOWER, daemon=True
+        ).start()
 
     def stop_reason(self) -> str:
         """Return why the task was stopped, in one sentence."""
@@ -103,15 +110,23 @@ def _end_soon() -> None:
 
 def run(descriptor: int) -> NoReturn:
     """Run the task that comes over the descriptor, and end this process."""
-    end_with(lambda: _main(descriptor), broken=_BROKEN)
+    _end_as_program(lambda: _main(descriptor))
 
 
 def go_on(descriptor: int, memory: int) -> NoReturn:
     """Run the task that a process before this one, of the same ID, hands over in memory."""
-    end_with(lambda: _go_on(descriptor, memory), broken=_BROKEN)
+    _end_as_program(lambda: _go_on(descriptor, memory))
+
+
+def _end_as_program(main: Callable[[], int]) -> NoReturn:
+    inherited = dict(sys.modules)
+    finalize(exit_code(main, broken=_BROKEN), seconds=END_SECONDS, set_aside=inherited)
 
 
 def _main(descriptor: int) -> int:
+    # Neither a socket that was received nor one that was passed on is closed by itself when the
+    # app executes a program.
+    os.set_inheritable(descriptor, False)
     channel = Channel(socket.socket(fileno=descriptor))
     channel.send({"event": "started", "pid": os.getpid()})
     instructions = Instructions(channel)
@@ -140,6 +155,8 @@ def _run(handover: bare.Handover, instructions: Instructions) -> int:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
     seed_again()
+    become_program(order.kind)
+    disinherit(handover.channel)
     # Imported here, each where it is needed: a process that was not forked imports nothing else.
     if order.kind == TaskKind.CLIENT_APP:
         from fedstate.executor.clientapp import run_clientapp
@@ -147,18 +164,29 @@ def _run(handover: bare.Handover, instructions: Instructions) -> int:
         return run_clientapp(
             handover, handover.channel.send, instructions.stop_reason, instructions.over
         )
+    output = _Output(handover.channel)
     if order.kind == TaskKind.SERVER_APP:
         from fedstate.executor.serverapp import prepare
 
-        prepare(handover)
+        prepare(handover, lambda: output.pushed)
     from fedstate.flower.task_program import run_program
 
-    try:
-        run_program(order)
-    finally:
-        # It has reported, and has only to end.
-        handover.channel.send({"event": "finished"})
+    run_program(order, on_output=output.on_pushed)
     return 0
+
+
+class _Output:
+    """Whether one of flwr's programs has pushed the output of its task."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.pushed = False
+
+    def on_pushed(self) -> None:
+        """Take note of it, and tell the executor once."""
+        if not self.pushed:
+            self.pushed = True
+            self._channel.send({"event": "finished"})
 
 
 def seed_again() -> None:

@@ -1,7 +1,7 @@
-"""flwr's program for a ServerApp, with our installation, our loading and our Grid.
+"""flwr's program for a ServerApp, with our installation, our loading, our call and our Grid.
 
-The program makes the Grid, installs the app and loads it by itself. It finds the functions by
-global names of its modules and has no parameter for them, so the names are bound anew in the
+The program makes the Grid, installs the app, loads and calls it by itself. It finds the functions
+by global names of its modules and has no parameter for them, so the names are bound anew in the
 process of the one task.
 """
 
@@ -27,14 +27,18 @@ def loader() -> ModuleType:
     return import_module("flwr.server.run_serverapp")
 
 
+RunApp = Callable[[Callable[[], Any], Path, str], Any]
+
+
 def rebind(
     *,
     install: Callable[[bytes], Path],
     provide: Callable[[Path, int, str], Path | None],
     watch: Callable[[Path], AbstractContextManager[None]],
     grid: type[HttpGrid],
+    run: RunApp,
 ) -> None:
-    """Let the program in this process install and load the app our way, and make this Grid.
+    """Let the program in this process install, load and call the app our way; make this Grid.
 
     Parameters
     ----------
@@ -47,6 +51,9 @@ def rebind(
         Returns the context in which an installed app is loaded.
     grid
         What the program makes its Grid of.
+    run
+        Is called with flwr's function that loads and calls the app, the app's directory, and the
+        reference of its ServerApp.
     """
 
     def install_from_fab(content: bytes, *, skip_prompt: bool) -> Path:
@@ -66,6 +73,15 @@ def rebind(
             return load(reference, error_type, project_dir)
 
     module = program()
+    theirs = module.run_
+
+    def run_(*, server_app_dir: str, server_app_attr: str, **given: Any) -> Any:
+        def load_and_call() -> Any:
+            return theirs(server_app_dir=server_app_dir, server_app_attr=server_app_attr, **given)
+
+        return run(load_and_call, Path(server_app_dir), server_app_attr)
+
+    module.run_ = run_  # type: ignore[attr-defined]
     module.install_from_fab = install_from_fab  # type: ignore[attr-defined]
     module.install_app_dependencies = install_app_dependencies  # type: ignore[attr-defined]
     module.HttpGrid = grid  # type: ignore[attr-defined]

@@ -1,7 +1,13 @@
 """flwr's own program for a task, run inside the process that is the task's."""
 
+import argparse
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
+from typing import Any
+
+# What every one of the programs pushes its task's output with.
+from flwr.proto.runtime_pb2 import PushTaskOutputRequest, PushTaskOutputResponse
 
 # Which program runs a kind of task, and the name of its option for the Runtime API's address.
 from flwr.supercore.constant import (
@@ -9,21 +15,62 @@ from flwr.supercore.constant import (
     TASK_TYPE_TO_COMMAND,
     TaskType,
 )
+from flwr.supercore.runtime import RuntimeHttpClient
 
 from fedstate.flower.task_order import TaskOrder
 
 
-def run_program(order: TaskOrder) -> None:
+def run_program(order: TaskOrder, *, on_output: Callable[[], object]) -> None:
     """Call the program; its arguments, the token among them, stay inside this process.
+
+    Parameters
+    ----------
+    order
+        The task.
+    on_output
+        Is called when the server has taken the task's output.
 
     Raises
     ------
     SystemExit
         If the program ends the process, as flwr's programs do.
     """
-    sys.argv = command_line(order)
-    (program,) = entry_points(group="console_scripts", name=sys.argv[0])
-    program.load()()
+    before = sys.argv
+    name, *arguments = command_line(order)
+    (program,) = entry_points(group="console_scripts", name=name)
+    main = program.load()
+    _watch_output(on_output)
+    _once_parsed(lambda: setattr(sys, "argv", before))
+    sys.argv = [before[0], *arguments]
+    main()
+
+
+def _watch_output(on_output: Callable[[], object]) -> None:
+    """Tell, in this process, when the output of its task has been pushed."""
+    theirs = RuntimeHttpClient.PushTaskOutput
+
+    def PushTaskOutput(  # noqa: N802
+        self: RuntimeHttpClient, request: PushTaskOutputRequest
+    ) -> PushTaskOutputResponse:
+        response = theirs(self, request)
+        on_output()
+        return response
+
+    RuntimeHttpClient.PushTaskOutput = PushTaskOutput  # type: ignore[method-assign]
+
+
+def _once_parsed(then: Callable[[], None]) -> None:
+    """Call something when the program, first of all, has read its arguments: no app sees them."""
+    theirs = argparse.ArgumentParser.parse_args
+
+    def parse_args(self: argparse.ArgumentParser, *given: Any, **options: Any) -> Any:
+        argparse.ArgumentParser.parse_args = theirs  # type: ignore[method-assign]
+        try:
+            return theirs(self, *given, **options)
+        finally:
+            then()
+
+    argparse.ArgumentParser.parse_args = parse_args  # type: ignore[method-assign]
 
 
 def command_line(order: TaskOrder) -> list[str]:

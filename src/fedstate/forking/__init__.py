@@ -11,6 +11,8 @@ programs.
 ``silence``     for how long a fork server has not answered
 ``stopped``     whether a process is stopped
 ``ending``      how a process ended, and how a fork ends itself
+``finalization``  how a fork that ran an app ends: as Python ends a program
+``children``    what the app's own forks do not inherit, and how they end
 """
 
 from typing import TYPE_CHECKING

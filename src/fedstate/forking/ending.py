@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
@@ -43,17 +42,47 @@ def end_with(main: Callable[[], int], *, broken: int) -> NoReturn:
     """Run what a fork is for, and end it with the exit code; `broken` if it raises."""
     code = broken
     try:
-        code = main()
-    except SystemExit as exit_request:
-        code = exit_request.code if isinstance(exit_request.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
+        code = exit_code(main, broken=broken)
     finally:
         leave(code)
 
 
+def exit_code(main: Callable[[], int], *, broken: int) -> int:
+    """Run the main function of a program, and return the exit code that Python gives it.
+
+    Parameters
+    ----------
+    main
+        Returns the exit code, or raises `SystemExit`, which is understood as Python does.
+    broken
+        The exit code when it raises anything else, which is shown as Python does.
+    """
+    try:
+        return main()
+    except SystemExit as request:
+        return _code_of(request)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            sys.excepthook(*sys.exc_info())
+        return broken
+
+
+def _code_of(request: SystemExit) -> int:
+    if request.code is None:
+        return 0
+    if isinstance(request.code, int):
+        return request.code & 0xFF
+    with contextlib.suppress(Exception):
+        print(request.code, file=sys.stderr)  # noqa: T201
+    return 1
+
+
 def leave(code: int) -> NoReturn:
-    """End as a program does, but without unwinding into the frames of whoever forked."""
+    """End as a program does, but without unwinding into the frames of whoever forked.
+
+    Threads are not waited for, and objects are not destroyed: for a process that is all ours.
+    What has run an app ends with `finalize`.
+    """
     with contextlib.suppress(Exception):
         atexit._run_exitfuncs()  # noqa: SLF001
     for stream in (sys.stdout, sys.stderr):

@@ -53,6 +53,7 @@ def tensorflow_started() -> bool:
     context = sys.modules.get("tensorflow.python.eager.context")
     if context is None:
         return False
-    # Not public, but the public calls that could tell start the runtime themselves.
-    current = context._context  # noqa: SLF001
+    # Not public, but the public calls that could tell start the runtime themselves. The module
+    # may be asked about while it is being imported.
+    current = getattr(context, "_context", None)
     return current is not None and current._context_handle is not None  # noqa: SLF001

@@ -120,7 +120,7 @@ def _enter(walls: Walls) -> None:
     system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
     _limit(walls)
     if walls.user is not None and mounts.may_mount():
-        mounts.own_view((*walls.readable, *walls.writable, walls.directory))
+        mounts.own_view((*walls.readable, *walls.writable, walls.directory), walls.limits.memory)
     # A group of its own may read what it writes: the group of a directory of records is another.
     os.umask(0o077 if walls.user is None else 0o027)
     domain = _domain(walls) if walls.landlock else None

@@ -18,6 +18,9 @@ _NEW_MOUNTS, _NEW_IPC = 0x00020000, 0x08000000
 _NOSUID, _NODEV, _NOEXEC, _BIND, _RECURSIVE, _PRIVATE = 2, 4, 8, 1 << 12, 1 << 14, 1 << 18
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 
+# Of the namespace that the writer is in.
+_SHARED_PAGES = Path("/proc/sys/kernel/shmall")
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -26,7 +29,7 @@ def may_mount() -> bool:
     return bool(system.effective_capabilities() >> _CAP_SYS_ADMIN & 1)
 
 
-def own_view(needed: Iterable[Path]) -> None:
+def own_view(needed: Iterable[Path], memory: int | None = None) -> None:
     """Give this process and its children shared memory, and a view of files, of their own.
 
     Changes the umask.
@@ -35,6 +38,8 @@ def own_view(needed: Iterable[Path]) -> None:
     ----------
     needed : iterable of Path
         What another user has to reach.
+    memory : int, optional
+        Bytes that shared memory may take, in files and in System V segments each.
 
     Raises
     ------
@@ -46,7 +51,12 @@ def own_view(needed: Iterable[Path]) -> None:
         _raise("the namespaces of a run")
     _mount("none", Path("/"), "", _RECURSIVE | _PRIVATE)
     if _SHARED_MEMORY.is_dir():
-        _mount("tmpfs", _SHARED_MEMORY, "tmpfs", _NOSUID | _NODEV | _NOEXEC, "mode=1777")
+        size = "" if memory is None else f",size={memory}"
+        flags = _NOSUID | _NODEV | _NOEXEC
+        _mount("tmpfs", _SHARED_MEMORY, "tmpfs", flags, f"mode=1777{size}")
+    if memory is not None:
+        with contextlib.suppress(OSError):  # /proc may be there to read only
+            _SHARED_PAGES.write_text(str(memory // os.sysconf("SC_PAGE_SIZE")))
     closed: dict[Path, list[Path]] = {}
     for path in {each.resolve() for each in needed}:
         if path.exists() and (above := impassable(path)) is not None:

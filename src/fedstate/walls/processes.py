@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from fedstate.forking.server import fork
 from fedstate.walls import system
@@ -14,6 +15,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _ZOMBIE, _DEAD = b"Z", b"X"
 _PAUSE_SECONDS = 0.005
+# Not every kernel is built with it.
+_LISTS_CHILDREN = Path("/proc/self/task", str(os.getpid()), "children").exists()
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,33 @@ def descendants(pid: int, among: dict[int, Process] | None = None) -> list[Proce
         below = children.get(waiting.pop(), [])
         found += below
         waiting += [process.pid for process in below]
+    return found
+
+
+def offspring(pid: int) -> list[Process]:
+    """Return descendants as `descendants` does, at a fraction of its cost.
+
+    It looks at this process's children alone, not at all processes of the machine. One that comes
+    or goes meanwhile may be missed, so it is for samples, and not for killing.
+    """
+    if not _LISTS_CHILDREN:
+        return descendants(pid)
+    found, waiting = [], [pid]
+    while waiting:
+        for child in _children(waiting.pop()):
+            if (process := living(child)) is not None:
+                found.append(process)
+                waiting.append(child)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    place = f"/proc/{pid}/task"
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(place):  # noqa: PTH208
+            with open(f"{place}/{thread}/children", "rb") as file:  # noqa: PTH123
+                found += map(int, file.read().split())
     return found
 
 

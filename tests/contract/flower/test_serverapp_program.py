@@ -1,5 +1,6 @@
 """flwr's program of a ServerApp in this process, with what `prepare` puts into it."""
 
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,8 +45,11 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(module, "install_from_fab", install_from_fab)
     monkeypatch.setattr(module, "HttpGrid", HttpGrid)
     monkeypatch.setattr(module, "install_app_dependencies", module.install_app_dependencies)
+    monkeypatch.setattr(module, "run_", module.run_)
     monkeypatch.setattr(loader(), "load_app", loader().load_app)
     monkeypatch.setattr(WaitingGrid, "kept", TaskInputKept())
+    # What a process of one task registers would stay with this one.
+    monkeypatch.setattr(os, "register_at_fork", lambda **_: None)
     # What other tests have imported here would be taken for preloaded.
     monkeypatch.setattr(bare, "_bare", [True])
     order = TaskOrder(TaskKind.SERVER_APP, 1, "token", "127.0.0.1:1", insecure=True)

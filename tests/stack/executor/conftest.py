@@ -95,12 +95,12 @@ class Node:
         self._server.should_exit = True
         self._thread.join()
 
-    def add_run(self, run_id: int, fab: bytes) -> None:
+    def add_run(self, run_id: int, fab: bytes, fab_id: str = "fedstate/probe") -> None:
         """Store what a SuperNode has stored when the first message of a run is there."""
         digest = hashlib.sha256(fab).hexdigest()
         run = replace(
             Run.create_empty(run_id),
-            fab_id="fedstate/probe",
+            fab_id=fab_id,
             fab_version="1.0.0",
             fab_hash=digest,
             series_id=run_id,

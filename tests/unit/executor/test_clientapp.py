@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stack.executor.conftest import Node, probe_fab
+from flwr.cli.build import build_fab_from_files
+from tests.stack.executor.conftest import PROBE, Node, probe_fab
 from tests.unit.executor.conftest import ROOT
 
 from fedstate.executor import worker
@@ -65,6 +66,12 @@ def node() -> Iterator[Node]:
     node = Node()
     node.add_run(1, probe_fab())
     node.add_run(2, probe_fab(**{"probe/client_app": "app = 'no ClientApp'\n"}))
+    project = (PROBE / "pyproject.toml").read_text().replace('"probe.client', '"fedstate.client')
+    content = {"pyproject.toml": project.encode(), "LICENSE": b"none"}
+    names = ("__init__", "client_app")
+    node.add_run(
+        3, build_fab_from_files({**content, **{f"fedstate/{name}.py": b"" for name in names}})[0]
+    )
     yield node
     node.stop()
 
@@ -184,6 +191,47 @@ def test_a_step_that_is_stopped_answers_with_the_reason(
         f"<class 'fedstate.executor.clientapp.TaskStopped'>:<'{reason}'>",
     )
     assert node.steps(1) == before
+
+
+def test_a_step_is_stopped_in_the_midst_of_an_event_loops_callback(
+    node: Node, begin: Begin, tmp_path: Path
+) -> None:
+    """A loop keeps for itself what a callback raises, except for what ends a program."""
+    started = tmp_path / "started"
+    message_id, process = begin("wait-in-callbacks", started=str(started))
+    assert wait_until(started.exists, SECONDS)
+    process.channel.send({"stop": "The time is up."})
+    assert process.end() == FAILED
+    assert "The time is up." in node.error(message_id)[1]
+
+
+@pytest.mark.parametrize(
+    ("do", "reason"),
+    [
+        ("exit", "<class 'SystemExit'>:<'3'>"),
+        ("cancel", "<class 'asyncio.exceptions.CancelledError'>:<'as asked'>"),
+    ],
+)
+def test_what_is_no_exception_is_an_error_of_the_app_too(
+    node: Node, begin: Begin, do: str, reason: str
+) -> None:
+    before = node.steps(1)
+    message_id, process = begin(do)
+    assert process.end() == FAILED
+    assert process.names() == ALL_EVENTS
+    assert node.error(message_id) == (ErrorCode.CLIENT_APP_RAISED, reason)
+    assert node.steps(1) == before
+
+
+def test_an_app_called_as_a_module_of_ours_is_told_what_to_rename(
+    node: Node, begin: Begin
+) -> None:
+    message_id, process = begin("tell", run_id=3)
+    assert process.end() == FAILED
+    code, reason = node.error(message_id)
+    assert code == ErrorCode.CLIENT_APP_NOT_LOADED
+    assert "a package or module 'fedstate'" in reason
+    assert "rename 'fedstate' in the app" in reason
 
 
 def test_a_process_that_cannot_report_leaves_it_to_the_executor(

@@ -124,6 +124,21 @@ def test_what_a_fork_would_share_or_lose_is_left_to_each_task(
             directory.cleanup()
 
 
+def test_a_thread_that_ends_with_the_import_is_no_matter(make: Make, recorded: Recorded) -> None:
+    """As matplotlib's, which says that its fonts take a while, if they do."""
+    make(
+        fonts="import threading\ntimer = threading.Timer(60, print)\ntimer.start()\n"
+        "import inner\ntimer.cancel()",
+        inner="",
+        after="",
+    )
+    report = recorded("import fonts, after")
+    assert (names(report), report.left) == (["fonts", "after"], ())
+    del sys.modules["fonts"]
+    done = replay(report)
+    assert (done.left, done.fit) == ((), True)
+
+
 def test_a_temporary_file_that_is_gone_again_is_no_matter(make: Make, recorded: Recorded) -> None:
     make(
         tidy="import subprocess, sys, tempfile\n"

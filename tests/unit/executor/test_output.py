@@ -1,86 +1,99 @@
-"""The output of apps goes through a pipe, and comes out where it was to go."""
+"""What a run prints reaches the executor's log, bounded, and never the file itself."""
 
 import os
-import stat
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from fedstate.executor.output import Allowance
+import pytest
 
-PRELUDE = "import os; from fedstate.executor.output import pipe_output; pipe_output()\n"
+from fedstate.executor import output
+from fedstate.executor.output import BURST_BYTES, BYTES_PER_SECOND, Output, open_output
 
-
-def run(code: str, log: Path) -> str:
-    """Run code whose output is piped; return what is in its log when it has ended."""
-    with log.open("wb") as file:
-        subprocess.run(
-            [sys.executable, "-c", PRELUDE + code],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            check=True,
-            timeout=60,
-        )
-    return log.read_text()
+RUN = 7
 
 
-def test_all_that_was_said_has_arrived_when_the_process_has_ended(tmp_path: Path) -> None:
-    code = (
-        "import sys\n"
-        "print('said', flush=True)\n"
-        "if os.fork() == 0: os.write(2, b'by a child\\n'); os._exit(0)\n"
-        "os.wait(); print('x' * 100_000); print('the end')"
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def pipe(tmp_path: Path, clock: Clock) -> Iterator[Output]:
+    pipe = Output(tmp_path / "run", RUN, clock)
+    yield pipe
+    pipe.close()
+
+
+def prints(directory: Path, script: str) -> None:
+    """Run a program of the run's."""
+    subprocess.run(
+        ["sh", "-c", script],
+        preexec_fn=lambda: open_output(directory),
+        check=True,
     )
-    lines = run(code, tmp_path / "log").splitlines()
-    assert lines[:2] == ["said", "by a child"]
-    assert lines[-1] == "the end"
 
 
-def test_nobody_can_empty_the_log_or_read_what_others_say(tmp_path: Path) -> None:
-    code = """
-for number in (1, 2):
-    for attempt in (
-        lambda: os.ftruncate(number, 0),
-        lambda: os.lseek(number, 0, 0),
-        lambda: os.read(number, 1) and None,
-    ):
-        try:
-            attempt()
-            print("through")
-        except OSError as error:
-            print(error.strerror)
-"""
-    said = run("print('first', flush=True)" + code, tmp_path / "log")
-    assert said.startswith("first\n")
-    assert "through" not in said
+def test_both_streams_reach_the_log(
+    pipe: Output, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    prints(tmp_path / "run", "echo one; echo two >&2")
+    pipe.copy()
+    assert capfd.readouterr().err == "one\ntwo\n"
+    prints(tmp_path / "run", "echo three")
+    pipe.close()
+    pipe.close()
+    assert capfd.readouterr().err == "three\n"
 
 
-def test_what_comes_too_fast_is_dropped_and_said(tmp_path: Path) -> None:
-    code = (
-        "line = b'y' * 2**16\nfor _ in range(2**10): os.write(1, line)\n"
-        "print('the end', flush=True)"
+def test_the_log_cannot_be_emptied(pipe: Output, tmp_path: Path) -> None:
+    assert pipe.fileno() >= 0
+    with pytest.raises(OSError, match="Invalid argument"):
+        os.ftruncate(pipe.fileno(), 0)
+    prints(tmp_path / "run", "test -p /dev/fd/1")
+
+
+def test_too_much_is_dropped_and_that_is_told(
+    pipe: Output,
+    tmp_path: Path,
+    clock: Clock,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(output, "BURST_BYTES", 100)
+    pipe._allowed = 100
+    for _ in range(3):
+        prints(tmp_path / "run", f"printf {'x' * 60}")
+        pipe.copy()
+    assert capfd.readouterr().err == "x" * 60
+    clock.now += 60 / BYTES_PER_SECOND
+    prints(tmp_path / "run", "printf later")
+    pipe.copy()
+    printed = capfd.readouterr().err
+    assert f"[Run {RUN} printed too much: 120 bytes dropped]" in printed
+    assert printed.endswith("later")
+    assert BURST_BYTES > 100
+
+
+def test_a_program_that_never_stops_does_not_keep_the_executor(
+    pipe: Output, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    endless = subprocess.Popen(
+        ["sh", "-c", "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done"],
+        preexec_fn=lambda: open_output(tmp_path / "run"),
     )
-    log = tmp_path / "log"
-    said = run(code, log)
-    assert log.stat().st_size < 24 * 2**20
-    assert "bytes of output were dropped]" in said
-
-
-def test_a_pipe_stays_as_it_is() -> None:
-    code = PRELUDE + "print(os.fstat(1).st_ino)"
-    reading, writing = os.pipe()
-    with os.fdopen(reading) as end:
-        subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=writing, check=True)
-        inode = os.fstat(writing).st_ino
-        assert stat.S_ISFIFO(os.fstat(writing).st_mode)
-        os.close(writing)
-        assert int(end.read()) == inode
-
-
-def test_an_allowance_fills_over_time() -> None:
-    allowance = Allowance(10, 2, now=0.0)
-    assert allowance.covers(10, now=0.0)
-    assert not allowance.covers(1, now=0.0)
-    assert allowance.covers(2, now=1.0)
-    assert not allowance.covers(11, now=100.0), "more than it holds"
-    assert allowance.covers(10, now=100.0)
+    try:
+        for _ in range(3):
+            pipe.copy()
+    finally:
+        endless.kill()
+        endless.wait()
+    assert len(capfd.readouterr().err) < BURST_BYTES + 1000

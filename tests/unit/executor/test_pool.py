@@ -66,10 +66,23 @@ def test_a_limit_holds_for_tasks_of_every_kind(make_pool: MakePool) -> None:
     settle(pool, lambda: pool.ready)
     pool.launch(order("started pulled finished", 1))
     assert pool.kinds_with_room() == ALL
-    pool.launch(order("started exit:0", 2, TaskKind.SERVER_APP))
+    pool.launch(order("started finished exit:0", 2, TaskKind.SERVER_APP))
     assert pool.kinds_with_room() == frozenset()
     run_to_the_end(pool)
     assert pool.kinds_with_room() == ALL
+
+
+def test_a_task_that_has_finished_holds_no_place_while_its_threads_end(
+    make_pool: MakePool, reports: Reports
+) -> None:
+    pool = make_pool(Limits(concurrent=1))
+    settle(pool, lambda: pool.ready)
+    pool.launch(order("started pulled replied finished deaf", 1))
+    assert pool.kinds_with_room() == frozenset()
+    settle(pool, lambda: pool.kinds_with_room() == ALL)
+    assert pool.busy
+    pool.close()
+    assert reports == []
 
 
 @pytest.mark.parametrize("forks", [True, False], ids=["forked", "spawned"])
@@ -82,8 +95,11 @@ def test_a_limit_holds_for_tasks_of_every_kind(make_pool: MakePool) -> None:
         ("started kill", TaskKind.CLIENT_APP, "was ended by SIGKILL"),
         ("started pulled exit:3", TaskKind.CLIENT_APP, "ended with exit code 3"),
         ("started pulled replied exit:0", TaskKind.CLIENT_APP, "ended with exit code 0"),
-        # flwr's own programs report whenever they end by their own doing.
-        ("started exit:1", TaskKind.SERVER_APP, None),
+        # The same of flwr's own programs, which an app may end before they have reported.
+        ("started finished exit:1", TaskKind.SERVER_APP, None),
+        ("started exit:0", TaskKind.SERVER_APP, "ended with exit code 0"),
+        ("started exit:3", TaskKind.SERVER_APP, "ended with exit code 3"),
+        ("started exit:3", TaskKind.SIMULATION, "ended with exit code 3"),
         ("started kill", TaskKind.SERVER_APP, "was ended by SIGKILL"),
     ],
 )

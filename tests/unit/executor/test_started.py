@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from fedstate.executor.started import Started, children
+from fedstate.executor.started import Started, children, lasting
 
 
 def test_nothing_is_noticed_where_nothing_happens() -> None:
@@ -20,13 +20,14 @@ def test_a_thread_is_noticed_once() -> None:
     for thread in threads:
         thread.start()
     try:
-        assert started.look() == "starts 2 threads of Python"
-        assert started.look() is None
+        assert set(started.threads()) == set(threads)
+        assert started.look() is None, "these are not of a library"
+        assert started.threads() == []
+        assert lasting(threads[0])
     finally:
         end.set()
-        for thread in threads:
-            thread.join()
-    assert started.look() is None, "threads that end are nothing to fear"
+    assert not lasting(threads[0])
+    assert not lasting(threads[1])
 
 
 @pytest.mark.parametrize(

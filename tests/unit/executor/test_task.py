@@ -53,15 +53,44 @@ def test_events_are_taken_in(
         process.send(event)
     task.listen()
     assert (task.message, task.replied, task.finished) == (message, replied, finished)
-    assert task.reported(Ending(0)) is finished
+    assert task.reported() is finished
 
 
-@pytest.mark.parametrize(("code", "reported"), [(0, True), (1, True), (-9, False), (None, False)])
-def test_a_program_of_flwrs_reports_when_it_ends_by_its_own_doing(
-    code: int | None, reported: bool
-) -> None:
-    task, _process = task_with(TaskKind.SERVER_APP, child=Child())
-    assert task.reported(Ending(code)) is reported
+@pytest.mark.parametrize("kind", TaskKind)
+def test_only_an_output_that_was_pushed_is_a_report(kind: TaskKind) -> None:
+    child = Child()
+    task, process = task_with(kind, child=child)
+    child.ending = Ending(0)
+    assert not task.reported()
+    process.send({"event": "finished"})
+    task.listen()
+    assert task.reported()
+
+
+def test_a_task_that_has_finished_has_some_seconds_to_end_and_no_limit(clock: Clock) -> None:
+    child = Child()
+    task, process = task_with(child=child, clock=clock)
+    process.send({"event": "finished"})
+    task.listen()
+    clock.now += 8
+    assert not task.exceeds(1)
+    task.kill_when_due()
+    assert not child.killed
+    task.stop("a stop does not give it more time", 100)
+    clock.now += 0.1
+    task.kill_when_due()
+    assert child.killed
+
+
+def test_a_stop_shortens_the_end_of_a_task_that_has_finished(clock: Clock) -> None:
+    child = Child()
+    task, process = task_with(child=child, clock=clock)
+    process.send({"event": "finished"})
+    task.listen()
+    task.stop("enough", 1)
+    clock.now += 1.1
+    task.kill_when_due()
+    assert child.killed
 
 
 def test_a_task_has_ended_when_its_process_has_whatever_its_channel_says() -> None:

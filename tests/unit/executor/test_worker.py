@@ -14,6 +14,7 @@ from fedstate.executor.spawned import SpawnedChild
 from fedstate.executor.worker import Instructions, seed_again
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import Ending
+from fedstate.forking.finalization import FOLLOWER
 from fedstate.waiting import wait_until
 
 SECONDS = 60.0
@@ -69,6 +70,20 @@ def test_the_instruction_to_stop_interrupts_the_main_thread(stoppable: None) -> 
     with pytest.raises(StoppedError):
         follow(instructed, lambda: executor.send({"stop": "enough"}))
     assert instructed.stop_reason() == "enough"
+
+
+def test_the_thread_that_waits_for_instructions_delays_no_end(stoppable: None) -> None:
+    executor, instructed = instructions()
+    names: list[str] = []
+
+    def look() -> None:
+        names.extend(thread.name for thread in threading.enumerate())
+        executor.close()
+
+    with pytest.raises(StoppedError):
+        follow(instructed, look)
+    # A process with threads of the app's has all of its modules destroyed at its end.
+    assert FOLLOWER in names
 
 
 def test_an_executor_that_ends_stops_its_task(stoppable: None) -> None:

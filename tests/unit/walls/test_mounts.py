@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.walls import Walls
+from fedstate.walls import RunLimits, Walls
 from fedstate.walls.directories import create
 from fedstate.walls.mounts import impassable, may_mount
 from fedstate.walls.users import free_user
@@ -57,3 +57,18 @@ def test_shared_memory_is_the_run_s_own(rooms: Path) -> None:
     finally:
         mine.unlink()
         ctypes.CDLL(None).shmctl(key, 0, None)
+
+
+def test_shared_memory_is_limited(rooms: Path) -> None:
+    user = free_user(rooms)
+    create(rooms / "run", user)
+    walls = Walls(rooms / "run", user, RunLimits(memory=2**20))
+    libc = ctypes.CDLL(None)
+    before = Path("/proc/sys/kernel/shmall").read_text()
+    inside = lambda: [  # noqa: E731
+        outcome(lambda: Path("/dev/shm/big").write_bytes(bytes(2**21))),  # noqa: S108
+        libc.shmget(0, 2**19, 0o600 | 0o1000) >= 0,
+        libc.shmget(0, 2**20, 0o600 | 0o1000) >= 0,
+    ]
+    assert behind(walls, inside) == ["ENOSPC", True, False]
+    assert Path("/proc/sys/kernel/shmall").read_text() == before

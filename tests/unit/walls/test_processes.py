@@ -17,6 +17,7 @@ from fedstate.walls.processes import (
     kill_user,
     living,
     of_user,
+    offspring,
     private_memory,
     send,
     user_of,
@@ -52,6 +53,8 @@ def test_a_process_is_described(child: subprocess.Popen[bytes]) -> None:
     assert found is not None
     assert (found.parent, found.threads) == (os.getpid(), 1)
     assert found in descendants(os.getpid())
+    assert found in offspring(os.getpid())
+    assert not offspring(found.pid)
     assert user_of(child.pid) == os.getuid()
     assert private_memory([found]) > 0
     assert found.pid in all_processes()

@@ -1,5 +1,6 @@
 """An app that does what a test asks of it, and counts its steps in its Context."""
 
+import asyncio
 import json
 import os
 import random
@@ -67,8 +68,36 @@ def wait_deaf(asked: ConfigRecord, context: Context) -> dict[str, Any]:
     return wait(asked, context)
 
 
+def wait_in_callbacks(asked: ConfigRecord, context: Context) -> dict[str, Any]:
+    """Keep an event loop busy, so that a signal comes while a callback runs."""
+
+    async def main() -> None:
+        loop, never = asyncio.get_running_loop(), asyncio.Event()
+
+        def call() -> None:
+            until = time.monotonic() + 0.02
+            while time.monotonic() < until:
+                pass
+            loop.call_soon(call)
+
+        call()
+        Path(str(asked["started"])).write_text(str(os.getpid()))
+        await never.wait()
+
+    asyncio.run(main())
+    return {}
+
+
 def fail(asked: ConfigRecord, context: Context) -> dict[str, Any]:
     raise ZeroDivisionError("as asked")
+
+
+def exit_program(asked: ConfigRecord, context: Context) -> dict[str, Any]:
+    sys.exit(3)
+
+
+def cancel(asked: ConfigRecord, context: Context) -> dict[str, Any]:
+    raise asyncio.CancelledError("as asked")
 
 
 def die(asked: ConfigRecord, context: Context) -> dict[str, Any]:
@@ -109,8 +138,11 @@ ACTIONS: dict[str, Callable[[ConfigRecord, Context], dict[str, Any]]] = {
     "tell": tell,
     "wait": wait,
     "wait-deaf": wait_deaf,
+    "wait-in-callbacks": wait_in_callbacks,
     "fail": fail,
     "die": die,
+    "exit": exit_program,
+    "cancel": cancel,
     "leave": leave,
     "keep": keep,
     "say": say,

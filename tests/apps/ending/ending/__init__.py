@@ -1,0 +1,1 @@
+"""A ServerApp that ends as it is told to."""
