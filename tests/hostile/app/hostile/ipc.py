@@ -17,7 +17,7 @@ def _key(hints: Hints) -> int:
     return int(hints.victim.get("key", 0))
 
 
-@probe("EACCES EPERM ENOENT ENOSYS", before=ALL, still_open="landlock")
+@probe("EACCES EPERM ENOENT EINVAL ENOSYS", before=ALL, still_open="landlock")
 def attach_shared_memory(hints: Hints, attempts: Attempts) -> None:
     """Attach the victim's System V shared memory, by its key and by counting identifiers."""
 
