@@ -29,9 +29,9 @@ STOPPED_BY = {
 }
 # Bombs that nothing stops, and the threat model says so: by installation.
 UNSTOPPED: dict[str, tuple[str, ...]] = {
-    "root": ("memory-files", "unlinked-files", "many-files"),
+    "root": ("memory-files", "unlinked-files"),
     "landlock": (
-        *("memory-files", "unlinked-files", "many-files"),
+        *("memory-files", "unlinked-files"),
         *("shared-memory", "system-v-memory"),
     ),
 }

@@ -155,7 +155,7 @@ def many_files(hints: dict[str, Any]) -> str:
     count = _reach(hints, "inodes")
     for number in range(count):
         os.close(os.open(here / str(number), os.O_CREAT | os.O_WRONLY))
-    time.sleep(2)
+    time.sleep(4)
     return f"through: {count} files"
 
 
