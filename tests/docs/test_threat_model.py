@@ -1,4 +1,4 @@
-"""docs/threat-model.md names every probe and bomb of the hostile suite, and what is still open."""
+"""docs/threat-model.md names every attack of the hostile suite, and those that get through."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_every_attack_is_in_the_table() -> None:
 def test_what_gets_through_is_said() -> None:
     without_root = OPEN.split("**On plain processes without root**")
     open_here = {name for name, probe in PROBES.items() if "landlock" in probe.still_open}
-    assert named(without_root[1]) == open_here
+    assert named(without_root[1]) == open_here | {"leave-files"}
     elsewhere = {name for name, probe in PROBES.items() if probe.still_open - {"landlock"}} | {
         name for mode, names in UNSTOPPED.items() for name in names
     }

@@ -1,7 +1,5 @@
 """What is asserted of a siege, for every installation alike."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.hostile.app.hostile.attacks import PROBES
@@ -16,7 +14,7 @@ STOPPED_BY = {
     "memory-of-children": ("(--max-memory)",),
     "memory-files": ("(--max-memory)",),
     "shared-memory": ("(--max-memory)", "(--max-files)", "No space left on device"),
-    "system-v-memory": ("(--max-memory)", "No space left on device", "not permitted"),
+    "system-v-memory": ("(--max-memory)", "(--max-files)", "not permitted"),
     "own-files": ("(--max-files)", "No space left on device"),
     "unlinked-files": ("(--max-files)", "No space left on device"),
     "many-files": ("(--max-files)",),
@@ -30,18 +28,27 @@ STOPPED_BY = {
     "sockets": ("through",),
 }
 # Bombs that nothing stops, and the threat model says so: by installation.
-_UNCOUNTED = ("memory-files", "shared-memory", "system-v-memory", "unlinked-files", "many-files")
-UNSTOPPED: dict[str, tuple[str, ...]] = {"root": _UNCOUNTED, "landlock": _UNCOUNTED}
+UNSTOPPED: dict[str, tuple[str, ...]] = {
+    "root": ("memory-files", "unlinked-files"),
+    "landlock": (
+        *("memory-files", "unlinked-files"),
+        *("shared-memory", "system-v-memory"),
+    ),
+}
+# What a run leaves behind where it has the user of all others, who can tell whose it is no more.
+LEFT = {"landlock": ("/dev/shm/", "System V")}  # noqa: S108
 # The memory by which a trusted process may grow while an app floods it.
 GROWTH_BYTES = 64 * 2**20
 
 
-def probe_cases(mode: str) -> Iterator[object]:
-    """Yield the probes of an installation, each from the side of each kind of app."""
-    for name, probe in PROBES.items():
-        if mode in probe.modes:
-            for side in probe.sides:
-                yield pytest.param(side, name, id=f"{side}-{name}")
+def probe_cases(mode: str) -> list[object]:
+    """Return the probes of an installation, each from the side of each kind of app."""
+    return [
+        pytest.param(side, name, id=f"{side}-{name}")
+        for name, probe in PROBES.items()
+        if mode in probe.modes
+        for side in probe.sides
+    ]
 
 
 def check_probe(siege: Siege, side: str, name: str) -> None:
@@ -70,7 +77,7 @@ def check_bomb(siege: Siege, name: str) -> None:
     """Check that a bomb cost its own run a step at most, and what the step's error says."""
     answer = siege.bombs.get(name, "it did not go off")
     kind = name.partition("/")[0]
-    if siege.ground.mode in UNSTOPPED.get(kind, ()):
+    if kind in UNSTOPPED.get(siege.ground.mode, ()):
         assert "through" in answer, f"{answer}: say in the threat model that this is stopped"
         return
     assert any(part in answer for part in STOPPED_BY[kind]), answer
@@ -90,7 +97,10 @@ def check_leftovers(siege: Siege) -> None:
     assert siege.bombs.get("daemon") == "left", siege.bombs
     assert siege.bombs.get("comet") == "left", siege.bombs
     assert siege.bombs.get("leave-files", "").startswith("left: "), siege.bombs
-    assert not siege.left
+    expected = LEFT.get(siege.ground.mode, ())
+    assert {left for left in siege.left if not left.startswith(expected)} == set()
+    missing = [part for part in expected if not any(each.startswith(part) for each in siege.left)]
+    assert not missing, f"{missing} are gone now: say so in the threat model"
 
 
 def check_slots(siege: Siege) -> None:

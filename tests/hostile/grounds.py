@@ -30,7 +30,7 @@ REACH = {
     "memory": 1200 * 2**20,
     "descriptors": 10_000,
     "files": 400 * 2**20,
-    "inodes": 30_000,
+    "inodes": 60_000,
     "output": 200 * 2**20,
     "line": 300 * 2**20,
     "buffers": 64 * 2**20,

@@ -61,6 +61,7 @@ def threads(hints: dict[str, Any]) -> str:
         for _ in range(_reach(hints, "processes")):
             threading.Thread(target=enough.wait, args=(_LIFE_SECONDS,), daemon=True).start()
             count += 1
+        time.sleep(2)
     finally:
         enough.set()
     return f"through: {count} threads"
@@ -154,7 +155,7 @@ def many_files(hints: dict[str, Any]) -> str:
     count = _reach(hints, "inodes")
     for number in range(count):
         os.close(os.open(here / str(number), os.O_CREAT | os.O_WRONLY))
-    time.sleep(2)
+    time.sleep(4)
     return f"through: {count} files"
 
 

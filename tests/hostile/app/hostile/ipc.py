@@ -17,7 +17,7 @@ def _key(hints: Hints) -> int:
     return int(hints.victim.get("key", 0))
 
 
-@probe("EACCES EPERM ENOENT ENOSYS", before=ALL, still_open="landlock")
+@probe("EACCES EPERM ENOENT EINVAL ENOSYS", before=ALL, still_open="landlock")
 def attach_shared_memory(hints: Hints, attempts: Attempts) -> None:
     """Attach the victim's System V shared memory, by its key and by counting identifiers."""
 
@@ -76,11 +76,12 @@ def _others_in(directory: str) -> str:
     raise FileNotFoundError(2, "nothing of others")
 
 
-@probe("EACCES EPERM ENOENT ENOSYS", before=ALL, still_open="landlock")
+@probe("EACCES EPERM ENOENT ENOSYS", before=ALL)
 def open_posix_message_queues(hints: Hints, attempts: Attempts) -> None:
     """Open the victim's POSIX message queue."""
-    if name := hints.victim.get("mq"):
-        attempts.of(name, lambda: os.close(libc("mq_open", name.encode(), os.O_RDONLY)))
+    # Landlock keeps the victim from making one, so that there is none to be opened.
+    name = hints.victim.get("mq", "/victim")
+    attempts.of(name, lambda: os.close(libc("mq_open", name.encode(), os.O_RDONLY)))
 
 
 @probe("EPERM ECONNREFUSED EACCES", before=ALL)

@@ -190,7 +190,7 @@ def _what_is(number: int) -> str:
     kind = target.split(":")[0]
     # Its own output, channel and connection, the reports of the probe, and what flwr has open.
     harmless = number <= 2 or kind in ("pipe", "anon_inode") or target.startswith("/dev/")
-    if kind == "socket":
+    if kind == "socket" and number > 2:
         harmless = _peer_is_none_of_ours(number)
     if target.startswith("/proc/") or target.endswith((".so", ".py", ".zip")):
         harmless = True

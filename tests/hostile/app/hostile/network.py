@@ -41,7 +41,7 @@ def connect_by_multipath_tcp(hints: Hints, attempts: Attempts) -> None:
         attempts.of(name, lambda address=address: _connected(address, _MPTCP))
 
 
-@probe(f"{_CLOSED} EOPNOTSUPP EPIPE ENOTCONN", before="root landlock")
+@probe(f"{_CLOSED} ENOTSUP EOPNOTSUPP EPIPE ENOTCONN", before="root landlock")
 def connect_by_fast_open(hints: Hints, attempts: Attempts) -> None:
     """Connect by sending (TCP Fast Open), without a call of connect."""
 
@@ -108,7 +108,7 @@ def _raw() -> str:
         return "opened"
 
 
-@probe("EACCES EPERM", before="root")
+@probe("EACCES EPERM EAFNOSUPPORT", before="root")
 def listen_to_the_wire(hints: Hints, attempts: Attempts) -> None:
     """Read and write packets as they are, past every protocol."""
 

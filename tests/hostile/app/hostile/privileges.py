@@ -35,7 +35,7 @@ _LEVERS = (
 )
 
 
-@probe("nothing_left", before="root")
+@probe("nothing_left", before="root landlock")
 def keep_rights_of_its_own(hints: Hints, attempts: Attempts) -> None:
     """Look for rights in its own process: capabilities, groups, and new ones by a program."""
     text = Path("/proc/self/status").read_text()
@@ -164,7 +164,7 @@ def mount_something(hints: Hints, attempts: Attempts) -> None:
     os.rmdir(here)  # noqa: PTH106
 
 
-@probe(f"{_NO} ENOSPC ENOENT EROFS EUSERS", before="root")
+@probe(f"{_NO} ENOSPC ENOENT EROFS EUSERS", before="root landlock")
 def leave_by_a_user_namespace(hints: Hints, attempts: Attempts) -> None:
     """Make a user namespace, be root in it, and from there reach what it could not before."""
     secret = hints.files.get("executor secret")

@@ -71,7 +71,7 @@ class Probe:
     by
         What may deny it: names of errors, or the beginning of a sentence.
     before
-        Where it got through before runs had rooms.
+        Where it got through before runs had rooms; found by running it on plain processes.
     sides
         Whose task makes it: a ClientApp's, a ServerApp's.
     modes

@@ -138,7 +138,7 @@ def pull_the_victims_objects(hints: Hints, attempts: Attempts) -> None:
         attempts.of("confirm", confirmed)
 
 
-@probe(_REFUSED, sides="server")
+@probe(f"{_REFUSED} HTTP_500", sides="server")
 def send_messages_in_anothers_name(hints: Hints, attempts: Attempts) -> None:
     """Push messages of the victim's run, and pull its replies, with its own token."""
     run_id = int(hints.victim.get("run", 0))
