@@ -4,7 +4,8 @@ Flower moves a message as a tree of objects, two for each array, each in a reque
 whoever waits for a message, a reply or a task polls for it. A request costs a SuperLink 5 to 8 ms
 of processor time, whatever is in it, so that most of a short round was spent on polling. Our
 SuperLink and SuperNode have a few more routes (`routes`), and our clients use them where they are
-(`client`): at flwr's own servers they do as flwr's clients do.
+(`client`): at flwr's own servers they do as flwr's clients do. Who waits is also told what has
+ended (`ends`).
 
 The routes are behind flwr's authentication like all others.
 """

@@ -10,8 +10,8 @@ Of a node: ``clients`` (the Fleet API), ``fleet_client``, ``refusals``, ``errors
 Of an executor: ``tasks``, ``task_order``, ``task_client``, ``task_program``, ``apps``,
 ``serverapp_program``, ``monitors``
 
-Of a SuperLink: ``superlink_app``, ``superlink_middleware``, ``bulk_state``, ``bulk_objects``,
-``control``
+Of a SuperLink: ``superlink_app``, ``superlink_middleware``, ``superlink_ends``, ``bulk_state``,
+``bulk_objects``, ``control``
 
 Of a ServerApp: ``grid``, ``pull_backoff``, ``engine``
 

@@ -185,13 +185,11 @@ class StepLog:
                 self._seal(sequence, _int(chain["chain_id"]), number, message, record),
             ),
         )
-        digest = record_digest(record)
-        for each, length in ((whole, sequence), (chain, number)):
-            each |= {"length": length, "head": digest, "written_at": now}
+        newest: Row = {"head": record_digest(record), "written_at": now}
+        self._rows.change("step_chain", whole, length=sequence, **newest)
+        chain = self._rows.change("step_chain", chain, length=number, **newest)
         if keep is not None and number - _int(chain["pruned"]) > keep:
             self._prune(chain, number - keep)
-        self._rows.put("step_chain", whole)
-        self._rows.put("step_chain", chain)
         return record
 
     def _last_stored(self, chain: Row) -> bytes:
@@ -204,7 +202,8 @@ class StepLog:
             "DELETE FROM step_log WHERE chain_id = ? AND run_sequence <= ?",
             (chain["chain_id"], up_to),
         )
-        chain |= {"pruned": up_to, "anchor": last.digest if last else b""}
+        anchor = last.digest if last else b""
+        self._rows.change("step_chain", chain, pruned=up_to, anchor=anchor)
 
     def sign(self, message_id: str, signature: bytes) -> None:
         """Add its signature to the newest row of a message, which may have gone."""
@@ -247,8 +246,7 @@ class StepLog:
         if chain is None:
             return
         self._db.execute("DELETE FROM step_log WHERE chain_id = ?", (chain["chain_id"],))
-        chain |= {"pruned": chain["length"], "anchor": chain["head"]}
-        self._rows.put("step_chain", chain)
+        self._rows.change("step_chain", chain, pruned=chain["length"], anchor=chain["head"])
 
     def strays(self, before: float) -> list[str]:
         """Return runs of which there are rows and nothing else, the newest older than `before`.

@@ -7,7 +7,7 @@
 ``pacing``            how long to pause before the next poll
 ``admission``         whether a run may start on this node
 ``machine``           the life of a step as a table
-``turns``             which step is next
+``turns``             which step is next; ``runs``, which runs go on
 ``steps``             runs the machine; ``actions`` does what it commands; ``step`` is one step
 ``log_answers``       answers who asks for the node's log
 ``runtime_api``       serves the Runtime API to executors; ``runtime_handlers`` are its hooks

@@ -96,7 +96,11 @@ def test_a_tasks_order_says_what_flwrs_executor_is_told(
         runtime_dependency_install=spec.runtime_dependency_install,
         parent_pid=spec.parent_pid,
         suppress_output=spec.suppress_output,
+        # Which flwr's executor does not pass on; ours makes a room for each run.
+        run_id=order.run_id,
+        fab_hash=order.fab_hash,
     )
+    assert (order.run_id, order.fab_hash) == (1, "fab")
 
 
 def test_a_task_arrives_in_its_process_as_it_was_acquired(

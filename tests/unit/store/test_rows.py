@@ -46,6 +46,14 @@ def test_a_row_is_inserted_replaced_found_and_deleted(db: sqlite3.Connection) ->
     assert rows.find("unknown_run") == [row("2", 2.0)]
 
 
+def test_some_columns_of_a_row_are_changed(db: sqlite3.Connection) -> None:
+    rows = CheckedRows(db, PlainCipher())
+    for run_id in ("1", "2"):
+        rows.put("unknown_run", row(run_id, 1.0))
+    assert rows.change("unknown_run", row("1", 1.0), since=2.0) == row("1", 2.0)
+    assert rows.find("unknown_run", "run_id") == [row("1", 2.0), row("2", 1.0)]
+
+
 def test_a_row_that_was_altered_is_refused(db: sqlite3.Connection) -> None:
     rows = CheckedRows(db, PlainCipher())
     rows.put("unknown_run", row("1"))

@@ -19,6 +19,7 @@ from tests.unit.superlink_in_process import (
     reply_to,
 )
 
+from fedstate.exchange.messages import PushLogResponse, WaitResponse
 from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import (
     ErrorCode,
@@ -28,11 +29,13 @@ from fedstate.flower.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from fedstate.flower.log_pages import LogPage, LogRequest
 from fedstate.flower.stored_values import Envelope
 from fedstate.store.errors import StoreError
 from fedstate.supernode.link import Link
 from fedstate.supernode.membership import Membership, Patience, Timing
 from fedstate.supernode.session import SessionFile
+from fedstate.witness.receipts import Receipt, is_signed_by
 
 
 class Linked:
@@ -203,3 +206,37 @@ def test_a_step_of_a_run_from_its_message_to_its_reply(linked: Linked) -> None:
     assert link.run_status(run_id) is RunStatus.ENDED
     with pytest.raises(RunEndedError):
         link.run(run_id)
+
+
+def test_who_waits_for_messages_hears_what_is_asked_of_the_log(linked: Linked) -> None:
+    asked: list[LogRequest] = []
+    linked.link.on_log_requests = asked.extend
+    response = WaitResponse(count=3)
+    response.log_requests.add(request_id="q", run_ids=[7], after_sequence=9, held=True)
+
+    def answer(handle: Handle) -> httpx.Response:
+        handle()  # as a SuperLink of a release without it, which asks for nothing
+        return httpx.Response(200, content=response.SerializeToString())
+
+    linked.connection.plan("wait-for-messages", answer)
+    assert linked.link.wait_for_messages() == ()
+    assert asked == [LogRequest("q", (7,), 9, held=True)]
+
+
+def test_a_receipt_is_signed_once(linked: Linked) -> None:
+    unsigned, signed = Receipt(b"row"), Receipt(b"row", b"noted")
+    assert linked.link.sign(unsigned) == unsigned
+    keys = key_pair()
+    link = Link(linked.api, linked.membership, keys[0])
+    assert is_signed_by(link.sign(unsigned), keys[1])
+    assert link.sign(signed) == signed
+
+
+def test_what_is_pushed_of_the_log_may_be_wanted_or_not(linked: Linked) -> None:
+    page = LogPage([Receipt(b"row")], "q")
+    for wanted in (True, False):
+        answer = PushLogResponse(wanted=wanted).SerializeToString()
+        linked.connection.plan("push-log", answers(200, answer or b""))
+        assert linked.link.push_log(page) == wanted
+    linked.connection.plan("push-log", answers(404))
+    assert not linked.link.push_log(page)

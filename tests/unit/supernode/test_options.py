@@ -103,6 +103,7 @@ def test_the_store_of_another_node_keeps_it_from_starting(tmp_path: Path) -> Non
         (["--retain", "soon"], "'soon' is not a time such as 90s, 12h or 30d"),
         (["--retain-size", "20"], "'20' is not a size such as 500M or 20G"),
         (["--concurrency", "0"], "'0' is not a whole number of 1 or more"),
+        (["--keep-log", "0"], "'0' is not a whole number of 1 or more"),
         (["--poll-interval", "-1"], "'-1' is not a number of seconds above 0"),
         (["--poll-interval", "nan"], "'nan' is not a number of seconds above 0"),
         (["--no-such-option"], "unrecognized arguments: --no-such-option"),

@@ -6,6 +6,7 @@ from tests.unit.supernode.stepping import Node
 
 from fedstate.errors import FederationError
 from fedstate.flower.supernode_options import SuperNodeSettings, supernode_settings
+from fedstate.flower.tasks import RuntimeApi, TaskSource
 from fedstate.local.process import free_port
 from fedstate.supernode.runtime_api import runtime_api
 
@@ -24,6 +25,14 @@ def test_it_answers_until_the_end_of_the_block(
     with runtime_api(settings, stepping_node.state, stepping_node.steps):
         assert httpx.get(url).status_code == httpx.codes.OK
         assert stepping_node.steps.on_task != before, "a new task wakes executors that wait"
+        with TaskSource(RuntimeApi(f"{settings.host}:{settings.port}", insecure=True)) as source:
+            waited = source.wait(0, 10, [], run_ids=[4711])
+            assert waited is not None
+            assert waited.ended_runs == (4711,), "there is nothing of it here"
+            stepping_node.steps.end_run(4711)
+            after = source.wait(waited.count, 60, [], ends=waited.ends)
+            assert after is not None
+            assert after.ends == waited.ends + 1, "and so does the end of a run"
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
 
