@@ -32,6 +32,13 @@ def isolation(run: RunEvidence, steps: NodeSteps, keys: Keys) -> Iterator[Findin
         )
         return
     unsigned = [step for step in steps.every if not step.vouched]
+    if run.node_alone:
+        # A SuperNode notes a signature when it has made it, which may be later.
+        late = [step.number for step in unsigned if not step.receipt.signature]
+        if late:
+            text = f"the rows of steps {numbers(late)} have no signature yet"
+            yield Finding("isolation", "not-signed-yet", Level.TOLD, place, text, late[0])
+        unsigned = [step for step in unsigned if step.receipt.signature]
     by_signer: dict[str, list[Step]] = {}
     for index, step in enumerate(unsigned):
         # To find a signer, all keys are tried: of many rows with wrong signatures, for the first.

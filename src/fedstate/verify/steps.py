@@ -135,7 +135,9 @@ def vouch(steps: NodeSteps, is_signed: Callable[[Receipt], bool], *, each: bool)
             and following.vouched
             and following.record.previous == step.receipt.digest
         )
-        step.vouched = (linked and not each) or is_signed(step.receipt)
+        # A signature that was not noted is missed only where no later one vouches.
+        enough = linked and not (each and step.receipt.signature)
+        step.vouched = enough or is_signed(step.receipt)
         following = step
     for step in (*(other for other, _ in steps.forks), *steps.foreign):
         step.vouched = is_signed(step.receipt)

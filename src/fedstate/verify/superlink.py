@@ -20,8 +20,8 @@ from fedstate.witness import MalformedRecordError, Receipt
 if TYPE_CHECKING:
     from fedstate.flower.control import Control
 
-# Of runs with some thousand steps each, as many as take tens of megabytes.
-RUNS_IN_A_BATCH = 20
+# Of runs with a thousand steps each, as many as take some tens of megabytes.
+RUNS_IN_A_BATCH = 10
 NODE_SECONDS = 10.0
 
 

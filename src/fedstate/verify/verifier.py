@@ -13,8 +13,8 @@ from fedstate.verify.report import Report, RunResult, run_result
 from fedstate.verify.signatures import Keys
 from fedstate.verify.steps import NodeSteps, put_together
 
-# Two seconds of work; beyond it, one signature for each chain is verified.
-SIGNATURE_BUDGET = 4000
+# One second of work; beyond it, one signature for each chain is verified.
+SIGNATURE_BUDGET = 2000
 
 
 class Verifier:

@@ -4,6 +4,7 @@ One federation of two nodes in this process, and two runs at the same time; each
 works on copies of the nodes' stores or undoes what it did.
 """
 
+import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flwr.app import ArrayRecord, Context, MetricRecord, RecordDict
+from tests.commands import fedstate
 from tests.contract.flower.in_process import SuperLink, arrays
 from tests.contract.flower.in_process_run import Run
 from tests.contract.flower.in_process_supernode import SteppingNode, clientapp
@@ -339,3 +342,25 @@ def test_tampering_with_a_store_is_found_in_it_alone(
     report = verify_store(state, None, None, [])
     assert report.exit_code == 1
     assert {"held-state-differs", "swapped-states"} <= kinds(report)
+
+
+@pytest.mark.parametrize(("owner", "code"), [(0, 0), (1, 1)])
+def test_the_command_verifies_a_store_with_the_nodes_public_key_alone(
+    federation: Federation, tmp_path: Path, owner: int, code: int
+) -> None:
+    public = federation.nodes[owner].keys[1].public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    (tmp_path / "node.pub").write_bytes(public)
+    done = fedstate(
+        *("verify", "--state", federation.nodes[0].directory),
+        *("--public-key", tmp_path / "node.pub", "--format", "json"),
+    )
+    report = json.loads(done.stdout)
+    assert done.exit_code == code, report["findings"]
+    assert {run["run_id"] for run in report["runs"]} == {str(run.id) for run in federation.runs}
+    assert report["signatures"] > 0
+
+
+def test_the_command_says_in_one_sentence_that_there_is_no_store(tmp_path: Path) -> None:
+    done = fedstate("verify", "--state", tmp_path)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"There is no node store in '{tmp_path}'" in done.stderr

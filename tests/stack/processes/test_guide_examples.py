@@ -12,7 +12,7 @@ import pytest
 
 from fedstate.local.federation import Federation
 from fedstate.local.runs import submit, wait_for_runs
-from tests.stack.conftest import ROOT
+from tests.stack.conftest import ROOT, command
 
 ROUNDS = 3
 RUN_SECONDS = 800.0
@@ -48,6 +48,9 @@ def printed(federation: Federation) -> Printed:
     ]
     statuses = wait_for_runs(federation, runs, RUN_SECONDS)
     assert set(statuses.values()) == {"finished:completed"}
+    # Whatever an example keeps, or does not: its runs are verified.
+    done = command("fedstate", "verify", *map(str, runs), environment=federation.environment)
+    assert done.returncode == 0, done.stdout + done.stderr
     texts = [log.read_bytes()[at:].decode() for log, at in zip(logs, before, strict=True)]
     return {
         start: [re.findall(rf"^{re.escape(start)}.*$", text, re.MULTILINE) for text in texts]
