@@ -93,13 +93,19 @@ def take_over(memory: int) -> tuple[TaskOrder, bytearray]:
     # An execution makes a process readable again for others of its user.
     if not header["dumpable"]:
         _prctl(_PR_SET_DUMPABLE, 0)
+    from fedstate.executor import room  # which imports this module
+
+    room.remember(header["plan"])
     return TaskOrder.from_json(header["task"]), given
 
 
 def _write(order: TaskOrder, given: bytes | bytearray) -> int:
     """Return a descriptor of memory that has the order and what was given."""
+    from fedstate.executor import room  # which imports this module
+
+    dumpable = _prctl(_PR_GET_DUMPABLE, 0) != 0
     header = json.dumps(
-        {"task": order.to_json(), "dumpable": _prctl(_PR_GET_DUMPABLE, 0) != 0}
+        {"task": order.to_json(), "dumpable": dumpable, "plan": room.remembered()}
     ).encode()
     memory = os.memfd_create("task", 0)
     for piece in (len(header).to_bytes(_LENGTH_BYTES, "big"), header, given):

@@ -9,6 +9,7 @@ from fedstate.executor.room_client import Room
 from fedstate.executor.rooms import Rooms
 from fedstate.executor.task import Task
 from fedstate.executor.usage import Usage
+from fedstate.flower.task_order import TaskKind
 from fedstate.forking.supervisor import ForkServers
 from fedstate.logs import logger
 
@@ -73,7 +74,8 @@ class RoomKeeper:
         if task.room is not None:
             for report in task.reports[task.learnt :]:
                 task.room.warmth.learn(task.order.run_id, report)
-            for reason, cold in task.bare:
+            # A ServerApp is one task: there is no next one for which another room would pay.
+            for reason, cold in task.bare if task.order.kind == TaskKind.CLIENT_APP else ():
                 task.room.warmth.go_bare(task.order.run_id, reason, cold=cold)
             task.learnt = len(task.reports)
             task.bare.clear()

@@ -88,6 +88,17 @@ def enter(plan: RoomPlan) -> None:
     os.chdir(plan.work)
 
 
+def remembered() -> dict[str, Any] | None:
+    """Return the plan of the room that this process is in, for `remember`; None for no room."""
+    return None if _plan is None else _plan.to_json()
+
+
+def remember(plan: dict[str, Any] | None) -> None:
+    """Note in which room this process is, without going into it: it is there already."""
+    global _plan
+    _plan = None if plan is None else RoomPlan.from_json(plan)
+
+
 def hint(error: BaseException) -> str:
     """Return what to add to an app's error that a limit of the run explains; or nothing."""
     sentence = None if _plan is None else _plan.limits.hint(error)

@@ -3,6 +3,9 @@
 from fedstate.executor.import_report import ImportReport
 from fedstate.logs import logger
 
+# What an app says of its imports must not fill the log.
+_MOST_SENTENCES = 50
+
 
 class Warmth:
     """What is known of one run's app from the tasks that have loaded it.
@@ -71,6 +74,6 @@ class Warmth:
         self._say(run_id, "", "The process of the run's room ended over what it imported.")
 
     def _say(self, run_id: int, key: str, sentence: str) -> None:
-        if key not in self._said:
+        if key not in self._said and len(self._said) < _MOST_SENTENCES:
             self._said.add(key)
             logger.info("Run %d: %s", run_id, sentence)

@@ -3,21 +3,25 @@
 import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.unit.walls.conftest import in_child
 
 from fedstate.executor import room
+from fedstate.executor.output import Output
 from fedstate.executor.plan import RoomPlan
 from fedstate.walls import RunLimits
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> RoomPlan:
-    return RoomPlan(
+def plan(tmp_path: Path) -> Iterator[RoomPlan]:
+    output = Output(tmp_path, 1)
+    yield RoomPlan(
         tmp_path, "hash", tmp_path / "work", limits=RunLimits(open_files=64), certificate="PEM"
     )
+    output.close()
 
 
 def test_it_is_in_the_runs_own_places(plan: RoomPlan, tmp_path: Path) -> None:
