@@ -16,7 +16,7 @@ from fedstate.errors import FederationError
 from fedstate.flower.control import control
 from fedstate.local.runs import start, wait_for_runs
 from tests.hostile import seen
-from tests.hostile.app.hostile.bombs import GARBAGE
+from tests.hostile.app.hostile.forgeries import GARBAGE
 from tests.hostile.grounds import Ground, Plain, why_not
 from tests.waiting import wait_until
 
