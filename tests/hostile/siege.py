@@ -261,7 +261,8 @@ class Siege:
             found += [f"/{place}/{name}" for name in _listed(root / place) if tag in name]
         if rooms := self._hints["client"]["directories"].get("rooms"):
             below = root / rooms.lstrip("/")
-            found += [str(path) for path in below.rglob(f"{tag}*")]
+            for directory, names, files in os.walk(below):  # while rooms are being deleted
+                found += [f"{directory}/{name}" for name in (*names, *files) if tag in name]
         key = int(self._hints["client"]["victim"]["left key"])
         table = Path(f"/proc/{self._executor}/root/proc/sysvipc/shm")
         lines = table.read_text().splitlines() if table.exists() else []
