@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.hostile.app.hostile.attacks import PROBES
 from tests.hostile.app.hostile.bombs import BOMBS
+from tests.hostile.app.hostile.forgeries import GARBAGE  # noqa: F401  registers more of them
 from tests.hostile.checks import UNSTOPPED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "threat-model.md").read_text()

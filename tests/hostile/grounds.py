@@ -1,6 +1,5 @@
 """Installations that are attacked: plain processes, as root and without, and containers."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -315,20 +314,22 @@ class Containers:
             found[service] = ",".join(f"{network['IPAddress']}:{port}" for network in networks)
         for name in self._stack.inspect(own)["NetworkSettings"]["Networks"]:
             gateway = self._stack.network(name)["IPAM"]["Config"][0].get("Gateway")
-            if gateway and (port := self._listen(gateway)):
-                found["this machine by its bridge"] = f"{gateway}:{port}"
+            if gateway:
+                found[f"this machine by {name}"] = f"{gateway}:{self._listen(gateway)}"
         return found
 
     def _listen(self, address: str) -> int:
-        """Listen on this machine's own address in a network of the containers."""
+        """Listen on this machine's own address in a network of the containers, if it has one."""
         if address not in self._listeners:
             listener = socket.socket()
-            with contextlib.suppress(OSError):
+            try:
                 listener.bind((address, 0))
-                listener.listen()
-                self._listeners[address] = listener
-        listener = self._listeners[address]
-        return int(listener.getsockname()[1])
+            except OSError:  # the network has none, and nobody is to be reached by it
+                listener.close()
+                return 22
+            listener.listen()
+            self._listeners[address] = listener
+        return int(self._listeners[address].getsockname()[1])
 
     def close(self) -> None:
         """Listen no longer."""

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from .kernel import LIBC, PR_SET_NAME, call
-from .memory import _channels
 
 Bomb = Callable[[dict[str, Any]], str]
 BOMBS: dict[str, Bomb] = {}
@@ -26,20 +25,20 @@ _LIFE_SECONDS = 25
 _CHILD_SECONDS = 5
 
 
-def _bomb(function: Bomb) -> Bomb:
+def bomb(function: Bomb) -> Bomb:
     BOMBS[function.__name__.replace("_", "-")] = function
     return function
 
 
-def _reach(hints: dict[str, Any], name: str) -> int:
+def reach(hints: dict[str, Any], name: str) -> int:
     """Return how far a bomb goes at most, if nothing stops it."""
     return int(hints["victim"]["reach"][name])
 
 
-@_bomb
+@bomb
 def processes(hints: dict[str, Any]) -> str:
     """Fork until something says no."""
-    for count in range(_reach(hints, "processes")):
+    for count in range(reach(hints, "processes")):
         if os.fork() == 0:
             _sleep_and_end()
         last = count
@@ -52,13 +51,13 @@ def _sleep_and_end() -> None:
     os._exit(0)
 
 
-@_bomb
+@bomb
 def threads(hints: dict[str, Any]) -> str:
     """Start threads until something says no."""
     enough = threading.Event()
     count = 0
     try:
-        for _ in range(_reach(hints, "processes")):
+        for _ in range(reach(hints, "processes")):
             threading.Thread(target=enough.wait, args=(_LIFE_SECONDS,), daemon=True).start()
             count += 1
         time.sleep(2)
@@ -67,18 +66,18 @@ def threads(hints: dict[str, Any]) -> str:
     return f"through: {count} threads"
 
 
-@_bomb
+@bomb
 def memory(hints: dict[str, Any]) -> str:
     """Take memory and write to it."""
-    taken = [bytearray(b"x") * _CHUNK for _ in range(_reach(hints, "memory") // _CHUNK)]
+    taken = [bytearray(b"x") * _CHUNK for _ in range(reach(hints, "memory") // _CHUNK)]
     time.sleep(2)
     return f"through: {len(taken) * _CHUNK} bytes"
 
 
-@_bomb
+@bomb
 def memory_of_children(hints: dict[str, Any]) -> str:
     """Take the same memory in four processes, each within any limit of one process."""
-    share = _reach(hints, "memory") // 4
+    share = reach(hints, "memory") // 4
     children = []
     for _ in range(4):
         if (child := os.fork()) == 0:
@@ -90,13 +89,13 @@ def memory_of_children(hints: dict[str, Any]) -> str:
     return f"through: children ended with {codes}" if not any(codes) else f"killed: {codes}"
 
 
-@_bomb
+@bomb
 def memory_files(hints: dict[str, Any]) -> str:
     """Take memory as files that no process maps (memfd_create)."""
     chunk = bytes(_CHUNK)
     held: list[int] = []
     written = 0
-    while written < _reach(hints, "memory"):
+    while written < reach(hints, "memory"):
         if written % (4 * _CHUNK) == 0:
             held.append(os.memfd_create(f"hostile-{len(held)}"))
         written += os.write(held[-1], chunk)
@@ -104,20 +103,20 @@ def memory_files(hints: dict[str, Any]) -> str:
     return f"through: {written} bytes in {len(held)} files"
 
 
-@_bomb
+@bomb
 def shared_memory(hints: dict[str, Any]) -> str:
     """Fill /dev/shm."""
-    return _fill(Path("/dev/shm"), _reach(hints, "memory"))  # noqa: S108
+    return _fill(Path("/dev/shm"), reach(hints, "memory"))  # noqa: S108
 
 
-@_bomb
+@bomb
 def system_v_memory(hints: dict[str, Any]) -> str:
     """Take memory as System V segments, which outlive their process."""
     size = 64 * 2**20
     taken: list[int] = []
     LIBC.shmat.restype = ctypes.c_void_p
     try:
-        while len(taken) * size < _reach(hints, "memory"):
+        while len(taken) * size < reach(hints, "memory"):
             identifier = LIBC.shmget(0, ctypes.c_size_t(size), 0o1600)
             if identifier == -1:
                 raise OSError(ctypes.get_errno(), "shmget")
@@ -135,36 +134,36 @@ def system_v_memory(hints: dict[str, Any]) -> str:
     return f"through: {len(taken) * size} bytes"
 
 
-@_bomb
+@bomb
 def descriptors(hints: dict[str, Any]) -> str:
     """Open descriptors until something says no."""
-    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(_reach(hints, "descriptors"))]
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(reach(hints, "descriptors"))]
     return f"through: {len(held)} descriptors"
 
 
-@_bomb
+@bomb
 def own_files(hints: dict[str, Any]) -> str:
     """Fill its own temporary directory."""
-    return _fill(Path(tempfile.gettempdir()), _reach(hints, "files"))
+    return _fill(Path(tempfile.gettempdir()), reach(hints, "files"))
 
 
-@_bomb
+@bomb
 def many_files(hints: dict[str, Any]) -> str:
     """Make as many empty files as it can, which take no bytes but inodes."""
     here = Path(tempfile.mkdtemp())
-    count = _reach(hints, "inodes")
+    count = reach(hints, "inodes")
     for number in range(count):
         os.close(os.open(here / str(number), os.O_CREAT | os.O_WRONLY))
     time.sleep(4)
     return f"through: {count} files"
 
 
-@_bomb
+@bomb
 def unlinked_files(hints: dict[str, Any]) -> str:
     """Fill the file system by files that no directory shows any more."""
     here, chunk, written = Path(tempfile.gettempdir()), bytes(_CHUNK), 0
     held: list[int] = []
-    while written < _reach(hints, "files"):
+    while written < reach(hints, "files"):
         if written % (4 * _CHUNK) == 0:
             path = here / f"unlinked-{len(held)}"
             held.append(os.open(path, os.O_CREAT | os.O_WRONLY))
@@ -189,16 +188,16 @@ def _fill(directory: Path, size: int) -> str:
     return f"through: {written} bytes"
 
 
-@_bomb
+@bomb
 def output(hints: dict[str, Any]) -> str:
     """Print as fast as it can, with no end."""
     line, until, written = b"hostile output " * 4096, time.monotonic() + 3, 0
-    while time.monotonic() < until and written < _reach(hints, "output"):
+    while time.monotonic() < until and written < reach(hints, "output"):
         written += os.write(1, line)
     return f"ended by itself after {written} bytes"
 
 
-@_bomb
+@bomb
 def wipe_the_log(hints: dict[str, Any]) -> str:
     """Empty the file that its output goes to, which is the operator's log."""
     sys.stdout.flush()
@@ -210,69 +209,7 @@ def wipe_the_log(hints: dict[str, Any]) -> str:
     return f"through: the log of {size} bytes could be emptied"
 
 
-@_bomb
-def endless_line(hints: dict[str, Any]) -> str:
-    """Send a line without an end to the executor."""
-    (channel, *_) = _channels()
-    channel.socket.settimeout(3)
-    sent = 0
-    try:
-        while sent < _reach(hints, "line"):
-            channel.socket.sendall(b"x" * 2**20)
-            sent += 2**20
-    except OSError as error:
-        return f"denied after {sent} bytes: {error}"
-    time.sleep(1)
-    return f"ended by itself after {sent} bytes"
-
-
-GARBAGE = {
-    "no-text": b"\xff\xfe\x00",
-    "no-object": b"[]",
-    "nothing": b"null",
-    "no-event": b"{}",
-    "no-name": b'{"event": 5}',
-    "no-message": b'{"event": "pulled"}',
-    "no-base64": b'{"event": "pulled", "message": "***"}',
-    "no-pid": b'{"event": "started"}',
-    "no-number": b'{"event": "started", "pid": "none"}',
-    "no-modules": b'{"event": "imported", "modules": 7}',
-    "no-environment": b'{"event": "bare", "environment": [[]]}',
-    "a-long-number": b"9" * 5000,
-    "deep": b"[" * 100_000,
-}
-
-
-@_bomb
-def garbage(hints: dict[str, Any]) -> str:
-    """Send the executor what is no message, or no message of this kind."""
-    (channel, *_) = _channels()
-    channel.socket.settimeout(3)
-    channel.socket.sendall(GARBAGE[hints["kind"]] + b"\n")
-    time.sleep(0.5)
-    return "ended by itself"
-
-
-@_bomb
-def false_pid(hints: dict[str, Any]) -> str:
-    """Tell the executor that the victim, or the executor itself, is this task's process."""
-    (channel, *_) = _channels()
-    for pid in [*hints["processes"].values(), 1, 0, -1, 2**31 - 1, 2**64]:
-        channel.send({"event": "started", "pid": pid})
-    time.sleep(0.5)
-    os._exit(9)  # as a task that failed: it is for the executor to look after its process
-
-
-@_bomb
-def stop_itself(hints: dict[str, Any]) -> str:
-    """Say that all is done, and stop: nobody is to wait for it for ever."""
-    (channel, *_) = _channels()
-    for event in ("replied", "finished"):
-        channel.send({"event": event})
-    os._exit(0)
-
-
-@_bomb
+@bomb
 def daemon(hints: dict[str, Any]) -> str:
     """Leave processes behind: forked twice, in sessions of their own, children of its parent."""
     tag = hints["tag"]
@@ -312,7 +249,7 @@ time.sleep(60)
 """
 
 
-@_bomb
+@bomb
 def comet(hints: dict[str, Any]) -> str:
     """Leave a process that forks and ends without pause, so that no signal finds it."""
     if os.fork() == 0:
@@ -326,7 +263,7 @@ def comet(hints: dict[str, Any]) -> str:
     return "left"
 
 
-@_bomb
+@bomb
 def leave_files(hints: dict[str, Any]) -> str:
     """Leave files, shared memory and a message queue where they outlive the run."""
     left = []
@@ -343,7 +280,7 @@ def leave_files(hints: dict[str, Any]) -> str:
     return f"left: {left}"
 
 
-@_bomb
+@bomb
 def long_names(hints: dict[str, Any]) -> str:
     """Give itself a name and arguments that make trouble for whoever reads /proc."""
     size = min(100_000, resource.getrlimit(resource.RLIMIT_STACK)[0] // 8 or 100_000)
@@ -359,7 +296,7 @@ def long_names(hints: dict[str, Any]) -> str:
     return "ended by itself"
 
 
-@_bomb
+@bomb
 def sleep(hints: dict[str, Any]) -> str:
     """Hold a slot and do nothing, but open the own room and look into another run's."""
     LIBC.prctl(PR_SET_NAME, f"{hints['tag']}-s".encode(), 0, 0, 0)
@@ -396,11 +333,11 @@ def _look_into(room: Path) -> str:
         return f"denied: {error.strerror}"
 
 
-@_bomb
+@bomb
 def sockets(hints: dict[str, Any]) -> str:
     """Take the kernel's memory in buffers of sockets that nobody reads."""
     held, taken = [], 0
-    while taken < _reach(hints, "buffers"):
+    while taken < reach(hints, "buffers"):
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         held.append((ours, theirs))

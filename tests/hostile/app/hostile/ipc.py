@@ -37,7 +37,7 @@ def attach_shared_memory(hints: Hints, attempts: Attempts) -> None:
 def use_semaphores(hints: Hints, attempts: Attempts) -> None:
     """Read and set the victim's System V semaphores."""
     get_all = 12
-    attempts.of("key", lambda: libc("semget", _key(hints), 0, 0))
+    attempts.of("key", lambda: libc("semget", _key(hints), 0, 0o600))
     for identifier in hints.victim.get("sem", []):
         attempts.of(
             "identifier",
@@ -49,7 +49,7 @@ def use_semaphores(hints: Hints, attempts: Attempts) -> None:
 def read_message_queues(hints: Hints, attempts: Attempts) -> None:
     """Look into the victim's System V message queue, and leave what is in it."""
     status = 2
-    attempts.of("key", lambda: libc("msgget", _key(hints), 0))
+    attempts.of("key", lambda: libc("msgget", _key(hints), 0o600))
     for identifier in hints.victim.get("msg", []):
         space = ctypes.create_string_buffer(256)
         attempts.of(

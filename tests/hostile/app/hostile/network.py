@@ -9,7 +9,7 @@ from .registry import Attempts, Hints, probe
 
 _CLOSED = "EACCES EPERM ENETUNREACH EHOSTUNREACH TimeoutError gaierror EAI ECONNREFUSED ETIMEDOUT"
 _MPTCP, _FAST_OPEN = 262, 0x20000000
-_SECONDS = 2.0
+_SECONDS = 0.5
 
 
 def _closed(hints: Hints) -> Iterator[tuple[str, tuple[str, int]]]:

@@ -40,7 +40,10 @@ def stop_others(hints: Hints, attempts: Attempts) -> None:
 def kill_others(hints: Hints, attempts: Attempts) -> None:
     """Find out whether others could be killed: by signal 0, to them and to their groups."""
     _processes(hints, attempts, lambda pid: os.kill(pid, 0))
-    _processes(hints, attempts, lambda pid: os.killpg(os.getpgid(pid), 0))
+    # The group of a container's first process has the number that means everybody.
+    for name, pid in hints.processes.items():
+        if pid > 1:
+            attempts.of(name, lambda pid=pid: os.killpg(os.getpgid(pid), 0))
 
 
 @probe(f"{_GONE} EINVAL", before=ALL)
