@@ -4,12 +4,14 @@ import os
 import re
 import sys
 import threading
+import time
 from pathlib import Path
 
 from fedstate.forking.preload import tensorflow_started
 
 _TASKS = "/proc/self/task"
 _ENDING_SECONDS = 0.1
+_PAUSE_SECONDS = 0.005
 # Libraries whose threads are renewed in a fork, or, TensorFlow's, are not needed before its
 # runtime starts.
 _RENEWED = re.compile(r"\S*/\S*(?:openblas|libarrow|libtensorflow)\S*\.so\S*")
@@ -41,6 +43,10 @@ class Started:
         if more_tasks:
             more_tasks -= {str(thread.native_id) for thread in threading.enumerate()}
         if more_tasks and not self._of_a_renewing_library():
+            more_tasks = _lasting_tasks(more_tasks)
+        else:
+            more_tasks = set()
+        if more_tasks:
             return f"starts {_counted(len(more_tasks))} of a library"
         return None
 
@@ -60,6 +66,14 @@ def lasting(thread: threading.Thread) -> bool:
     """Return whether a thread goes on; one that is just ending, or was cancelled, does not."""
     thread.join(_ENDING_SECONDS)
     return thread.is_alive()
+
+
+def _lasting_tasks(tasks: set[str]) -> set[str]:
+    """Return which threads go on; the kernel has one that was joined a moment longer."""
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while (tasks := tasks & _tasks()) and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
+    return tasks
 
 
 def children() -> int:

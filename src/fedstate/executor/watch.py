@@ -191,7 +191,8 @@ class _Watch:
                 if (ending := child.reap()) is not None:
                     return ending, why
                 self._note(child)
-                if (why := child.hopeless()) is not None:
+                # One that is being killed takes a moment, in which it is not stopped any longer.
+                if (why := why or child.hopeless()) is not None:
                     child.signal(signal.SIGKILL)
 
     def _note(self, child: "_Child") -> None:

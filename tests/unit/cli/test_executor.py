@@ -50,6 +50,8 @@ def test_an_empty_variable_is_as_an_option_that_is_not_given(
     assert {f"FEDSTATE_EXECUTOR_{str(name).upper()}" for name in variables} == {
         *variables.values()
     }
+    for variable in variables.values():
+        monkeypatch.delenv(variable, raising=False)  # the tests themselves set one
     before = command.make_context("executor", ["--runtime-api-address", "a:1"]).params
     for variable in variables.values():
         monkeypatch.setenv(variable, "")

@@ -17,6 +17,7 @@ from tests.unit.superlink_in_process import (
     fab,
     reply_to,
 )
+from tests.unit.witness.rows import receipts
 
 from fedstate.flower.clients import FleetApi
 from fedstate.flower.errors import (
@@ -31,7 +32,6 @@ from fedstate.flower.errors import (
 )
 from fedstate.flower.log_pages import LogPage
 from fedstate.flower.stored_values import Envelope
-from fedstate.witness.receipts import Receipt
 
 Node = tuple[FleetApi, Connection]
 
@@ -189,7 +189,7 @@ class Calls:
             "pull-objects": lambda: api.pull_objects(run_id, envelope.object_ids),
             "push-messages": lambda: api.announce_reply(reply, 0.5),
             "push-reply": lambda: api.push_reply(reply, objects, 0.5, None, confirm=False),
-            "push-log": lambda: api.push_log(LogPage([Receipt(b"row", b"signature")])),
+            "push-log": lambda: api.push_log(LogPage(receipts(1))),
             "push-objects": lambda: api.push_objects(run_id, announced.session_id, objects),
             "push-object": lambda: api.push_object(run_id, object_id, content),
             "confirm-message-received": lambda: api.confirm(run_id, envelope.message.object_id),

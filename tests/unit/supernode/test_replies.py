@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -13,13 +14,13 @@ from tests.unit.superlink_in_process import (
     breaks,
     reply_to,
 )
+from tests.unit.witness.rows import receipts
 
 from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.flower.clients import FleetApi, Objects
 from fedstate.flower.errors import ReplyIncompleteError, RunEndedError
 from fedstate.flower.stored_values import Envelope
 from fedstate.supernode.replies import Replies
-from fedstate.witness.receipts import Receipt
 
 SIZES = {
     "small": (10, 20),
@@ -29,7 +30,7 @@ SIZES = {
 }
 PUSHES = ("push-reply", "push-messages", "push-objects", "push-object")
 
-RECEIPT = Receipt(b"row", b"signature")
+RECEIPT = replace(receipts(1)[0], signature=b"signature")
 
 
 class Answering:

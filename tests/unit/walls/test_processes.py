@@ -132,8 +132,12 @@ def test_daemons_are_found_below_a_subreaper() -> None:
         os.read(stay, 1)
         os._exit(0)
     try:
-        wait_until(lambda: len(descendants(pid)) == 3, 10, "three daemons")
-        assert {process.parent for process in descendants(pid)} == {pid}
+        # Until the process that started them has ended, they are its children.
+        wait_until(
+            lambda: [process.parent for process in descendants(pid)] == [pid] * 3,
+            10,
+            "three daemons that are the subreaper's",
+        )
         assert kill_all(lambda: descendants(pid))
         assert living(pid) is not None
     finally:
