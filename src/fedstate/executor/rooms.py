@@ -226,6 +226,7 @@ class Rooms:
                 readable=(*environment_paths(), *_working(), *self._settings.readable),
                 writable=(*writable, pipe_of(directory)),
                 closed_ports=self._settings.closed_ports,
+                own_memory=self.offered.own_memory,
             )
         return RoomPlan(directory, order.fab_hash, work, walls, self.limits, self._certificate)
 

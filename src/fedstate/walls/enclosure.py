@@ -58,6 +58,8 @@ class Walls:
         What may be written beside the run's own directory.
     closed_ports : tuple of int
         TCP ports to which the run must not connect.
+    own_memory : bool
+        Whether the run, without a user of its own, is to have shared memory of its own.
     """
 
     directory: Path
@@ -68,6 +70,7 @@ class Walls:
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
     closed_ports: tuple[int, ...] = ()
+    own_memory: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the walls as a JSON object."""
@@ -89,6 +92,7 @@ class Walls:
             limits=RunLimits(**given["limits"]),
             landlock=given["landlock"],
             closed_ports=tuple(given["closed_ports"]),
+            own_memory=given["own_memory"],
             **paths,
         )
 
@@ -121,6 +125,8 @@ def _enter(walls: Walls) -> None:
     _limit(walls)
     if walls.user is not None and mounts.may_mount():
         mounts.own_view((*walls.readable, *walls.writable, walls.directory), walls.limits.memory)
+    elif walls.own_memory:
+        mounts.own_memory(walls.limits.memory)
     # A group of its own may read what it writes: the group of a directory of records is another.
     os.umask(0o077 if walls.user is None else 0o027)
     domain = _domain(walls) if walls.landlock else None

@@ -1,7 +1,10 @@
-"""A view of the file system for one run, where this process is root and may mount.
+"""A view of the file system, and shared memory, for one run.
 
 Root's own Python may lie where no other user passes, such as below /root. In a mount namespace of
 its own a run sees, in place of such a directory, an empty one with only what it needs in it.
+
+Without root a run can have shared memory of its own in a namespace of users, in which it has the
+rights to mount until it gives them up, and which has no user but its own.
 """
 
 import contextlib
@@ -14,7 +17,7 @@ from pathlib import Path
 from fedstate.walls import system
 
 _CAP_SYS_ADMIN = 21
-_NEW_MOUNTS, _NEW_IPC = 0x00020000, 0x08000000
+_NEW_MOUNTS, _NEW_IPC, _NEW_USERS = 0x00020000, 0x08000000, 0x10000000
 _NOSUID, _NODEV, _NOEXEC, _BIND, _RECURSIVE, _PRIVATE = 2, 4, 8, 1 << 12, 1 << 14, 1 << 18
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 
@@ -50,10 +53,7 @@ def own_view(needed: Iterable[Path], memory: int | None = None) -> None:
     if _libc.unshare(_NEW_MOUNTS | _NEW_IPC):
         _raise("the namespaces of a run")
     _mount("none", Path("/"), "", _RECURSIVE | _PRIVATE)
-    if _SHARED_MEMORY.is_dir():
-        size = "" if memory is None else f",size={memory}"
-        flags = _NOSUID | _NODEV | _NOEXEC
-        _mount("tmpfs", _SHARED_MEMORY, "tmpfs", flags, f"mode=1777{size}")
+    _mount_shared_memory(memory)
     if memory is not None:
         with contextlib.suppress(OSError):  # /proc may be there to read only
             _SHARED_PAGES.write_text(str(memory // os.sysconf("SC_PAGE_SIZE")))
@@ -63,6 +63,38 @@ def own_view(needed: Iterable[Path], memory: int | None = None) -> None:
             closed.setdefault(above, []).append(path)
     for above, paths in closed.items():
         _replace(above, paths)
+
+
+def own_memory(memory: int | None = None) -> None:
+    """Give this process and its children shared memory of their own, without being root.
+
+    Only in a process that may be given up: when this fails, it may have done so half way.
+
+    Parameters
+    ----------
+    memory : int, optional
+        Bytes that files in shared memory may take.
+
+    Raises
+    ------
+    OSError
+        The kernel refused: not every system lets its users have namespaces.
+    """
+    user, group = os.geteuid(), os.getegid()
+    if _libc.unshare(_NEW_USERS | _NEW_MOUNTS | _NEW_IPC):
+        _raise("the namespaces of a run")
+    own = Path("/proc/self")
+    (own / "setgroups").write_text("deny")
+    (own / "uid_map").write_text(f"{user} {user} 1")
+    (own / "gid_map").write_text(f"{group} {group} 1")
+    _mount_shared_memory(memory)
+
+
+def _mount_shared_memory(memory: int | None) -> None:
+    if _SHARED_MEMORY.is_dir():
+        size = "" if memory is None else f",size={memory}"
+        flags = _NOSUID | _NODEV | _NOEXEC
+        _mount("tmpfs", _SHARED_MEMORY, "tmpfs", flags, f"mode=1777{size}")
 
 
 def impassable(path: Path) -> Path | None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,13 @@ class Offered:
         The ABI of Landlock; 0 for none.
     no_users : str or None
         Why runs cannot have users of their own; None if they can.
+    own_memory : bool
+        Whether runs without users of their own can have shared memory of their own.
     """
 
     landlock: int
     no_users: str | None
+    own_memory: bool = False
 
     @property
     def users(self) -> bool:
@@ -38,10 +41,11 @@ class Offered:
         """Return in one line what is not enforced here; None if everything is."""
         parts = []
         if self.no_users is not None:
+            memory = "" if self.own_memory else ", share memory in /dev/shm and System V objects"
             if self.landlock >= landlock.SCOPES_ABI:
-                lost = "share memory in /dev/shm and System V objects"
+                lost = f"can change the modes of each other's files{memory}"
             elif self.landlock:
-                lost = "share memory in /dev/shm and System V objects, and can signal each other"
+                lost = f"can signal each other{memory}"
             else:
                 lost = "can read and stop each other, and read what this user can"
             parts.append(f"Runs have one user and {lost} ({self.no_users}).")
@@ -60,7 +64,9 @@ def offered(rooms: Path) -> Offered:
     rooms : Path
         The directory in which the runs' directories are.
     """
-    return Offered(landlock.abi(), _why_no_users(rooms))
+    why = _why_no_users(rooms)
+    memory = why is not None and system.LINUX and _in_child(mounts.own_memory) == "ok"
+    return Offered(landlock.abi(), why, memory)
 
 
 def environment_paths() -> list[Path]:
@@ -73,16 +79,9 @@ def environment_paths() -> list[Path]:
 def _why_no_users(rooms: Path) -> str | None:
     if not system.LINUX or not has_capabilities():
         return _NOT_PRIVILEGED
-    reading, writing = os.pipe()
-    if (pid := fork()) == 0:
-        _try(writing, [*environment_paths(), Path(__file__), rooms])
-    os.close(writing)
-    with os.fdopen(reading) as answer:
-        told = answer.read()
-    os.waitpid(pid, 0)
-    if told == "ok":
-        return None
-    return told or "a process of another user could not be started"
+    paths = [*environment_paths(), Path(__file__), rooms]
+    told = _in_child(lambda: _try_another_user(paths))
+    return None if told == "ok" else told
 
 
 def has_capabilities() -> bool:
@@ -90,20 +89,31 @@ def has_capabilities() -> bool:
     return all(system.effective_capabilities() >> each & 1 for each in _NEEDED)
 
 
-def _try(answer: int, paths: Iterable[Path]) -> None:
-    told = "a process of another user could not be started"
-    try:
-        paths = list(paths)
-        if mounts.may_mount():
-            mounts.own_view(paths)
-        os.setgroups([])
-        os.setresgid(LAST, LAST, LAST)
-        os.setresuid(LAST, LAST, LAST)
-        system.drop_all_capabilities()
-        told = next((why for why in map(_out_of_reach, paths) if why), "ok")
-    finally:
-        os.write(answer, told.encode())
-        os._exit(0)
+def _in_child(attempt: Callable[[], str | None]) -> str:
+    """Return what is in the way of an attempt, which a fork of this process makes, or "ok"."""
+    reading, writing = os.pipe()
+    if (pid := fork()) == 0:
+        told = "a process of another user could not be started"
+        try:
+            told = attempt() or "ok"
+        finally:
+            os.write(writing, told.encode())
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        told = answer.read()
+    os.waitpid(pid, 0)
+    return told
+
+
+def _try_another_user(paths: Sequence[Path]) -> str | None:
+    if mounts.may_mount():
+        mounts.own_view(paths)
+    os.setgroups([])
+    os.setresgid(LAST, LAST, LAST)
+    os.setresuid(LAST, LAST, LAST)
+    system.drop_all_capabilities()
+    return next((why for why in map(_out_of_reach, paths) if why), None)
 
 
 def _out_of_reach(path: Path) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fedstate.forking.server import fork
-from fedstate.walls import Walls, enter
+from fedstate.walls import Walls, enter, system
 
 Behind = Callable[[Walls, Callable[[], Any]], Any]
 NOBODY = 65534
@@ -69,6 +69,8 @@ def become(user: int) -> None:
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
+    # As a program is that such a user has started.
+    system.prctl(system.PR_SET_DUMPABLE, 1)
 
 
 def as_nobody(function: Callable[[], Any]) -> Any:

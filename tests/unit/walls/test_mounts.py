@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.walls import RunLimits, Walls
+from fedstate.walls import RunLimits, Walls, enter, mounts, system
 from fedstate.walls.directories import create
 from fedstate.walls.mounts import impassable, may_mount
 from fedstate.walls.users import free_user
-from tests.unit.walls.conftest import behind, outcome
+from tests.unit.walls.conftest import as_nobody, behind, in_child, outcome
 
-pytestmark = pytest.mark.skipif(not may_mount(), reason="only root may mount; run as root")
+needs_root = pytest.mark.skipif(not may_mount(), reason="only root may mount; run as root")
 
 
+@needs_root
 def test_what_is_needed_is_seen_and_its_neighbours_are_not(rooms: Path) -> None:
     (rooms / "private/python/lib").mkdir(parents=True)
     (rooms / "private/python/lib/os.py").write_text("os")
@@ -39,6 +40,7 @@ def test_what_is_needed_is_seen_and_its_neighbours_are_not(rooms: Path) -> None:
     ]
 
 
+@needs_root
 def test_shared_memory_is_the_run_s_own(rooms: Path) -> None:
     user = free_user(rooms)
     create(rooms / "run", user)
@@ -59,6 +61,7 @@ def test_shared_memory_is_the_run_s_own(rooms: Path) -> None:
         ctypes.CDLL(None).shmctl(key, 0, None)
 
 
+@needs_root
 def test_shared_memory_is_limited(rooms: Path) -> None:
     user = free_user(rooms)
     create(rooms / "run", user)
@@ -72,3 +75,44 @@ def test_shared_memory_is_limited(rooms: Path) -> None:
     ]
     assert behind(walls, inside) == ["ENOSPC", True, False]
     assert Path("/proc/sys/kernel/shmall").read_text() == before
+
+
+def test_without_root_shared_memory_is_the_run_s_own(rooms: Path) -> None:
+    if as_nobody(lambda: outcome(mounts.own_memory)) != "done":
+        pytest.skip("this kernel lets no user have namespaces: sysctl user.max_user_namespaces")
+    (rooms / "run").mkdir(mode=0o777)
+    (rooms / "run").chmod(0o777)
+    walls = Walls(rooms / "run", limits=RunLimits(memory=2**20), own_memory=True)
+
+    def inside() -> list[object]:
+        mine = Path(f"/dev/shm/fedstate-walls-{os.getpid()}")  # noqa: S108
+        mine.write_text("m")
+        try:
+            libc = ctypes.CDLL(None)
+            key = libc.shmget(0, 4096, 0o666 | 0o1000)
+
+            def behind_walls() -> list[object]:
+                enter(walls)
+                return [
+                    outcome(mine.read_text),
+                    outcome(lambda: Path("/dev/shm/own").write_text("o")),  # noqa: S108
+                    outcome(lambda: Path("/dev/shm/big").write_bytes(bytes(2**21))),  # noqa: S108
+                    Path("/proc/sysvipc/shm").read_text().count("\n"),
+                    os.getuid(),
+                    system.effective_capabilities(),
+                    (rooms / "run").stat().st_uid,
+                ]
+
+            try:
+                return list(in_child(behind_walls))
+            finally:
+                libc.shmctl(key, 0, None)
+        finally:
+            mine.unlink()
+
+    *found, user, capabilities, owner = as_nobody(inside)
+    assert found == ["ENOENT", "done", "ENOSPC", 1]
+    assert user == as_nobody(os.getuid)
+    assert capabilities == 0
+    # Whoever is not in the namespace is nobody there.
+    assert owner == 65534

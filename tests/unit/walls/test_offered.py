@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.walls import landlock, offered
+from fedstate.walls import landlock, mounts, offered
 from fedstate.walls.offered import Offered, environment_paths
-from tests.unit.walls.conftest import as_nobody
+from tests.unit.walls.conftest import as_nobody, outcome
 
 
 def test_without_root_there_are_no_users(rooms: Path) -> None:
@@ -41,6 +41,7 @@ def test_everything_is_nothing_missing() -> None:
         (Offered(0, None), ["Landlock is not available"]),
         (Offered(3, None), ["knows no ports"]),
         (Offered(6, "why"), ["share memory", "(why)"]),
+        (Offered(6, "why", own_memory=True), ["the modes of each other's files (why)"]),
         (Offered(4, "why"), ["signal each other"]),
         (Offered(0, "why"), ["read and stop each other", "Landlock is not available"]),
     ],
@@ -50,6 +51,12 @@ def test_what_is_missing_is_one_line(here: Offered, words: list[str]) -> None:
     assert line is not None
     assert "\n" not in line
     assert all(word in line for word in words)
+
+
+def test_shared_memory_without_root_is_found_by_trying(rooms: Path) -> None:
+    expected = as_nobody(lambda: outcome(mounts.own_memory)) == "done"
+    assert as_nobody(lambda: offered(rooms).own_memory) == expected
+    assert not Offered(6, None).own_memory
 
 
 def test_this_kernel_is_asked(rooms: Path) -> None:

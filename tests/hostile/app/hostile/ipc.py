@@ -17,7 +17,7 @@ def _key(hints: Hints) -> int:
     return int(hints.victim.get("key", 0))
 
 
-@probe("EACCES EPERM ENOENT EINVAL ENOSYS", before=ALL, still_open="landlock")
+@probe("EACCES EPERM ENOENT EINVAL ENOSYS", before=ALL)
 def attach_shared_memory(hints: Hints, attempts: Attempts) -> None:
     """Attach the victim's System V shared memory, by its key and by counting identifiers."""
 
@@ -33,7 +33,7 @@ def attach_shared_memory(hints: Hints, attempts: Attempts) -> None:
         attempts.of("identifier", lambda identifier=identifier: attached(int(identifier)))
 
 
-@probe("EACCES EPERM ENOENT EINVAL ENOSYS", before=ALL, still_open="landlock")
+@probe("EACCES EPERM ENOENT EINVAL ENOSYS", before=ALL)
 def use_semaphores(hints: Hints, attempts: Attempts) -> None:
     """Read and set the victim's System V semaphores."""
     get_all = 12
@@ -45,7 +45,7 @@ def use_semaphores(hints: Hints, attempts: Attempts) -> None:
         )
 
 
-@probe("EACCES EPERM ENOENT EINVAL ENOSYS", before=ALL, still_open="landlock")
+@probe("EACCES EPERM ENOENT EINVAL ENOSYS", before=ALL)
 def read_message_queues(hints: Hints, attempts: Attempts) -> None:
     """Look into the victim's System V message queue, and leave what is in it."""
     status = 2
@@ -60,7 +60,7 @@ def read_message_queues(hints: Hints, attempts: Attempts) -> None:
         )
 
 
-@probe("EACCES EPERM ENOENT", before=ALL, still_open="landlock")
+@probe("EACCES EPERM ENOENT", before=ALL)
 def open_posix_shared_memory(hints: Hints, attempts: Attempts) -> None:
     """Open the victim's POSIX shared memory in /dev/shm."""
     if name := hints.victim.get("posix shm"):
@@ -138,7 +138,7 @@ def _listed(name: str) -> str:
     raise Denied("not listed")
 
 
-@probe("EPERM EACCES ENOENT EINVAL ENOSYS", before=ALL, still_open="landlock")
+@probe("EPERM EACCES ENOENT EINVAL ENOSYS", before=ALL)
 def remove_what_the_victim_shares(hints: Hints, attempts: Attempts) -> None:
     """Remove the victim's System V objects, by setting their owner to what it is."""
     read, write = 2, 1
