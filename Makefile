@@ -14,7 +14,8 @@ test-long: .venv/ok ## what takes a quarter of an hour more: 300 trainings, Kera
 	    tests/crash/test_stock.py tests/unit/verify/test_many_runs.py \
 	    tests/unit/state/test_fuzz.py tests/unit/state/test_kinds.py \
 	    tests/unit/state/test_round_trip.py tests/unit/state/codecs/keras/test_model.py \
-	    tests/stack/containers/test_kills.py
+	    tests/stack/containers/test_kills.py tests/stack/containers/test_hostile.py \
+	    tests/hostile
 test-next: .venv/ok ## which seams to flwr move with its next version, in an environment of its own
 	.venv/bin/python -m tests.next_version
 lint: .venv/ok   ## format, lint and strict types
