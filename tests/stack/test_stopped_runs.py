@@ -12,6 +12,7 @@ import pytest
 
 from fedstate.local.federation import Federation
 from fedstate.local.runs import start, wait_for_runs
+from tests.open_directory import new_directory
 from tests.programs import EXECUTOR, PROGRAMS
 from tests.stack.conftest import ROOT, command
 from tests.stack.executor.conftest import lives
@@ -75,8 +76,8 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
 
 
 @pytest.fixture
-def stopping(federation: Federation, tmp_path: Path) -> Stopping:
-    return Stopping(federation, tmp_path)
+def stopping(federation: Federation) -> Stopping:
+    return Stopping(federation, new_directory())
 
 
 @pytest.mark.parametrize("deaf", [False, True])

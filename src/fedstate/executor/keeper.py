@@ -69,6 +69,28 @@ class RoomKeeper:
         self._rooms.tidy()
         self.watch()
 
+    def renews(self, run_id: int) -> bool:
+        """Return whether a run's room is to be made anew once its last tasks have ended.
+
+        These have pushed their outputs, and end by themselves or are killed within seconds.
+        """
+        room = self._rooms.all.get(run_id)
+        if room is None or not room.warmth.stale or self._servers is None:
+            return False
+        tasks = [task for task in self._tasks if task.room is room]
+        return bool(tasks) and all(task.finished for task in tasks)
+
+    def renew(self, run_id: int) -> None:
+        """Make the process of a run's room anew, if it has to be and no task is under way."""
+        room = self._rooms.all.get(run_id)
+        if room is None or not room.warmth.stale or self._servers is None or room.client is None:
+            return
+        if not any(task.room is room for task in self._tasks):
+            client, room.client = room.client, None
+            self._rooms.end_client(room, client)
+            self._rooms.begin(room, self._servers.current)
+            self.watch()
+
     def learn(self, task: Task) -> None:
         """Take in what a task says of its app's imports, for the next tasks of the run."""
         if task.room is not None:
@@ -90,10 +112,7 @@ class RoomKeeper:
             client.fit = True
             room.warmth.unfit(client.left)
         if room.warmth.stale:
-            if not tasks and self._servers is not None:
-                room.client = None
-                self._rooms.end_client(room, client)
-                self._rooms.begin(room, self._servers.current)
+            self.renew(room.run_id)
             return
         # A task that is asked for meanwhile waits, but begins later as warm as the others.
         idle = client.importing is None and all(task.pid is not None for task in tasks)

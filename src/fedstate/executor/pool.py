@@ -96,6 +96,8 @@ class TaskPool:
     ) -> None:
         self._limits = limits
         self._tasks: list[Task] = []
+        # Orders of runs whose room is about to be made anew, which wait for its last task to end.
+        self._postponed: list[TaskOrder] = []
         self._servers = servers
         self.rooms = rooms
         self._entry = entry
@@ -117,7 +119,8 @@ class TaskPool:
 
     def task_ids(self) -> list[int]:
         """Return the tasks under way; for other threads, too."""
-        return [task.order.task_id for task in list(self._tasks)]
+        orders = [*(task.order for task in list(self._tasks)), *self._postponed]
+        return [order.task_id for order in orders]
 
     def run_ids(self) -> list[int]:
         """Return the runs that have rooms here; for other threads, too."""
@@ -147,14 +150,19 @@ class TaskPool:
         return frozenset() if full else frozenset(TaskKind)
 
     def _full(self, tasks: Sequence[Task], slots: int) -> bool:
-        computing = sum(not self._waits(task) for task in tasks)
+        computing = sum(not self._waits(task) for task in tasks) + len(self._postponed)
         return computing >= slots or len(tasks) >= _MOST_WAITING * slots
 
     def _waits(self, task: Task) -> bool:
         return self._keeper is not None and self._keeper.waits(task.room)
 
     def launch(self, order: TaskOrder) -> None:
-        """Start a process for the task."""
+        """Start a process for the task, as soon as the room of its run can have one."""
+        if self._keeper is not None and self._keeper.renews(order.run_id):
+            self._postponed.append(order)
+            return
+        if self._keeper is not None:
+            self._keeper.renew(order.run_id)
         self._launch(order)
 
     def _launch(self, order: TaskOrder, *, again: bool = False) -> None:
@@ -189,19 +197,22 @@ class TaskPool:
 
     def works_for(self, run_id: int) -> bool:
         """Whether a task of this run is under way."""
-        return any(task.order.run_id == run_id for task in self._tasks)
+        orders = [*(task.order for task in self._tasks), *self._postponed]
+        return any(order.run_id == run_id for order in orders)
 
     def stop_task(self, task_id: int, reason: str) -> None:
         """Stop a task that is over at its server, within 2 s; no report of it is expected.
 
         A task that is not under way here is ignored.
         """
+        self._postponed = [order for order in self._postponed if order.task_id != task_id]
         for task in self._tasks:
             if task.order.task_id == task_id:
                 task.stop(reason, _OVER_SECONDS, over=True)
 
     def close_room(self, run_id: int, reason: str = "The run has ended.") -> None:
         """End the tasks of a run that has ended, within 2 s, and delete what it has here."""
+        self._postponed = [order for order in self._postponed if order.run_id != run_id]
         for task in self._tasks_of(run_id):
             self.stop_task(task.order.task_id, reason)
         if self.rooms is not None and (room := self.rooms.all.get(run_id)) is not None:
@@ -268,6 +279,9 @@ class TaskPool:
             task.kill_when_due()
         if self._keeper is not None:
             self._keeper.enforce_limits()
+        postponed, self._postponed = self._postponed, []
+        for order in postponed:
+            self.launch(order)
 
     def _end_at_once(self, task: Task, reason: str) -> None:
         if self._keeper is not None:
@@ -319,6 +333,8 @@ class TaskPool:
         for task in self._tasks:
             if not task.reported():
                 self._report(task, stopped)
+        for order in self._postponed:
+            self._report(Task(order, Channel.pair()[0], clock=self._clock), stopped)
         if self._keeper is not None:
             self._keeper.close()
         if self._servers is not None:
