@@ -15,6 +15,7 @@ PREFIX = ".output-"
 BURST_BYTES = 4 * 1024**2
 BYTES_PER_SECOND = 64 * 1024
 _READ_BYTES = 65536
+_LONGEST_LINE = 8192
 _STANDARD_ERROR = 2
 # A program that prints faster than this reads must not keep the executor from everything else.
 _MOST_READS = 16
@@ -51,6 +52,7 @@ class Output:
         self._allowed = float(BURST_BYTES)
         self._since = clock()
         self._dropped = 0
+        self._line = b""
 
     def fileno(self) -> int:
         """Return the descriptor to read from."""
@@ -70,6 +72,7 @@ class Output:
         if self._descriptor >= 0:
             self.copy()
             self._tell_dropped()
+            _write(self._line)
             os.close(self._descriptor)
             self._descriptor = -1
             self._path.unlink(missing_ok=True)
@@ -83,7 +86,13 @@ class Output:
             return
         self._allowed -= len(data)
         self._tell_dropped()
-        _write(data)
+        # Whole lines, among which those of other runs may come.
+        self._line += data
+        end = self._line.rfind(b"\n") + 1
+        if not end and len(self._line) > _LONGEST_LINE:
+            end = len(self._line)
+        _write(self._line[:end])
+        self._line = self._line[end:]
 
     def _tell_dropped(self) -> None:
         if self._dropped:

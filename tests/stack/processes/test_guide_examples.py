@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedstate import waiting
 from fedstate.local.federation import Federation
 from fedstate.local.runs import submit, wait_for_runs
 from tests.stack.conftest import ROOT, command
@@ -31,6 +32,7 @@ EXAMPLES: dict[str, tuple[Path, dict[str, Any]]] = {
     "body=": (GUIDE, {"example": "part_of_model"}),
     "Progress(": (GUIDE, {"example": "objects"}),
 }
+PRINT_SECONDS = 10.0
 Printed = dict[str, list[list[str]]]
 
 pytestmark = pytest.mark.timeout(RUN_SECONDS + 60)
@@ -51,11 +53,21 @@ def printed(federation: Federation) -> Printed:
     # Whatever an example keeps, or does not: its runs are verified.
     done = command("fedstate", "verify", *map(str, runs), environment=federation.environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    texts = [log.read_bytes()[at:].decode() for log, at in zip(logs, before, strict=True)]
-    return {
-        start: [re.findall(rf"^{re.escape(start)}.*$", text, re.MULTILINE) for text in texts]
-        for start in EXAMPLES
-    }
+
+    def read() -> Printed:
+        texts = [log.read_bytes()[at:].decode() for log, at in zip(logs, before, strict=True)]
+        return {
+            start: [re.findall(rf"^{re.escape(start)}.*$", text, re.MULTILINE) for text in texts]
+            for start in EXAMPLES
+        }
+
+    # A process prints what it has left to print when it ends, after its reply. What is missing
+    # for good is for the tests to say.
+    waiting.wait_until(
+        lambda: all(len(lines) >= ROUNDS for found in read().values() for lines in found),
+        PRINT_SECONDS,
+    )
+    return read()
 
 
 def of_each_node(printed: Printed, start: str) -> list[list[str]]:

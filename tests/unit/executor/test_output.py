@@ -54,6 +54,23 @@ def test_both_streams_reach_the_log(
     assert capfd.readouterr().err == "three\n"
 
 
+def test_a_line_is_passed_on_as_a_whole(
+    pipe: Output, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    prints(tmp_path / "run", "printf 'one\\nhalf a '")
+    pipe.copy()
+    assert capfd.readouterr().err == "one\n"
+    prints(tmp_path / "run", "printf 'line\\nlast'")
+    pipe.copy()
+    assert capfd.readouterr().err == "half a line\n"
+    prints(tmp_path / "run", "head -c 10000 /dev/zero")
+    pipe.copy()
+    assert len(capfd.readouterr().err) == 10004
+    prints(tmp_path / "run", "printf end")
+    pipe.close()
+    assert capfd.readouterr().err == "end"
+
+
 def test_the_log_cannot_be_emptied(pipe: Output, tmp_path: Path) -> None:
     assert pipe.fileno() >= 0
     with pytest.raises(OSError, match="Invalid argument"):
@@ -71,15 +88,15 @@ def test_too_much_is_dropped_and_that_is_told(
     monkeypatch.setattr(output, "BURST_BYTES", 100)
     pipe._allowed = 100
     for _ in range(3):
-        prints(tmp_path / "run", f"printf {'x' * 60}")
+        prints(tmp_path / "run", f"echo {'x' * 59}")
         pipe.copy()
-    assert capfd.readouterr().err == "x" * 60
+    assert capfd.readouterr().err == "x" * 59 + "\n"
     clock.now += 60 / BYTES_PER_SECOND
-    prints(tmp_path / "run", "printf later")
+    prints(tmp_path / "run", "echo later")
     pipe.copy()
     printed = capfd.readouterr().err
     assert f"[Run {RUN} printed too much: 120 bytes dropped]" in printed
-    assert printed.endswith("later")
+    assert printed.endswith("later\n")
     assert BURST_BYTES > 100
 
 
