@@ -1,5 +1,6 @@
 """Plain processes without root: Landlock alone."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +9,12 @@ from tests.hostile import checks
 from tests.hostile.siege import Siege, besieged
 
 MODE = "landlock"
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [
+    pytest.mark.timeout(1500),
+    pytest.mark.skipif(
+        not os.environ.get("FEDSTATE_SLOW"), reason="takes minutes: make test-long"
+    ),
+]
 
 
 @pytest.fixture(scope="module")
