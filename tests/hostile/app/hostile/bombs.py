@@ -143,8 +143,10 @@ def descriptors(hints: dict[str, Any]) -> str:
 
 @bomb
 def own_files(hints: dict[str, Any]) -> str:
-    """Fill its own temporary directory."""
-    return _fill(Path(tempfile.gettempdir()), reach(hints, "files"))
+    """Fill its own temporary directory, and keep it so."""
+    filled = _fill(Path(tempfile.gettempdir()), reach(hints, "files"))
+    time.sleep(4)
+    return filled
 
 
 @bomb
