@@ -59,7 +59,8 @@ class Walls:
     closed_ports : tuple of int
         TCP ports to which the run must not connect.
     own_memory : bool
-        Whether the run, without a user of its own, is to have shared memory of its own.
+        Whether the run, without a user of its own, is to have shared memory of its own, where
+        this process has one thread.
     """
 
     directory: Path
@@ -125,7 +126,9 @@ def _enter(walls: Walls) -> None:
     _limit(walls)
     if walls.user is not None and mounts.may_mount():
         mounts.own_view((*walls.readable, *walls.writable, walls.directory), walls.limits.memory)
-    elif walls.own_memory:
+    elif walls.own_memory and len(os.listdir("/proc/self/task")) == 1:  # noqa: PTH208
+        # Not in a bare interpreter, in which NumPy has threads: the kernel allows it to a process
+        # of one thread alone.
         mounts.own_memory(walls.limits.memory)
     # A group of its own may read what it writes: the group of a directory of records is another.
     os.umask(0o077 if walls.user is None else 0o027)
