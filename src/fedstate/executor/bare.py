@@ -5,7 +5,6 @@ the process ID and the channel of the one before; what the task was given and it
 server gives out once, go over in memory.
 """
 
-import ctypes
 import json
 import os
 import sys
@@ -15,8 +14,8 @@ from typing import NoReturn
 
 from fedstate.flower.task_order import TaskOrder
 from fedstate.forking.channel import Channel
+from fedstate.walls import system
 
-_PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 _LENGTH_BYTES = 8
 
 _bare: list[bool] = []
@@ -92,7 +91,7 @@ def take_over(memory: int) -> tuple[TaskOrder, bytearray]:
     os.close(memory)
     # An execution makes a process readable again for others of its user.
     if not header["dumpable"]:
-        _prctl(_PR_SET_DUMPABLE, 0)
+        system.prctl(system.PR_SET_DUMPABLE, 0)
     from fedstate.executor import room  # which imports this module
 
     room.remember(header["plan"])
@@ -103,7 +102,7 @@ def _write(order: TaskOrder, given: bytes | bytearray) -> int:
     """Return a descriptor of memory that has the order and what was given."""
     from fedstate.executor import room  # which imports this module
 
-    dumpable = _prctl(_PR_GET_DUMPABLE, 0) != 0
+    dumpable = system.prctl(system.PR_GET_DUMPABLE) != 0
     header = json.dumps(
         {"task": order.to_json(), "dumpable": dumpable, "plan": room.remembered()}
     ).encode()
@@ -122,7 +121,3 @@ def _read(descriptor: int, size: int) -> bytearray:
     while left:
         left = left[os.readv(descriptor, [left]) :]
     return data
-
-
-def _prctl(option: int, value: int) -> int:
-    return int(ctypes.CDLL(None).prctl(option, value, 0, 0, 0))

@@ -1,6 +1,5 @@
 """What goes over into a bare interpreter. That a task goes on there, test_loading.py shows."""
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import pytest
 from tests.unit.executor.conftest import order
 
 from fedstate.executor import bare
+from fedstate.walls import system
 
 
 @pytest.mark.parametrize("given", [b"", b"given", os.urandom(3_000_000)], ids=len)
@@ -31,16 +31,17 @@ def test_a_process_that_others_could_not_read_is_none_that_they_can(dumpable: in
     script = f"""
 import os, sys
 from fedstate.executor import bare
+from fedstate.walls import system
 if len(sys.argv) == 1:
     from tests.unit.executor.conftest import order
-    bare._prctl(bare._PR_SET_DUMPABLE, {dumpable})
+    system.prctl(system.PR_SET_DUMPABLE, {dumpable})
     memory = bare._write(order("token"), b"")
     os.execv(sys.executable, [sys.executable, "-c", sys.orig_argv[2], str(memory)])
 bare.take_over(int(sys.argv[1]))
-print(bare._prctl(bare._PR_GET_DUMPABLE, 0))
+print(system.prctl(system.PR_GET_DUMPABLE))
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"{dumpable}\n"
-    assert ctypes.CDLL(None).prctl(bare._PR_GET_DUMPABLE, 0, 0, 0, 0) == 1
+    assert system.prctl(system.PR_GET_DUMPABLE) == 1
