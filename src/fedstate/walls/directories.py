@@ -4,7 +4,6 @@ An executor that is not root cannot read what belongs to another user, whose fil
 has measured and deleted by a process of that user.
 """
 
-import contextlib
 import os
 import stat
 import subprocess
@@ -63,26 +62,6 @@ def create(directory: Path, user: int | None) -> None:
     directory.mkdir(mode=0o700)
     if user is not None:
         os.chown(directory, user, user)
-
-
-def size(directory: Path, user: int | None) -> int:
-    """Return the bytes that a directory takes on its disk; what cannot be read counts nothing."""
-    return _sum(_as_user(user, ["sh", "-c", _MEASURE, "sh", str(directory)]).stdout)
-
-
-def delete(directory: Path, user: int | None) -> bool:
-    """Delete a run's directory with all that is in it; return whether it is gone."""
-    _as_user(user, ["sh", "-c", _DELETE, "sh", str(directory)])
-    with contextlib.suppress(FileNotFoundError, OSError):
-        directory.rmdir()
-    return not directory.exists()
-
-
-def delete_elsewhere(user: int) -> None:
-    """Delete what a user has left in places that all share: /tmp, shared memory, System V."""
-    _as_user(user, ["sh", "-c", _DELETE_SHARED, "sh", str(user), *_SHARED])
-    if options := _system_v_options(user):
-        _as_user(user, ["ipcrm", *options])
 
 
 def begin_to_delete(directory: Path, user: int | None) -> "subprocess.Popen[bytes] | None":

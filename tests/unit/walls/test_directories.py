@@ -9,16 +9,23 @@ import pytest
 from fedstate.errors import SettingError
 from fedstate.walls import Walls
 from fedstate.walls.directories import (
+    begin_to_delete,
+    begin_to_measure,
     create,
-    delete,
-    delete_elsewhere,
+    delete_system_v,
+    measured,
     prepare_rooms,
-    size,
 )
 from fedstate.walls.users import free_user, owners
 from tests.unit.walls.conftest import become, behind, in_child
 
 _DEEP = 300
+
+
+def delete(directory: Path, user: int | None) -> None:
+    process = begin_to_delete(directory, user)
+    assert process is not None
+    process.wait(30)
 
 
 def fill(directory: Path) -> None:
@@ -46,8 +53,12 @@ def test_a_run_s_directory_is_measured_and_deleted(rooms: Path, own_user: bool) 
     assert owners(rooms) == {directory: os.getuid() if user is None else user}
     behind(Walls(directory, user), lambda: fill(directory))
     # The big file, and every entry as much as a block.
-    assert 1_000_000 + _DEEP * 4096 <= size(directory, user) < 5_000_000
-    assert delete(directory, user)
+    measuring = begin_to_measure(directory, user)
+    assert measuring is not None
+    assert 1_000_000 + _DEEP * 4096 <= measured(measuring) < 5_000_000
+    delete(directory, user)
+    if directory.exists():  # empty, and for the owner of the one above to remove
+        directory.rmdir()
     assert not directory.exists()
     assert Path("/etc").is_dir()
 
@@ -70,7 +81,9 @@ def test_what_a_user_left_elsewhere_is_deleted(rooms: Path) -> None:
 
     segment = in_child(leave)
     assert any(row.split()[1] == segment for row in _segments())
-    delete_elsewhere(user)
+    create(rooms / "run", user)
+    delete(rooms / "run", user)
+    delete_system_v(user)
     assert not Path(f"/tmp/left-behind-{user}").exists()  # noqa: S108
     assert not Path(f"/dev/shm/left-behind-{user}").exists()  # noqa: S108
     assert not any(row.split()[1] == segment for row in _segments())
