@@ -183,6 +183,8 @@ class RoomKeeper:
             self._rooms.close(room)
             self.watch()
             return
+        if room.output is not None:
+            room.output.end_line()
         live = [task.pid for task in tasks if task.pid is not None]
         since = min((task.asked for task in tasks), default=None)
         if not room.clear(live, since) and not tasks:

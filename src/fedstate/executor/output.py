@@ -67,12 +67,18 @@ class Output:
                 return
             self._pass_on(data)
 
+    def end_line(self) -> None:
+        """Pass on what there is, and a line that nobody ended: a task of the run has ended."""
+        self.copy()
+        if self._line:
+            _write(self._line + b"\n")
+            self._line = b""
+
     def close(self) -> None:
         """Pass on what is left, and close the pipe."""
         if self._descriptor >= 0:
-            self.copy()
             self._tell_dropped()
-            _write(self._line)
+            self.end_line()
             os.close(self._descriptor)
             self._descriptor = -1
             self._path.unlink(missing_ok=True)

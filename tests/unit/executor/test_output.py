@@ -68,7 +68,16 @@ def test_a_line_is_passed_on_as_a_whole(
     assert len(capfd.readouterr().err) == 10004
     prints(tmp_path / "run", "printf end")
     pipe.close()
-    assert capfd.readouterr().err == "end"
+    assert capfd.readouterr().err == "end\n"
+
+
+def test_a_line_that_nobody_ends_is_passed_on_at_the_end_of_a_task(
+    pipe: Output, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    prints(tmp_path / "run", "printf 'one\\nhalf'")
+    pipe.end_line()
+    pipe.end_line()
+    assert capfd.readouterr().err == "one\nhalf\n"
 
 
 def test_the_log_cannot_be_emptied(pipe: Output, tmp_path: Path) -> None:
