@@ -61,7 +61,9 @@ class RoomKeeper:
             self._rooms.listen(room)
             if room.output is not None:
                 room.output.copy()
-            if room.client is not None and not room.client.alive:
+            client = room.client
+            hangs = client is not None and client.importing is not None and not client.busy
+            if client is not None and (hangs or not client.alive):
                 self.restart(room)
             self._warm(room)
         for room in self._rooms.idle([task.room for task in self._tasks if task.room]):
@@ -69,16 +71,19 @@ class RoomKeeper:
         self._rooms.tidy()
         self.watch()
 
-    def renews(self, run_id: int) -> bool:
-        """Return whether a run's room is to be made anew once its last tasks have ended.
+    def defers(self, run_id: int) -> bool:
+        """Return whether the next task of a run has to wait for what becomes of its room.
 
-        These have pushed their outputs, and end by themselves or are killed within seconds.
+        The room's process imports, and may turn out to be unfit for forks; or it is, or its last
+        tasks have pushed their outputs, and another takes its place once they have ended.
         """
         room = self._rooms.all.get(run_id)
-        if room is None or not room.warmth.stale or self._servers is None:
+        if room is None or room.client is None or self._servers is None:
             return False
+        if room.client.importing is not None or not room.client.fit:
+            return True
         tasks = [task for task in self._tasks if task.room is room]
-        return bool(tasks) and all(task.finished for task in tasks)
+        return room.warmth.stale and bool(tasks) and all(task.finished for task in tasks)
 
     def renew(self, run_id: int) -> None:
         """Make the process of a run's room anew, if it has to be and no task is under way."""
@@ -108,9 +113,9 @@ class RoomKeeper:
         if client is None or not client.ready:
             return
         tasks = [task for task in self._tasks if task.room is room]
-        if not client.fit:
-            client.fit = True
+        if not client.fit and client.left:
             room.warmth.unfit(client.left)
+            client.left = ()
         if room.warmth.stale:
             self.renew(room.run_id)
             return

@@ -96,7 +96,7 @@ class TaskPool:
     ) -> None:
         self._limits = limits
         self._tasks: list[Task] = []
-        # Orders of runs whose room is about to be made anew, which wait for its last task to end.
+        # Orders of runs whose room imports, or is about to be made anew.
         self._postponed: list[TaskOrder] = []
         self._servers = servers
         self.rooms = rooms
@@ -114,8 +114,8 @@ class TaskPool:
 
     @property
     def busy(self) -> bool:
-        """Whether a task is under way."""
-        return bool(self._tasks)
+        """Whether a task is under way, or waits for its room."""
+        return bool(self._tasks or self._postponed)
 
     def task_ids(self) -> list[int]:
         """Return the tasks under way; for other threads, too."""
@@ -158,7 +158,7 @@ class TaskPool:
 
     def launch(self, order: TaskOrder) -> None:
         """Start a process for the task, as soon as the room of its run can have one."""
-        if self._keeper is not None and self._keeper.renews(order.run_id):
+        if self._keeper is not None and self._keeper.defers(order.run_id):
             self._postponed.append(order)
             return
         if self._keeper is not None:

@@ -125,6 +125,25 @@ def test_what_another_task_of_the_run_has_started_since_lives_on(
     assert reports == []
 
 
+def test_no_task_is_a_fork_of_a_room_that_turns_out_to_have_a_thread(
+    pool: TaskPool, directory: Path, reports: Reports
+) -> None:
+    module = f"{__package__}.starts_a_thread"
+    report = {"event": "imported", "modules": [[module, 1.0]]}
+    said = raw(json.dumps(report).encode() + b"\n")
+    pool.launch(order(f"started {said} pulled wait finished", 1))
+    begun(pool)
+    assert pool.rooms is not None
+    room = pool.rooms.all[1]
+    settle(pool, lambda: bool(room.client and (room.client.importing or not room.client.fit)))
+    pool.launch(order(f"started tell:{directory}/2 finished", 2))
+    settle(pool, lambda: bool(room.client and not room.client.fit))
+    pool._tasks[0].channel.send({"stop": "enough"})
+    run_to_the_end(pool)
+    assert module not in facts(directory / "2")["modules"]
+    assert reports == []
+
+
 @pytest.mark.parametrize("word", ["kill-parent", "stop-parent"])
 def test_a_task_that_takes_its_room_away_loses_its_own_step_alone(
     pool: TaskPool, reports: Reports, clock: Clock, word: str
