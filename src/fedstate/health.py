@@ -2,8 +2,8 @@
 
 Containers ask every few seconds, with ``python -m fedstate.health URL ... CA``, in an executor's
 with ``--executor=HEARTBEAT_FILE`` before these: it takes nothing but the standard library, and
-with that a fifth of the time of ``fedstate health``. An executor that is beyond its own help is ended,
-so that the engine starts its container again.
+with that a fifth of the time of ``fedstate health``. An executor that is beyond its own help is
+ended, so that the engine starts its container again.
 """
 
 import math
