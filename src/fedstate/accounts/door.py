@@ -7,13 +7,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fedstate.accounts.account import Account
 from fedstate.accounts.accounts import Accounts
-from fedstate.accounts.audit import AuditLog, details_of, shortened
+from fedstate.accounts.audit import AuditLog, shortened
 from fedstate.accounts.errors import Refusal
-from fedstate.accounts.roles import PREFIX, Access, access_to, check_role
+from fedstate.accounts.roles import PREFIX, check_path, check_role
 
 # Where what is inside finds the account of a request, in the request's state.
 ACCOUNT = "fedstate_account"
-# ... and leaves why it was refused, for the audit log.
+# ... and leaves, for the audit log, what the call is about, and why it was refused.
+DETAILS = "fedstate_details"
 REASON = "fedstate_reason"
 
 
@@ -45,8 +46,9 @@ class ControlDoor:
             return
         state = scope.setdefault("state", {})
         account: Account | None = None
-        if self._accounts is not None and access_to(scope["path"]) is not Access.ANYBODY:
+        if self._accounts is not None:
             try:
+                check_path(scope["path"])
                 account = self._accounts.authenticate(scope["headers"])
                 state[ACCOUNT] = account
                 check_role(account, scope["path"])
@@ -79,7 +81,7 @@ class ControlDoor:
             "role": account and account.role.value,
             "peer": f"{peer[0]}:{peer[1]}" if peer else None,
             "call": shortened(scope["path"].removeprefix(PREFIX)),
-            **details_of(state.get("protobuf_request"), state.get("protobuf_response")),
+            **state.get(DETAILS, {}),
             "status": status,
             "outcome": _outcome(status),
         }

@@ -13,6 +13,10 @@ from fedstate.accounts.errors import Refusal
 from fedstate.exchange import paths
 
 PREFIX = "/v1/control/"
+NO_LOGIN = (
+    "This SuperLink has no login: its operator makes a token with `fedstate account add`, and "
+    "`fedstate connection ... --token-file FILE` stores it where `flwr` finds it."
+)
 
 
 class Access(Enum):
@@ -20,20 +24,20 @@ class Access(Enum):
 
     Attributes
     ----------
-    ANYBODY
-        Also who has no account: what a login begins with, which is answered with a sentence.
+    NOBODY
+        The steps of a login, which there is none of: a token is made by an operator.
     OWN_RUNS
         A submitter for runs of its own; an operator for all.
     OPERATORS
         Operators alone.
     """
 
-    ANYBODY = "anybody"
+    NOBODY = "nobody"
     OWN_RUNS = "own runs"
     OPERATORS = "operators"
 
 
-_ANYBODY = ("get-login-details", "get-auth-tokens", "refresh-auth-tokens")
+_NOBODY = ("get-login-details", "get-auth-tokens", "refresh-auth-tokens")
 _OWN_RUNS = (
     *("start-run", "list-runs", "stop-run", "stream-logs", "stream-run-events"),
     "pull-artifacts",
@@ -58,7 +62,7 @@ _OPERATORS = (
 )
 
 ROUTES: Mapping[str, Access] = {
-    **dict.fromkeys((PREFIX + name for name in _ANYBODY), Access.ANYBODY),
+    **dict.fromkeys((PREFIX + name for name in _NOBODY), Access.NOBODY),
     **dict.fromkeys((PREFIX + name for name in _OWN_RUNS), Access.OWN_RUNS),
     paths.CONTROL_EVIDENCE: Access.OWN_RUNS,
     **dict.fromkeys((PREFIX + name for name in _OPERATORS), Access.OPERATORS),
@@ -68,6 +72,18 @@ ROUTES: Mapping[str, Access] = {
 def access_to(path: str) -> Access:
     """Return who may call a path of the Control API."""
     return ROUTES.get(path, Access.OPERATORS)
+
+
+def check_path(path: str) -> None:
+    """Refuse a call that is nobody's, whoever makes it.
+
+    Raises
+    ------
+    Refusal
+        It is a step of a login (403).
+    """
+    if access_to(path) is Access.NOBODY:
+        raise Refusal.forbidden(NO_LOGIN)
 
 
 def check_role(account: Account, path: str) -> None:

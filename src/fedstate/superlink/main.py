@@ -7,6 +7,7 @@ from fedstate.exchange.signals import Notifier, Signals
 from fedstate.flower.superlink_app import SuperLinkConfig, create_superlink, server_of
 from fedstate.flower.superlink_ends import SuperLinkEnds
 from fedstate.superlink import fleet_routes
+from fedstate.superlink.control_door import Door
 from fedstate.superlink.database import lay_out
 from fedstate.superlink.evidence_routes import serve_evidence
 from fedstate.superlink.log_requests import LogRequests
@@ -23,21 +24,22 @@ _ENDING = (
 _AGAIN_SECONDS = 5.0
 
 
-def run_superlink(config: SuperLinkConfig) -> None:
+def run_superlink(config: SuperLinkConfig, door: Door | None = None) -> None:
     """Run a SuperLink until SIGTERM or SIGINT."""
-    app = make_app(config)
+    door = door or Door()
+    app = make_app(config, door)
     server = server_of(app, config)
-    extend(app, Signals(closing=lambda: server.should_exit))
+    extend(app, Signals(closing=lambda: server.should_exit), door)
     server.run()
 
 
-def make_app(config: SuperLinkConfig) -> FastAPI:
+def make_app(config: SuperLinkConfig, door: Door | None = None) -> FastAPI:
     """Return flwr's SuperLink, on a database in our layout if the database is a new file."""
     lay_out(config.database)
-    return create_superlink(config)
+    return create_superlink(config, door.accounts if door else None)
 
 
-def extend(app: FastAPI, signals: Signals) -> None:
+def extend(app: FastAPI, signals: Signals, door: Door | None = None) -> None:
     """Add our routes to flwr's SuperLink, and let those of its own that matter notify."""
     bypass_middleware(app)
     serve(app, signals, fleet_routes.router, runtime_router, replies_router)
@@ -54,3 +56,4 @@ def extend(app: FastAPI, signals: Signals) -> None:
             **dict.fromkeys(_ENDING, ends.notify),
         },
     )
+    (door or Door()).put_into(app)

@@ -1,8 +1,10 @@
-"""The options of ``fedstate superlink``: those of flower-superlink."""
+"""The options of ``fedstate superlink``: those of flower-superlink, and who may call it."""
 
+import argparse
 from collections.abc import Sequence
 
-from fedstate.flower.superlink_app import parse
+from fedstate.flower.superlink_app import parse, superlink_parser
+from fedstate.superlink.control_door import add_options, door_of
 from fedstate.superlink.main import run_superlink
 
 DESCRIPTION = (
@@ -18,5 +20,17 @@ def main(arguments: Sequence[str]) -> None:
     ------
     SystemExit
         For wrong usage (2), and for --help and --version (0).
+    FedstateError
+        A setting, the database or the accounts cannot be used.
     """
-    run_superlink(parse(arguments, program="fedstate superlink", description=DESCRIPTION))
+    parser = superlink_parser()
+    parser.prog = "fedstate superlink"
+    parser.description = DESCRIPTION
+    add_options(parser.add_argument_group("accounts"))
+    parser.parse_args(arguments)
+
+    ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_options(ours)
+    options, rest = ours.parse_known_args(arguments)
+    config = parse(rest, program=parser.prog, description=DESCRIPTION)
+    run_superlink(config, door_of(options))
