@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from fedstate.errors import SettingError
 from fedstate.files import PRIVATE
@@ -86,13 +86,8 @@ class _PrivateFiles(RotatingFileHandler):
         self.handle(logging.makeLogRecord({"msg": line}))
 
     def _open(self) -> Any:
-        def private(path: str, flags: int) -> int:
-            return os.open(path, flags, PRIVATE)
-
-        opened: TextIO = Path(self.baseFilename).open(  # noqa: SIM115  the handler closes it
-            self.mode, encoding=self.encoding, opener=private
-        )
-        return opened
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        return os.fdopen(os.open(self.baseFilename, flags, PRIVATE), "a", encoding="utf-8")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  Python's name
         """Say what is lost otherwise: Python would print a traceback."""

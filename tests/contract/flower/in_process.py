@@ -106,9 +106,7 @@ class SuperLink(SuperLinkApplication, Server):
         database: str | None = None,
         door: Door | None = None,
     ) -> None:
-        SuperLinkApplication.__init__(
-            self, directory, ours=ours, database=database, door=door
-        )
+        SuperLinkApplication.__init__(self, directory, ours=ours, database=database, door=door)
         Server.__init__(self, self.app, "superlink:1")
 
     def __exit__(self, *details: object) -> None:
