@@ -114,7 +114,7 @@ def read_accounts(file: Path) -> tuple[Stamp, dict[str, Account]]:
     except ValueError as error:  # no text, no TOML, or not what belongs into it
         raise AccountsError(
             f"The accounts in '{file}' are damaged ({error}); put back a copy, or move the file "
-            f"away and {_ADD.removesuffix(' makes it')} for each account."
+            "away and make each account again with `fedstate account add`."
         ) from None
 
 

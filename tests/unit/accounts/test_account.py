@@ -76,8 +76,8 @@ def test_a_missing_file_is_said_with_what_makes_it(tmp_path: Path) -> None:
         ("a" * 64, "b" * 64, "two accounts have the same token"),
         ("created = 2026-01-02", "created = 3\nx = 2026-01-02", "does not have what"),
         ("revoked = 2026-01-02", "revoked = false # 2026-01-02", "False for a time"),
-        ("[accounts.alice]", "[accounts.olga]", "overwrite"),
-        ("[accounts.alice]", "[accounts.alice", ""),
+        ("[accounts.alice]", "[accounts.olga]", "twice"),
+        ("[accounts.alice]", "[accounts.alice", r"at line 9"),
     ],
 )
 def test_damage_is_said_in_one_sentence(file: Path, old: str, new: str, reason: str) -> None:

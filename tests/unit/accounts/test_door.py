@@ -31,7 +31,7 @@ class Calls:
         self._fails = fails
         self.reached: list[Scope] = []
 
-    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _app(self, scope: Scope, _receive: Receive, send: Send) -> None:
         self.reached.append(scope)
         if self._fails:
             raise RuntimeError("a bug")

@@ -1,5 +1,6 @@
 """Tokens: what is made, what is kept of it, and which headers carry one."""
 
+import contextlib
 import re
 
 import pytest
@@ -36,8 +37,10 @@ def test_a_token_comes_in_one_header(scheme: str) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[], ["Bearer"], ["Bearer "], ["Basic abc"], ["abc"], [""], ["Bearer a", "Bearer a"]]
-    + [["Bearer " + "x" * 257]],
+    [
+        *([], ["Bearer"], ["Bearer "], ["Basic abc"], ["abc"], [""], ["Bearer " + "x" * 257]),
+        ["Bearer a", "Bearer a"],
+    ],
 )
 def test_what_is_no_token_is_refused(values: list[str]) -> None:
     with pytest.raises(Refusal) as raised:
@@ -47,12 +50,8 @@ def test_what_is_no_token_is_refused(values: list[str]) -> None:
 
 @given(value=st.binary(max_size=400))
 def test_no_header_does_more_than_be_refused(value: bytes) -> None:
-    try:
-        token = bearer_token([(b"authorization", value)])
-    except Refusal as refusal:
-        assert refusal.status == 401
-    else:
-        assert digest_of(token)
+    with contextlib.suppress(Refusal):
+        assert digest_of(bearer_token([(b"authorization", value)]))
 
 
 def test_a_refusal_says_what_to_do() -> None:
