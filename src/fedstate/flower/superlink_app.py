@@ -1,12 +1,12 @@
-"""flwr's SuperLink: its command line, its HTTP application, and the server around that."""
+"""flwr's SuperLink: its command line, its HTTP application, and how it logs."""
 
 import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 
 # How flwr names the mode in which a SuperLink starts its executor.
@@ -41,8 +41,8 @@ __all__ = [
     "IN_MEMORY_DATABASE",
     "SuperLinkConfig",
     "create_superlink",
+    "log_config",
     "parse",
-    "server_of",
     "superlink_parser",
 ]
 
@@ -118,16 +118,6 @@ def create_superlink(config: SuperLinkConfig, accounts: Accounts | None = None) 
     return app
 
 
-def server_of(app: FastAPI, config: SuperLinkConfig) -> uvicorn.Server:
-    """Return the server that flwr starts for its SuperLink."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app=app,
-            host=config.host,
-            port=config.port,
-            log_config=get_uvicorn_log_config(console_handler.level),
-            ssl_keyfile=config.ssl_keyfile,
-            ssl_certfile=config.ssl_certfile,
-            workers=1,
-        )
-    )
+def log_config() -> dict[str, Any]:
+    """Return how flwr's SuperLink logs requests, for uvicorn."""
+    return get_uvicorn_log_config(console_handler.level)
