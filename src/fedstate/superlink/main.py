@@ -11,6 +11,7 @@ from fedstate.flower.superlink_app import SuperLinkConfig, create_superlink, log
 from fedstate.flower.superlink_ends import SuperLinkEnds
 from fedstate.serving.server import Certificate, Server
 from fedstate.superlink import fleet_routes
+from fedstate.superlink.control_door import Door
 from fedstate.superlink.database import lay_out
 from fedstate.superlink.evidence_routes import serve_evidence
 from fedstate.superlink.listeners import Addresses
@@ -28,7 +29,9 @@ _ENDING = (
 _AGAIN_SECONDS = 5.0
 
 
-def run_superlink(config: SuperLinkConfig, addresses: Addresses | None = None) -> None:
+def run_superlink(
+    config: SuperLinkConfig, addresses: Addresses | None = None, door: Door | None = None
+) -> None:
     """Run a SuperLink until SIGTERM or SIGINT.
 
     Parameters
@@ -37,6 +40,8 @@ def run_superlink(config: SuperLinkConfig, addresses: Addresses | None = None) -
         What flower-superlink's options say.
     addresses : Addresses, optional
         Where each API is; without it, everything is on the config's port.
+    door : Door, optional
+        Who may call the Control API; without it, anybody.
 
     Raises
     ------
@@ -47,9 +52,10 @@ def run_superlink(config: SuperLinkConfig, addresses: Addresses | None = None) -
     if found := addresses.for_executors:
         # The executor that a SuperLink starts itself calls the Runtime API alone.
         config = replace(config, host=found[0], port=found[1])
-    app = make_app(config)
+    door = door or Door()
+    app = make_app(config, door)
     server = make_server(app, config, addresses)
-    extend(app, Signals(closing=lambda: server.should_exit))
+    extend(app, Signals(closing=lambda: server.should_exit), door)
     server.run()
     if not server.started:
         raise FederationError("The SuperLink did not start, for the reason that it logged above.")
@@ -66,13 +72,13 @@ def make_server(app: FastAPI, config: SuperLinkConfig, addresses: Addresses) -> 
     )
 
 
-def make_app(config: SuperLinkConfig) -> FastAPI:
+def make_app(config: SuperLinkConfig, door: Door | None = None) -> FastAPI:
     """Return flwr's SuperLink, on a database in our layout if the database is a new file."""
     lay_out(config.database)
-    return create_superlink(config)
+    return create_superlink(config, door.accounts if door else None)
 
 
-def extend(app: FastAPI, signals: Signals) -> None:
+def extend(app: FastAPI, signals: Signals, door: Door | None = None) -> None:
     """Add our routes to flwr's SuperLink, and let those of its own that matter notify."""
     bypass_middleware(app)
     serve(app, signals, fleet_routes.router, runtime_router, replies_router)
@@ -89,3 +95,4 @@ def extend(app: FastAPI, signals: Signals) -> None:
             **dict.fromkeys(_ENDING, ends.notify),
         },
     )
+    (door or Door()).put_into(app)
