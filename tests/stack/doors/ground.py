@@ -222,6 +222,9 @@ class Ground:
             **{name: Door(name, port, link.superlink, authority) for name, port in at.items()},
             "node": Door("node", node.port, node.supernode, authority),
         }
+        for door in self.doors.values():
+            # Known before there are threads: flwr makes a database in one alone.
+            assert door.routes
         self.secrets = {
             "runtime": (link.directory / "superlink" / "superexec.secret").read_bytes(),
             "node": (node.directory / "superexec.secret").read_bytes(),

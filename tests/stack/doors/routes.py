@@ -12,6 +12,7 @@ from unittest import mock
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
+from google.protobuf.descriptor import FieldDescriptor
 
 from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
@@ -68,6 +69,7 @@ def beside_them() -> tuple[Route, ...]:
     )
 
 
+@functools.cache
 def _of_the_superlink() -> tuple[Route, ...]:
     with tempfile.TemporaryDirectory() as directory:
         superlink = SuperLinkApplication(Path(directory))
@@ -77,6 +79,7 @@ def _of_the_superlink() -> tuple[Route, ...]:
             superlink.close()
 
 
+@functools.cache
 def _of_the_node() -> tuple[Route, ...]:
     # Nothing is called: whoever has the state and runs the steps need not be there.
     api = runtime_app(mock.Mock(), mock.Mock(), b"secret")
@@ -143,38 +146,22 @@ def filled(message: Any, chance: random.Random, depth: int = 0) -> Any:
     return message
 
 
+_TEXTS = ("", "0", "a" * 64, "%s", "../..", "\0", "'; --", "\u202e\n", "9" * 30)
+_VALUES: dict[int, tuple[Any, ...]] = {
+    FieldDescriptor.CPPTYPE_BOOL: (False, True),
+    FieldDescriptor.CPPTYPE_DOUBLE: (0.0, -1.0, 1e300, float("nan"), float("inf"), float("-inf")),
+    FieldDescriptor.CPPTYPE_FLOAT: (0.0, -1.0, float("nan"), float("inf")),
+    FieldDescriptor.CPPTYPE_INT32: (0, 1, -1, 2**31 - 1, -(2**31)),
+    FieldDescriptor.CPPTYPE_INT64: (0, 1, -1, 2**63 - 1, -(2**63)),
+    FieldDescriptor.CPPTYPE_UINT32: (0, 1, 2**31, 2**32 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: (0, 1, 2**63, 2**64 - 1),
+    FieldDescriptor.CPPTYPE_STRING: _TEXTS,
+}
+
+
 def _value(field: Any, chance: random.Random) -> Any:
-    kinds = type(field)
-    if field.type in (kinds.TYPE_STRING, kinds.TYPE_BYTES):
-        texts = ["", "0", "a" * 64, "%s", "../..", "\0", "'; --", "\u202e\n", "9" * 30]
-        text = chance.choice(texts)
-        return text if field.type == kinds.TYPE_STRING else text.encode()
-    if field.type in (kinds.TYPE_DOUBLE, kinds.TYPE_FLOAT):
-        return (
-            chance.choice([0.0, -1.0, 1e300, float("nan"), float("inf"), float("-inf")][::1])
-            if field.type == kinds.TYPE_DOUBLE
-            else 0.5
-        )
-    if field.type == kinds.TYPE_BOOL:
-        return chance.random() < 0.5
-    if field.type == kinds.TYPE_ENUM:
-        return chance.choice([each.number for each in field.enum_type.values])
-    unsigned = field.type in (
-        kinds.TYPE_UINT32,
-        kinds.TYPE_UINT64,
-        kinds.TYPE_FIXED32,
-        kinds.TYPE_FIXED64,
-    )
-    bits = 64 if "64" in _name(field) else 32
-    return chance.choice(
-        [0, 1, 2 ** (bits if unsigned else bits - 1) - 1, 7, 0 if unsigned else -1]
-    )
-
-
-def _name(field: Any) -> str:
-    kinds = type(field)
-    return next(
-        name
-        for name in dir(kinds)
-        if name.startswith("TYPE_") and getattr(kinds, name) == field.type
-    )
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return chance.choice(_TEXTS).encode()
+    if field.enum_type is not None:
+        return chance.choice(field.enum_type.values).number
+    return chance.choice(_VALUES[field.cpp_type])
