@@ -1,4 +1,4 @@
-"""docs/threat-model.md names every attack of the hostile suite, and those that get through."""
+"""docs/threat-model.md names every attack of the hostile suites, and those that get through."""
 
 import re
 from pathlib import Path
@@ -7,9 +7,21 @@ from tests.hostile.app.hostile.attacks import PROBES
 from tests.hostile.app.hostile.bombs import BOMBS
 from tests.hostile.app.hostile.forgeries import GARBAGE  # noqa: F401  registers more of them
 from tests.hostile.checks import SHARED_MEMORY, UNSTOPPED
+from tests.stack.doors import (  # noqa: F401  each registers its attempts
+    bodies,
+    connections,
+    credentials,
+    http,
+    others,
+    tls,
+)
+from tests.stack.doors.registry import ATTEMPTS
+from tests.stack.doors.test_malformed import test_malformed_protobuf
 
 PAGE = (Path(__file__).parents[2] / "docs" / "threat-model.md").read_text()
 TABLE, OPEN = PAGE.split("## What is enforced")[1].split("## What is not defended")
+TABLE, NETWORK = TABLE.split("## What is tried from the network")
+MALFORMED = test_malformed_protobuf.__name__.removeprefix("test_").replace("_", "-")
 ATTACKS = {*PROBES, *BOMBS}
 
 
@@ -17,10 +29,19 @@ def named(text: str) -> set[str]:
     return {name for name in re.findall(r"`([a-z-]+)`", text) if name in ATTACKS}
 
 
+def tests_in(section: str) -> list[str]:
+    """Return the names in the last column of a table."""
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    return [name for row in rows[1:] for name in re.findall(r"`([\w-]+)`", row.split("|")[3])]
+
+
 def test_every_attack_is_in_the_table() -> None:
-    rows = [line for line in TABLE.splitlines() if line.startswith("| ")]
-    tests = [name for row in rows[1:] for name in re.findall(r"`([\w-]+)`", row.split("|")[3])]
-    assert sorted(tests) == sorted(ATTACKS)
+    assert sorted(tests_in(TABLE)) == sorted(ATTACKS)
+
+
+def test_every_attempt_from_the_network_is_in_its_table() -> None:
+    assert sorted(tests_in(NETWORK)) == sorted([*ATTEMPTS, MALFORMED])
+    assert len(ATTEMPTS) >= 25
 
 
 def test_what_gets_through_is_said() -> None:

@@ -1,0 +1,1 @@
+"""An app whose tasks give away the tokens that they have."""

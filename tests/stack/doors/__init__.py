@@ -1,0 +1,1 @@
+"""Attacks from the network on the doors of a running federation."""

@@ -1,0 +1,376 @@
+"""The federation that is attacked: its doors, whom it serves meanwhile, and who attacks it."""
+
+import functools
+import hashlib
+import json
+import os
+import secrets
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+from flwr.common.constant import TIMESTAMP_HEADER
+from flwr.proto.fleet_pb2 import PullMessagesRequest
+from flwr.proto.node_pb2 import Node
+from flwr.proto.runtime_pb2 import SendTaskHeartbeatRequest
+from flwr.supercore.auth import (
+    compute_superexec_signature,
+    create_superexec_auth_metadata,
+    derive_auth_secret,
+)
+from flwr.supercore.constant import (
+    FLEET_HTTP_PUBLIC_KEY_HEADER,
+    FLEET_HTTP_SIGNATURE_HEADER,
+    SUPEREXEC_AUTH_BODY_SHA256_HEADER,
+    SUPEREXEC_AUTH_NONCE_HEADER,
+    SUPEREXEC_AUTH_SIGNATURE_HEADER,
+    SUPEREXEC_AUTH_TIMESTAMP_HEADER,
+    TASK_TOKEN_HEADER,
+)
+from flwr.supercore.date import now
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
+from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
+
+from fedstate.certificates.keys import ensure_node_key
+from fedstate.exchange.paths import ACQUIRE_TASK
+from fedstate.flower.control import control, load_public_key
+from fedstate.local.federation import Federation
+from fedstate.local.process import Process
+from fedstate.local.runs import start, wait_for_runs
+from tests.open_directory import new_directory
+from tests.stack.conftest import ROOT
+from tests.stack.doors.routes import HEALTH, Route, routes_of
+from tests.stack.doors.wire import CLOSED, HOST, SECONDS, Answer, Headers, Wire, head
+from tests.waiting import wait_until
+
+VICTIM, INTRUDER = (ROOT / "tests" / "apps" / name for name in ("counting", "telling"))
+RUN_SECONDS = 200.0
+PROTOBUF = {"Content-Type": PROTOBUF_MEDIA_TYPE}
+# Where attackers are who are many, or who hold connections: nobody else is there.
+ELSEWHERE = "127.0.0.66"
+
+
+def slow(some: int, many: int) -> int:
+    """Return `many` where the environment variable ``FEDSTATE_SLOW`` is set."""
+    return many if os.environ.get("FEDSTATE_SLOW") else some
+
+
+ROUNDS = slow(12, 60)
+MEMORY_BYTES = 50 * 2**20
+# flwr logs as an error what it refuses, in one line. What it did not expect is not allowed.
+REFUSALS = (r"\[ApiError:\d+\]",)
+
+
+class Session:
+    """Requests over one connection, or another where the server has closed it."""
+
+    def __init__(self, door: "Door") -> None:
+        self._door = door
+        self._wire: Wire | None = None
+
+    def ask(
+        self,
+        path: str,
+        headers: Headers = (),
+        body: bytes = b"",
+        method: str = "POST",
+        seconds: float = SECONDS,
+    ) -> Answer:
+        """Send a request; return its answer's status. The answer's body is in `body`."""
+        pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+        request = head(method, path, [("Content-Length", str(len(body))), *pairs]) + body
+        for wire in (self._wire, None):
+            self._wire = wire or self._door.wire()
+            self._wire.send(request)
+            answer = self._wire.answer(seconds, method)
+            if answer != CLOSED or wire is None:
+                break
+        self.body = self._wire.body
+        if isinstance(answer, str) or self._wire.headers.get("connection") == "close":
+            self.close()
+        return answer
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._wire is not None:
+            self._wire.close()
+        self._wire = None
+
+
+@dataclass(frozen=True)
+class Door:
+    """A listener of a server, with those of its routes that are for one audience.
+
+    Attributes
+    ----------
+    name
+        The audience: control, fleet or runtime of the SuperLink, or node for a SuperNode's.
+    port
+        Where it listens.
+    process
+        The server.
+    authority
+        Who has signed its certificate.
+    """
+
+    name: str
+    port: int
+    process: Process
+    authority: Path
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The routes for its audience."""
+        return routes_of(self.name)
+
+    def wire(self, source: str = HOST) -> Wire:
+        """Connect with TLS."""
+        return Wire(self.port, self.authority, source)
+
+    def plain(self, source: str = HOST) -> Wire:
+        """Connect without TLS."""
+        return Wire(self.port, None, source)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Ask one thing after another."""
+        session = Session(self)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def ask(
+        self, path: str, headers: Headers = (), body: bytes = b"", method: str = "POST"
+    ) -> Answer:
+        """Ask one thing; return the status of the answer."""
+        with self.session() as session:
+            return session.ask(path, headers, body, method)
+
+
+@dataclass(frozen=True)
+class NodeKey:
+    """A key pair of a node, and what it signs."""
+
+    private: ec.EllipticCurvePrivateKey
+
+    @property
+    def public(self) -> bytes:
+        """The public key as requests carry it."""
+        return public_key_to_bytes(self.private.public_key())
+
+    def signed(self, ago: timedelta = timedelta(0)) -> dict[str, str]:
+        """Return the headers of a request that was signed some time ago."""
+        timestamp = (now() - ago).isoformat()
+        signature = sign_message(self.private, timestamp.encode())
+        return {
+            FLEET_HTTP_PUBLIC_KEY_HEADER: b64encode(self.public).decode(),
+            TIMESTAMP_HEADER: timestamp,
+            FLEET_HTTP_SIGNATURE_HEADER: b64encode(signature).decode(),
+        }
+
+
+def key_in(directory: Path) -> NodeKey:
+    """Return the node key in a directory."""
+    private = load_ssh_private_key((directory / "node.key").read_bytes(), None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    return NodeKey(private)
+
+
+def signed_by_executor(secret: bytes, request: Any) -> dict[str, str]:
+    """Return the headers with which an executor asks for a task."""
+    return create_superexec_auth_metadata(
+        auth_secret=derive_auth_secret(secret), method=ACQUIRE_TASK, request=request
+    )
+
+
+@dataclass
+class Victim:
+    """A run that goes on while the doors are attacked."""
+
+    run_id: int
+    result: Path
+    go: Path
+
+    def outcome(self) -> dict[str, Any]:
+        """Return what its ServerApp has written, in an order that no node ID matters for."""
+        found: dict[str, Any] = json.loads(self.result.read_text())
+        return found | {"histories": sorted(found["histories"]), "own": sorted(found["own"])}
+
+
+@dataclass
+class Ground:
+    """A federation with runs that have something to lose, and an intruder's run beside them."""
+
+    federation: Federation
+    directory: Path
+    began: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        link = self.federation
+        node = link.nodes[0]
+        authority = link.root_certificates
+        ports = getattr(link, "ports", None)
+        at = {name: getattr(ports, name, link.port) for name in ("control", "fleet", "runtime")}
+        self.doors = {
+            **{name: Door(name, port, link.superlink, authority) for name, port in at.items()},
+            "node": Door("node", node.port, node.supernode, authority),
+        }
+        for door in self.doors.values():
+            # Known before there are threads: flwr makes a database in one alone.
+            assert door.routes
+        self.secrets = {
+            "runtime": (link.directory / "superlink" / "superexec.secret").read_bytes(),
+            "node": (node.directory / "superexec.secret").read_bytes(),
+        }
+        ensure_node_key(self.directory / "rogue")
+        ensure_node_key(self.directory / "stranger")
+        self.rogue, self.stranger = (key_in(self.directory / n) for n in ("rogue", "stranger"))
+        with control(link.connection) as api:
+            api.register(self.directory / "rogue" / "node.pub")
+            ids = {each.public_key: each.node_id for each in api.nodes()}
+        # Registered, and never connected: else the victims would send it messages.
+        self.rogue_id = ids[load_public_key(self.directory / "rogue" / "node.pub")]
+        self.node_ids = [ids[each.public_key] for each in link.nodes]
+        self.undisturbed = self._victim(pause=False, seconds=0.0)
+        self.intruder: dict[str, Any] = {}
+        self.renew_intruder()
+        wait_for_runs(link, [self.undisturbed.run_id], RUN_SECONDS)
+        # One goes on step by step, the other has a step and its messages under way all the time.
+        self.going = self._victim(pause=True, seconds=1.0)
+        self.paused = self._victim(pause=True, seconds=0.0)
+        wait_until(self.paused.go.with_suffix(".reached").exists, 60, "the step that waits")
+        self.servers = (link.superlink, node.supernode)
+        self.began = {process.name: resident(process) for process in self.servers}
+
+    def _victim(self, *, pause: bool, seconds: float) -> Victim:
+        directory = new_directory()
+        victim = Victim(0, directory / "result.json", directory / "go")
+        config: dict[str, int | float | str] = {
+            "rounds": ROUNDS,
+            "pause-round": ROUNDS if seconds else 2,
+            "seconds": seconds,
+            "result": str(victim.result),
+            "pause": str(victim.go) if pause else "",
+        }
+        victim.run_id = start(self.federation, VICTIM, config)
+        return victim
+
+    def renew_intruder(self) -> None:
+        """Let a run of an attacker's give away its tokens, unless the last one's still work."""
+        if self.intruder and all(self._serves(name) for name in ("runtime", "node")):
+            return
+        self.end_intruder()
+        told = new_directory()
+        run_id = start(self.federation, INTRUDER, {"told": str(told)})
+        files = [told / "server.json", told / "node-1.json"]
+        wait_until(lambda: all(each.exists() for each in files), 60, "the intruder's tokens")
+        server, node = (json.loads(each.read_text()) for each in files)
+        self.intruder = {"run": run_id, "told": told, "runtime": server, "node": node}
+
+    def end_intruder(self) -> None:
+        """Let the intruder's run end."""
+        if self.intruder:
+            (self.intruder["told"] / "end").touch()
+
+    def task_token(self, door: str) -> dict[str, str]:
+        """Return the header of the intruder's task at the SuperLink, or at the SuperNode."""
+        return {TASK_TOKEN_HEADER: str(self.intruder[door]["token"])}
+
+    def credentials(self, door: Door, route: Route | None = None, request: Any = None) -> Headers:
+        """Return the headers of an attacker who is known at a door, as far as that can be."""
+        if door.name == "control":
+            return {**PROTOBUF, **self.account}
+        if door.name == "fleet":
+            return {**PROTOBUF, **self.rogue.signed()}
+        if route is not None and route.path.endswith(("/acquire-task", "/wait-for-tasks")):
+            signed = signed_by_executor(self.secrets[door.name], request or route.message())  # type: ignore[misc]
+            return {**PROTOBUF, **signed}
+        return {**PROTOBUF, **self.task_token(door.name)}
+
+    @functools.cached_property
+    def account(self) -> dict[str, str]:
+        """The header of an account that may do everything."""
+        return {}
+
+    @functools.cached_property
+    def submitter(self) -> dict[str, str]:
+        """The header of an account that may start runs, and no more."""
+        return {"Authorization": "Bearer nobody"}
+
+    def signed_by_executor(self, door: str, ago: timedelta) -> dict[str, str]:
+        """Return what an executor has signed some time ago, for a request without a body."""
+        timestamp, nonce = int((now() - ago).timestamp()), secrets.token_hex(16)
+        digest = hashlib.sha256(b"").hexdigest()
+        signature = compute_superexec_signature(
+            auth_secret=derive_auth_secret(self.secrets[door]),
+            method=ACQUIRE_TASK,
+            timestamp=timestamp,
+            nonce=nonce,
+            body_sha256=digest,
+        )
+        return {
+            SUPEREXEC_AUTH_TIMESTAMP_HEADER: str(timestamp),
+            SUPEREXEC_AUTH_NONCE_HEADER: nonce,
+            SUPEREXEC_AUTH_BODY_SHA256_HEADER: digest,
+            SUPEREXEC_AUTH_SIGNATURE_HEADER: signature,
+        }
+
+    def not_served(self) -> list[str]:
+        """Return who of those that the doors are for is not answered now, as they should be."""
+        missing = [
+            f"/health at {name}"
+            for name, door in self.doors.items()
+            if door.ask(HEALTH, method="GET") != 200
+        ]
+        return missing + [f"a peer at {name}" for name in self.doors if not self._serves(name)]
+
+    def _serves(self, name: str) -> bool:
+        door = self.doors[name]
+        path, request = {
+            "control": ("/v1/control/list-nodes", b""),
+            "fleet": (
+                "/v1/fleet/pull-messages",
+                PullMessagesRequest(node=Node(node_id=self.rogue_id)).SerializeToString(),
+            ),
+            "runtime": ("/v1/runtime/send-task-heartbeat", _HEARTBEAT),
+            "node": ("/v1/runtime/send-task-heartbeat", _HEARTBEAT),
+        }[name]
+        return door.ask(path, self.credentials(door), request) == 200
+
+    def finish(self) -> None:
+        """Let the victims come to their end."""
+        for victim in (self.going, self.paused):
+            victim.go.touch()
+        runs = [self.going.run_id, self.paused.run_id]
+        statuses = wait_for_runs(self.federation, runs, RUN_SECONDS)
+        assert set(statuses.values()) == {"finished:completed"}, statuses
+
+
+_HEARTBEAT = SendTaskHeartbeatRequest().SerializeToString()
+
+
+def resident(process: Process) -> int:
+    """Return how many bytes of memory a process has."""
+    return _status(process, "VmRSS")
+
+
+def peak(process: Process) -> int:
+    """Return how many bytes a process has had at most since `forget_peak`."""
+    return _status(process, "VmHWM")
+
+
+def forget_peak(process: Process) -> None:
+    """Let the peak be what the process has now."""
+    Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+
+
+def _status(process: Process, name: str) -> int:
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))

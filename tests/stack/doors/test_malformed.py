@@ -1,0 +1,104 @@
+"""Messages that are none, or make no sense, are the sender's mistake and never the server's.
+
+Every route of every door gets them from somebody who is known there: nobody else comes so far.
+"""
+
+import random
+
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.stack.doors.ground import REFUSALS, Door, Ground, slow
+from tests.stack.doors.registry import DOORS
+from tests.stack.doors.routes import Route, filled
+from tests.stack.doors.wire import SILENT, Answer
+
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.allowed_errors(*REFUSALS)]
+
+CASES = slow(500, 10_000)
+# A tag of each wire type with a number that no message has, cut off, and nested without an end.
+_PIECES = (b"\xff" * 11, b"\x08", b"\x7a\xff\xff\xff\xff\x0f", b"\x0b" * 500, b"\x0c", b"\x07\0")
+_RENEWALS = 3
+
+
+def damaged(body: bytes, chance: random.Random) -> bytes:
+    """Do to a message what a bad wire would, or somebody who knows how it is parsed."""
+    place = chance.randrange(len(body) + 1)
+    return chance.choice(
+        [
+            body,
+            body,
+            body[:place],
+            body[:place] + bytes([chance.randrange(256)]) + body[place + 1 :],
+            body[:place] + chance.choice(_PIECES) + body[place:],
+            body * chance.randrange(2, 40),
+            bytes(reversed(body)),
+        ]
+    )
+
+
+def bodies(route: Route) -> st.SearchStrategy[bytes]:
+    """Return bodies of requests to a route."""
+    if route.message is None:
+        return st.binary(max_size=300)
+    message = route.message
+
+    def made(seed: int) -> bytes:
+        chance = random.Random(seed)  # noqa: S311  no secret
+        return damaged(filled(message(), chance).SerializeToString(), chance)
+
+    return st.integers(0, 2**32).map(made) | st.binary(max_size=300)
+
+
+def send(ground: Ground, door: Door, route: Route, body: bytes) -> Answer:
+    """Send a body as somebody who is known."""
+    request = None
+    if route.message is not None:
+        request = route.message()
+        try:
+            request.ParseFromString(body)
+        except DecodeError:
+            request = route.message()
+    with door.session() as session:
+        # Who waits for something may be left waiting.
+        seconds = 0.5 if "/wait-for-" in route.path or "/stream-" in route.path else 20.0
+        return session.ask(
+            route.path, ground.credentials(door, route, request), body, route.method, seconds
+        )
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_malformed_protobuf(ground: Ground, name: str) -> None:
+    door = ground.doors[name]
+    all_routes = sum(len(each.routes) for each in ground.doors.values())
+    failed: list[str] = []
+    # The one with which a task ends comes last.
+    for route in sorted(door.routes, key=lambda each: each.path.endswith("/push-task-output")):
+        ground.renew_intruder()
+        renewals = 0
+
+        @settings(
+            max_examples=max(2, round(CASES / all_routes)),
+            derandomize=True,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(body=bodies(route))
+        def holds(body: bytes, route: Route = route) -> None:
+            nonlocal renewals
+            answer = send(ground, door, route, body)
+            if answer == 401 and renewals < _RENEWALS:
+                renewals += 1
+                ground.renew_intruder()
+            waits = answer == SILENT and ("/wait-for-" in route.path or "/stream-" in route.path)
+            sound = isinstance(answer, int) and (answer < 500 or answer == 501)
+            assert sound or waits, f"{route.path} answers {answer} to {body!r}"
+
+        try:
+            holds()
+        except AssertionError as error:
+            failed.append(str(error)[:300])
+    assert not failed, "\n".join([f"{len(failed)} routes:", *failed])

@@ -1,0 +1,26 @@
+"""When all attempts have been made: runs come to what they come to, and servers are as they were.
+
+The last module of this directory; by itself it only shows that the runs are undisturbed.
+"""
+
+import pytest
+
+from tests.crash.conftest import expected
+from tests.stack.doors.ground import MEMORY_BYTES, REFUSALS, ROUNDS, Ground, resident
+
+pytestmark = [pytest.mark.timeout(900), pytest.mark.allowed_errors(*REFUSALS)]
+
+
+def test_servers_have_the_memory_that_they_had(ground: Ground) -> None:
+    grown = {
+        process.name: resident(process) - ground.began[process.name] for process in ground.servers
+    }
+    assert not {server: size for server, size in grown.items() if size > MEMORY_BYTES}
+
+
+def test_runs_come_to_what_an_undisturbed_one_comes_to(ground: Ground) -> None:
+    ground.finish()
+    undisturbed = ground.undisturbed.outcome()
+    assert undisturbed == expected(ROUNDS, 0)
+    assert ground.going.outcome() == undisturbed
+    assert ground.paused.outcome() == undisturbed
