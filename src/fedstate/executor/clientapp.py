@@ -18,6 +18,7 @@ from flwr.clientapp import ClientApp
 
 from fedstate import limits
 from fedstate.executor.bare import Handover
+from fedstate.executor.install import OtherAppError
 from fedstate.executor.loading import Loading
 from fedstate.executor.names import AppNameError
 from fedstate.executor.room import hint
@@ -150,7 +151,7 @@ def _go_on(signalnum: int, frame: FrameType | None) -> None:
 
 
 def _show(error: BaseException) -> None:
-    if isinstance(error, AppNameError):
+    if isinstance(error, AppNameError | OtherAppError):
         logger.error("%s", error)
     else:
         traceback.print_exception(error)
@@ -158,7 +159,7 @@ def _show(error: BaseException) -> None:
 
 def _error_of(error: BaseException) -> Error:
     """Return the error as flwr's own process words it."""
-    if isinstance(error, LoadClientAppError | AppNameError):
+    if isinstance(error, LoadClientAppError | AppNameError | OtherAppError):
         return Error(ErrorCode.CLIENT_APP_NOT_LOADED, _reason(error))
     if isinstance(error, TaskStopped):
         return Error(ErrorCode.CLIENT_APP_CRASHED, _reason(error))
