@@ -44,6 +44,7 @@ BOMBS = (
 SLOW_BOMBS = (*(f"garbage/{kind}" for kind in GARBAGE), "stop-itself", "sockets")
 # What elsewhere than as root goes another way; the rest of it is the same code.
 FEWER_BOMBS = ("processes", "threads", "memory", "own-files", "wipe-the-log", "false-pid")
+IN_CONTAINERS = ("processes", "memory", "own-files", "wipe-the-log", "garbage/no-object")
 LEFTOVERS = ("daemon", "comet", "leave-files")
 LAST_BOMBS = ("output",)
 ROUNDS = 5
@@ -53,8 +54,8 @@ def bombs_of(mode: str) -> tuple[str, ...]:
     """Return the bombs that go off while the victim waits."""
     if os.environ.get("FEDSTATE_SLOW"):
         return (*BOMBS, *(bomb for bomb in SLOW_BOMBS if bomb not in BOMBS))
-    if mode == "containers":  # with the limits that they have by default, most take too long
-        return ("wipe-the-log", "false-pid", "garbage/no-object")
+    if mode == "containers":
+        return IN_CONTAINERS
     return BOMBS if mode == "root" else FEWER_BOMBS
 
 
