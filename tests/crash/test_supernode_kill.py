@@ -13,8 +13,8 @@ from tests.waiting import wait_until
 
 from .conftest import RUN_SECONDS, Killable, runs_in
 
-# Each SuperNode is killed at the first pass of the next of its points, so that every restart resumes
-# what the kill before it left. The two nodes meet theirs at the same time.
+# Each SuperNode is killed at the first pass of the next of its points, so that every restart
+# resumes what the kill before it left. The two nodes meet theirs at the same time.
 POINTS = [
     "message-pulled",
     "message-stored",

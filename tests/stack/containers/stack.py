@@ -135,9 +135,10 @@ class Stack:
         return answer.stdout
 
     def up(self, *, wait: bool = True, **settings: str) -> None:
-        """Start everything, with other settings; wait until it is healthy and all nodes connected.
+        """Start everything, and wait until it is healthy and every node is connected.
 
-        Without ``wait``, nobody waits for what the engine thinks of its health.
+        With other settings, if some are given. Without ``wait``, nobody waits for what the engine
+        thinks of its health.
         """
         options = ["--wait"] if wait else []
         answer = self.compose("up", "--detach", *options, check=False, settings=settings)
