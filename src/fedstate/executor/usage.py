@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from fedstate.executor.room_client import Room
+from fedstate.process_table import Process
 from fedstate.walls import directories, processes
 from fedstate.walls.limits import in_words
 
@@ -99,7 +100,7 @@ class Usage:
             process.communicate()
 
     @staticmethod
-    def _note_computing(taken: _Taken, found: Collection[processes.Process], now: float) -> None:
+    def _note_computing(taken: _Taken, found: Collection[Process], now: float) -> None:
         seconds = {process.pid: process.cpu_seconds for process in found}
         passed = now - taken.since
         if passed < _SHARE_SECONDS and taken.seconds:
@@ -137,7 +138,7 @@ class Usage:
         )
 
 
-def _passed(room: Room, found: Collection[processes.Process]) -> str | None:
+def _passed(room: Room, found: Collection[Process]) -> str | None:
     limits = room.plan.limits
     threads = sum(process.threads for process in found)
     if limits.processes is not None and threads > limits.processes:

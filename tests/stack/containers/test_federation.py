@@ -29,7 +29,7 @@ FOUR_BITS = "00000000000000e1"
 # Becomes a run's user as fedstate.walls does, and tells what is left.
 GIVE_UP = """
 import json, os, pathlib
-from fedstate.walls import system
+from fedstate import system
 executor = os.getuid()
 told = {"before": system.effective_capabilities()}
 if child := os.fork():

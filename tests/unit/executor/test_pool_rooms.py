@@ -13,7 +13,8 @@ from tests.unit.executor.test_pool import MakePool, begun, run_to_the_end, settl
 from fedstate.executor.pool import Limits, TaskPool
 from fedstate.executor.room_settings import RoomSettings
 from fedstate.flower.task_order import TaskKind
-from fedstate.walls.processes import all_processes, living
+from fedstate.process_table import living
+from fedstate.walls.processes import all_processes
 
 pytestmark = pytest.mark.usefixtures("walls")
 
