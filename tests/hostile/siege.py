@@ -5,6 +5,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -322,6 +323,7 @@ def _listed(directory: Path) -> list[str]:
         return []
 
 
+@contextmanager
 def besieged(mode: str) -> Iterator[Siege]:
     """Start plain processes and besiege them; skip where that cannot be, but not in CI."""
     if reason := why_not(mode):
