@@ -21,7 +21,7 @@ from fedstate.executor.bare import Handover
 from fedstate.executor.install import OtherAppError
 from fedstate.executor.loading import Loading
 from fedstate.executor.names import AppNameError
-from fedstate.executor.room import hint
+from fedstate.executor.room import hint, make_way
 from fedstate.flower.apps import LoadClientAppError
 from fedstate.flower.errors import ErrorCode
 from fedstate.flower.task_client import TaskInput, output_of, task_client
@@ -102,6 +102,7 @@ def run_clientapp(
                 raise
             except BaseException as error:
                 _show(error)
+                make_way(error)
                 if not client.push_error(_error_of(error)):
                     return 2
                 failure = _reason(error)

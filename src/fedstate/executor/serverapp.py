@@ -21,7 +21,7 @@ from fedstate.executor.imports import Recorder
 from fedstate.executor.install import install
 from fedstate.executor.loading import needs_bare, watching
 from fedstate.executor.names import no_hidden_names
-from fedstate.executor.room import hint
+from fedstate.executor.room import hint, make_way
 from fedstate.flower import serverapp_program
 from fedstate.flower.grid import BatchingGrid, TaskInputKept
 from fedstate.forking import children
@@ -69,6 +69,7 @@ def prepare(handover: Handover, pushed: Callable[[], bool] = lambda: False) -> N
                 return children.call(load_and_call)
         except Exception as error:
             # flwr's program reports the words of the exception alone.
+            make_way(error)
             if sentence := hint(error):
                 raise LimitReachedError(f"{type(error).__name__}: {error}{sentence}") from error
             raise
