@@ -33,6 +33,7 @@ STOPPED_BY = {
 UNSTOPPED: dict[str, tuple[str, ...]] = {
     "root": ("memory-files", "unlinked-files"),
     "landlock": ("memory-files", "unlinked-files", "system-v-memory"),
+    "containers": ("memory-files", "unlinked-files"),
 }
 # What gets through without root where the system lets its users have no namespaces, so that all
 # runs share this memory; and what they then leave behind.
