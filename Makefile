@@ -10,6 +10,8 @@ test: .venv/ok   ## the whole test suite
 test-long: .venv/ok ## what takes a quarter of an hour more: 300 trainings, Keras and containers killed, 30 runs, 1 GB, more damage
 	FEDSTATE_SLOW=1 FEDSTATE_SOAK_RUNS=30 FEDSTATE_STATE_MEGABYTES=1000 FEDSTATE_TENSORFLOW_CHILDREN=300 FEDSTATE_VERIFY_RUNS=200 \
 	    .venv/bin/pytest -o timeout=3000 tests/stack/executor/test_tensorflow.py \
+	    tests/stack/executor/test_endurance.py tests/stack/containers/test_runs.py \
+	    tests/stack/processes/test_verify.py tests/contract/state tests/contract/test_torch.py \
 	    tests/crash/test_keras_kill.py tests/crash/test_soak.py tests/crash/test_large_state.py \
 	    tests/crash/test_stock.py tests/unit/verify/test_many_runs.py \
 	    tests/unit/state/test_fuzz.py tests/unit/state/test_kinds.py \

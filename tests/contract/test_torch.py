@@ -1,5 +1,6 @@
 """What a room relies on in PyTorch: imported before a fork, it trains in the fork, on threads."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -101,6 +102,7 @@ def test_threads_that_an_app_asks_for_are_those_that_it_gets(rooms: Rooms) -> No
     assert done.answer == {"threads": 1}
 
 
+@pytest.mark.skipif(not os.environ.get("FEDSTATE_SLOW"), reason="takes a minute: make test-long")
 def test_keras_has_the_backend_that_an_app_chooses(rooms: Rooms) -> None:
     code = "import os\nos.environ['KERAS_BACKEND'] = {!r}\nimport keras"
     function = "\ndef late():\n    os.environ['KERAS_BACKEND'] = 'torch'\n    import keras\n"

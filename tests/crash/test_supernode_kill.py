@@ -13,8 +13,8 @@ from tests.waiting import wait_until
 
 from .conftest import RUN_SECONDS, Killable, runs_in
 
-# Each SuperNode is killed at the first pass of the next point, so that every restart resumes
-# what the kill before it left.
+# Each SuperNode is killed at the first pass of the next of its points, so that every restart
+# resumes what the kill before it left. The two nodes meet theirs at the same time.
 POINTS = [
     "message-pulled",
     "message-stored",
@@ -30,28 +30,30 @@ POINTS = [
 
 
 def test_runs_that_meet_every_kill_come_to_what_undisturbed_runs_do(killable: Killable) -> None:
-    node = killable.federation.nodes[0]
-    rounds = len(POINTS) + 1
-    node.supernode.stop()
-    killable.start(node, f"{POINTS[0]}=kill")
+    nodes = killable.federation.nodes
+    rounds = len(POINTS) // len(nodes) + 1
+    meetings = list(zip(*[iter(POINTS)] * len(nodes), strict=True))
+    for node, point in zip(nodes, meetings[0], strict=True):
+        node.supernode.stop()
+        killable.start(node, f"{point}=kill")
     killable.federation.wait_until_connected()
     runs = [killable.submit(rounds=rounds, resend=True) for _ in range(2)]
-    for point in POINTS[1:]:
-        killable.wait_for_kill(node)
-        killable.start(node, f"{point}=kill")
-    killable.wait_for_kill(node)
-    killable.start(node)
+    for points in (*meetings[1:], None):
+        for number, node in enumerate(nodes):
+            killable.wait_for_kill(node)
+            killable.start(node, f"{points[number]}=kill" if points else "")
     killable.wait(*runs)
-    openings = set()
-    for run in runs:
-        records = check_log(killable.state_of(node), run.run_id)
-        # However often a step was begun, its state and its row were committed once.
-        trained = [each for each in records if each.action == "train"]
-        assert [each.group_id for each in trained] == [str(n) for n in range(1, rounds + 1)]
-        assert all(each.committed for each in records)
-        openings |= {each.opening for each in records}
-    # Each SuperNode has opened the store under another name; one was killed after a commit.
-    assert len(openings) > 1
+    for node in nodes:
+        openings = set()
+        for run in runs:
+            records = check_log(killable.state_of(node), run.run_id)
+            # However often a step was begun, its state and its row were committed once.
+            trained = [each for each in records if each.action == "train"]
+            assert [each.group_id for each in trained] == [str(n) for n in range(1, rounds + 1)]
+            assert all(each.committed for each in records)
+            openings |= {each.opening for each in records}
+        # Each SuperNode has opened the store under another name; one was killed after a commit.
+        assert len(openings) > 1
 
 
 @pytest.mark.allowed_errors(r"failed as configured")

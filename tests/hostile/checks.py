@@ -2,8 +2,6 @@
 
 import functools
 
-import pytest
-
 from fedstate.walls import mounts
 from tests.hostile.app.hostile.attacks import PROBES
 from tests.hostile.siege import LAST_BOMBS, Siege, bombs_of
@@ -35,6 +33,7 @@ STOPPED_BY = {
 UNSTOPPED: dict[str, tuple[str, ...]] = {
     "root": ("memory-files", "unlinked-files"),
     "landlock": ("memory-files", "unlinked-files", "system-v-memory"),
+    "containers": ("memory-files", "unlinked-files"),
 }
 # What gets through without root where the system lets its users have no namespaces, so that all
 # runs share this memory; and what they then leave behind.
@@ -53,10 +52,10 @@ def shares_memory(mode: str) -> bool:
     return mode == "landlock" and as_nobody(lambda: outcome(mounts.own_memory)) != "done"
 
 
-def probe_cases(mode: str) -> list[object]:
+def probe_cases(mode: str) -> list[tuple[str, ...]]:
     """Return the probes of an installation, each from the side of each kind of app."""
     return [
-        pytest.param(side, name, id=f"{side}-{name}")
+        (side, name)
         for name, probe in PROBES.items()
         if mode in probe.modes
         for side in probe.sides

@@ -256,11 +256,7 @@ class Containers:
     """The federation of Compose; its executors' processes as this machine sees them."""
 
     mode = "containers"
-    reach: Mapping[str, int] = REACH | {
-        "processes": 3000,
-        "memory": 4000 * 2**20,
-        "descriptors": 70_000,
-    }
+    reach: Mapping[str, int] = REACH
 
     def __init__(self, stack: Any, nodes: Sequence[int]) -> None:
         self._stack = stack

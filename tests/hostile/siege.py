@@ -5,6 +5,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ BOMBS = (
 SLOW_BOMBS = (*(f"garbage/{kind}" for kind in GARBAGE), "stop-itself", "sockets")
 # What elsewhere than as root goes another way; the rest of it is the same code.
 FEWER_BOMBS = ("processes", "threads", "memory", "own-files", "wipe-the-log", "false-pid")
+IN_CONTAINERS = ("processes", "memory", "own-files", "wipe-the-log", "garbage/no-object")
 LEFTOVERS = ("daemon", "comet", "leave-files")
 LAST_BOMBS = ("output",)
 ROUNDS = 5
@@ -53,8 +55,8 @@ def bombs_of(mode: str) -> tuple[str, ...]:
     """Return the bombs that go off while the victim waits."""
     if os.environ.get("FEDSTATE_SLOW"):
         return (*BOMBS, *(bomb for bomb in SLOW_BOMBS if bomb not in BOMBS))
-    if mode == "containers":  # with the limits that they have by default, most take too long
-        return ("wipe-the-log", "false-pid", "garbage/no-object")
+    if mode == "containers":
+        return IN_CONTAINERS
     return BOMBS if mode == "root" else FEWER_BOMBS
 
 
@@ -321,6 +323,7 @@ def _listed(directory: Path) -> list[str]:
         return []
 
 
+@contextmanager
 def besieged(mode: str) -> Iterator[Siege]:
     """Start plain processes and besiege them; skip where that cannot be, but not in CI."""
     if reason := why_not(mode):

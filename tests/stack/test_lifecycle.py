@@ -43,35 +43,41 @@ def test_keys_and_registrations_survive_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> tuple[Path, int]:
-    """A demo's output, and how many rounds it had: in CI that of `make demo`, just before."""
+def demo(tmp_path: Path) -> tuple[Path, int, int]:
+    """A demo's output, its nodes, and its rounds: in CI those of `make demo`, just before."""
     if os.environ.get("CI") == "true" and (ROOT / "out" / "demo").exists():
-        return ROOT / "out" / "demo", 5
-    options = ("--rounds", "2", "--output", tmp_path)
+        return ROOT / "out" / "demo", 3, 5
+    options = ("--rounds", "2", "--nodes", "2", "--output", tmp_path)
     answer = command("fedstate", "demo", *options, environment={}, seconds=DEMO_SECONDS)
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    return tmp_path, 2
+    return tmp_path, 2, 2
 
 
-def test_the_demo_passes_and_leaves_its_results(demo: tuple[Path, int]) -> None:
-    output, rounds = demo
+def test_the_demo_passes_and_leaves_its_results(demo: tuple[Path, int, int]) -> None:
+    output, nodes, rounds = demo
     report = json.loads((output / "report.json").read_text())
     assert report["passed"] is True
     assert len(report["runs"]) == 2
     for run in report["runs"]:
-        assert [len(node["entries"]) for node in run["nodes"]] == [rounds] * 3
+        assert [len(node["entries"]) for node in run["nodes"]] == [rounds] * nodes
     assert (output / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert _of_directory(output) == []
 
 
 @contextmanager
 def started(output: Path, *command: str | Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command that a test interrupts; it has ended afterwards in any case."""
+    """Start a command that a test interrupts; it has ended afterwards in any case.
+
+    Its executors preload little: nothing is run on them.
+    """
+    environment = {**os.environ, "FEDSTATE_EXECUTOR_PRELOAD": "numpy"}
     # A shell that runs the tests in its background lets them ignore Ctrl-C, and what they start.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with output.open("wb") as file:
-            process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT
+            )
     finally:
         signal.signal(signal.SIGINT, before)
     try:

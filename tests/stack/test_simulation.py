@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fedstate.local.federation import Federation
-from fedstate.local.runs import submit, wait_for_runs
+from fedstate.local.runs import start, wait_for_runs
 from tests.simulation import Simulation
 from tests.stack.conftest import APP, command
 
@@ -28,7 +28,7 @@ def test_state_is_the_same_in_simulation_and_deployment(
 ) -> None:
     run_id = simulation.submit(APP, CONFIG)
     with Federation(tmp_path / "federation", nodes=2) as federation:
-        deployed = submit(federation, APP, {"num-rounds": ROUNDS, "seed": 5})
+        deployed = start(federation, APP, {"num-rounds": ROUNDS, "seed": 5})
         wait_for_runs(federation, [deployed], RUN_SECONDS)
         expected = verified(str(deployed), federation.environment, 0)
     simulation.wait(run_id, RUN_SECONDS)

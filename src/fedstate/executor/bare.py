@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
+from fedstate import system
 from fedstate.flower.task_order import TaskOrder
 from fedstate.forking.channel import Channel
-from fedstate.walls import system
 
 _LENGTH_BYTES = 8
 

@@ -18,9 +18,10 @@ from flwr.clientapp import ClientApp
 
 from fedstate import limits
 from fedstate.executor.bare import Handover
+from fedstate.executor.install import OtherAppError
 from fedstate.executor.loading import Loading
 from fedstate.executor.names import AppNameError
-from fedstate.executor.room import hint
+from fedstate.executor.room import hint, make_way
 from fedstate.flower.apps import LoadClientAppError
 from fedstate.flower.errors import ErrorCode
 from fedstate.flower.task_client import TaskInput, output_of, task_client
@@ -101,6 +102,7 @@ def run_clientapp(
                 raise
             except BaseException as error:
                 _show(error)
+                make_way(error)
                 if not client.push_error(_error_of(error)):
                     return 2
                 failure = _reason(error)
@@ -150,7 +152,7 @@ def _go_on(signalnum: int, frame: FrameType | None) -> None:
 
 
 def _show(error: BaseException) -> None:
-    if isinstance(error, AppNameError):
+    if isinstance(error, AppNameError | OtherAppError):
         logger.error("%s", error)
     else:
         traceback.print_exception(error)
@@ -158,7 +160,7 @@ def _show(error: BaseException) -> None:
 
 def _error_of(error: BaseException) -> Error:
     """Return the error as flwr's own process words it."""
-    if isinstance(error, LoadClientAppError | AppNameError):
+    if isinstance(error, LoadClientAppError | AppNameError | OtherAppError):
         return Error(ErrorCode.CLIENT_APP_NOT_LOADED, _reason(error))
     if isinstance(error, TaskStopped):
         return Error(ErrorCode.CLIENT_APP_CRASHED, _reason(error))

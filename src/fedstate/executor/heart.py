@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from fedstate.forking.channel import Channel
-from fedstate.forking.stopped import is_stopped
 from fedstate.logs import logger
+from fedstate.process_table import is_stopped
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")

@@ -14,7 +14,11 @@ from fedstate.logs import logger
 _ABOUT_THE_FAB = ".info/"
 
 
-def install(content: bytes) -> Path:
+class OtherAppError(Exception):
+    """What a task was given to install is not the app that it was ordered with."""
+
+
+def install(content: bytes, fab_hash: str) -> Path:
     """Install an app, and return its directory, in which there is what its FAB has.
 
     flwr's own installation copies into the final directory and takes any directory that is
@@ -27,8 +31,21 @@ def install(content: bytes) -> Path:
     ----------
     content : bytes
         The app's FAB.
+    fab_hash : str
+        The SHA-256 that the order of the task names, in hexadecimal; empty if it names none.
+
+    Raises
+    ------
+    OtherAppError
+        If the FAB is not the one of the order.
     """
-    place = app_directory(content, hashlib.sha256(content).hexdigest())
+    found = hashlib.sha256(content).hexdigest()
+    if fab_hash not in ("", found):
+        raise OtherAppError(
+            f"The app that came for this task has the SHA-256 {found}, and the task is one of "
+            f"{fab_hash}: it is not installed. Start the run anew."
+        )
+    place = app_directory(content, found)
     place.parent.mkdir(parents=True, exist_ok=True)
     with (place.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -46,9 +46,11 @@ class Loading:
         ------
         LoadClientAppError
             If there is no such ClientApp. Whatever the app raises while it is imported passes.
+        OtherAppError
+            If it is not the app that the task was ordered with.
         """
         app = self._client.pull_app()
-        directory = install(app.fab)
+        directory = install(app.fab, self._handover.order.fab_hash)
         reason = needs_bare(directory, installs=self._handover.order.runtime_dependency_install)
         if reason is not None:
             self._go_bare(reason)

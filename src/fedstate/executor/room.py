@@ -4,6 +4,7 @@ A fork of the fork server that becomes one itself: it never runs a module of the
 task of the run is a fork of it, and so behind the same walls.
 """
 
+import contextlib
 import os
 import socket
 import sys
@@ -103,6 +104,19 @@ def hint(error: BaseException) -> str:
     """Return what to add to an app's error that a limit of the run explains; or nothing."""
     sentence = None if _plan is None else _plan.limits.hint(error)
     return "" if sentence is None else f" {sentence}"
+
+
+def make_way(error: BaseException) -> None:
+    """End what the app has started, if its error is that it may start no more.
+
+    To report the error may take a thread, which counts as well.
+    """
+    if _plan is None or _plan.limits.reached(error) != "processes":
+        return
+    kill_all(lambda: descendants(os.getpid()))
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:  # until then they count, too
+            pass
 
 
 def _import(owner: Channel, message: dict[str, Any]) -> None:

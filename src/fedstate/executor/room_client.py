@@ -15,6 +15,7 @@ from fedstate.executor.warmth import Warmth
 from fedstate.forking.channel import Channel
 from fedstate.forking.supervisor import ForkClient, ForkedChild, ForkServer, parent_of
 from fedstate.logs import logger
+from fedstate.process_table import Process, living
 from fedstate.waiting import wait_until
 from fedstate.walls import processes
 
@@ -121,7 +122,7 @@ class RoomClient(ForkClient):
         return self.server.has_forked(pid)
 
     def _measure(self) -> None:
-        if self.child is not None and (found := processes.living(self.child.pid)) is not None:
+        if self.child is not None and (found := living(self.child.pid)) is not None:
             self.baseline = processes.private_memory([found])
 
 
@@ -163,14 +164,14 @@ class Room:
         """The run's own user, if it has one."""
         return None if self.plan.walls is None else self.plan.walls.user
 
-    def sample(self, tasks: Collection[int]) -> list[processes.Process]:
+    def sample(self, tasks: Collection[int]) -> list[Process]:
         """Return what `processes` does, at a fraction of its cost; it may miss one."""
         if (room := self.pid) is not None:
             return processes.offspring(room)
-        found = [process for pid in tasks if (process := processes.living(pid)) is not None]
+        found = [process for pid in tasks if (process := living(pid)) is not None]
         return [*found, *(each for pid in tasks for each in processes.offspring(pid))]
 
-    def processes(self, tasks: Collection[int] = ()) -> list[processes.Process]:
+    def processes(self, tasks: Collection[int] = ()) -> list[Process]:
         """Return the processes of the run that live, but for that of the room itself.
 
         Parameters
@@ -239,10 +240,15 @@ class Room:
             logger.error("Processes of run %d cannot be killed.", self.run_id)
 
 
-def _left_behind(room: int, live: Collection[int], since: int | None) -> list[processes.Process]:
+def _left_behind(room: int, live: Collection[int], since: int | None) -> list[Process]:
     """Return what lives in a room and is of no task under way."""
+    # Asked twice, since one that is about to end can hide another from whoever lists them. To
+    # look at all processes of the machine costs many times as much, and is mostly for nothing.
+    children = {*processes.children(room), *processes.children(room)}
+    if children <= {*live}:
+        return []
     table = processes.all_processes()
-    found: list[processes.Process] = []
+    found: list[Process] = []
     for process in [each for each in table.values() if each.parent == room]:
         if process.pid in live or (since is not None and process.started >= since):
             continue

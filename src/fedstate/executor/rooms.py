@@ -22,6 +22,7 @@ from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import MalformedMessageError
 from fedstate.forking.supervisor import ForeignProcessError, ForkServer
 from fedstate.logs import logger
+from fedstate.process_table import Process
 from fedstate.records import runs_directory
 from fedstate.walls import (
     Offered,
@@ -179,9 +180,9 @@ class Rooms:
             return  # one of its children is a room that has not said so yet
         rooms = {client.child.pid for client in clients if client.child is not None}
 
-        def orphans() -> list[processes.Process]:
+        def orphans() -> list[Process]:
             table = processes.all_processes()
-            found: list[processes.Process] = []
+            found: list[Process] = []
             for process in [each for each in table.values() if each.parent == server.pid]:
                 if process.pid not in rooms:
                     found += [process, *processes.descendants(process.pid, table)]

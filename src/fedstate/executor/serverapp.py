@@ -21,6 +21,7 @@ from fedstate.executor.imports import Recorder
 from fedstate.executor.install import install
 from fedstate.executor.loading import needs_bare, watching
 from fedstate.executor.names import no_hidden_names
+from fedstate.executor.room import hint, make_way
 from fedstate.flower import serverapp_program
 from fedstate.flower.grid import BatchingGrid, TaskInputKept
 from fedstate.forking import children
@@ -29,6 +30,10 @@ from fedstate.grids.polling import PollingGrid
 
 class AppEndedError(Exception):
     """The ServerApp has ended itself; flwr's program reports it as any other exception."""
+
+
+class LimitReachedError(Exception):
+    """The ServerApp has raised what a limit of its run explains."""
 
 
 def prepare(handover: Handover, pushed: Callable[[], bool] = lambda: False) -> None:
@@ -49,7 +54,7 @@ def prepare(handover: Handover, pushed: Callable[[], bool] = lambda: False) -> N
         handover.go_bare(WaitingGrid.kept.content or b"", reason, cold=is_bare())
 
     def install_or_go_bare(content: bytes) -> Path:
-        directory = install(content)
+        directory = install(content, handover.order.fab_hash)
         installs = handover.order.runtime_dependency_install
         if (reason := needs_bare(directory, installs=installs)) is not None:
             go_bare(reason)
@@ -62,7 +67,11 @@ def prepare(handover: Handover, pushed: Callable[[], bool] = lambda: False) -> N
         try:
             with no_hidden_names(directory, reference):
                 return children.call(load_and_call)
-        except Exception:
+        except Exception as error:
+            # flwr's program reports the words of the exception alone.
+            make_way(error)
+            if sentence := hint(error):
+                raise LimitReachedError(f"{type(error).__name__}: {error}{sentence}") from error
             raise
         except BaseException as error:
             if pushed():

@@ -20,7 +20,7 @@ from fedstate.forking.supervisor import (
     ForkedChild,
     ForkServer,
 )
-from fedstate.walls.processes import living
+from fedstate.process_table import living
 
 # What a process says of its app beside how far it has come, and how often at most.
 _MOST_REPORTS = 2

@@ -7,10 +7,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from fedstate.executor.room_client import Room
+from fedstate.process_table import Process
 from fedstate.walls import directories, processes
 from fedstate.walls.limits import in_words
 
 SAMPLE_SECONDS = 0.2
+# It is not taken again before this many times what it took.
+_SAMPLE_PAUSE = 10
 # A task that takes less of a processor over this time only waits.
 _SHARE_SECONDS = 1.0
 _SHARE = 0.05
@@ -47,12 +50,12 @@ class Usage:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._taken: dict[Room, _Taken] = {}
-        self._sampled = clock()
+        self._due_at = clock() + SAMPLE_SECONDS
 
     @property
     def due(self) -> bool:
         """Whether it is time for another sample."""
-        return self._clock() - self._sampled >= SAMPLE_SECONDS
+        return self._clock() >= self._due_at
 
     def sample(self, rooms: Mapping[Room, Collection[int]]) -> dict[Room, str]:
         """Look at what rooms take.
@@ -67,7 +70,7 @@ class Usage:
         dict
             The rooms that have passed a limit, and a sentence that names it.
         """
-        self._sampled = now = self._clock()
+        now, began = self._clock(), time.perf_counter()
         for room in [each for each in self._taken if each not in rooms]:
             self._forget(room)
         passed = {}
@@ -80,6 +83,9 @@ class Usage:
             sentence = _passed(room, found) or self._files(taken, room)
             if sentence is not None:
                 passed[room] = sentence
+        # A run with a thousand processes takes long to look at, and is not to slow others down.
+        took = time.perf_counter() - began
+        self._due_at = now + max(SAMPLE_SECONDS, _SAMPLE_PAUSE * took)
         return passed
 
     def waits(self, room: Room | None) -> bool:
@@ -99,7 +105,7 @@ class Usage:
             process.communicate()
 
     @staticmethod
-    def _note_computing(taken: _Taken, found: Collection[processes.Process], now: float) -> None:
+    def _note_computing(taken: _Taken, found: Collection[Process], now: float) -> None:
         seconds = {process.pid: process.cpu_seconds for process in found}
         passed = now - taken.since
         if passed < _SHARE_SECONDS and taken.seconds:
@@ -137,7 +143,7 @@ class Usage:
         )
 
 
-def _passed(room: Room, found: Collection[processes.Process]) -> str | None:
+def _passed(room: Room, found: Collection[Process]) -> str | None:
     limits = room.plan.limits
     threads = sum(process.threads for process in found)
     if limits.processes is not None and threads > limits.processes:

@@ -16,15 +16,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
+from fedstate import system
 from fedstate.errors import FederationError, SettingError
 from fedstate.executor.heart import Heart
 from fedstate.executor.heartbeat import write_heartbeat
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import Ending
 from fedstate.forking.server import fork
-from fedstate.forking.stopped import is_stopped
 from fedstate.logs import logger
-from fedstate.walls import system
+from fedstate.process_table import is_stopped
 
 # How long the executor may be silent while it runs, and while it starts: it imports flwr, which
 # takes some seconds, and on a machine that is under load many times that.

@@ -9,7 +9,6 @@ programs.
 ``preload``     what it may import: nothing whose threads a fork would lose
 ``channel``     messages over a socket pair, between the two and to each fork
 ``silence``     for how long a fork server has not answered
-``stopped``     whether a process is stopped
 ``ending``      how a process ended, and how a fork ends itself
 ``finalization``  how a fork that ran an app ends: as Python ends a program
 ``children``    what the app's own forks do not inherit, and how they end

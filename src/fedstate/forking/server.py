@@ -5,7 +5,6 @@ pair; what the fork has to do, secrets included, goes over that pair and never p
 here. A fork may be a fork server in turn, for which `serve_forks` is there.
 """
 
-import ctypes
 import gc
 import importlib
 import os
@@ -17,6 +16,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from fedstate import system
 from fedstate.errors import SettingError
 from fedstate.forking import preload
 from fedstate.forking.channel import Channel
@@ -24,8 +24,6 @@ from fedstate.forking.ending import leave
 
 Entry = Callable[[int], NoReturn]
 Command = Callable[[Channel, dict[str, Any]], None]
-
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 def main() -> int:
@@ -75,8 +73,8 @@ def freeze() -> None:
 
 def adopt_orphans() -> None:
     """Become the parent of whatever is left of a fork that has ended, where the system can."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if system.LINUX:
+        system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
 
 
 def serve_forks(owner: Channel, entry: str, commands: Mapping[str, Command] | None = None) -> int:

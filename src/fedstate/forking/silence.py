@@ -3,7 +3,7 @@
 import time
 from typing import Protocol
 
-from fedstate.forking.stopped import is_stopped
+from fedstate.process_table import is_stopped
 
 PING_SECONDS = 2.0
 

@@ -12,7 +12,7 @@ from fedstate.flower.control import control
 from fedstate.waiting import wait_until
 
 SUBMIT_SECONDS = 120.0
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 
 
 class Reachable(Protocol):

@@ -9,7 +9,6 @@
 ``processes``    what a run has started, and the end of it
 ``directories``  a run's files
 ``filter``       system calls that no app needs, and those that pass the other walls
-``system``       prctl, capabilities, system calls
 """
 
 from fedstate.walls.enclosure import WallError, Walls, enter

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fedstate import system
 from fedstate.errors import FederationError
 from fedstate.walls import filter as call_filter
-from fedstate.walls import mounts, system
+from fedstate.walls import mounts
 from fedstate.walls.landlock import Domain, all_but
 from fedstate.walls.limits import RunLimits
 

@@ -12,7 +12,7 @@ import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fedstate.walls import system
+from fedstate import system
 
 _SET_SECCOMP, _MODE_FILTER = 22, 2
 # Instructions of classic BPF, as seccomp takes them.

@@ -48,27 +48,43 @@ class RunLimits:
 
     def hint(self, error: BaseException) -> str | None:
         """Return which limit an app's error may come from, in a sentence; None if from none."""
+        match self.reached(error):
+            case "processes":
+                return (
+                    f"A run may have {self.processes} processes and threads here "
+                    "(--max-processes)."
+                )
+            case "open_files":
+                return f"A process may have {self.open_files} open files here (--max-open-files)."
+            case "memory":
+                words = in_words(self.memory or 0)
+                return f"A run may take {words} of memory here (--max-memory)."
+            case "files":
+                words = in_words(self.files or 0)
+                return f"A run may keep {words} of files here (--max-files)."
+        return None
+
+    def reached(self, error: BaseException) -> str | None:
+        """Return the name of the limit that an app's error may come from; None if from none."""
         seen: BaseException | None = error
         while seen is not None:
-            if (sentence := self._sentence(seen)) is not None:
-                return sentence
+            name = _named_by(seen)
+            if name is not None and getattr(self, name) is not None:
+                return name
             seen = seen.__cause__ or seen.__context__
         return None
 
-    def _sentence(self, error: BaseException) -> str | None:
-        code = error.errno if isinstance(error, OSError) else None
-        thread = isinstance(error, RuntimeError) and "start new thread" in str(error)
-        if self.processes is not None and (thread or code == errno.EAGAIN):
-            return (
-                f"A run may have {self.processes} processes and threads here (--max-processes)."
-            )
-        if self.open_files is not None and code == errno.EMFILE:
-            return f"A process may have {self.open_files} open files here (--max-open-files)."
-        if self.memory is not None and (isinstance(error, MemoryError) or code == errno.ENOMEM):
-            return f"A run may take {in_words(self.memory)} of memory here (--max-memory)."
-        if self.files is not None and code in _FILE_ERRORS:
-            return f"A run may keep {in_words(self.files)} of files here (--max-files)."
-        return None
+
+def _named_by(error: BaseException) -> str | None:
+    code = error.errno if isinstance(error, OSError) else None
+    thread = isinstance(error, RuntimeError) and "start new thread" in str(error)
+    if thread or code == errno.EAGAIN:
+        return "processes"
+    if code == errno.EMFILE:
+        return "open_files"
+    if isinstance(error, MemoryError) or code == errno.ENOMEM:
+        return "memory"
+    return "files" if code in _FILE_ERRORS else None
 
 
 def default_limits(rooms: Path) -> RunLimits:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedstate import system
 from fedstate.forking.server import fork
-from fedstate.walls import landlock, mounts, system
+from fedstate.walls import landlock, mounts
 from fedstate.walls.users import LAST
 
 _NEEDED = (system.CAP_SETUID, system.CAP_SETGID, system.CAP_KILL, system.CAP_CHOWN)

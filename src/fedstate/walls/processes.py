@@ -5,61 +5,16 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from fedstate import system
 from fedstate.forking.server import fork
-from fedstate.walls import system
+from fedstate.process_table import Process, living
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_ZOMBIE, _DEAD = b"Z", b"X"
 _PAUSE_SECONDS = 0.005
 # Not every kernel is built with it.
 _LISTS_CHILDREN = Path("/proc/self/task", str(os.getpid()), "children").exists()
-
-
-@dataclass(frozen=True)
-class Process:
-    """One process, as it was at one moment.
-
-    Attributes
-    ----------
-    pid, parent : int
-        Its number, and that of its parent.
-    threads : int
-        How many threads it has.
-    cpu_seconds : float
-        The processor time that it has taken.
-    started : int
-        When it started, in the kernel's ticks: tells it from a later process with its number.
-    """
-
-    pid: int
-    parent: int
-    threads: int
-    cpu_seconds: float
-    started: int
-
-
-def living(pid: int) -> Process | None:
-    """Return a process; None if there is none, or only its exit code is left."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - many times a second
-            line = file.read()
-    except OSError:
-        return None
-    # The name, in parentheses, is the process's own choice: it may hold spaces and parentheses.
-    fields = line[line.rindex(b")") + 2 :].split()
-    if fields[0] in (_ZOMBIE, _DEAD):
-        return None
-    return Process(
-        pid,
-        int(fields[1]),
-        int(fields[17]),
-        (int(fields[11]) + int(fields[12])) / _TICKS,
-        int(fields[19]),
-    )
 
 
 def all_processes() -> dict[int, Process]:
@@ -93,14 +48,20 @@ def offspring(pid: int) -> list[Process]:
         return descendants(pid)
     found, waiting = [], [pid]
     while waiting:
-        for child in _children(waiting.pop()):
+        for child in children(waiting.pop()):
             if (process := living(child)) is not None:
                 found.append(process)
                 waiting.append(child)
     return found
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Return the children of a process, those that have ended and are not reaped included.
+
+    One that ends meanwhile may hide another.
+    """
+    if not _LISTS_CHILDREN:
+        return [each.pid for each in all_processes().values() if each.parent == pid]
     place = f"/proc/{pid}/task"
     found: list[int] = []
     with contextlib.suppress(OSError):

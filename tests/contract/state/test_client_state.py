@@ -2,14 +2,17 @@
 
 import importlib
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fedstate.local.federation import STOCK, Federation, Programs
+from fedstate.local.federation import STOCK, Federation
 from fedstate.local.runs import start, wait_for_runs
 from tests.open_directory import new_directory
+from tests.programs import PROGRAMS
 from tests.simulation import Simulation
 from tests.unit.state.steps import make_context, make_message
 
@@ -22,7 +25,23 @@ RUN_SECONDS = 250.0
 Steps = list[list[dict[str, Any]]]
 
 
-@pytest.fixture(scope="module", params=["stock", "fedstate", "simulation"])
+SLOW = pytest.mark.skipif(
+    not os.environ.get("FEDSTATE_SLOW"), reason="takes a minute: make test-long"
+)
+DEPLOYMENTS = {
+    "stock": STOCK,
+    "stock SuperNodes": replace(PROGRAMS, supernode=STOCK.supernode),
+    "fedstate": PROGRAMS,
+}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("stock", marks=SLOW),
+        *("stock SuperNodes", "fedstate", "simulation"),
+    ],
+)
 def steps(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Steps:
     """What every step came to: a list of steps, each a list of the nodes' replies."""
     directory = tmp_path_factory.mktemp(request.param)
@@ -31,7 +50,7 @@ def steps(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         with Simulation(directory) as simulation:
             simulation.wait(simulation.submit(APP, f'result="{result}"'), RUN_SECONDS)
     else:
-        programs = STOCK if request.param == "stock" else Programs()
+        programs = DEPLOYMENTS[request.param]
         with Federation(directory, nodes=2, programs=programs) as federation:
             run = start(federation, APP, {"result": str(result)})
             statuses = wait_for_runs(federation, [run], RUN_SECONDS)

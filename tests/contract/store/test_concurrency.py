@@ -157,7 +157,7 @@ def test_the_digests_of_a_commit_are_ready_when_the_one_before_it_ends(
 
 def test_no_reader_sees_a_mix_of_two_states(store: NodeStore, pool: ThreadPoolExecutor) -> None:
     """While states are committed, and the ones before them are deleted under their readers."""
-    last, ended = 25, threading.Event()
+    last, ended = 10, threading.Event()
 
     def write(run: StoredRun) -> None:
         for count in range(1, last + 1):

@@ -11,6 +11,13 @@ from fedstate.local.process import free_port
 from tests.stack.conftest import ROOT
 from tests.stack.containers.stack import Stack
 
+# What a run may take: a test that takes more meets a limit within seconds.
+LIMITS = {
+    "FEDSTATE_EXECUTOR_MAX_PROCESSES": "200",
+    "FEDSTATE_EXECUTOR_MAX_OPEN_FILES": "2000",
+    "FEDSTATE_EXECUTOR_MAX_MEMORY": "800m",
+    "FEDSTATE_EXECUTOR_MAX_FILES": "150m",
+}
 WAY_OUT = "no Docker engine with Compose answers; on Debian, as root: sh .ci/engine.sh"
 
 
@@ -24,8 +31,9 @@ def engine() -> None:
 
 @pytest.fixture(scope="package")
 def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    settings = _settings() | LIMITS
     stack = Stack(
-        tmp_path_factory.mktemp("clone"), f"fedstate-test-{os.getpid()}", free_port(), _settings()
+        tmp_path_factory.mktemp("clone"), f"fedstate-test-{os.getpid()}", free_port(), settings
     )
     stack.copy_sources()
     try:

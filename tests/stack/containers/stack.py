@@ -1,5 +1,6 @@
 """The containers of one copy of this repository, in a Compose project of their own."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,10 +8,12 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fedstate.accounts.credentials import stored_token
 from fedstate.connection import Connection
+from fedstate.errors import FederationError
 from fedstate.flower.control import Node, control
 from tests.stack.conftest import PROGRAMS, ROOT
 from tests.waiting import wait_until
@@ -102,13 +105,17 @@ class Stack:
                 shutil.copy(source, target)
 
     def compose(
-        self, *arguments: str, seconds: float = COMPOSE_SECONDS, check: bool = True
+        self,
+        *arguments: str,
+        seconds: float = COMPOSE_SECONDS,
+        check: bool = True,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> subprocess.CompletedProcess[str]:
         """Run ``docker compose`` in the copy; return what it printed."""
         answer = subprocess.run(
             ["docker", "compose", "--ansi=never", "--progress=plain", *arguments],
             cwd=self.directory,
-            env={**os.environ, **self._compose_settings},
+            env={**os.environ, **self._compose_settings, **settings},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -133,9 +140,14 @@ class Stack:
         assert answer.returncode == 0, answer.stdout + answer.stderr
         return answer.stdout
 
-    def up(self) -> None:
-        """Start everything, and wait until it is healthy and every node is connected."""
-        answer = self.compose("up", "--detach", "--wait", check=False)
+    def up(self, *, wait: bool = True, **settings: str) -> None:
+        """Start everything, and wait until it is healthy and every node is connected.
+
+        With other settings, if some are given. Without ``wait``, nobody waits for what the engine
+        thinks of its health.
+        """
+        options = ["--wait"] if wait else []
+        answer = self.compose("up", "--detach", *options, check=False, settings=settings)
         assert answer.returncode == 0, answer.stderr + self.logs()
         self.wait_until_connected()
 
@@ -153,7 +165,12 @@ class Stack:
 
     def wait_until_connected(self) -> None:
         """Wait until the SuperLink has every SuperNode online."""
-        wait_until(lambda: sum(node.online for node in self.nodes()) == len(NODES), 90)
+        wait_until(self._connected, 90)
+
+    def _connected(self) -> bool:
+        with contextlib.suppress(FederationError):  # the SuperLink may be about to start
+            return sum(node.online for node in self.nodes()) == len(NODES)
+        return False
 
     def nodes(self) -> list[Node]:
         """Return the SuperNodes that the SuperLink knows."""

@@ -36,7 +36,7 @@ def details(federation: Federation, run_id: int) -> str:
 
 @pytest.mark.allowed_errors(
     r"ServerApp raised an exception|Exit Code|AppEndedError|SystemExit|KeyboardInterrupt"
-    r"|ValueError",
+    r"|ValueError|LimitReachedError|Too many open files",
     r"Task \d+ failed: The process of the task",
 )
 @pytest.mark.parametrize(
@@ -47,6 +47,7 @@ def details(federation: Federation, run_id: int) -> str:
         ("exit with words", "The ServerApp has ended itself with sys.exit('no nodes today')."),
         ("interrupt", "The ServerApp has ended itself with KeyboardInterrupt"),
         ("raise", "a fork has failed"),
+        ("files", "(--max-open-files)"),
         ("leave", "The process of the task ended with exit code 4."),
         ("kill", "The process of the task was ended by SIGKILL"),
     ],

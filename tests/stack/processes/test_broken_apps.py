@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fedstate.local.federation import Federation
-from fedstate.local.runs import submit, wait_for_runs
+from fedstate.local.runs import start, wait_for_runs
 from tests.stack.conftest import command
 from tests.stack.processes import broken
 
@@ -29,7 +29,7 @@ def test_it_is_told_for_what_it_is(
     federation: Federation, tmp_path: Path, kind: str, code: int, expected: tuple[str, str, str]
 ) -> None:
     app = broken.broken_app(tmp_path, kind)
-    run_id = submit(federation, app, {"num-rounds": 1, "min-nodes": 3})
+    run_id = start(federation, app, {"num-rounds": 1, "min-nodes": 3})
     wait_for_runs(federation, [run_id], RUN_SECONDS)
     report = verified(federation, run_id, code)
     check, name, text = expected

@@ -12,7 +12,7 @@ import pytest
 
 from fedstate import waiting
 from fedstate.local.federation import Federation
-from fedstate.local.runs import submit, wait_for_runs
+from fedstate.local.runs import start, wait_for_runs
 from tests.stack.conftest import ROOT, command
 
 ROUNDS = 3
@@ -44,7 +44,7 @@ def printed(federation: Federation) -> Printed:
     logs = [node.executor.log_file for node in federation.nodes]
     before = [log.stat().st_size for log in logs]
     runs = [
-        submit(federation, app, {"num-rounds": ROUNDS, **config})
+        start(federation, app, {"num-rounds": ROUNDS, **config})
         for app, config in EXAMPLES.values()
         if HAS_TORCH or config.get("example") != "torch_model"
     ]

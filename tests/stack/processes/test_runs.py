@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedstate.local.federation import Federation
-from fedstate.local.runs import submit, wait_for_runs
+from fedstate.local.runs import start, submit, wait_for_runs
 from tests.stack.conftest import APP, command
 from tests.stack.processes.broken import FAILING, broken_app
 
@@ -18,10 +18,8 @@ RUN_SECONDS = 280.0
 @pytest.fixture(scope="module")
 def runs(federation: Federation) -> list[int]:
     """Two runs at the same time, with different seeds."""
-    ids = [
-        submit(federation, APP, {"num-rounds": ROUNDS, "seed": seed, "min-nodes": NODES})
-        for seed in (1, 2)
-    ]
+    configs = [{"num-rounds": ROUNDS, "seed": seed, "min-nodes": NODES} for seed in (1, 2)]
+    ids = [submit(federation, APP, configs[0]), start(federation, APP, configs[1])]
     statuses = wait_for_runs(federation, ids, RUN_SECONDS)
     assert set(statuses.values()) == {"finished:completed"}
     return ids
@@ -74,7 +72,7 @@ def test_the_server_shows_one_line_a_round(federation: Federation, runs: list[in
 
 
 def test_a_bad_run_config_ends_in_one_sentence(federation: Federation) -> None:
-    run_id = submit(federation, APP, {"num-rounds": 0})
+    run_id = start(federation, APP, {"num-rounds": 0})
     assert wait_for_runs(federation, [run_id], RUN_SECONDS) == {run_id: "finished:failed"}
     log = command("flwr", "log", "--show", str(run_id), environment=federation.environment).stdout
     assert "Run config 'num-rounds' is 0, but has to be a whole number from 1" in log
@@ -82,7 +80,7 @@ def test_a_bad_run_config_ends_in_one_sentence(federation: Federation) -> None:
 
 
 def test_too_few_nodes_end_a_run_after_a_bounded_wait(federation: Federation) -> None:
-    run_id = submit(federation, APP, {"min-nodes": NODES + 1, "node-timeout": 1.0})
+    run_id = start(federation, APP, {"min-nodes": NODES + 1, "node-timeout": 1.0})
     assert wait_for_runs(federation, [run_id], RUN_SECONDS) == {run_id: "finished:failed"}
     log = command("flwr", "log", "--show", str(run_id), environment=federation.environment).stdout
     assert "3 of the 4 nodes that 'min-nodes' asks for are connected after 1 s" in log
@@ -93,7 +91,7 @@ def test_nodes_that_cannot_train_fail_the_run_with_their_reason(
     federation: Federation, tmp_path: Path
 ) -> None:
     app = broken_app(tmp_path, FAILING)
-    run_id = submit(federation, app, {"min-nodes": NODES})
+    run_id = start(federation, app, {"min-nodes": NODES})
     assert wait_for_runs(federation, [run_id], RUN_SECONDS) == {run_id: "finished:failed"}
     log = command("flwr", "log", "--show", str(run_id), environment=federation.environment).stdout
     assert "No node trained in round 1" in log

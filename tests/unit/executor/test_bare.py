@@ -7,8 +7,8 @@ import sys
 import pytest
 from tests.unit.executor.conftest import order
 
+from fedstate import system
 from fedstate.executor import bare
-from fedstate.walls import system
 
 
 @pytest.mark.parametrize("given", [b"", b"given", os.urandom(3_000_000)], ids=len)
@@ -31,7 +31,7 @@ def test_a_process_that_others_could_not_read_is_none_that_they_can(dumpable: in
     script = f"""
 import os, sys
 from fedstate.executor import bare
-from fedstate.walls import system
+from fedstate import system
 if len(sys.argv) == 1:
     from tests.unit.executor.conftest import order
     system.prctl(system.PR_SET_DUMPABLE, {dumpable})

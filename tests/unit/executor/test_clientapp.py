@@ -5,6 +5,7 @@ import os
 import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +109,19 @@ Begin = Callable[..., tuple[str, Process]]
 
 @pytest.fixture
 def begin(node: Node, fork_server: ForkServer) -> Begin:
-    """Give a run's ClientApp a message; return its ID and the process of its task."""
+    """Give a run's ClientApp a message; return its ID and the process of its task.
 
-    def begin_one(do: str, run_id: int = 1, **config: Any) -> tuple[str, Process]:
+    ``ordered`` is what the order of the task has in place of what the server has given.
+    """
+
+    def begin_one(
+        do: str, run_id: int = 1, ordered: dict[str, Any] | None = None, **config: Any
+    ) -> tuple[str, Process]:
         message_id = node.ask(run_id, do, **config)
         with TaskSource(RuntimeApi(node.address, insecure=True)) as source:
             order = source.acquire([TaskKind.CLIENT_APP])
         assert order is not None
-        return message_id, Process(fork_server, order)
+        return message_id, Process(fork_server, replace(order, **(ordered or {})))
 
     return begin_one
 
@@ -159,6 +165,16 @@ def test_an_app_without_a_clientapp_has_an_error_of_its_own(node: Node, begin: B
     code, reason = node.error(message_id)
     assert code == ErrorCode.CLIENT_APP_NOT_LOADED
     assert reason.startswith("<class 'flwr.clientapp.client_app.LoadClientAppError'>")
+
+
+def test_an_app_that_was_not_ordered_does_not_run(node: Node, begin: Begin) -> None:
+    before = node.steps(1)
+    message_id, process = begin("tell", ordered={"fab_hash": "0" * 64})
+    assert process.end() == FAILED
+    code, reason = node.error(message_id)
+    assert code == ErrorCode.CLIENT_APP_NOT_LOADED
+    assert f"the task is one of {'0' * 64}: it is not installed" in reason
+    assert node.steps(1) == before
 
 
 @pytest.mark.parametrize(

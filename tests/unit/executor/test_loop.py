@@ -1,5 +1,6 @@
 """When the executor's loop asks for tasks, and what it makes of the answers."""
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple, cast
@@ -190,10 +191,17 @@ def test_a_task_that_has_ended_at_the_server_is_stopped_and_its_slot_is_free(
 ) -> None:
     over: list[int] = []
     ends = notified.server.signals.tell_ends(lambda ids: set(over) & set(ids), lambda _: [])
-    notified.server.signals.tasks.notify()
-    assert wait_until(notified.notifications.received, SECONDS)
-    notified.pool.launch(order("started deaf", 7))
-    notified.loop.poll()
+    # The request under way began when nobody told of ends, and the one after it does not know yet
+    # that somebody does.
+    waits = functools.partial(notified.server.asked.count, "wait-for-tasks")
+    for script in ("", "started deaf"):
+        before = waits()
+        notified.server.signals.tasks.notify()
+        assert wait_until(notified.notifications.received, SECONDS)
+        if script:
+            notified.pool.launch(order(script, 7))
+        notified.loop.poll()
+        assert wait_until(functools.partial(_differs, waits, before), SECONDS)
     over.append(7)
     ends.notify()
 
@@ -207,6 +215,10 @@ def test_a_task_that_has_ended_at_the_server_is_stopped_and_its_slot_is_free(
     assert wait_until(lambda: not free() and notified.pool._tasks[0].over, SECONDS)
     cast("Clock", notified.loop._clock).now += 1.1
     assert wait_until(free, SECONDS)
+
+
+def _differs(value: Callable[[], int], before: int) -> bool:
+    return value() != before
 
 
 def test_a_room_is_closed_when_its_run_has_ended_and_its_tasks_have(

@@ -13,7 +13,8 @@ from tests.unit.executor.test_pool import MakePool, begun, run_to_the_end, settl
 from fedstate.executor.pool import Limits, TaskPool
 from fedstate.executor.room_settings import RoomSettings
 from fedstate.flower.task_order import TaskKind
-from fedstate.walls.processes import all_processes, living
+from fedstate.process_table import living
+from fedstate.walls.processes import all_processes
 
 pytestmark = pytest.mark.usefixtures("walls")
 
@@ -53,6 +54,34 @@ def test_a_task_is_a_fork_of_its_runs_room_in_the_runs_own_places(
     assert first["environment"]["HOME"] == str(place / "home")
     assert first["environment"]["FLWR_HOME"] == str(place / "flwr" / FAB)
     assert (first["user"] == other["user"]) is not pool.rooms.offered.users
+
+
+def test_rooms_and_tasks_are_somebody_of_their_own_and_can_be_nobody_else(
+    pool: TaskPool,
+) -> None:
+    for number in (1, 2):
+        pool.launch(order("started pulled wait finished", number, run_id=number))
+        begun(pool)
+    assert pool.rooms is not None
+    users = []
+    for task in pool._tasks:
+        assert task.room is not None
+        user = os.geteuid() if task.room.user is None else task.room.user
+        users.append(user)
+        for pid in (task.room.pid, task.pid):
+            status = Path(f"/proc/{pid}/status").read_text().splitlines()
+            said = dict(line.split(":\t", 1) for line in status if ":\t" in line)
+            assert said["Uid"].split() == [str(user)] * 4
+            for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+                assert int(said[name], 16) == 0, name
+            # Nothing that it executes brings anything back.
+            assert said["NoNewPrivs"] == "1"
+            if task.room.user is not None:
+                assert said["Gid"].split() == [str(user)] * 4
+                assert said["Groups"].split() == []
+        task.channel.send({"stop": "enough"})
+    assert (len({*users}) == 2) == pool.rooms.offered.users
+    run_to_the_end(pool)
 
 
 @pytest.mark.parametrize(

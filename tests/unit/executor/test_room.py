@@ -3,7 +3,9 @@
 import errno
 import json
 import os
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from fedstate.executor import room
 from fedstate.executor.output import Output
 from fedstate.executor.plan import RoomPlan
 from fedstate.walls import RunLimits
+from fedstate.walls.processes import descendants
 
 
 @pytest.fixture
@@ -50,6 +53,23 @@ def test_keras_is_led_there_too(plan: RoomPlan, tmp_path: Path) -> None:
         return str(config.__dict__["_KERAS_DIR"])
 
     assert in_child(look) == str(tmp_path / "keras")
+
+
+def test_an_app_that_may_start_no_more_makes_way_for_its_report(plan: RoomPlan) -> None:
+    limited = replace(plan, limits=RunLimits(processes=5))
+
+    def look() -> list[int]:
+        room.remember(limited.to_json())
+        for _ in range(3):
+            if os.fork() == 0:
+                time.sleep(60)
+        counts = []
+        for error in (OSError(errno.EMFILE, "no"), BlockingIOError(errno.EAGAIN, "no")):
+            room.make_way(error)
+            counts.append(len(descendants(os.getpid())))
+        return counts
+
+    assert in_child(look) == [3, 0]
 
 
 def test_an_error_that_a_limit_explains_names_it(plan: RoomPlan) -> None:

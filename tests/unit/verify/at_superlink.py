@@ -28,6 +28,7 @@ from tests.unit.superlink_in_process import SuperLink
 from tests.unit.verify.made import KEYS, World, kept, key_of, public
 
 ROWS_ON_A_PAGE = 2000
+_AN_HOUR = 3600.0
 
 
 def register(superlink: SuperLink) -> int:
@@ -35,7 +36,7 @@ def register(superlink: SuperLink) -> int:
     KEYS["new"] = ec.generate_private_key(ec.SECP384R1())
     node_id = int(superlink.state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, public("new"), 0))
     KEYS[node_id] = KEYS.pop("new")
-    assert superlink.state.activate_node(node_id, 3600.0)
+    assert superlink.state.activate_node(node_id, _AN_HOUR)
     return node_id
 
 
@@ -87,7 +88,12 @@ def answering(superlink: SuperLink, world: World) -> AbstractContextManager[None
 def answering_with(
     superlink: SuperLink, node_ids: Collection[int], pages: Pages
 ) -> Iterator[None]:
-    """Let nodes wait for messages, and answer with pages."""
+    """Let nodes wait for messages, and answer with pages; afterwards they are away.
+
+    Whoever verifies asks every node that is there, also for runs of others.
+    """
+    for node_id in node_ids:
+        superlink.state.activate_node(node_id, _AN_HOUR)
     ended = threading.Event()
     threads = [
         threading.Thread(target=_answer, args=(superlink, pages, node_id, ended))
@@ -105,6 +111,8 @@ def answering_with(
         superlink.signals.messages.notify()
         for thread in threads:
             thread.join(60)
+        for node_id in node_ids:
+            assert superlink.state.deactivate_node(node_id)
 
 
 def _answer(superlink: SuperLink, pages: Pages, node_id: int, ended: threading.Event) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from fedstate import system
 from fedstate.forking.server import fork
-from fedstate.walls import Walls, enter, system
+from fedstate.walls import Walls, enter
 
 Behind = Callable[[Walls, Callable[[], Any]], Any]
 NOBODY = 65534

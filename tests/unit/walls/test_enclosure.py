@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.walls import RunLimits, Walls, enter, landlock, system
+from fedstate import system
+from fedstate.walls import RunLimits, Walls, enter, landlock
 from fedstate.walls.directories import create
 from fedstate.walls.users import free_user
 from tests.unit.walls.conftest import as_nobody, behind, in_child, outcome

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from fedstate import system
 from fedstate.walls import filter as call_filter
-from fedstate.walls import system
 from tests.unit.walls.conftest import in_child, outcome
 
 pytestmark = pytest.mark.skipif(

@@ -39,7 +39,7 @@ def test_files_can_be_moved_between_directories_that_may_be_written(
     (tmp_path / "open/a/file").touch()
     script = (
         "import os, pathlib, sys\n"
-        "from fedstate.walls import landlock, system\n"
+        "from fedstate import system\nfrom fedstate.walls import landlock\n"
         "domain = landlock.Domain(landlock.abi())\n"
         "domain.allow_reading([pathlib.Path('/')])\n"
         "domain.allow_writing([pathlib.Path('open')])\n"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.walls import RunLimits, Walls, enter, mounts, system
+from fedstate import system
+from fedstate.walls import RunLimits, Walls, enter, mounts
 from fedstate.walls.directories import create
 from fedstate.walls.mounts import impassable, may_mount
 from fedstate.walls.users import free_user

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from fedstate.process_table import living
 from fedstate.walls import RunLimits, Walls, enter
 from fedstate.walls.processes import (
     all_processes,
+    children,
     descendants,
     kill_all,
     kill_user,
-    living,
     of_user,
     offspring,
     private_memory,
@@ -54,6 +55,7 @@ def test_a_process_is_described(child: subprocess.Popen[bytes]) -> None:
     assert (found.parent, found.threads) == (os.getpid(), 1)
     assert found in descendants(os.getpid())
     assert found in offspring(os.getpid())
+    assert found.pid in children(os.getpid())
     assert not offspring(found.pid)
     assert user_of(child.pid) == os.getuid()
     assert private_memory([found]) > 0

@@ -71,6 +71,13 @@ def _terminated() -> None:
     time.sleep(60)
 
 
+def _open_files() -> None:
+    """Open more files than a process may have open."""
+    opened: list[int] = []
+    while True:
+        opened.append(os.open(os.devnull, os.O_RDONLY))
+
+
 def _interrupted() -> None:
     raise KeyboardInterrupt
 
@@ -83,6 +90,7 @@ WAYS: dict[str, Callable[[Path], object]] = {
     "exit with words": lambda _: sys.exit("no nodes today"),
     "interrupt": lambda _: _interrupted(),
     "raise": lambda _: _fail(),
+    "files": lambda _: _open_files(),
     "leave": lambda _: os._exit(4),
     "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
 }

@@ -1,12 +1,15 @@
 """An app that does what a test asks of it, and counts its steps in its Context."""
 
 import asyncio
+import contextlib
 import json
 import os
 import random
 import signal
 import sys
+import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,29 @@ def tell(asked: ConfigRecord, context: Context) -> dict[str, Any]:
         "random": [random.random(), float(np.random.rand())],  # noqa: S311
         "file": __file__,
         "ignores children": signal.getsignal(signal.SIGCHLD) != signal.SIG_DFL,
+    }
+
+
+def litter(asked: ConfigRecord, context: Context) -> dict[str, Any]:
+    """Leave a process and files behind, and say where."""
+    left = []
+    for place in (tempfile.gettempdir(), str(Path.home()), "/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108
+        path = Path(place) / f"left-{uuid.uuid4().hex}"
+        with contextlib.suppress(OSError):
+            path.write_text("left")
+            left.append(str(path))
+    if os.fork() == 0:
+        os.setsid()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        time.sleep(600)
+        os._exit(0)
+    return {
+        "calls": calls,
+        "pid": os.getpid(),
+        "user": os.getuid(),
+        "descriptors": sum(map(is_open, range(1024))),
+        "left": left,
     }
 
 
@@ -136,6 +162,7 @@ def fit(asked: ConfigRecord, context: Context) -> dict[str, Any]:
 
 ACTIONS: dict[str, Callable[[ConfigRecord, Context], dict[str, Any]]] = {
     "tell": tell,
+    "litter": litter,
     "wait": wait,
     "wait-deaf": wait_deaf,
     "wait-in-callbacks": wait_in_callbacks,

@@ -5,9 +5,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+from fedstate.process_table import is_stopped
 from tests.waiting import wait_until
-
-from fedstate.forking.stopped import is_stopped
 
 
 def test_a_process_is_stopped_until_it_goes_on() -> None:

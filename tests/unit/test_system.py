@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from fedstate.walls import system
+from fedstate import system
 
 
 def test_a_call_that_is_refused_raises() -> None:
