@@ -8,11 +8,13 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fedstate.errors import SettingError
 from fedstate.executor import worker
+from fedstate.executor.authority import FollowedAuthority
 from fedstate.executor.deletions import Deletions
 from fedstate.executor.output import PREFIX, Output, pipe_of
 from fedstate.executor.plan import RoomPlan
@@ -77,7 +79,7 @@ class Rooms:
         self._entry = entry
         self._clock = clock
         self.all: dict[int, Room] = {}
-        self._certificate = _certificate(root_certificates)
+        self._authority = FollowedAuthority(root_certificates)
         self.directory, self._lock = _own_directory(settings.directory, address)
         self.offered = Offered(0, "--walls none was given")
         if settings.walls != NONE:
@@ -172,6 +174,18 @@ class Rooms:
         """Go on with the deletions under way."""
         self._deletions.poll()
 
+    def follow_authority(self) -> None:
+        """Bring the server's authority into every room, if its file has changed."""
+        if not self._authority.changed():
+            return
+        for room in self.all.values():
+            room.plan = replace(room.plan, certificate=self._authority.content)
+            if room.client is not None:
+                room.client.bring_certificate(self._authority.content or "")
+            elif room.user is None:  # otherwise nobody here may write there: the next task does
+                with contextlib.suppress(OSError):
+                    room.plan.write_certificate()
+
     def clear_orphans(self, server: ForkServer) -> None:
         """Kill what is left of rooms whose process has ended: the fork server is its parent."""
         clients = [room.client for room in self.all.values() if room.client is not None]
@@ -228,7 +242,9 @@ class Rooms:
                 closed_ports=self._settings.closed_ports,
                 own_memory=self.offered.own_memory,
             )
-        return RoomPlan(directory, order.fab_hash, work, walls, self.limits, self._certificate)
+        return RoomPlan(
+            directory, order.fab_hash, work, walls, self.limits, self._authority.content
+        )
 
     def _sweep(self) -> None:
         """Clear away what an executor has left that was killed."""
@@ -250,10 +266,6 @@ def _working() -> tuple[Path, ...]:
 def _limits(given: dict[str, int], directory: Path) -> RunLimits:
     default = default_limits(directory).to_json()
     return RunLimits(**{**default, **given})
-
-
-def _certificate(path: str | None) -> str | None:
-    return None if path is None else Path(path).expanduser().read_text()
 
 
 def _records(run_id: int, user: int | None) -> Path:

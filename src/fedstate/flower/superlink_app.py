@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -32,6 +33,7 @@ from sqlalchemy.exc import DatabaseError
 from fedstate.errors import SettingError
 from fedstate.flower.programs import executor_command
 from fedstate.flower.witnessed_state import use_witnessed
+from fedstate.tls.contexts import ServerContext
 
 __all__ = ["IN_MEMORY_DATABASE", "SuperLinkConfig", "create_superlink", "parse", "server_of"]
 
@@ -97,8 +99,14 @@ def server_of(app: FastAPI, config: SuperLinkConfig) -> uvicorn.Server:
             host=config.host,
             port=config.port,
             log_config=get_uvicorn_log_config(console_handler.level),
-            ssl_keyfile=config.ssl_keyfile,
-            ssl_certfile=config.ssl_certfile,
+            ssl_context_factory=_tls(config),
             workers=1,
         )
     )
+
+
+def _tls(config: SuperLinkConfig) -> Any:
+    certificate, key = config.ssl_certfile, config.ssl_keyfile
+    if certificate is None or key is None:
+        return None
+    return lambda *_: ServerContext(certificate, key, config.ssl_ca_certfile)

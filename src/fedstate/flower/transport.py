@@ -78,7 +78,7 @@ def trust(
 
 
 def retry_policy() -> RetryInvoker:
-    """Return flwr's policy for requests that fail, by which a broken connection is tried again."""
+    """Return flwr's policy for requests that fail, which tries broken connections again."""
     policy = make_simple_http_retry_invoker()
     theirs = policy.should_giveup
 

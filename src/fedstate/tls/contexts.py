@@ -209,5 +209,6 @@ def _no_password() -> NoReturn:
 
 def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return str(error.reason or error).lower().replace("_", " ")
+        # One that Python's own code raises has no reason.
+        return str(getattr(error, "reason", None) or error).lower().replace("_", " ")
     return error.strerror or str(error)
