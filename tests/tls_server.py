@@ -193,6 +193,8 @@ BROKEN: dict[str, Behaviour] = {
     "a reset in place of the answer": _resets_within,
     "damaged data": _damages,
 }
+# Of these, the ones that break before a request has left.
+IN_THE_HANDSHAKE = list(BROKEN)[:4]
 # What stays wrong until somebody changes it, and what the sentence about it says.
 WRONG: dict[str, Behaviour] = {
     "another authority": _with("another authority"),

@@ -62,10 +62,10 @@ def setting_problem(error: BaseException, server: str) -> str | None:
 
 
 def is_broken(error: BaseException) -> bool:
-    """Return whether the other end was there, and the connection to it broke.
+    """Return whether TLS failed, or a reset under it, for no wrong setting.
 
-    A server that is not there, and one that answers too late, are something else; so is a wrong
-    setting.
+    Of an error before a request has left, this says that the other end was there and that trying
+    again at once may help. A server that is not there, or answers too late, is something else.
     """
     found = _tls_error(error)
     if found is not None:
