@@ -250,6 +250,28 @@ def test_a_wrong_setting_ends_a_step_with_its_sentence(
     assert SENTENCES[kind] in caplog.text
 
 
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_setting_that_was_right_before_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda *_: 0.0)
+    policy = transport.retry_policy()
+    with tls_server(tmp_path) as server:
+        for plan in ([GOOD], [kind, kind, GOOD]):
+            server.plan = plan
+            verify = transport.trust(server.authority_file)
+            with httpx.Client(verify=verify) as client:
+                policy.invoke(client.post, f"https://{server.address}/", content=b"content")
+        server.plan = [GOOD, kind]
+        api = RuntimeApi(server.address, root_certificates=str(server.authority_file))
+        with TaskSource(api) as source:
+            source.acquire([TaskKind.CLIENT_APP])
+            with pytest.raises(TaskServerUnavailableError):
+                source.acquire([TaskKind.CLIENT_APP])
+    warnings = [record for record in caplog.records if record.name == "flwr.fedstate"]
+    assert [record.levelname for record in warnings] == ["WARNING"], "said once"
+
+
 def test_a_control_client_survives_a_handshake_that_breaks(server: TlsServer) -> None:
     for kind in IN_THE_HANDSHAKE:
         server.plan = [kind, kind, GOOD]
