@@ -263,7 +263,7 @@ def test_after_a_crash_at_any_change_everybody_goes_on_and_the_step_is_made_agai
         late = tmp_path / f"late {number}"
         ensure_server_certificate(late, ensure_authority(place.authority), HOSTS)
         handshake(following, server_of(late), "here")
-        place.run(step, force=True)
+        place.run(step)
         place.servers_accept(place.trusted())
         assert {each.name for each in place.authority.iterdir()} <= {
             *("ca.crt", "ca.key", "bridge.crt"),

@@ -148,8 +148,9 @@ def test_a_pair_that_is_replaced_at_once_is_not_warned_of(
     clock = Clock()
     context = server(here, clock)
     put(pairs[1], here, "server.key")
-    assert shown_by(context) == shown(pairs[0])
-    clock.now += SETTLE_SECONDS / 2
+    for _ in range(3):
+        assert shown_by(context) == shown(pairs[0])
+        clock.now += SETTLE_SECONDS / 4
     put(pairs[1], here, "server.crt")
     clock.now += SETTLE_SECONDS
     assert shown_by(context) == shown(pairs[1])
