@@ -1,5 +1,6 @@
 """Contexts whose files change: what new connections are made with, and what is said."""
 
+import errno
 import logging
 import os
 import shutil
@@ -14,7 +15,12 @@ import pytest
 
 from fedstate.certificates.authority import ensure_authority, ensure_server_certificate
 from fedstate.errors import CertificateError
-from fedstate.tls.contexts import SETTLE_SECONDS, ClientContext, ServerContext
+from fedstate.tls.contexts import (
+    RETRY_SECONDS,
+    SETTLE_SECONDS,
+    ClientContext,
+    ServerContext,
+)
 
 HOST = "localhost"
 
@@ -140,6 +146,31 @@ def test_what_does_not_fit_together_changes_nothing_and_is_said_once(
     put(pairs[0], here)
     assert shown_by(context) == shown(pairs[0])
     assert len(caplog.records) == 3
+
+
+def test_files_that_could_not_be_read_are_tried_again(
+    here: Path,
+    pairs: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, tried = Clock(), []
+    context = server(here, clock)
+    put(pairs[1], here)
+
+    def made() -> ssl.SSLContext:
+        tried.append(clock.now)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(context, "_made", made)
+        for _ in range(10):
+            assert shown_by(context) == shown(pairs[0])
+            clock.now += SETTLE_SECONDS
+    assert len(tried) < 5
+    clock.now += RETRY_SECONDS
+    assert shown_by(context) == shown(pairs[1])
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 def test_a_pair_that_is_replaced_at_once_is_not_warned_of(
