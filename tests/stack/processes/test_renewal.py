@@ -32,9 +32,10 @@ class Rotation:
         self.ports = [federation.port, *(node.port for node in federation.nodes)]
 
     def renew(self, *options: str) -> None:
+        authority = f"--authority={self.federation.directory / 'authority'}"
         done = command(
-            *("fedstate", "certificates", "renew", *self.directories),
-            *("--authority", self.federation.directory / "authority", *options),
+            *("fedstate", "certificates", "renew", authority, *options),
+            *self.directories,
             environment=self.federation.environment,
         )
         assert done.returncode == 0, done.stderr

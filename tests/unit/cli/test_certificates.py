@@ -50,8 +50,10 @@ def test_a_mistake_is_one_sentence(
 
 
 def renewed(*options: str, directory: Path) -> list[str]:
-    arguments = [directory / "link", directory / "public", "--authority", directory / "authority"]
-    done = fedstate("certificates", "renew", *arguments, *options)
+    authority = f"--authority={directory / 'authority'}"
+    done = fedstate(
+        *("certificates", "renew", authority, *options), directory / "link", directory / "public"
+    )
     assert done.exit_code == 0, done.stderr
     return [line.removeprefix(f"{directory}/") for line in done.stdout.splitlines()]
 
