@@ -114,13 +114,17 @@ def _import(owner: Channel, message: dict[str, Any]) -> None:
     owner.send({"event": "imported", "left": done.left, "fit": done.fit})
 
 
-def _certify(_owner: Channel, message: dict[str, Any]) -> None:
+def take_certificate(certificate: str) -> None:
     """Put the server's certificate authority, which has changed, where tasks look for it."""
     global _plan
     if _plan is not None:
-        _plan = replace(_plan, certificate=message["certificate"])
+        _plan = replace(_plan, certificate=certificate)
         with contextlib.suppress(OSError):  # the run has filled its file system
             _plan.write_certificate()
+
+
+def _certify(_owner: Channel, message: dict[str, Any]) -> None:
+    take_certificate(message["certificate"])
 
 
 def _end_all() -> None:

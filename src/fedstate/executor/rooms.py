@@ -20,6 +20,7 @@ from fedstate.executor.output import PREFIX, Output, pipe_of
 from fedstate.executor.plan import RoomPlan
 from fedstate.executor.room_client import Room, RoomClient
 from fedstate.executor.room_settings import NONE, REQUIRE, RoomSettings
+from fedstate.executor.task import Task
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import MalformedMessageError
 from fedstate.forking.supervisor import ForeignProcessError, ForkServer
@@ -174,17 +175,21 @@ class Rooms:
         """Go on with the deletions under way."""
         self._deletions.poll()
 
-    def follow_authority(self) -> None:
-        """Bring the server's authority into every room, if its file has changed."""
+    def follow_authority(self, tasks: Collection[Task]) -> None:
+        """Bring the server's authority into every room, if its file has changed.
+
+        A process in the room writes it: nobody else may, where runs have users of their own.
+        """
         if not self._authority.changed():
             return
+        certificate = self._authority.content or ""
         for room in self.all.values():
-            room.plan = replace(room.plan, certificate=self._authority.content)
+            room.plan = replace(room.plan, certificate=certificate)
             if room.client is not None:
-                room.client.bring_certificate(self._authority.content or "")
-            elif room.user is None:  # otherwise nobody here may write there: the next task does
-                with contextlib.suppress(OSError):
-                    room.plan.write_certificate()
+                room.client.bring_certificate(certificate)
+        for task in tasks:
+            if task.room is not None and task.room.client is None:
+                task.channel.send({"certificate": certificate})
 
     def clear_orphans(self, server: ForkServer) -> None:
         """Kill what is left of rooms whose process has ended: the fork server is its parent."""

@@ -28,7 +28,7 @@ from fedstate.connection import Connection
 from fedstate.errors import CertificateError, FederationError
 from fedstate.flower import transport
 from fedstate.flower.clients import FleetApi
-from fedstate.flower.control import control
+from fedstate.flower.control import control, wait_for_superlink
 from fedstate.flower.errors import UnreachableError
 from fedstate.flower.grid import BatchingGrid
 from fedstate.flower.task_client import task_client
@@ -272,6 +272,17 @@ def test_a_setting_that_was_right_before_is_waited_for(
     assert [record.levelname for record in warnings] == ["WARNING"], "said once"
 
 
+def test_a_superlink_is_waited_for_unless_a_setting_is_wrong(server: TlsServer) -> None:
+    connection = Connection("here", server.address, server.authority_file)
+    server.plan = [*BROKEN, GOOD]
+    wait_for_superlink(connection, 60)
+    server.plan = ["another authority"]
+    server.met.clear()
+    with pytest.raises(CertificateError, match="is not signed by an authority"):
+        wait_for_superlink(connection, 60)
+    assert len(server.met) == 1
+
+
 def test_a_control_client_survives_a_handshake_that_breaks(server: TlsServer) -> None:
     for kind in IN_THE_HANDSHAKE:
         server.plan = [kind, kind, GOOD]
@@ -279,7 +290,7 @@ def test_a_control_client_survives_a_handshake_that_breaks(server: TlsServer) ->
             assert link.nodes() == []
 
 
-def test_the_executor_of_a_run_takes_a_file_that_is_not_there_for_a_mistake(
+def test_an_authority_that_is_not_there_is_a_mistake(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(CertificateError, match=r"ca\.crt cannot be used: No such file"):
