@@ -34,11 +34,11 @@ def runtime_api(
         The address cannot be listened on.
     """
     api = runtime_app(state, StepHandlers(steps), settings.executor_secret)
-    files = (settings.certificate_file, settings.key_file)
+    files = (settings.certificate_file, settings.key_file, settings.authority_file)
     server = Server(
         LargeContexts(api),
         [Listener("SuperNode's API", settings.host, settings.port)],
-        certificate=Certificate(files[0], files[1]) if files[0] and files[1] else None,
+        certificate=Certificate(files[0], files[1], files[2]) if files[0] and files[1] else None,
         access_log=logs_requests(),
     )
     signals = Signals(closing=lambda: server.should_exit)
