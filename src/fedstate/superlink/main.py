@@ -6,6 +6,8 @@ from fedstate.exchange.routes import replies_router, runtime_router, serve
 from fedstate.exchange.signals import Notifier, Signals
 from fedstate.flower.superlink_app import SuperLinkConfig, create_superlink, server_of
 from fedstate.flower.superlink_ends import SuperLinkEnds
+from fedstate.flower.strangers import limit_strangers, without_documentation
+from fedstate.serving.limits import Limits
 from fedstate.superlink import fleet_routes
 from fedstate.superlink.database import lay_out
 from fedstate.superlink.evidence_routes import serve_evidence
@@ -37,8 +39,9 @@ def make_app(config: SuperLinkConfig) -> FastAPI:
     return create_superlink(config)
 
 
-def extend(app: FastAPI, signals: Signals) -> None:
+def extend(app: FastAPI, signals: Signals, limits: Limits | None = None) -> None:
     """Add our routes to flwr's SuperLink, and let those of its own that matter notify."""
+    without_documentation(app)
     bypass_middleware(app)
     serve(app, signals, fleet_routes.router, runtime_router, replies_router)
     serve_evidence(app, LogRequests(wake=signals.messages.notify))
@@ -54,3 +57,4 @@ def extend(app: FastAPI, signals: Signals) -> None:
             **dict.fromkeys(_ENDING, ends.notify),
         },
     )
+    limit_strangers(app, limits or Limits())
