@@ -1,8 +1,8 @@
 """Objects and messages are their run's alone; in memory, as a SuperNode keeps them.
 
 An object is known by its digest, and kept once, whoever sends it. flwr hands one out to whoever
-knows its ID, and deletes it for whoever asks for that. Here a run has the objects that were pushed
-for it: naming one in a message is not enough, its content has to be pushed.
+knows its ID, and deletes it for whoever asks for that. Here a run has the objects that were
+pushed for it: naming one in a message is not enough, its content has to be pushed.
 """
 
 from collections.abc import Callable

@@ -21,8 +21,8 @@ class BodyRefusedError(HTTPException):
 class BoundedBodies:
     """An application whose requests have bodies of a bounded size, which arrive in time.
 
-    A body that is declared to be too large is not read at all. One that turns out to be too large,
-    or that comes too slowly, ends the request there.
+    A body that is declared to be too large is not read at all. One that turns out to be too
+    large, or that comes too slowly, ends the request there.
 
     Parameters
     ----------

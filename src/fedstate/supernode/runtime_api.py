@@ -11,8 +11,8 @@ from fedstate.exchange.signals import Signals
 from fedstate.flower.nodestate import DurableNodeState
 from fedstate.flower.programs import SHUTDOWN_SECONDS, logs_requests
 from fedstate.flower.runtime_app import runtime_app
-from fedstate.flower.supernode_options import SuperNodeSettings
 from fedstate.flower.strangers import bounded, without_documentation
+from fedstate.flower.supernode_options import SuperNodeSettings
 from fedstate.large.middleware import LargeContexts
 from fedstate.serving.limits import Limits
 from fedstate.serving.protocol import bounded_serving
