@@ -7,8 +7,12 @@ from fastapi import FastAPI
 from fedstate.errors import FederationError
 from fedstate.exchange.routes import replies_router, runtime_router, serve
 from fedstate.exchange.signals import Notifier, Signals
+from fedstate.flower.node_objects import keep_objects_apart
+from fedstate.flower.strangers import limit_strangers, without_documentation
 from fedstate.flower.superlink_app import SuperLinkConfig, create_superlink, log_config
 from fedstate.flower.superlink_ends import SuperLinkEnds
+from fedstate.serving.limits import Limits
+from fedstate.serving.protocol import bounded_serving
 from fedstate.serving.server import Certificate, Server
 from fedstate.superlink import fleet_routes
 from fedstate.superlink.control_door import Door
@@ -30,7 +34,11 @@ _AGAIN_SECONDS = 5.0
 
 
 def run_superlink(
-    config: SuperLinkConfig, addresses: Addresses | None = None, door: Door | None = None
+    config: SuperLinkConfig,
+    addresses: Addresses | None = None,
+    door: Door | None = None,
+    *,
+    limits: Limits | None = None,
 ) -> None:
     """Run a SuperLink until SIGTERM or SIGINT.
 
@@ -42,26 +50,30 @@ def run_superlink(
         Where each API is; without it, everything is on the config's port.
     door : Door, optional
         Who may call the Control API; without it, anybody.
+    limits : Limits, optional
+        What is granted to whoever connects.
 
     Raises
     ------
     FedstateError
         The database, a certificate or an address cannot be used.
     """
-    addresses = addresses or Addresses()
+    addresses, limits = addresses or Addresses(), limits or Limits()
     if found := addresses.for_executors:
         # The executor that a SuperLink starts itself calls the Runtime API alone.
         config = replace(config, host=found[0], port=found[1])
     door = door or Door()
     app = make_app(config, door)
-    server = make_server(app, config, addresses)
-    extend(app, Signals(closing=lambda: server.should_exit), door)
+    server = make_server(app, config, addresses, limits)
+    extend(app, Signals(closing=lambda: server.should_exit), door, limits)
     server.run()
     if not server.started:
         raise FederationError("The SuperLink did not start, for the reason that it logged above.")
 
 
-def make_server(app: FastAPI, config: SuperLinkConfig, addresses: Addresses) -> Server:
+def make_server(
+    app: FastAPI, config: SuperLinkConfig, addresses: Addresses, limits: Limits | None = None
+) -> Server:
     """Return the server of a SuperLink's application; it is not started."""
     files = (config.ssl_certfile, config.ssl_keyfile, config.ssl_ca_certfile)
     return Server(
@@ -69,6 +81,7 @@ def make_server(app: FastAPI, config: SuperLinkConfig, addresses: Addresses) -> 
         addresses.listeners(config.host, config.port),
         certificate=Certificate(files[0], files[1], files[2]) if files[0] and files[1] else None,
         log_config=log_config(),
+        **bounded_serving(limits or Limits()),
     )
 
 
@@ -78,9 +91,13 @@ def make_app(config: SuperLinkConfig, door: Door | None = None) -> FastAPI:
     return create_superlink(config, door.accounts if door else None)
 
 
-def extend(app: FastAPI, signals: Signals, door: Door | None = None) -> None:
+def extend(
+    app: FastAPI, signals: Signals, door: Door | None = None, limits: Limits | None = None
+) -> None:
     """Add our routes to flwr's SuperLink, and let those of its own that matter notify."""
+    without_documentation(app)
     bypass_middleware(app)
+    keep_objects_apart(app)
     serve(app, signals, fleet_routes.router, runtime_router, replies_router)
     serve_evidence(app, LogRequests(wake=signals.messages.notify))
     asked = SuperLinkEnds(app.state.linkstate_factory)
@@ -95,4 +112,5 @@ def extend(app: FastAPI, signals: Signals, door: Door | None = None) -> None:
             **dict.fromkeys(_ENDING, ends.notify),
         },
     )
+    limit_strangers(app, limits or Limits())
     (door or Door()).put_into(app)
