@@ -9,7 +9,7 @@ import hashlib
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,6 @@ from fedstate.flower.programs import (
     executor_command,
     normal_address,
 )
-from fedstate.flower.runs import Fab, is_verified
 from fedstate.flower.supernode_options import SuperNodeSettings
 from fedstate.logs import logger
 from fedstate.store.node_store import NodeStore
@@ -45,6 +44,7 @@ from fedstate.supernode.membership import Membership, Patience
 from fedstate.supernode.pacing import Pacing
 from fedstate.supernode.runs import Runs
 from fedstate.supernode.runtime_api import runtime_api
+from fedstate.supernode.screening import Allowed, Screening
 from fedstate.supernode.session import SessionFile
 from fedstate.supernode.steps import Steps
 
@@ -67,6 +67,8 @@ class DurableSettings:
         Maximum poll interval when idle, for a SuperLink without notifications.
     keep_log : int, optional
         How many steps of each run the log keeps; None for all.
+    allow : Path, optional
+        The list of the apps that may run; None for all apps.
     """
 
     state: Path
@@ -75,6 +77,7 @@ class DurableSettings:
     concurrency: int = 4
     poll_seconds: float = 1.0
     keep_log: int | None = None
+    allow: Path | None = None
 
 
 _RETRY_SECONDS = 1.0
@@ -94,6 +97,8 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
             "A SuperNode with --auth-supernode-private-key needs TLS: leave out --insecure and "
             "give --root-certificates."
         )
+    allowed = Allowed(durable.allow) if durable.allow else None
+    screening = Screening(settings.trusted_entities, allowed)
     with _ending_in_time(), ExitStack() as stack:
         store = NodeStore(durable.state, key=durable.key)
         store.keep_log = durable.keep_log
@@ -115,7 +120,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
             state,
             link,
             admission=Admission(
-                state, link, settings.node_config, _fab_check(settings.trusted_entities)
+                state, link, settings.node_config, screening, lambda: screening.rules
             ),
             concurrency=durable.concurrency,
             on_change=pacing.hurry,
@@ -233,12 +238,3 @@ def _maintenance(
         yield
     finally:
         maintenance.stop()
-
-
-def _fab_check(trusted_entities: dict[str, str] | None) -> Callable[[Fab], str | None]:
-    def problem(fab: Fab) -> str | None:
-        if not trusted_entities or is_verified(fab, trusted_entities):
-            return None
-        return "The FAB could not be verified."
-
-    return problem
