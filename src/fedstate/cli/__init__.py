@@ -12,6 +12,7 @@ from fedstate.cli import (
     demo,
     executor,
     local,
+    node,
     state,
     superlink,
     supernode,
@@ -51,6 +52,7 @@ app = typer.Typer(
 
 app.add_typer(certificates.app, name="certificates")
 app.add_typer(local.app, name="local")
+app.add_typer(node.app, name="node")
 app.add_typer(state.app, name="state")
 app.command()(demo.demo)
 app.command()(connection.connection)

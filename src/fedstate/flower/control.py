@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
@@ -41,7 +42,14 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from fedstate.connection import Connection
 from fedstate.errors import CertificateError, FederationError
 from fedstate.exchange import paths
-from fedstate.exchange.messages import EvidencePage, EvidenceRequest
+from fedstate.exchange.messages import (
+    EvidencePage,
+    EvidenceRequest,
+    ReplaceNodeKeyRequest,
+    ReplaceNodeKeyResponse,
+    RestoreNodeRequest,
+    RestoreNodeResponse,
+)
 from fedstate.waiting import wait_until
 
 POLL_SECONDS = 0.2
@@ -50,11 +58,31 @@ _RUNS_AT_ONCE = 100
 
 @dataclass(frozen=True)
 class Node:
-    """A registered SuperNode, by its id and the public key that it is known by."""
+    """A SuperNode as a SuperLink knows it.
+
+    Attributes
+    ----------
+    node_id : int
+        Its ID.
+    public_key : bytes
+        The key that it is known by (PEM).
+    online : bool
+        Whether it is connected.
+    status : str
+        ``registered`` (never connected), ``online``, ``offline`` or ``unregistered``.
+    name, location : str
+        What its operator has registered; empty if nothing.
+    registered_at : str
+        When it was registered, as ISO 8601.
+    """
 
     node_id: int
     public_key: bytes
     online: bool
+    status: str = ""
+    name: str = ""
+    location: str = ""
+    registered_at: str = ""
 
 
 class RunNotFoundError(FederationError):
@@ -169,7 +197,7 @@ class Control:
                     return statuses
 
     def nodes(self) -> list[Node]:
-        """Return the registered SuperNodes."""
+        """Return the SuperNodes of the account, also those that were unregistered."""
         with self._errors():
             infos = self._client.ListNodes(ListNodesRequest()).nodes_info
         return [_node(info) for info in infos]
@@ -204,6 +232,80 @@ class Control:
                 f"The SuperLink at {self._address} refused {public_key_file}: {reason}."
             ) from None
         return True
+
+    def replace_key(self, node_id: int, public_key_file: Path) -> bool:
+        """Give a SuperNode another public key; its ID, and what it has, stay.
+
+        Returns
+        -------
+        bool
+            False if it has this key already.
+
+        Raises
+        ------
+        CertificateError
+            If the file holds no public key that Flower takes.
+        FederationError
+            If the SuperLink refuses it.
+        """
+        public_key = load_public_key(public_key_file)
+        request = ReplaceNodeKeyRequest(node_id=node_id, public_key=public_key)
+        refusals = {
+            ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE: (
+                f"A node of the SuperLink at {self._address} has the key {public_key_file}, or "
+                "has had it before; make a new one with `fedstate certificates node`."
+            ),
+        }
+        answer = self._change_node(
+            paths.CONTROL_REPLACE_KEY, request, ReplaceNodeKeyResponse, refusals
+        )
+        return bool(answer.changed)
+
+    def restore_node(self, node_id: int) -> bool:
+        """Take back a SuperNode that was unregistered, with its ID and its key.
+
+        Returns
+        -------
+        bool
+            False if it is registered.
+
+        Raises
+        ------
+        FederationError
+            If the SuperLink refuses it.
+        """
+        request = RestoreNodeRequest(node_id=node_id)
+        answer = self._change_node(paths.CONTROL_RESTORE_NODE, request, RestoreNodeResponse, {})
+        return bool(answer.changed)
+
+    def _change_node(
+        self, path: str, request: Any, answer: type[Any], refusals: Mapping[int, str]
+    ) -> Any:
+        known = {
+            ApiErrorCode.NODE_NOT_FOUND: (
+                f"The SuperLink at {self._address} has no node {request.node_id} of yours, or it "
+                "is unregistered; `fedstate node list` shows them."
+            ),
+            **refusals,
+        }
+        with self._errors():
+            try:
+                return self._client._unary_unary(  # noqa: SLF001  as for its own routes
+                    path=path,
+                    rpc_method=f"/fedstate{path}",
+                    request=request,
+                    response_type=answer,
+                )
+            except httpx.HTTPStatusError as error:
+                refusal = FlowerError.from_json(error.response.text)
+                if refusal and refusal.code in known:
+                    raise FederationError(known[refusal.code]) from None
+                if refusal is None and error.response.status_code == httpx.codes.NOT_FOUND:
+                    raise FederationError(
+                        f"The SuperLink at {self._address} cannot change nodes; start it with "
+                        "`fedstate superlink`."
+                    ) from None
+                raise
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -339,4 +441,12 @@ def _status(run: Run) -> str:
 
 
 def _node(info: NodeInfo) -> Node:
-    return Node(info.node_id, info.public_key, info.status == "online")
+    return Node(
+        info.node_id,
+        info.public_key,
+        online=info.status == "online",
+        status=info.status,
+        name=info.name,
+        location=info.location,
+        registered_at=info.registered_at,
+    )

@@ -4,8 +4,6 @@ The main loop of `flower-supernode` polls every 3 s, runs one message at a time 
 sends a reply before the state is stored; this one has none of it.
 """
 
-import base64
-import hashlib
 import os
 import subprocess
 import threading
@@ -22,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from fedstate.certificates.keys import ensure_node_key
+from fedstate.certificates.keys import fingerprint as key_fingerprint
 from fedstate.errors import SettingError
 from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import RefusedError, UnauthorizedError, UnreachableError
@@ -41,6 +40,7 @@ from fedstate.supernode.link import Link
 from fedstate.supernode.log_answers import LogAnswers
 from fedstate.supernode.maintenance import Maintenance
 from fedstate.supernode.membership import Membership, Patience
+from fedstate.supernode.ownership import Ownership
 from fedstate.supernode.pacing import Pacing
 from fedstate.supernode.runs import Runs
 from fedstate.supernode.runtime_api import runtime_api
@@ -104,14 +104,14 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         store.keep_log = durable.keep_log
         stack.callback(store.close)
         keys = settings.keys or _own_keys(durable.state)
-        store.bind(fingerprint(keys[1]))
+        ownership = Ownership(store, fingerprint(keys[1]))
         state = durable_node_state(store)
         end_supernode_at_signals(settings.health_address)
         api = _fleet_api(settings, keys)
         membership = Membership(
             api,
             SessionFile(durable.state / "session", PATIENCE_SECONDS),
-            register=settings.keys is None,
+            register=settings.keys is None and not ownership.contested,
             patience=Patience(settings.max_retries, settings.max_wait_time),
         )
         link = Link(api, membership, keys[0])
@@ -133,7 +133,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         stack.enter_context(runtime_api(settings, state, steps))
         if settings.starts_executor:
             _start_executor(settings)
-        membership.join()
+        ownership.settle(membership, state)
         state.set_node_id(membership.node_id)
         logger.info("SuperNode ID: %s", membership.node_id)
         stack.enter_context(_maintenance(state, link, steps, durable.retention, pacing))
@@ -184,10 +184,10 @@ def _pull_messages(link: Link, steps: Steps, pacing: Pacing) -> None:
 
 
 def fingerprint(public_key: ec.EllipticCurvePublicKey) -> str:
-    """Return a node's public key as OpenSSH shows it: SHA256 in base64."""
-    encoded = public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    digest = hashlib.sha256(encoded).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+    """Return the short form of a node's public key: SHA256 in base64."""
+    return key_fingerprint(
+        public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
 
 
 def _own_keys(directory: Path) -> KeyPair:
