@@ -12,7 +12,8 @@ from rich.table import Table
 from fedstate.errors import FederationError
 
 if TYPE_CHECKING:
-    from fedstate.flower.control import Control, Node
+    from fedstate.flower.control import Control
+    from fedstate.flower.control_nodes import Node
 
 app = typer.Typer(
     help="Show the nodes of a SuperLink, replace a node's key, take a node back.",
@@ -53,17 +54,18 @@ def list_nodes(superlink: SuperLink = None, shown: Shown = Format.TABLE) -> None
 
 
 @app.command("replace-key")
-def replace_key(
+def change_key(
     node: NodeId,
     public_key: Annotated[Path, typer.Argument(help="The new key's node.pub.")],
     superlink: SuperLink = None,
 ) -> None:
     """Give a node another key: it keeps its ID and its state, the old key is refused at once."""
     from fedstate.flower.control import control_by_name
+    from fedstate.flower.control_nodes import replace_key
 
     with control_by_name(superlink) as link:
         node_id = _named(link, node)
-        changed = link.replace_key(node_id, public_key)
+        changed = replace_key(link, node_id, public_key)
     if changed:
         typer.echo(
             f"Node {node_id} has the key {public_key}: start its SuperNode with it, and with its "
@@ -77,10 +79,11 @@ def replace_key(
 def restore(node: NodeId, superlink: SuperLink = None) -> None:
     """Take back a node that was unregistered, with the ID and the key that it had."""
     from fedstate.flower.control import control_by_name
+    from fedstate.flower.control_nodes import restore_node
 
     with control_by_name(superlink) as link:
         node_id = _named(link, node)
-        changed = link.restore_node(node_id)
+        changed = restore_node(link, node_id)
     typer.echo(f"Node {node_id} is registered{' again' if changed else ' already'}.")
 
 

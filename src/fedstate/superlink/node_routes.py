@@ -12,12 +12,18 @@ from fedstate.exchange.messages import (
 from fedstate.exchange.routes import add_routes
 from fedstate.flower.node_accounts import OwnNodesDependency
 from fedstate.flower.routing import ProtobufRequest, protobuf_router
+from fedstate.logs import logger
 
 router = protobuf_router()
 
 
 def serve_nodes(app: FastAPI) -> None:
-    """Add the routes to our SuperLink."""
+    """Add the routes to our SuperLink; say so if its operator does not choose who joins."""
+    if not app.state.enable_supernode_auth:
+        logger.warning(
+            "Anybody who reaches the Fleet API may join as a node; with --enable-supernode-auth "
+            "the nodes that you register do."
+        )
     types = {
         paths.CONTROL_REPLACE_KEY: ReplaceNodeKeyRequest,
         paths.CONTROL_RESTORE_NODE: RestoreNodeRequest,

@@ -23,6 +23,7 @@ from tests.superlink_application import SuperLinkApplication
 
 from fedstate.errors import FederationError
 from fedstate.flower.control import Control
+from fedstate.flower.control_nodes import replace_key, restore_node
 from fedstate.flower.node_keys import KeyInUseError, NodeUnknownError
 from fedstate.flower.superlink_app import IN_MEMORY_DATABASE
 from fedstate.verify.superlink import gather
@@ -89,7 +90,7 @@ def test_a_node_with_another_key_is_the_same_node_and_the_old_key_is_refused_at_
 ) -> None:
     with running(superlink) as (run, _):
         message_id = run.push(run.message(node.id, arrays(1.0)))
-        assert control.replace_key(node.id, public_file(tmp_path, new_key))
+        assert replace_key(control, node.id, public_file(tmp_path, new_key))
         assert is_refused(node)
         with pytest.raises(httpx.HTTPStatusError) as raised:
             node.activate()
@@ -109,7 +110,7 @@ def test_a_node_with_another_key_is_the_same_node_and_the_old_key_is_refused_at_
 def test_the_key_that_a_node_has_is_no_change(
     control: Control, node: Node, tmp_path: Path
 ) -> None:
-    assert not control.replace_key(node.id, public_file(tmp_path, node.key))
+    assert not replace_key(control, node.id, public_file(tmp_path, node.key))
     node.pull()
 
 
@@ -118,17 +119,18 @@ def test_a_key_that_is_or_was_a_nodes_is_nobodys_again(
 ) -> None:
     other = Node(superlink)
     with pytest.raises(FederationError, match=r"has the key .*, or has had it before"):
-        control.replace_key(node.id, public_file(tmp_path, other.key))
-    assert control.replace_key(node.id, public_file(tmp_path, new_key))
+        replace_key(control, node.id, public_file(tmp_path, other.key))
+    assert replace_key(control, node.id, public_file(tmp_path, new_key))
     for each in (node.id, other.id):
         with pytest.raises(FederationError, match="or has had it before"):
-            control.replace_key(each, public_file(tmp_path, node.key))
+            replace_key(control, each, public_file(tmp_path, node.key))
     # Neither a node nor an operator registers it as a new one.
     with pytest.raises(httpx.HTTPStatusError) as raised:
         node.client.RegisterNode(RegisterNodeFleetRequest(public_key=node.public_key))
     assert status_of(raised)[1] == ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE
     before = control.nodes()
-    assert not control.register(public_file(tmp_path, node.key))
+    with pytest.raises(FederationError, match=r"or was replaced; make a new one"):
+        control.register(public_file(tmp_path, node.key))
     assert control.nodes() == before
 
 
@@ -136,10 +138,10 @@ def test_what_is_no_node_or_no_key_is_refused(
     superlink: SuperLink, control: Control, node: Node, new_key: Key, tmp_path: Path
 ) -> None:
     unknown = node.id ^ 1
-    with pytest.raises(FederationError, match=f"has no node {unknown} of yours"):
-        control.replace_key(unknown, public_file(tmp_path, new_key))
-    with pytest.raises(FederationError, match=f"has no node {unknown} of yours"):
-        control.restore_node(unknown)
+    with pytest.raises(FederationError, match=f"has no node {unknown} at"):
+        replace_key(control, unknown, public_file(tmp_path, new_key))
+    with pytest.raises(FederationError, match=f"has no node {unknown} at"):
+        restore_node(control, unknown)
     encoded = public_key_to_bytes(new_key.public_key())
     for call in (
         lambda: superlink.state.replace_key("another account", node.id, encoded),
@@ -148,7 +150,7 @@ def test_what_is_no_node_or_no_key_is_refused(
         with pytest.raises(NodeUnknownError):
             call()
     with pytest.raises(FederationError, match="not an elliptic-curve key"):
-        control.replace_key(node.id, public_file(tmp_path, ed25519.Ed25519PrivateKey.generate()))
+        replace_key(control, node.id, public_file(tmp_path, ed25519.Ed25519PrivateKey.generate()))
     node.pull()
 
 
@@ -156,9 +158,9 @@ def test_what_is_no_node_or_no_key_is_refused(
 def test_a_key_that_cannot_be_read_is_refused_by_the_superlink(
     superlink: SuperLink, node: Node, key: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fedstate.flower.control.load_public_key", lambda _: key)
+    monkeypatch.setattr("fedstate.flower.control_nodes.load_public_key", lambda _: key)
     with pytest.raises(FederationError, match="The provided public key is not valid"):
-        superlink.control().replace_key(node.id, Path("any"))
+        replace_key(superlink.control(), node.id, Path("any"))
     node.pull()
 
 
@@ -167,12 +169,14 @@ def test_an_unregistered_node_is_taken_back_with_its_id_and_key(
 ) -> None:
     superlink.state.delete_node(NOOP_FLWR_AID, node.id)
     assert is_refused(node)
+    with pytest.raises(FederationError, match=f"`fedstate node restore {node.id}` takes it back"):
+        control.register(public_file(tmp_path, node.key))
     with pytest.raises(FederationError, match="or it is unregistered"):
-        control.replace_key(node.id, public_file(tmp_path, new_key))
+        replace_key(control, node.id, public_file(tmp_path, new_key))
     with pytest.raises(httpx.HTTPStatusError):
         node.activate()
-    assert control.restore_node(node.id)
-    assert not control.restore_node(node.id)
+    assert restore_node(control, node.id)
+    assert not restore_node(control, node.id)
     assert node.activate() == node.id
     node.pull()
     (known,) = [each for each in control.nodes() if each.node_id == node.id]
@@ -186,7 +190,7 @@ def test_a_node_that_never_connected_is_taken_back(
     encoded = public_key_to_bytes(new_key.public_key())
     (known,) = [each for each in control.nodes() if each.public_key == encoded]
     superlink.state.delete_node(NOOP_FLWR_AID, known.node_id)
-    assert control.restore_node(known.node_id)
+    assert restore_node(control, known.node_id)
     assert control.nodes()[-1] == known
     assert activate(superlink, new_key) == known.node_id
 
@@ -219,7 +223,7 @@ def test_of_two_operators_one_replaces_the_key(superlink: SuperLink, node: Node)
 def test_the_verifier_is_told_which_keys_a_node_had_until_when(
     superlink: SuperLink, control: Control, node: Node, new_key: Key, tmp_path: Path
 ) -> None:
-    control.replace_key(node.id, public_file(tmp_path, new_key))
+    replace_key(control, node.id, public_file(tmp_path, new_key))
     with running(superlink) as (run, _):
         evidence = gather(control.evidence([run.id], ask_nodes=False))
     (former,) = evidence.former_keys[node.id]
@@ -232,7 +236,7 @@ def test_flwrs_own_superlink_says_that_it_cannot(tmp_path: Path, new_key: Key) -
     with SuperLink(tmp_path, ours=False) as flwrs:
         node = Node(flwrs)
         with pytest.raises(FederationError, match="start it with `fedstate superlink`"):
-            flwrs.control().replace_key(node.id, public_file(tmp_path, new_key))
+            replace_key(flwrs.control(), node.id, public_file(tmp_path, new_key))
 
 
 def test_with_node_authentication_a_node_neither_registers_nor_unregisters_itself(
