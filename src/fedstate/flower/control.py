@@ -37,10 +37,7 @@ from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from fedstate.connection import Connection
 from fedstate.errors import CertificateError, FederationError
 from fedstate.exchange import paths
-from fedstate.exchange.messages import (
-    EvidencePage,
-    EvidenceRequest,
-)
+from fedstate.exchange.messages import EvidencePage, EvidenceRequest
 from fedstate.flower.control_nodes import Node, load_public_key, node_of
 from fedstate.waiting import wait_until
 

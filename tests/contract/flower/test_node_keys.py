@@ -21,7 +21,7 @@ from tests.contract.flower.in_process import HEARTBEAT_SECONDS, SuperLink, array
 from tests.contract.flower.in_process_run import Node, Reply, running
 from tests.superlink_application import SuperLinkApplication
 
-from fedstate.errors import FederationError
+from fedstate.errors import CertificateError, FederationError
 from fedstate.flower.control import Control
 from fedstate.flower.control_nodes import replace_key, restore_node
 from fedstate.flower.node_keys import KeyInUseError, NodeUnknownError
@@ -149,7 +149,7 @@ def test_what_is_no_node_or_no_key_is_refused(
     ):
         with pytest.raises(NodeUnknownError):
             call()
-    with pytest.raises(FederationError, match="not an elliptic-curve key"):
+    with pytest.raises(CertificateError, match="not an elliptic-curve key"):
         replace_key(control, node.id, public_file(tmp_path, ed25519.Ed25519PrivateKey.generate()))
     node.pull()
 
