@@ -15,6 +15,7 @@ from fedstate.certificates.keys import ensure_node_key
 from fedstate.flower.control import control
 from fedstate.local.federation import START_SECONDS, Federation, LocalNode
 from fedstate.local.runs import start, wait_for_runs
+from tests.federation_logs import AFTER_A_KILL
 from tests.stack.conftest import ROOT, command
 from tests.waiting import wait_until
 
@@ -24,14 +25,9 @@ RUN_SECONDS = 200.0
 pytestmark = [
     pytest.mark.timeout(2 * RUN_SECONDS),
     pytest.mark.allowed_errors(
-        # What the SuperNode with the old key says, and the SuperLink of it.
+        # The SuperNode with the old key ends in the middle of a step.
+        *AFTER_A_KILL,
         r"does not accept this node's key",
-        r"401 Unauthorized",
-        r"ApiError:2004",
-        # Its executor, until the next SuperNode is there, and that one of the last one's task.
-        r"ApiError:1008",
-        r"http(x|core)\.\w+",
-        r"TaskStopped",
         # What is not allowed is refused.
         r"This node does not allow the app 'fedstate/strangers'",
         r"Error\(code=\d+, reason=",
