@@ -15,6 +15,7 @@ from fedstate.certificates.keys import ensure_node_key
 from fedstate.flower.control import control
 from fedstate.local.federation import START_SECONDS, Federation, LocalNode
 from fedstate.local.runs import start, wait_for_runs
+from fedstate.verify.store import verify_store
 from tests.federation_logs import AFTER_A_KILL
 from tests.stack.conftest import ROOT, command
 from tests.waiting import wait_until
@@ -125,21 +126,11 @@ def test_a_run_goes_on_with_the_state_and_the_receipts_of_both_keys(
     assert len(keys) == 2
 
 
-def test_the_node_alone_is_verified_with_both_keys(
-    federation: Federation, replaced: Replaced
-) -> None:
-    both = (
-        "--public-key",
-        replaced.node.directory / "node.pub",
-        "--public-key",
-        replaced.old_key,
-    )
-    for keys, code in ((both, 0), (both[:2], 1)):
-        answer = command(
-            *("fedstate", "verify", str(replaced.run_id), "--state", replaced.state, *keys),
-            environment=federation.environment,
-        )
-        assert answer.returncode == code, answer.stdout + answer.stderr
+def test_the_node_alone_is_verified_with_both_keys(replaced: Replaced) -> None:
+    new_key = replaced.node.directory / "node.pub"
+    for keys, code in (([new_key, replaced.old_key], 0), ([new_key], 1)):
+        report = verify_store(replaced.state, None, keys, [str(replaced.run_id)])
+        assert report.exit_code == code, [str(each) for each in report.findings]
 
 
 def test_an_app_with_a_changed_file_is_refused_until_the_operator_allows_it(
