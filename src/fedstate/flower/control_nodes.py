@@ -74,7 +74,7 @@ def replace_key(control: "Control", node_id: int, public_key_file: Path) -> bool
         f"A node of the SuperLink at {control.address} has the key {public_key_file}, or has had "
         "it before; make a new one with `fedstate certificates node`."
     )
-    refusals = {
+    refusals: dict[int, str] = {
         ApiErrorCode.NODE_NOT_FOUND: _no_node(control, node_id) + ", or it is unregistered.",
         ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE: in_use,
     }
@@ -96,7 +96,7 @@ def restore_node(control: "Control", node_id: int) -> bool:
         If the SuperLink refuses it.
     """
     request = RestoreNodeRequest(node_id=node_id)
-    refusals = {ApiErrorCode.NODE_NOT_FOUND: _no_node(control, node_id) + "."}
+    refusals: dict[int, str] = {ApiErrorCode.NODE_NOT_FOUND: _no_node(control, node_id) + "."}
     answer = control.call(paths.CONTROL_RESTORE_NODE, request, RestoreNodeResponse, refusals)
     return bool(answer.changed)
 

@@ -98,8 +98,8 @@ def replace_in_database(
 ) -> bool:
     """Give a node another key in flwr's table; return False if it has it already.
 
-    The node is offline then, so that a SuperNode with the new key is admitted at once. In one
-    transaction: no request finds the node with both keys, or with none.
+    The node's last heartbeat has lapsed then, so that a SuperNode with the new key is admitted at
+    once. In one transaction: no request finds the node with both keys, or with none.
 
     Raises
     ------
@@ -108,13 +108,13 @@ def replace_in_database(
     KeyInUseError
         Another node has the key, or any node had it before.
     """
-    current = now()
+    current = now().timestamp()
     mine = (
         Node.node_id == uint64_to_int64(node_id),
         Node.owner_aid == owner,
         Node.status != NodeStatus.UNREGISTERED,
     )
-    online = Node.status == NodeStatus.ONLINE
+    over = (Node.online_until > current, current)
     with sessions() as session:
         old = session.scalar(select(Node.public_key).where(*mine))
         if old is None:
@@ -127,14 +127,7 @@ def replace_in_database(
         changed = session.scalar(
             update(Node)
             .where(*mine, Node.public_key == old)
-            .values(
-                public_key=public_key,
-                status=case((online, NodeStatus.OFFLINE), else_=Node.status),
-                online_until=case((online, current.timestamp()), else_=Node.online_until),
-                last_deactivated_at=case(
-                    (online, current.isoformat()), else_=Node.last_deactivated_at
-                ),
-            )
+            .values(public_key=public_key, online_until=case(over, else_=Node.online_until))
             .returning(Node.node_id)
         )
         if changed is None:  # somebody else has replaced it in between
@@ -189,9 +182,7 @@ def replace_in_memory(
     del ids[old]
     ids[public_key] = node_id
     node.public_key = public_key
-    if node.status == NodeStatus.ONLINE:
-        node.status = NodeStatus.OFFLINE
-        node.online_until, node.last_deactivated_at = now().timestamp(), now().isoformat()
+    node.online_until = min(node.online_until, now().timestamp())
     return True
 
 

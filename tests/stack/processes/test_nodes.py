@@ -160,11 +160,9 @@ def test_an_app_with_a_changed_file_is_refused_until_the_operator_allows_it(
 def steps(
     federation: Federation, replaced: Replaced, run_id: int, *options: str
 ) -> list[dict[str, Any]]:
-    answer = command(
-        *("fedstate", "state", "steps", replaced.state, "--run", str(run_id), *options),
-        *("--format", "json"),
-        environment=federation.environment,
-    )
+    named: list[str | Path] = ["fedstate", "state", "steps", replaced.state, *options]
+    named += ["--run", str(run_id), "--format", "json"]
+    answer = command(*named, environment=federation.environment)
     assert answer.returncode == 0, answer.stderr
     rows: list[dict[str, Any]] = json.loads(answer.stdout)
     return rows
