@@ -68,7 +68,9 @@ class Allowed:
 
     def _tell(self) -> None:
         logger.info(
-            "The list of allowed apps '%s' has entries: %s", self._file, len(self._entries)
+            "The list of allowed apps '%s' is in force, entries: %s.",
+            self._file,
+            len(self._entries),
         )
         for number, entry in enumerate(self._entries, 1):
             if entry.trusts_names:

@@ -271,3 +271,10 @@ def test_former_keys_survive_a_restart_of_the_superlink(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="replaced"):
         again.state.create_node(NOOP_FLWR_AID, "", old, 1.0)
     again.close()
+
+
+def test_a_superlink_that_anybody_may_join_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    SuperLinkApplication(tmp_path).close()
+    assert caplog.text.count("Anybody who reaches the Fleet API may join as a node") == 1
