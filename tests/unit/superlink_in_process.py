@@ -58,11 +58,11 @@ _seeds = itertools.count()
 
 
 @functools.cache
-def fab() -> bytes:
+def fab(project: str = PROJECT, code: str = "app = None") -> bytes:
     files: dict[str, bytes | Path] = {
-        "pyproject.toml": PROJECT.encode(),
+        "pyproject.toml": project.encode(),
         "LICENSE": b"none",
-        "app.py": b"app = None",
+        "app.py": code.encode(),
     }
     return build_fab_from_files(files)[0]
 
@@ -165,11 +165,16 @@ class SuperLink(SuperLinkApplication):
     def connection(self) -> Connection:
         return Connection(self._client._transport)
 
-    def start_run(self, content: bytes | None = None, series_id: int | None = None) -> int:
+    def start_run(
+        self,
+        content: bytes | None = None,
+        series_id: int | None = None,
+        signatures: dict[str, str] | None = None,
+    ) -> int:
         """Start a run, and its ServerApp."""
         content = fab() if content is None else content
         fab_hash = hashlib.sha256(content).hexdigest()
-        self.state.store_fab(Fab(fab_hash, content, {}))
+        self.state.store_fab(Fab(fab_hash, content, signatures or {}))
         run_id = self.state.create_run(
             "fedstate/app",
             "1.0.0",

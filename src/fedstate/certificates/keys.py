@@ -1,5 +1,7 @@
 """Node keys and shared secrets: made once, kept for good."""
 
+import base64
+import hashlib
 import secrets
 from pathlib import Path
 
@@ -46,6 +48,17 @@ def ensure_node_key(directory: Path) -> Path:
     )
     write_new(public_file, public + b"\n", PUBLIC)
     return public_file
+
+
+def fingerprint(encoded: bytes) -> str:
+    """Return the short form of a node's public key by which people compare keys.
+
+    Parameters
+    ----------
+    encoded : bytes
+        The key as a SuperLink has it (PEM).
+    """
+    return "SHA256:" + base64.b64encode(hashlib.sha256(encoded).digest()).decode().rstrip("=")
 
 
 def ensure_secret(file: Path) -> None:

@@ -13,6 +13,7 @@ from fedstate.cli import (
     demo,
     executor,
     local,
+    node,
     state,
     superlink,
     supernode,
@@ -53,6 +54,7 @@ app = typer.Typer(
 app.add_typer(account.app, name="account")
 app.add_typer(certificates.app, name="certificates")
 app.add_typer(local.app, name="local")
+app.add_typer(node.app, name="node")
 app.add_typer(state.app, name="state")
 app.command()(demo.demo)
 app.command()(connection.connection)

@@ -10,7 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-app = typer.Typer(help="Check, back up and restore the state of a node.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check, back up and restore the state of a node, and list its steps.",
+    no_args_is_help=True,
+)
 
 
 class Format(StrEnum):
@@ -41,6 +44,32 @@ def check(directory: Directory, key: Key = None, shown: Shown = Format.TABLE) ->
     _show(result, shown)
     if report.problems:
         raise typer.Exit(1)
+
+
+@app.command()
+def steps(
+    directory: Annotated[Path, typer.Argument(help="The state directory, or a backup.")],
+    run: Annotated[int | None, typer.Option(help="Those of one run, by its ID.")] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Those that failed, and messages that were refused.")
+    ] = False,
+    key: Key = None,
+    shown: Shown = Format.TABLE,
+) -> None:
+    """List the steps in the node's log, the oldest first; its SuperNode may run."""
+    from fedstate.store.read_only import read_only
+    from fedstate.store.step_rows import step_rows
+
+    with read_only(directory, _key(key)) as store:
+        rows = step_rows(store, run, failed=failed)
+        if shown is Format.JSON:
+            typer.echo(json.dumps(list(rows)))
+            return
+        columns = ("time", "run", "round", "action", "outcome", "reason")
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*(str(row[column]) for column in columns))
+    Console().print(table)
 
 
 @app.command()

@@ -44,7 +44,10 @@ def verify(
         Path | None, typer.Option("--state-key", help="The file with its encryption key.")
     ] = None,
     public_key: Annotated[
-        Path | None, typer.Option(help="With --state: the node's public key (node.pub).")
+        list[Path] | None,
+        typer.Option(
+            help="With --state: the node's public key (node.pub); repeat it for replaced keys."
+        ),
     ] = None,
     superlink: Annotated[
         str | None, typer.Option(help="The SuperLink's connection; the default one, if none.")
@@ -66,7 +69,7 @@ def verify(
                     "--state checks a node's store alone: leave out --superlink, --since and "
                     "--watch."
                 )
-            report = _store_report(state, key, public_key, names)
+            report = _store_report(state, key, public_key or [], names)
         elif key or public_key:
             raise SettingError("--state-key and --public-key belong to --state DIRECTORY.")
         else:
@@ -85,12 +88,12 @@ def verify(
 
 
 def _store_report(
-    state: Path, key: Path | None, public_key: Path | None, names: list[str]
+    state: Path, key: Path | None, public_keys: list[Path], names: list[str]
 ) -> "Report":
     from fedstate.store.cipher import read_key
     from fedstate.verify.store import verify_store
 
-    return verify_store(state, read_key(key) if key else None, public_key, names)
+    return verify_store(state, read_key(key) if key else None, public_keys, names)
 
 
 def _superlink_report(

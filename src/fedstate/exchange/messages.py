@@ -15,6 +15,12 @@ from fedstate.flower.proto.exchange_pb2 import (
     WaitRequest,
     WaitResponse,
 )
+from fedstate.flower.proto.nodes_pb2 import (
+    ReplaceNodeKeyRequest,
+    ReplaceNodeKeyResponse,
+    RestoreNodeRequest,
+    RestoreNodeResponse,
+)
 
 __all__ = [
     "BATCH_BYTES",
@@ -30,6 +36,10 @@ __all__ = [
     "PushObjectsResponse",
     "PushReplyRequest",
     "PushReplyResponse",
+    "ReplaceNodeKeyRequest",
+    "ReplaceNodeKeyResponse",
+    "RestoreNodeRequest",
+    "RestoreNodeResponse",
     "RunLog",
     "WaitRequest",
     "WaitResponse",

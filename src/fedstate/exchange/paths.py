@@ -1,6 +1,8 @@
 """The paths of our own routes, and the name of the call that executors sign."""
 
 CONTROL_EVIDENCE = "/v1/control/pull-evidence"
+CONTROL_REPLACE_KEY = "/v1/control/replace-node-key"
+CONTROL_RESTORE_NODE = "/v1/control/restore-node"
 FLEET_LOG = "/v1/fleet/push-log"
 FLEET_PULL = "/v1/fleet/pull-objects"
 FLEET_PUSH = "/v1/fleet/push-objects"

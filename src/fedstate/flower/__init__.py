@@ -11,7 +11,8 @@ Of an executor: ``tasks``, ``task_order``, ``task_client``, ``task_program``, ``
 ``serverapp_program``, ``monitors``
 
 Of a SuperLink: ``superlink_app``, ``superlink_middleware``, ``superlink_ends``, ``bulk_state``,
-``bulk_objects``, ``control``
+``bulk_objects``, ``witnessed_state``, ``evidence_log``, ``evidence_state``, ``node_keys``,
+``node_accounts``, ``control``
 
 Of a ServerApp: ``grid``, ``pull_backoff``, ``engine``
 

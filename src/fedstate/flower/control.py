@@ -9,13 +9,11 @@ import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 # What `flwr run` makes its request of and finds its SuperLink by, messages of the Control API,
 # its client, and the version header that it insists on: flwr exports none of them publicly.
@@ -29,13 +27,11 @@ from flwr.proto.control_pb2 import (
     RegisterNodeRequest,
     StartRunRequest,
 )
-from flwr.proto.node_pb2 import NodeInfo
 from flwr.proto.run_pb2 import Run
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.fab import Fab
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedstate.accounts.credentials import stored_token
 from fedstate.connection import Connection, flwr_home
@@ -44,33 +40,26 @@ from fedstate.exchange import paths
 from fedstate.exchange.messages import EvidencePage, EvidenceRequest
 from fedstate.flower import transport
 from fedstate.flower.account_token import AccountToken
+from fedstate.flower.control_errors import AccessError, NoEvidenceError, RunNotFoundError
+from fedstate.flower.control_nodes import Node, load_public_key, node_of
 from fedstate.tls.problems import setting_problem
 from fedstate.waiting import wait_until
+
+__all__ = [
+    "AccessError",
+    "Control",
+    "NoEvidenceError",
+    "Node",
+    "RunNotFoundError",
+    "control",
+    "control_by_name",
+    "load_public_key",
+    "wait_for_superlink",
+]
 
 POLL_SECONDS = 0.2
 _RUNS_AT_ONCE = 100
 _NO_ACCESS = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
-
-
-@dataclass(frozen=True)
-class Node:
-    """A registered SuperNode, by its id and the public key that it is known by."""
-
-    node_id: int
-    public_key: bytes
-    online: bool
-
-
-class RunNotFoundError(FederationError):
-    """The SuperLink has no such run."""
-
-
-class NoEvidenceError(FederationError):
-    """The SuperLink keeps no evidence of runs."""
-
-
-class AccessError(FederationError):
-    """The SuperLink refuses a call for want of an account, or of the account's right to it."""
 
 
 class Control:
@@ -84,6 +73,11 @@ class Control:
     def __init__(self, client: ControlHttpClient, address: str) -> None:
         self._client = client
         self._address = address
+
+    @property
+    def address(self) -> str:
+        """Where it calls."""
+        return self._address
 
     def start_run(self, app: Path, run_config: Mapping[str, float | str]) -> int:
         """Start a run of the Flower App in a directory, and return its id.
@@ -182,10 +176,10 @@ class Control:
                     return statuses
 
     def nodes(self) -> list[Node]:
-        """Return the registered SuperNodes."""
+        """Return the SuperNodes of the account, also those that were unregistered."""
         with self._errors():
             infos = self._client.ListNodes(ListNodesRequest()).nodes_info
-        return [_node(info) for info in infos]
+        return [node_of(info) for info in infos]
 
     def register(self, public_key_file: Path) -> bool:
         """Register a SuperNode's public key.
@@ -200,11 +194,11 @@ class Control:
         CertificateError
             If the file holds no public key that Flower takes.
         FederationError
-            If the SuperLink refuses it.
+            If the SuperLink refuses it, or if its node was unregistered.
         """
         public_key = load_public_key(public_key_file)
         # Asked first: a SuperLink logs an error for every key that comes twice.
-        if any(node.public_key == public_key for node in self.nodes()):
+        if self._has(public_key, public_key_file):
             return False
         with self._errors():
             try:
@@ -212,12 +206,70 @@ class Control:
             except httpx.HTTPStatusError as error:
                 refusal = FlowerError.from_json(error.response.text)
                 if refusal and refusal.code == ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:
-                    return False
+                    # Somebody may have registered it in between.
+                    if self._has(public_key, public_key_file):
+                        return False
+                    raise FederationError(
+                        f"The key {public_key_file} is that of another account's node, or was "
+                        "replaced; make a new one with `fedstate certificates node`."
+                    ) from None
                 reason = refusal.message if refusal else error
                 raise FederationError(
                     f"The SuperLink at {self._address} refused {public_key_file}: {reason}."
                 ) from None
         return True
+
+    def _has(self, public_key: bytes, public_key_file: Path) -> bool:
+        """Return whether a key is that of a node of the account's."""
+        for node in self.nodes():
+            if node.public_key == public_key:
+                if node.status == "unregistered":
+                    raise FederationError(
+                        f"The key {public_key_file} is that of node {node.node_id}, which was "
+                        f"unregistered; `fedstate node restore {node.node_id}` takes it back."
+                    )
+                return True
+        return False
+
+    def call(
+        self, path: str, request: Any, answer: type[Any], refusals: Mapping[int, str]
+    ) -> Any:
+        """Make a call of a route of ours.
+
+        Parameters
+        ----------
+        path : str
+            The route.
+        request : message
+            What is sent.
+        answer : type
+            The type of the answer.
+        refusals : mapping of int to str
+            What to say when the SuperLink refuses with one of flwr's codes.
+
+        Raises
+        ------
+        FederationError
+            The SuperLink refuses it, cannot be asked, or does not have the route.
+        """
+        with self._errors():
+            try:
+                return self._client._unary_unary(  # noqa: SLF001  as for its own routes
+                    path=path,
+                    rpc_method=f"/fedstate{path}",
+                    request=request,
+                    response_type=answer,
+                )
+            except httpx.HTTPStatusError as error:
+                refusal = FlowerError.from_json(error.response.text)
+                if refusal and refusal.code in refusals:
+                    raise FederationError(refusals[refusal.code]) from None
+                if refusal is None and error.response.status_code == httpx.codes.NOT_FOUND:
+                    raise FederationError(
+                        f"The SuperLink at {self._address} cannot change nodes; start it with "
+                        "`fedstate superlink`."
+                    ) from None
+                raise
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -341,33 +393,6 @@ def wait_for_superlink(connection: Connection, seconds: float) -> None:
         raise problem
 
 
-def load_public_key(file: Path) -> bytes:
-    """Read an OpenSSH public key in the form in which the SuperLink keeps it.
-
-    Raises
-    ------
-    CertificateError
-        If the file is missing or holds no elliptic-curve public key.
-    """
-    try:
-        key = serialization.load_ssh_public_key(file.read_bytes())
-    except FileNotFoundError:
-        raise CertificateError(
-            f"The public key {file} is missing; `fedstate certificates node` makes it."
-        ) from None
-    except ValueError:
-        raise CertificateError(f"{file} is not an OpenSSH public key.") from None
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise CertificateError(
-            f"{file} is not an elliptic-curve key, which is the only kind that Flower takes."
-        )
-    return public_key_to_bytes(key)
-
-
 def _status(run: Run) -> str:
     status = run.status.status
     return f"{status}:{run.status.sub_status}" if run.status.sub_status else status
-
-
-def _node(info: NodeInfo) -> Node:
-    return Node(info.node_id, info.public_key, info.status == "online")

@@ -21,7 +21,7 @@ from flwr.superlink.servicer.control.control_handlers import (
 
 from fedstate.flower.evidence_log import EvidenceLog
 from fedstate.flower.proto.evidence_pb2 import NodeAccount, RunAccount
-from fedstate.flower.witnessed_state import evidence_of
+from fedstate.flower.witnessed_state import evidence_of, witnessed
 
 
 class VisibleRuns:
@@ -65,8 +65,14 @@ class VisibleRuns:
 
     def nodes(self) -> list[NodeAccount]:
         """Return all nodes, also those that have been unregistered: their keys stay known."""
+        former = witnessed(self._state).former_keys.of_nodes()
         return [
-            NodeAccount(node_id=info.node_id, public_key=info.public_key, status=info.status)
+            NodeAccount(
+                node_id=info.node_id,
+                public_key=info.public_key,
+                status=info.status,
+                former_keys=former.get(info.node_id, ()),
+            )
             for info in self._state.get_node_info()
         ]
 

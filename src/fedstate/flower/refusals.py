@@ -71,7 +71,8 @@ def refusal(error: httpx.HTTPStatusError) -> RefusedError:
     if status == httpx.codes.UNAUTHORIZED:
         return UnauthorizedError(
             "The SuperLink does not accept this node's key: register it with 'flwr supernode "
-            "register'. A key that was unregistered is not taken again; give the node a new one.",
+            "register', or take a node that was unregistered back with 'fedstate node restore'; "
+            "a key that was replaced is not taken again.",
             status,
         )
     return RefusedError(f"The SuperLink refused ({known.message if known else error}).", status)

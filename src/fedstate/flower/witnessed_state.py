@@ -21,6 +21,13 @@ from sqlalchemy.pool import StaticPool
 
 from fedstate.flower.bulk_state import BulkLinkState, use_bulk
 from fedstate.flower.evidence_log import EvidenceLog
+from fedstate.flower.node_keys import (
+    FormerKeys,
+    replace_in_database,
+    replace_in_memory,
+    restore_in_database,
+    restore_in_memory,
+)
 from fedstate.flower.own_objects import OwnObjects, OwnObjectStore
 from fedstate.flower.run_owners import OperatorsSeeAll
 
@@ -34,6 +41,30 @@ class _Witnessing(_State):
     """Notes deliveries and accepted replies, in the transaction of the state below."""
 
     evidence: EvidenceLog
+    former_keys: FormerKeys
+
+    def create_node(
+        self, owner_aid: str, owner_name: str, public_key: bytes, *rest: Any, **more: Any
+    ) -> int:
+        """Register a node; with a key that no node had before.
+
+        Raises
+        ------
+        ValueError
+            As flwr's, for a key that is in use.
+        """
+        with self._at_once():
+            if self.former_keys.has(public_key):
+                raise ValueError("Public key was replaced.")
+            return super().create_node(owner_aid, owner_name, public_key, *rest, **more)
+
+    def replace_key(self, owner_aid: str, node_id: int, public_key: bytes) -> bool:
+        """Give a node another key; see `node_keys.replace_in_database`."""
+        raise NotImplementedError
+
+    def restore_node(self, owner_aid: str, node_id: int) -> bool:
+        """Take back an unregistered node; see `node_keys.restore_in_database`."""
+        raise NotImplementedError
 
     def get_message_ins(
         self, node_id: int, limit: int | None, *, run_id: int | None = None
@@ -63,6 +94,15 @@ class WitnessedLinkState(_Witnessing, OperatorsSeeAll, BulkLinkState):
         """Create the tables of the evidence, if the database does not have them."""
         assert self._engine is not None, "it is initialized"  # noqa: S101
         self.evidence = EvidenceLog(self._engine, self.session)
+        self.former_keys = FormerKeys(self._engine, self.session)
+
+    def replace_key(self, owner_aid: str, node_id: int, public_key: bytes) -> bool:
+        """Give a node another key."""
+        return replace_in_database(self.session, self.former_keys, owner_aid, node_id, public_key)
+
+    def restore_node(self, owner_aid: str, node_id: int) -> bool:
+        """Take back an unregistered node."""
+        return restore_in_database(self.session, owner_aid, node_id)
 
     def _at_once(self) -> AbstractContextManager[Any]:
         return self.session()
@@ -87,6 +127,25 @@ class WitnessedInMemoryLinkState(_Witnessing, OperatorsSeeAll, OwnObjects, InMem
                 yield opened
 
         self.evidence = EvidenceLog(engine, transaction)
+        self.former_keys = FormerKeys(engine, transaction)
+
+    def create_node(self, *arguments: Any, **more: Any) -> int:
+        """Register a node: no key is replaced in between."""
+        with self.lock:
+            return super().create_node(*arguments, **more)
+
+    def replace_key(self, owner_aid: str, node_id: int, public_key: bytes) -> bool:
+        """Give a node another key."""
+        with self.lock:
+            return replace_in_memory(
+                *(self.nodes, self.node_public_key_to_node_id, self.former_keys),
+                *(owner_aid, node_id, public_key),
+            )
+
+    def restore_node(self, owner_aid: str, node_id: int) -> bool:
+        """Take back an unregistered node."""
+        with self.lock:
+            return restore_in_memory(self.nodes, owner_aid, node_id)
 
     def run_of_message(self, message_id: str) -> int | None:
         """Return the run of a message that is kept; None if it is not."""
@@ -97,10 +156,15 @@ class WitnessedInMemoryLinkState(_Witnessing, OperatorsSeeAll, OwnObjects, InMem
         return None
 
 
+def witnessed(state: LinkState) -> _Witnessing:
+    """Return a SuperLink's state as what it is."""
+    assert isinstance(state, _Witnessing)  # noqa: S101  `use_witnessed` has made it
+    return state
+
+
 def evidence_of(state: LinkState) -> EvidenceLog:
     """Return the evidence beside a SuperLink's state."""
-    assert isinstance(state, _Witnessing)  # noqa: S101  `use_witnessed` has made it
-    return state.evidence
+    return witnessed(state).evidence
 
 
 def use_witnessed(factory: LinkStateFactory) -> None:

@@ -100,6 +100,11 @@ class LoggedStore(StoreFile):
         with self._reading() as now:
             return now.log.of_message(message_id)
 
+    def last_row(self) -> Receipt | None:
+        """Return the newest row of the log that is kept, or None."""
+        with self._reading() as now:
+            return now.log.last()
+
     def chains(self) -> list[Chain]:
         """Return what is known of the log of each run, in the order in which they began."""
         with self._reading() as now:

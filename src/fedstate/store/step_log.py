@@ -267,6 +267,10 @@ class StepLog:
             str(run_id),
         )
 
+    def last(self) -> Receipt | None:
+        """Return the newest row of the store, or None."""
+        return self._one("1")
+
     def newest(self) -> tuple[int, bytes]:
         """Return number and digest of the newest row of the store, which may have gone."""
         row = self._rows.one("step_chain", _WHOLE)

@@ -162,17 +162,27 @@ class StoreFile:
         StoreForeignError
             The store belongs to another node.
         """
-        with self._reading() as now:
-            row = _store_row(now.rows)
-        if row["node"] is None:
-            with self._transaction():
-                self._rows.put("store", row | {"node": node})
-        elif row["node"] != node:
+        owner = self.owner
+        if owner is None:
+            self.rebind(node)
+        elif owner != node:
             raise StoreForeignError(
                 f"The node store in '{self.directory}' belongs to the node with key "
-                f"{row['node']!s}, and this SuperNode has key {node}. Start it with its own "
+                f"{owner}, and this SuperNode has key {node}. Start it with its own "
                 "private key, or give it a state directory of its own."
             )
+
+    @property
+    def owner(self) -> str | None:
+        """The fingerprint of the key of the node that the store belongs to; None for nobody's."""
+        with self._reading() as now:
+            node = _store_row(now.rows)["node"]
+        return None if node is None else str(node)
+
+    def rebind(self, node: str) -> None:
+        """Tie the store to a key, whoever's it was: the caller knows that it is the same node."""
+        with self._transaction():
+            self._rows.put("store", _store_row(self._rows) | {"node": node})
 
     def rotate_key(self, old: bytes, new: bytes) -> None:
         """Encrypt the store's data key under `new` instead of `old`; raise StoreKeyError."""

@@ -21,6 +21,7 @@ from fedstate.superlink.evidence_routes import serve_evidence
 from fedstate.superlink.listeners import Addresses
 from fedstate.superlink.log_requests import LogRequests
 from fedstate.superlink.middleware import bypass_middleware
+from fedstate.superlink.node_routes import serve_nodes
 
 # The requests with which a run may end, or a task.
 _ENDING = (
@@ -100,6 +101,7 @@ def extend(
     keep_objects_apart(app)
     serve(app, signals, fleet_routes.router, runtime_router, replies_router)
     serve_evidence(app, LogRequests(wake=signals.messages.notify))
+    serve_nodes(app)
     asked = SuperLinkEnds(app.state.linkstate_factory)
     ends = signals.tell_ends(asked.tasks, asked.runs, again_seconds=_AGAIN_SECONDS)
     app.add_middleware(

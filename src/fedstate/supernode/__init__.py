@@ -5,7 +5,8 @@
 ``session``           what lets the next SuperNode go on with the session
 ``link``              runs, messages and replies at the SuperLink; ``replies`` sends a reply
 ``pacing``            how long to pause before the next poll
-``admission``         whether a run may start on this node
+``admission``         whether a run may start on this node, and go on
+``screening``         which apps may run; ``allow`` reads the list, ``fab_names`` an app's name
 ``machine``           the life of a step as a table
 ``turns``             which step is next; ``runs``, which runs go on
 ``steps``             runs the machine; ``actions`` does what it commands; ``step`` is one step

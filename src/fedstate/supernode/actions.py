@@ -51,12 +51,21 @@ class Actions:
         The node's runs and messages at the SuperLink.
     runs : Runs
         Which runs go on.
+    run_problem : callable
+        Says why a run that the store has must not go on, or None if it may.
     """
 
-    def __init__(self, state: DurableNodeState, link: Link, runs: Runs) -> None:
+    def __init__(
+        self,
+        state: DurableNodeState,
+        link: Link,
+        runs: Runs,
+        run_problem: Callable[[int], Error | None] = lambda _: None,
+    ) -> None:
         self._state = state
         self._link = link
         self._runs = runs
+        self._run_problem = run_problem
 
     def look_up(self, step: Step, _: object) -> Outcome:
         """Ask the store how far the step had come."""
@@ -65,8 +74,13 @@ class Actions:
             reason = "The message is not in the node store any longer."
             return Event.MISSING, Error(ErrorCode.MESSAGE_UNAVAILABLE, reason)
         if stored.status == "received":
-            ended = self._runs.has_ended(step.run_id)
-            return self._run_ended(step) if ended else (Event.FRESH, None)
+            if self._runs.has_ended(step.run_id):
+                return self._run_ended(step)
+            # It may have waited long, or for the next SuperNode.
+            if (problem := self._run_problem(step.run_id)) is not None:
+                logger.error("Message %s is refused: %s", step.message_id, problem.reason)
+                return Event.REFUSED, problem
+            return Event.FRESH, None
         step.logged = True
         value = self._state.store.reply(step.message_id)
         if value is None:

@@ -1,5 +1,6 @@
 """Whether a run may start on a node, and what the node keeps of it from then on."""
 
+import hashlib
 from collections.abc import Callable
 
 from flwr.app import Context, Error, RecordDict
@@ -19,7 +20,7 @@ FabCheck = Callable[[Fab], str | None]
 
 
 class Admission:
-    """Take in the runs that a node has not seen yet.
+    """Take in the runs that a node has not seen yet, and look again at those that it has.
 
     Parameters
     ----------
@@ -31,6 +32,9 @@ class Admission:
         The node's config, for the Context.
     fab_problem : callable
         Says why a FAB must not run on this node, or None if it may.
+    rules : callable
+        Returns the number of the rules by which `fab_problem` says so, another one when they have
+        changed; None if there are none.
     """
 
     def __init__(
@@ -39,11 +43,15 @@ class Admission:
         link: Link,
         node_config: UserConfig,
         fab_problem: FabCheck,
+        rules: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._state = state
         self._link = link
         self._node_config = node_config
         self._fab_problem = fab_problem
+        self._rules = rules
+        # By which rules the FAB that the store has under a hash was found good.
+        self._found_good: dict[str, int] = {}
 
     def problem_with(self, run_id: int) -> Error | None:
         """Make sure that the store has a run, its FAB and a Context, or say why it cannot.
@@ -58,11 +66,12 @@ class Admission:
             The store cannot be used.
         """
         if self._state.get_run(run_id) is not None:
+            # `problem_now` has a word when its step starts: a reply that is committed is sent.
             return None
         try:
             run = self._link.run(run_id)
             fab = self._link.fab(run.fab_hash, run_id)
-            if (problem := self._fab_problem(fab)) is not None:
+            if (problem := self._problem(run, fab)) is not None:
                 return Error(ErrorCode.INVALID_FAB, problem)
             self._state.add_run(run, fab, self._context(run, fab))
         except (RunEndedError, UnauthorizedError):
@@ -75,6 +84,34 @@ class Admission:
             reason = f"The run cannot start on this node: {error}"
             return Error(ErrorCode.INVALID_FAB, reason)
         return None
+
+    def problem_now(self, run_id: int) -> Error | None:
+        """Say why a run that the store has must not go on, or None.
+
+        It is the FAB in the store that is looked at, which is what a ClientApp is started from:
+        once for each change of the rules, and not at all without rules.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be used.
+        """
+        run, rules = self._state.get_run(run_id), self._rules()
+        if run is None or rules is None or self._found_good.get(run.fab_hash) == rules:
+            return None
+        fab = self._state.get_fab(run.fab_hash)
+        if fab is None:
+            return Error(ErrorCode.INVALID_FAB, "The FAB of the run is not on this node.")
+        if (problem := self._problem(run, fab)) is not None:
+            return Error(ErrorCode.INVALID_FAB, problem)
+        self._found_good[run.fab_hash] = rules
+        return None
+
+    def _problem(self, run: Run, fab: Fab) -> str | None:
+        found = hashlib.sha256(fab.content).hexdigest()
+        if found != run.fab_hash:
+            return f"The FAB has the hash {found}, and the run's is {run.fab_hash}."
+        return self._fab_problem(fab)
 
     def _context(self, run: Run, fab: Fab) -> Context:
         """Return the Context of a run: new, or with the state of its series so far."""

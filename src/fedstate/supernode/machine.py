@@ -47,7 +47,7 @@ class Event(Enum):
     """What has happened to a step."""
 
     STORED = "the message is durable"
-    REFUSED = "the message cannot be accepted"
+    REFUSED = "the message cannot be accepted, or not any longer"
     TURN = "its turn has come"
     FRESH = "the store has the message, and no commit for it"
     REPLY_STORED = "the store has the step as committed, with its reply"
@@ -77,7 +77,7 @@ class Command(Enum):
     """What is to be done next; each of the slow ones has exactly one event as its outcome."""
 
     QUEUE = "wait for the turn"
-    LOOK_UP = "ask the store; FRESH, REPLY_STORED, REPLY_GONE, MISSING, or RUN_ENDED if FRESH"
+    LOOK_UP = "ask the store; FRESH (or REFUSED, RUN_ENDED), REPLY_STORED, REPLY_GONE or MISSING"
     PULL = "pull the objects (slow); PULLED, UNAVAILABLE, UNREACHABLE or RUN_ENDED"
     CREATE_TASK = "let an executor take it; RUN_ENDED if it must not"
     COMMIT = "make state and reply durable; COMMITTED or COMMIT_REFUSED"
@@ -148,6 +148,7 @@ TABLE: Table = {
     (Stage.STARTING, Event.REPLY_STORED): (Stage.SENDING, (Command.SEND_AGAIN,)),
     (Stage.STARTING, Event.REPLY_GONE): (Stage.SENDING, (Command.WRITE_ERROR, Command.SEND)),
     (Stage.STARTING, Event.MISSING): (Stage.SENDING_ERROR, _ERROR),
+    (Stage.STARTING, Event.REFUSED): (Stage.SENDING_ERROR, _ERROR),
     (Stage.PULLING, Event.PULLED): (Stage.RUNNING, (Command.CREATE_TASK,)),
     (Stage.PULLING, Event.UNREACHABLE): (Stage.PULLING, (Command.PAUSE,)),
     (Stage.PULLING, Event.PAUSED): (Stage.PULLING, (Command.PULL,)),

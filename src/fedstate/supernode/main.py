@@ -4,12 +4,10 @@ The main loop of `flower-supernode` polls every 3 s, runs one message at a time 
 sends a reply before the state is stored; this one has none of it.
 """
 
-import base64
-import hashlib
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from fedstate.certificates.keys import ensure_node_key
+from fedstate.certificates.keys import fingerprint as key_fingerprint
 from fedstate.errors import SettingError
 from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import RefusedError, UnauthorizedError, UnreachableError
@@ -32,7 +31,6 @@ from fedstate.flower.programs import (
     executor_command,
     normal_address,
 )
-from fedstate.flower.runs import Fab, is_verified
 from fedstate.flower.supernode_options import SuperNodeSettings
 from fedstate.logs import logger
 from fedstate.serving.limits import Limits
@@ -43,9 +41,11 @@ from fedstate.supernode.link import Link
 from fedstate.supernode.log_answers import LogAnswers
 from fedstate.supernode.maintenance import Maintenance
 from fedstate.supernode.membership import Membership, Patience
+from fedstate.supernode.ownership import Ownership
 from fedstate.supernode.pacing import Pacing
 from fedstate.supernode.runs import Runs
 from fedstate.supernode.runtime_api import runtime_api
+from fedstate.supernode.screening import Allowed, Screening
 from fedstate.supernode.session import SessionFile
 from fedstate.supernode.steps import Steps
 
@@ -70,6 +70,8 @@ class DurableSettings:
         How many steps of each run the log keeps; None for all.
     limits : Limits
         What is granted to whoever connects to the Runtime API.
+    allow : Path, optional
+        The list of the apps that may run; None for all apps.
     """
 
     state: Path
@@ -79,6 +81,7 @@ class DurableSettings:
     poll_seconds: float = 1.0
     keep_log: int | None = None
     limits: Limits = field(default_factory=Limits)
+    allow: Path | None = None
 
 
 _RETRY_SECONDS = 1.0
@@ -98,19 +101,21 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
             "A SuperNode with --auth-supernode-private-key needs TLS: leave out --insecure and "
             "give --root-certificates."
         )
+    allowed = Allowed(durable.allow) if durable.allow else None
+    screening = Screening(settings.trusted_entities, allowed)
     with _ending_in_time(), ExitStack() as stack:
         store = NodeStore(durable.state, key=durable.key)
         store.keep_log = durable.keep_log
         stack.callback(store.close)
         keys = settings.keys or _own_keys(durable.state)
-        store.bind(fingerprint(keys[1]))
+        ownership = Ownership(store, fingerprint(keys[1]))
         state = durable_node_state(store)
         end_supernode_at_signals(settings.health_address)
         api = _fleet_api(settings, keys)
         membership = Membership(
             api,
             SessionFile(durable.state / "session", PATIENCE_SECONDS),
-            register=settings.keys is None,
+            register=settings.keys is None and not ownership.contested,
             patience=Patience(settings.max_retries, settings.max_wait_time),
         )
         link = Link(api, membership, keys[0])
@@ -119,7 +124,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
             state,
             link,
             admission=Admission(
-                state, link, settings.node_config, _fab_check(settings.trusted_entities)
+                state, link, settings.node_config, screening, lambda: screening.rules
             ),
             concurrency=durable.concurrency,
             on_change=pacing.hurry,
@@ -132,7 +137,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         stack.enter_context(runtime_api(settings, state, steps, durable.limits))
         if settings.starts_executor:
             _start_executor(settings)
-        membership.join()
+        ownership.settle(membership, state)
         state.set_node_id(membership.node_id)
         logger.info("SuperNode ID: %s", membership.node_id)
         stack.enter_context(_maintenance(state, link, steps, durable.retention, pacing))
@@ -183,10 +188,10 @@ def _pull_messages(link: Link, steps: Steps, pacing: Pacing) -> None:
 
 
 def fingerprint(public_key: ec.EllipticCurvePublicKey) -> str:
-    """Return a node's public key as OpenSSH shows it: SHA256 in base64."""
-    encoded = public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    digest = hashlib.sha256(encoded).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+    """Return the short form of a node's public key: SHA256 in base64."""
+    return key_fingerprint(
+        public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
 
 
 def _own_keys(directory: Path) -> KeyPair:
@@ -237,12 +242,3 @@ def _maintenance(
         yield
     finally:
         maintenance.stop()
-
-
-def _fab_check(trusted_entities: dict[str, str] | None) -> Callable[[Fab], str | None]:
-    def problem(fab: Fab) -> str | None:
-        if not trusted_entities or is_verified(fab, trusted_entities):
-            return None
-        return "The FAB could not be verified."
-
-    return problem

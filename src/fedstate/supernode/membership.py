@@ -74,6 +74,11 @@ class Membership:
         How long to try to connect.
     timing : Timing
         How long to wait for what.
+
+    Attributes
+    ----------
+    refused_is_final : bool
+        Whether a SuperLink that does not admit the node is not asked again.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class Membership:
         self._api = api
         self._session = session
         self._register = register
+        self.refused_is_final = False
         self._patience = patience
         self._timing = timing
         self._left = threading.Event()
@@ -180,6 +186,8 @@ class Membership:
                     self._api.register()
                 node_id = self._api.activate()
             except SuperLinkError as error:
+                if self.refused_is_final and isinstance(error, RefusedError):
+                    raise
                 reason = str(error)
             else:
                 self._session.alive(node_id, since)

@@ -79,6 +79,13 @@ def _add_options(parser: argparse._ActionsContainer) -> None:
         "its state).",
     )
     parser.add_argument(
+        "--allow",
+        type=Path,
+        metavar="FILE",
+        help="List (TOML) of the apps that may run on this node, read again when it changes "
+        "(default: all apps).",
+    )
+    parser.add_argument(
         "--concurrency",
         type=_count,
         default=DurableSettings.concurrency,
@@ -107,6 +114,7 @@ def _durable_settings(
         poll_seconds=options.poll_interval,
         keep_log=options.keep_log,
         limits=limits_of(options),
+        allow=options.allow,
     )
 
 

@@ -107,7 +107,7 @@ class Steps:
         state.on_tasks_expired = self._on_tasks_expired
         self.on_end: Callable[[], None] = lambda: None
         self.runs = Runs() if runs is None else runs
-        self._actions = actions = Actions(state, link, self.runs)
+        self._actions = actions = Actions(state, link, self.runs, admission.problem_now)
         self._quick: dict[Command, Callable[[Step, Any], Outcome | None]] = {
             Command.QUEUE: self._queue,
             Command.LOOK_UP: actions.look_up,

@@ -15,6 +15,22 @@ NOT_ASKED = "not asked"
 
 
 @dataclass(frozen=True, slots=True)
+class FormerKey:
+    """A key that a node had before.
+
+    Attributes
+    ----------
+    public_key : bytes
+        The key (PEM).
+    until : float
+        The Unix time at which the SuperLink replaced it; infinite if nobody was asked.
+    """
+
+    public_key: bytes
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """A message that a node has pulled, by the SuperLink's account.
 
@@ -168,11 +184,14 @@ class Evidence:
         Each node's public key (PEM), also of nodes that have left.
     answers : dict of int to NodeAnswer
         What each node said when it was asked.
+    former_keys : dict of int to list of FormerKey
+        The keys that each node had before, of those that had any.
     """
 
     runs: list[RunEvidence]
     keys: dict[int, bytes] = field(default_factory=dict)
     answers: dict[int, NodeAnswer] = field(default_factory=dict)
+    former_keys: dict[int, list[FormerKey]] = field(default_factory=dict)
 
     def answer(self, node_id: int) -> NodeAnswer:
         """Return what a node said; that it was not asked, if nobody did."""

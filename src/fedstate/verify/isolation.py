@@ -9,6 +9,7 @@ from fedstate.verify.signatures import Keys
 from fedstate.verify.steps import NodeSteps, Step
 
 _SIGNERS_SOUGHT = 20
+_REPLACED = "a replaced key"
 
 
 def isolation(run: RunEvidence, steps: NodeSteps, keys: Keys) -> Iterator[Finding]:
@@ -42,13 +43,16 @@ def isolation(run: RunEvidence, steps: NodeSteps, keys: Keys) -> Iterator[Findin
     by_signer: dict[str, list[Step]] = {}
     for index, step in enumerate(unsigned):
         # To find a signer, all keys are tried: of many rows with wrong signatures, for the first.
-        signer = keys.signer(step.receipt, node.node_id) if index < _SIGNERS_SOUGHT else ""
+        signer = _signer(step, node.node_id, keys) if index < _SIGNERS_SOUGHT else ""
         by_signer.setdefault(signer, []).append(step)
     for signer, theirs in by_signer.items():
         which = numbers(step.number for step in theirs)
         rows = "the row of this step" if len(theirs) == 1 else f"the rows of steps {which}"
         is_are = "is" if len(theirs) == 1 else "are"
-        if signer:
+        if signer == _REPLACED:
+            kind = "replaced-key"
+            text = f"{rows} {is_are} signed with a key of the node that had been replaced"
+        elif signer:
             kind, text = "foreign-key", f"{rows} {is_are} signed with the key of {signer}"
         else:
             kind = "not-signed-by-node"
@@ -56,6 +60,12 @@ def isolation(run: RunEvidence, steps: NodeSteps, keys: Keys) -> Iterator[Findin
         yield Finding(
             "isolation", kind, Level.BROKEN, place, text, theirs[0].number, _shown_by(theirs[0])
         )
+
+
+def _signer(step: Step, node_id: int, keys: Keys) -> str:
+    if step.receipt.signature and keys.is_of_replaced_key(step.receipt, node_id):
+        return _REPLACED
+    return keys.signer(step.receipt, node_id)
 
 
 def _foreign(run: RunEvidence, node: NodeEvidence, step: Step, place: Place) -> Finding:

@@ -1,11 +1,15 @@
 """The nodes' public keys, and whose signature a receipt has."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fedstate.verify.evidence import FormerKey
 from fedstate.verify.steps import NodeSteps, vouch
 from fedstate.witness import Receipt, is_signed_by, public_key_from
+
+# By how much a node's clock may be ahead: a SuperLink takes no request of one that is more.
+_CLOCK_SECONDS = 5.0
 
 
 class Keys:
@@ -22,14 +26,18 @@ class Keys:
 
     def __init__(self, encoded: Mapping[int, bytes], budget: int) -> None:
         self._encoded = dict(encoded)
-        self._loaded: dict[int, ec.EllipticCurvePublicKey | None] = {}
+        self._former: dict[int, Sequence[FormerKey]] = {}
+        self._loaded: dict[bytes, ec.EllipticCurvePublicKey | None] = {}
         self._budget = budget
         self.verified = 0
 
-    def update(self, encoded: Mapping[int, bytes]) -> None:
-        """Add keys of nodes that are not known yet."""
-        self._encoded = {**encoded, **self._encoded}
-        self._loaded.clear()
+    def update(
+        self, encoded: Mapping[int, bytes], former: Mapping[int, Sequence[FormerKey]]
+    ) -> None:
+        """Take the keys that nodes have now, and those that they had before."""
+        # A key may be replaced between two batches: the newest list has both.
+        self._encoded |= encoded
+        self._former |= former
 
     @property
     def encoded(self) -> Mapping[int, bytes]:
@@ -41,8 +49,13 @@ class Keys:
         return self._key(node_id) is not None
 
     def vouch(self, steps: NodeSteps) -> None:
-        """Find out for which rows of a node its key vouches; see `steps.vouch`."""
-        key = self._key(steps.node.node_id)
+        """Find out for which rows of a node its key vouches; see `steps.vouch`.
+
+        A key that was replaced vouches for rows of before. The key that came in its place vouches
+        for those, too: the node signs with it what it had not signed, and it is the node's word.
+        """
+        node_id = steps.node.node_id
+        key = self._key(node_id)
         if key is None:
             return
         each = len(steps.chain) <= self._budget
@@ -51,7 +64,11 @@ class Keys:
 
         def is_signed(receipt: Receipt) -> bool:
             self.verified += 1
-            return bool(receipt.signature) and is_signed_by(receipt, key)
+            if not receipt.signature:
+                return False
+            return is_signed_by(receipt, key) or any(
+                receipt.record.time <= until for until in self._replaced(receipt, node_id)
+            )
 
         vouch(steps, is_signed, each=each)
 
@@ -63,10 +80,24 @@ class Keys:
                 return f"node {node_id}"
         return ""
 
+    def is_of_replaced_key(self, receipt: Receipt, node_id: int) -> bool:
+        """Return whether a key that the node had before has signed a receipt, whenever."""
+        return any(True for _ in self._replaced(receipt, node_id))
+
+    def _replaced(self, receipt: Receipt, node_id: int) -> Iterator[float]:
+        """Yield until when each former key that has signed a receipt was the node's."""
+        for former in self._former.get(node_id, ()):
+            key = self._load(former.public_key)
+            if key is not None and is_signed_by(receipt, key):
+                yield former.until + _CLOCK_SECONDS
+
     def _key(self, node_id: int) -> ec.EllipticCurvePublicKey | None:
-        if node_id not in self._loaded:
+        return self._load(self._encoded.get(node_id, b""))
+
+    def _load(self, encoded: bytes) -> ec.EllipticCurvePublicKey | None:
+        if encoded not in self._loaded:
             try:
-                self._loaded[node_id] = public_key_from(self._encoded.get(node_id, b""))
+                self._loaded[encoded] = public_key_from(encoded)
             except ValueError:
-                self._loaded[node_id] = None
-        return self._loaded[node_id]
+                self._loaded[encoded] = None
+        return self._loaded[encoded]

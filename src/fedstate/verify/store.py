@@ -1,5 +1,6 @@
 """A node alone: the rows of its log against each other and against what its store holds."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,14 +17,21 @@ from fedstate.store.errors import StoreError
 from fedstate.store.read_only import ReadOnlyStore, read_only
 from fedstate.store.step_log import Chain
 from fedstate.store.values import DamagedValueError
-from fedstate.verify.evidence import ANSWERED, Evidence, HeldLog, NodeAnswer, RunEvidence
+from fedstate.verify.evidence import (
+    ANSWERED,
+    Evidence,
+    FormerKey,
+    HeldLog,
+    NodeAnswer,
+    RunEvidence,
+)
 from fedstate.verify.report import Report
 from fedstate.verify.selection import Selection
 from fedstate.verify.verifier import Verifier
 
 
 def verify_store(
-    place: Path, key: bytes | None, public_key: Path | None, names: Sequence[str]
+    place: Path, key: bytes | None, public_keys: Sequence[Path], names: Sequence[str]
 ) -> Report:
     """Verify what a node's store, or a backup of one, says of itself.
 
@@ -36,8 +44,9 @@ def verify_store(
         The state directory, of a SuperNode that runs or not, or the file of a backup.
     key : bytes, optional
         The encryption key.
-    public_key : Path, optional
-        The node's public key (OpenSSH); without it, signatures are not verified.
+    public_keys : sequence of Path
+        The node's public key (OpenSSH), and those that it had before; without any, signatures
+        are not verified. Nobody says until when which was the node's: each is good for all rows.
     names : sequence of str
         The first digits of the IDs of runs; without any, all runs.
 
@@ -50,7 +59,7 @@ def verify_store(
     EvidenceError
         The store has no such run.
     """
-    encoded = _encoded(public_key) if public_key else b""
+    encoded = [_encoded(file) for file in public_keys]
     with read_only(place, key) as store:
         chains = {chain.run_id: chain for chain in store.chains()}
         runs = [RunEvidence(run_id, store.series_of(run_id)) for run_id in chains]
@@ -62,7 +71,10 @@ def verify_store(
             node_id = _add(run, chains[run.run_id], store)
             evidence.answers[node_id] = answer
             if encoded:
-                evidence.keys[node_id] = encoded
+                evidence.keys[node_id] = encoded[0]
+                evidence.former_keys[node_id] = [
+                    FormerKey(each, math.inf) for each in encoded[1:]
+                ]
             evidence.runs.append(run)
         verifier = Verifier()
         verifier.add(evidence, set(chosen))

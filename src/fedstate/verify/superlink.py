@@ -9,6 +9,7 @@ from fedstate.flower.control import NoEvidenceError
 from fedstate.verify.evidence import (
     Delivery,
     Evidence,
+    FormerKey,
     HeldLog,
     NodeAnswer,
     NodeEvidence,
@@ -143,6 +144,11 @@ def gather(pages: Iterable[Any]) -> Evidence:
         for account in page.runs:
             runs[account.run_id] = _run(account)
         evidence.keys |= {each.node_id: each.public_key for each in page.nodes}
+        evidence.former_keys |= {
+            each.node_id: [FormerKey(key.public_key, key.until) for key in each.former_keys]
+            for each in page.nodes
+            if each.former_keys
+        }
         for each in page.deliveries:
             node(each.run_id, each.node_id).deliveries.append(_delivery(each))
         for each in page.later_deliveries:

@@ -51,7 +51,7 @@ class Verifier:
         only : collection of int, optional
             The runs that are to be reported; without it, all of them.
         """
-        self._keys.update(evidence.keys)
+        self._keys.update(evidence.keys, evidence.former_keys)
         for node_id, answer in evidence.answers.items():
             self._stores.add(answer.store_id, node_id, Place(0, node_id))
         put = {run.run_id: self._put_together(run) for run in evidence.runs}

@@ -80,5 +80,6 @@ def test_a_key_is_registered_once(
     assert control.register(public_key) is True
     assert control.register(public_key) is False
     # Two that ask at the same moment: the SuperLink says that it has the key.
-    monkeypatch.setattr(control, "nodes", list)
+    answers = [[], control.nodes()]
+    monkeypatch.setattr(control, "nodes", lambda: answers.pop(0))
     assert control.register(public_key) is False

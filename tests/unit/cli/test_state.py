@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.commands import fedstate
+from tests.unit.store.logged import add_run, commit, fail
 
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
@@ -122,3 +123,25 @@ def test_a_mistake_is_one_sentence(arguments: list[str], message: str) -> None:
 def test_a_table_shows_what_json_does(directory: Path) -> None:
     shown = fedstate("state", "check", directory).stdout
     assert all(name in shown for name in result("check", directory))
+
+
+def test_the_steps_of_a_node_are_listed(directory: Path) -> None:
+    with closing(NodeStore(directory)) as store:
+        for run_id in (2, 3):
+            add_run(store, run_id)
+            commit(store, run_id, 1)
+            fail(store, run_id, 2, "This node does not allow the app.")
+        # While its SuperNode runs.
+        done = fedstate("state", "steps", directory, "--format", "json")
+    rows = json.loads(done.stdout)
+    assert [(row["run"], row["round"], row["outcome"]) for row in rows] == [
+        ("2", "1", "committed"),
+        ("2", "2", "failed"),
+        ("3", "1", "committed"),
+        ("3", "2", "failed"),
+    ]
+    some = fedstate("state", "steps", directory, "--run", "3", "--failed", "--format", "json")
+    (row,) = json.loads(some.stdout)
+    assert (row["run"], row["reason"]) == ("3", "This node does not allow the app.")
+    assert fedstate("state", "steps", directory).stdout.count("committed") == 2
+    assert fedstate("state", "steps", directory / "none").exit_code == 1

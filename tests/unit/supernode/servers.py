@@ -215,6 +215,11 @@ class Servers:
             return Error(ErrorCode.UNKNOWN, str(error))
         return None
 
+    def problem_now(self, _run_id: int) -> Error | None:
+        if self.faults and self.choose([False] * 20 + [True]):
+            return Error(ErrorCode.INVALID_FAB, "This node does not allow the app any longer.")
+        return None
+
     # The SuperLink, as the steps see it.
 
     def _talk(self, run_id: int) -> None:

@@ -25,6 +25,7 @@ from fedstate.supernode.admission import Admission
 from fedstate.supernode.link import Link
 from fedstate.supernode.membership import Membership
 from fedstate.supernode.runs import Runs
+from fedstate.supernode.screening import Screening
 from fedstate.supernode.session import SessionFile
 from fedstate.supernode.step import Step
 from fedstate.supernode.steps import Steps
@@ -45,6 +46,7 @@ class Node:
         self.membership = Membership(self.api, self.session, register=True)
         self.membership.join()
         self.refused: str | None = None
+        self.screening = Screening(None)
         self.start()
 
     def start(self) -> None:
@@ -57,15 +59,17 @@ class Node:
         self.steps = Steps(
             self.state,
             self.link,
-            admission=Admission(self.state, self.link, {}, self._fab_problem),
+            admission=Admission(
+                self.state, self.link, {}, self._fab_problem, lambda: self.screening.rules
+            ),
             concurrency=2,
             on_change=self.changes.release,
             retry_seconds=0.01,
             runs=Runs(self.store.runs()),
         )
 
-    def _fab_problem(self, _fab: Fab) -> str | None:
-        return self.refused
+    def _fab_problem(self, fab: Fab) -> str | None:
+        return self.refused or self.screening(fab)
 
     def kill(self) -> None:
         """End the steps without a word; the next ones find what the store has."""

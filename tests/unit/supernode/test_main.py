@@ -8,11 +8,6 @@ from typing import cast
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-)
 from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Fault,
@@ -21,13 +16,11 @@ from tests.unit.superlink_in_process import (
     answers,
     arrays,
     breaks,
-    fab,
 )
 
 from fedstate.errors import SettingError
 from fedstate.flower.clients import PATIENCE_SECONDS
 from fedstate.flower.errors import UnauthorizedError
-from fedstate.flower.runs import Fab
 from fedstate.flower.stored_values import Envelope
 from fedstate.flower.supernode_options import SuperNodeSettings, supernode_settings
 from fedstate.supernode import main
@@ -69,16 +62,6 @@ def test_every_address_of_flwrs_is_taken(address: str) -> None:
 def test_a_node_without_a_key_keeps_the_one_that_it_made(tmp_path: Path) -> None:
     first = main._own_keys(tmp_path)
     assert fingerprint(first[1]) == fingerprint(main._own_keys(tmp_path)[1])
-
-
-def test_only_fabs_of_trusted_entities_run_where_some_are_named() -> None:
-    unsigned = Fab("hash", fab(), {})
-    assert main._fab_check(None)(unsigned) is None
-    key = Ed25519PrivateKey.generate().public_key()
-    trusted = {"fpk": key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()}
-    problem = main._fab_check(trusted)
-    assert problem(unsigned) == "The FAB could not be verified."
-    assert problem(Fab("hash", fab(), {"valid_license": "Valid"})) is not None
 
 
 class LoopEndedError(Exception):

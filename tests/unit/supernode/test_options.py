@@ -97,6 +97,11 @@ def test_the_store_of_another_node_keeps_it_from_starting(tmp_path: Path) -> Non
     )
 
 
+def test_a_list_of_allowed_apps_that_is_wrong_keeps_it_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "allow.toml").write_text('[[allow]]\nhash = "9f86d081"')
+    refused(supernode(tmp_path, "--allow", tmp_path / "allow.toml"), "with 8 digits of 64")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -119,5 +124,5 @@ def test_a_wrong_option_is_one_sentence(tmp_path: Path, options: list[str], mess
 def test_help_lists_flwrs_options_and_ours(tmp_path: Path) -> None:
     shown = supernode(tmp_path, "--help")
     assert shown.returncode == 0
-    for option in ("--superlink", "--node-config", "--state-key", "--retain-size"):
+    for option in ("--superlink", "--node-config", "--state-key", "--retain-size", "--allow"):
         assert option in shown.output

@@ -6,9 +6,11 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from flwr.app import Error
 from tests.unit.supernode.model import BrokenError, Disk
 from tests.unit.supernode.world import walk
 
+from fedstate.flower.errors import ErrorCode
 from fedstate.store.errors import StoreFullError
 from fedstate.supernode import machine
 from fedstate.supernode.actions import Actions, Outcome
@@ -55,7 +57,10 @@ def commit_after_reply(patch: pytest.MonkeyPatch) -> None:
 
     def pretend(self: Actions, step: Step, given: Any) -> Outcome:
         late[step.message_id] = given
-        envelope, objects = self._state.pushed_reply(given[0])
+        try:
+            envelope, objects = self._state.pushed_reply(given[0])
+        except LookupError as error:
+            return Event.COMMIT_REFUSED, Error(ErrorCode.UNKNOWN, str(error))
         step.reply = envelope, objects
         return Event.COMMITTED, None
 

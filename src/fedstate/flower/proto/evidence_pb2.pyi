@@ -48,14 +48,24 @@ class RunAccount(_message.Message):
     def __init__(self, run_id: _Optional[int] = ..., series_id: _Optional[int] = ..., status: _Optional[str] = ..., submitted_at: _Optional[float] = ..., finished_at: _Optional[float] = ...) -> None: ...
 
 class NodeAccount(_message.Message):
-    __slots__ = ("node_id", "public_key", "status")
+    __slots__ = ("node_id", "public_key", "status", "former_keys")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    FORMER_KEYS_FIELD_NUMBER: _ClassVar[int]
     node_id: int
     public_key: bytes
     status: str
-    def __init__(self, node_id: _Optional[int] = ..., public_key: _Optional[bytes] = ..., status: _Optional[str] = ...) -> None: ...
+    former_keys: _containers.RepeatedCompositeFieldContainer[FormerKey]
+    def __init__(self, node_id: _Optional[int] = ..., public_key: _Optional[bytes] = ..., status: _Optional[str] = ..., former_keys: _Optional[_Iterable[_Union[FormerKey, _Mapping]]] = ...) -> None: ...
+
+class FormerKey(_message.Message):
+    __slots__ = ("public_key", "until")
+    PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    public_key: bytes
+    until: float
+    def __init__(self, public_key: _Optional[bytes] = ..., until: _Optional[float] = ...) -> None: ...
 
 class Delivery(_message.Message):
     __slots__ = ("run_id", "node_id", "message_id", "group_id", "action", "delivered_at", "answered_at", "reply_id", "failed")

@@ -22,6 +22,7 @@ SOURCES = (
     _ROOT / "fedstate" / "witness" / "witness.proto",
     _ROOT / "fedstate" / "flower" / "proto" / "exchange.proto",
     _ROOT / "fedstate" / "flower" / "proto" / "evidence.proto",
+    _ROOT / "fedstate" / "flower" / "proto" / "nodes.proto",
 )
 
 

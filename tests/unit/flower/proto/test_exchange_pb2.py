@@ -9,11 +9,12 @@ from flwr.proto.fleet_pb2 import PushMessagesRequest, PushMessagesResponse
 from flwr.proto.message_pb2 import PullObjectResponse
 from flwr.proto.node_pb2 import Node
 
-from fedstate.flower.proto import evidence_pb2, exchange_pb2
+from fedstate.flower.proto import evidence_pb2, exchange_pb2, nodes_pb2
 from fedstate.flower.proto.evidence_pb2 import (
     Delivery,
     EvidencePage,
     EvidenceRequest,
+    FormerKey,
     NodeAccount,
     NodeLog,
     RunAccount,
@@ -34,6 +35,12 @@ from fedstate.flower.proto.exchange_pb2 import (
     WaitResponse,
 )
 from fedstate.flower.proto.generate import SOURCES
+from fedstate.flower.proto.nodes_pb2 import (
+    ReplaceNodeKeyRequest,
+    ReplaceNodeKeyResponse,
+    RestoreNodeRequest,
+    RestoreNodeResponse,
+)
 from fedstate.witness import witness_pb2
 from fedstate.witness.witness_pb2 import Receipt, StepRecord
 
@@ -110,6 +117,12 @@ SENT_SINCE: list[tuple[Any, str]] = [
     (Delivery(run_id=2**64 - 1, node_id=3, message_id="m", group_id="1", action="train", delivered_at=0.5, answered_at=1.5, reply_id="r", failed=True), "08ffffffffffffffffff0110031a016d2201312a05747261696e31000000000000e03f39000000000000f83f4201724801"),
     (StoredReceipt(run_id=2**64 - 1, node_id=3, message_id="m", receipt=Receipt(record=b"r"), received_at=0.5), "08ffffffffffffffffff0110031a016d22030a017229000000000000e03f"),
     (NodeLog(node_id=2**64 - 1, state="answered", receipts=[Receipt(record=b"r")], runs=[RunLog(run_id=7)], problem="p", store_id="5", opening=b"o", generation=4), "08ffffffffffffffffff011208616e7377657265641a030a0172220208072a01703201353a016f4004"),
+    (NodeAccount(node_id=2, former_keys=[FormerKey(public_key=b"k")]), "080222030a016b"),
+    (FormerKey(public_key=b"k", until=0.5), "0a016b11000000000000e03f"),
+    (ReplaceNodeKeyRequest(node_id=2**64 - 1, public_key=b"k"), "08ffffffffffffffffff0112016b"),
+    (ReplaceNodeKeyResponse(changed=True), "0801"),
+    (RestoreNodeRequest(node_id=2**64 - 1), "08ffffffffffffffffff01"),
+    (RestoreNodeResponse(changed=True), "0801"),
 ]
 
 
@@ -121,7 +134,7 @@ def test_a_message_has_the_bytes_that_were_released(message: Any, sent: str) -> 
     assert type(message).FromString(bytes.fromhex(sent)) == message
 
 
-MODULES = (witness_pb2, exchange_pb2, evidence_pb2)
+MODULES = (witness_pb2, exchange_pb2, evidence_pb2, nodes_pb2)
 
 
 def test_every_field_of_every_message_is_among_them() -> None:
