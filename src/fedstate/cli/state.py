@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from fedstate.cli.console import console
 
 app = typer.Typer(help="Check, back up and restore the state of a node.", no_args_is_help=True)
 
@@ -122,4 +123,4 @@ def _show(result: dict[str, Any], shown: Format) -> None:
     for name, value in result.items():
         lines = value if isinstance(value, list) else [value]
         table.add_row(name, "\n".join(str(line) for line in lines) or "none")
-    Console().print(table)
+    console().print(table)

@@ -1,8 +1,9 @@
 """flwr's SuperLink: its command line, its HTTP application, and the server around that."""
 
+import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import uvicorn
 from fastapi import FastAPI
@@ -36,8 +37,23 @@ from fedstate.flower.witnessed_state import use_witnessed
 __all__ = ["IN_MEMORY_DATABASE", "SuperLinkConfig", "create_superlink", "parse", "server_of"]
 
 
-def parse(arguments: Sequence[str], *, program: str, description: str) -> SuperLinkConfig:
+def parse(
+    arguments: Sequence[str],
+    *,
+    program: str,
+    description: str,
+    add_options: Callable[[argparse.ArgumentParser], None] = lambda _: None,
+) -> SuperLinkConfig:
     """Return the configuration that a command line stands for.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        The command line.
+    program, description : str
+        What the help says of the program.
+    add_options : callable
+        Adds options to flower-superlink's, which whoever adds them reads.
 
     Raises
     ------
@@ -47,9 +63,13 @@ def parse(arguments: Sequence[str], *, program: str, description: str) -> SuperL
     parser = _parse_args_run_superlink()
     parser.prog = program
     parser.description = description
+    add_options(parser)
     parser.parse_args(arguments)
+    added = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_options(added)
+    _, rest = added.parse_known_args(arguments)
     # flwr's function reads the command line of the process, which is this command alone.
-    sys.argv = ["flower-superlink", *arguments]
+    sys.argv = ["flower-superlink", *rest]
     return _parse_superlink_lifespan_config()
 
 
@@ -70,8 +90,15 @@ class _Lifespan(SuperLinkLifespan):
         self.superexec_process = subprocess.Popen(command, start_new_session=True)
 
 
-def create_superlink(config: SuperLinkConfig) -> FastAPI:
+def create_superlink(config: SuperLinkConfig, keep_log: int | None = None) -> FastAPI:
     """Return flwr's SuperLink, on a state of ours, which keeps the evidence of runs.
+
+    Parameters
+    ----------
+    config : SuperLinkConfig
+        The configuration.
+    keep_log : int, optional
+        How many messages of each node in each run the evidence keeps; None for all.
 
     Raises
     ------
@@ -80,7 +107,7 @@ def create_superlink(config: SuperLinkConfig) -> FastAPI:
     """
     try:
         app = create_app(config, _Lifespan)
-        use_witnessed(app.state.linkstate_factory)
+        use_witnessed(app.state.linkstate_factory, keep_log)
     except DatabaseError as error:
         raise SettingError(
             f"The database '{config.database}' cannot be used ({error.orig}); name a file with "

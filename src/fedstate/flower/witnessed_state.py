@@ -93,8 +93,16 @@ def evidence_of(state: LinkState) -> EvidenceLog:
     return state.evidence
 
 
-def use_witnessed(factory: LinkStateFactory) -> None:
-    """Put a state of ours, which keeps evidence, in the place of flwr's."""
+def use_witnessed(factory: LinkStateFactory, keep: int | None = None) -> None:
+    """Put a state of ours, which keeps evidence, in the place of flwr's.
+
+    Parameters
+    ----------
+    factory : LinkStateFactory
+        What makes the state.
+    keep : int, optional
+        How many deliveries of each node in each run the evidence keeps; None for all.
+    """
     state = use_bulk(factory, WitnessedLinkState)
     if isinstance(state, WitnessedLinkState):
         state.keep_evidence()
@@ -102,3 +110,4 @@ def use_witnessed(factory: LinkStateFactory) -> None:
         factory.state_instance = WitnessedInMemoryLinkState(
             factory.federation_manager, state.object_store
         )
+    evidence_of(factory.state()).keep = keep

@@ -23,18 +23,18 @@ _ENDING = (
 _AGAIN_SECONDS = 5.0
 
 
-def run_superlink(config: SuperLinkConfig) -> None:
-    """Run a SuperLink until SIGTERM or SIGINT."""
-    app = make_app(config)
+def run_superlink(config: SuperLinkConfig, keep_log: int | None = None) -> None:
+    """Run a SuperLink until SIGTERM or SIGINT; `keep_log` as for `create_superlink`."""
+    app = make_app(config, keep_log)
     server = server_of(app, config)
     extend(app, Signals(closing=lambda: server.should_exit))
     server.run()
 
 
-def make_app(config: SuperLinkConfig) -> FastAPI:
+def make_app(config: SuperLinkConfig, keep_log: int | None = None) -> FastAPI:
     """Return flwr's SuperLink, on a database in our layout if the database is a new file."""
     lay_out(config.database)
-    return create_superlink(config)
+    return create_superlink(config, keep_log)
 
 
 def extend(app: FastAPI, signals: Signals) -> None:
