@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from fedstate.cli.console import console
 
 app = typer.Typer(
     help="Check, back up and restore the state of a node, and list its steps.",
@@ -69,7 +70,7 @@ def steps(
         table = Table(*columns)
         for row in rows:
             table.add_row(*(str(row[column]) for column in columns))
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -151,4 +152,4 @@ def _show(result: dict[str, Any], shown: Format) -> None:
     for name, value in result.items():
         lines = value if isinstance(value, list) else [value]
         table.add_row(name, "\n".join(str(line) for line in lines) or "none")
-    Console().print(table)
+    console().print(table)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from fedstate.cli.console import console
 from fedstate.errors import EvidenceError, FedstateError, SettingError
 from fedstate.records import runs_directory
 
@@ -120,7 +120,7 @@ def _superlink_report(
         from fedstate.verify.watching import follow
 
         # What people watch is not part of a command's result.
-        return follow(session, Console(stderr=form is Format.JSON))
+        return follow(session, console(stderr=form is Format.JSON))
 
 
 def _show(report: "Report", form: Format) -> None:
@@ -131,4 +131,4 @@ def _show(report: "Report", form: Format) -> None:
         raise EvidenceError("There is no run to verify; start one with `flwr run`.")
     from fedstate.verify.table import to_table
 
-    Console().print(to_table(report))
+    console().print(to_table(report))

@@ -2,7 +2,9 @@
 
 They are in the SuperLink's database beside flwr's tables, which stay as they are: flwr's own
 SuperLink goes on with the same file. Rows are added and a delivery is marked as answered; nothing
-is ever replaced or deleted.
+is ever replaced. They stay as long as flwr's runs do, which it never deletes. For runs without an
+end the log is bounded on request: then the oldest deliveries of a node in a run go, each with its
+receipts, and one row says how many have gone, and up to which step.
 """
 
 import hashlib
@@ -15,59 +17,14 @@ from flwr.app import Message
 
 # flwr keeps IDs of 64 bits as SQLite's signed integers.
 from flwr.supercore.utils import int64_to_uint64, uint64_to_int64
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Engine,
-    Float,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    func,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
+from sqlalchemy import Engine, Table, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
-from fedstate.flower.proto.evidence_pb2 import Delivery, StoredReceipt
+from fedstate.flower.evidence_bound import drop_beyond, has_been_dropped
+from fedstate.flower.evidence_tables import ACCOUNT, DELIVERIES, DROPPED, RECEIPTS, create_tables
+from fedstate.flower.proto.evidence_pb2 import Delivery, Dropped, StoredReceipt
 from fedstate.witness.witness_pb2 import Receipt
-
-_METADATA = MetaData()
-_DELIVERIES = Table(
-    "fedstate_delivery",
-    _METADATA,
-    Column("number", Integer, primary_key=True),
-    Column("run_id", BigInteger, nullable=False),
-    Column("node_id", BigInteger, nullable=False),
-    Column("message_id", String, nullable=False),
-    Column("group_id", String, nullable=False),
-    Column("action", String, nullable=False),
-    Column("delivered_at", Float, nullable=False),
-    Column("answered_at", Float, nullable=False),
-    Column("reply_id", String, nullable=False),
-    Column("failed", Boolean, nullable=False),
-    Index("fedstate_delivery_of_run", "run_id", "node_id", "message_id"),
-)
-_RECEIPTS = Table(
-    "fedstate_receipt",
-    _METADATA,
-    Column("number", Integer, primary_key=True),
-    Column("run_id", BigInteger, nullable=False),
-    Column("node_id", BigInteger, nullable=False),
-    Column("message_id", String, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
-    Column("record", LargeBinary, nullable=False),
-    Column("signature", LargeBinary, nullable=False),
-    Column("received_at", Float, nullable=False),
-    # A receipt that is sent again is kept once; another one for the same step is kept, too.
-    Index("fedstate_receipt_of_run", "run_id", "node_id", "digest", unique=True),
-)
 
 # How many rows one read of the database brings.
 PAGE_ROWS = 2000
@@ -82,12 +39,19 @@ class EvidenceLog:
         The database; the tables are created if they are not there.
     session : callable
         Returns a block in one transaction, in which flwr may have written already.
+
+    Attributes
+    ----------
+    keep : int, optional
+        How many deliveries of each node in each run are kept, with their receipts; None for all.
     """
+
+    keep: int | None = None
 
     def __init__(
         self, engine: Engine, session: Callable[[], AbstractContextManager[Session]]
     ) -> None:
-        _METADATA.create_all(engine)
+        create_tables(engine)
         self._session = session
 
     def delivered(self, node_id: int, messages: Sequence[Message]) -> None:
@@ -109,14 +73,17 @@ class EvidenceLog:
             for each in messages
         ]
         with self._session() as session:
-            session.execute(insert(_DELIVERIES), rows)
+            session.execute(insert(DELIVERIES), rows)
+            if self.keep is not None:
+                for run_id in {row["run_id"] for row in rows}:
+                    drop_beyond(session, run_id, uint64_to_int64(node_id), self.keep)
 
     def answered(self, reply: Message) -> None:
         """Note that the reply of a node was accepted."""
-        metadata, table = reply.metadata, _DELIVERIES.c
+        metadata, table = reply.metadata, DELIVERIES.c
         with self._session() as session:
             session.execute(
-                update(_DELIVERIES)
+                update(DELIVERIES)
                 .where(
                     table.run_id == uint64_to_int64(metadata.run_id),
                     table.node_id == uint64_to_int64(metadata.src_node_id),
@@ -144,19 +111,21 @@ class EvidenceLog:
             "received_at": time.time(),
         }
         with self._session() as session:
-            session.execute(insert_or_ignore(_RECEIPTS).on_conflict_do_nothing(), [row])
+            if self.keep is not None and has_been_dropped(session, row):
+                return
+            session.execute(upsert(RECEIPTS).on_conflict_do_nothing(), [row])
 
     def newest_delivery(self) -> int:
         """Return the number of the newest delivery, 0 if there is none."""
         with self._session() as session:
-            return session.scalar(select(func.max(_DELIVERIES.c.number))) or 0
+            return session.scalar(select(func.max(DELIVERIES.c.number))) or 0
 
     def deliveries(self, run_ids: Sequence[int], after: int = 0) -> Iterator[list[Delivery]]:
         """Yield what was delivered for these runs, in the order of the deliveries, in pages.
 
         With `after`, only those with a greater number.
         """
-        for rows in self._pages(_DELIVERIES, run_ids, after):
+        for rows in self._pages(DELIVERIES, run_ids, after):
             yield [
                 Delivery(
                     run_id=int64_to_uint64(row.run_id),
@@ -174,7 +143,7 @@ class EvidenceLog:
 
     def receipts(self, run_ids: Sequence[int]) -> Iterator[list[StoredReceipt]]:
         """Yield the receipts that came for these runs, in the order in which they came."""
-        for rows in self._pages(_RECEIPTS, run_ids):
+        for rows in self._pages(RECEIPTS, run_ids):
             yield [
                 StoredReceipt(
                     run_id=int64_to_uint64(row.run_id),
@@ -185,6 +154,32 @@ class EvidenceLog:
                 )
                 for row in rows
             ]
+
+    def dropped(self, run_ids: Sequence[int]) -> list[Dropped]:
+        """Return what is not kept any longer, of each node in these runs."""
+        table = DROPPED.c
+        found: list[Dropped] = []
+        with self._session() as session:
+            for run_id in run_ids:
+                query = select(DROPPED).where(table.run_id == uint64_to_int64(run_id))
+                found += [
+                    Dropped(
+                        run_id=run_id,
+                        node_id=int64_to_uint64(row.node_id),
+                        deliveries=row.deliveries,
+                        receipts=row.receipts,
+                        store_id=row.store_id,
+                        step=row.step,
+                        anchor=row.anchor,
+                    )
+                    for row in session.execute(query)
+                ]
+        return found
+
+    def began_at(self) -> float:
+        """Return since when deliveries are noted (Unix time)."""
+        with self._session() as session:
+            return session.scalar(select(ACCOUNT.c.began_at)) or 0.0
 
     def _pages(
         self, table: Table, run_ids: Sequence[int], start: int = 0
@@ -206,7 +201,7 @@ class EvidenceLog:
 
     def was_delivered(self, node_id: int, run_id: int, message_id: str) -> bool:
         """Return whether a message of a run was handed to a node."""
-        table = _DELIVERIES.c
+        table = DELIVERIES.c
         query = select(table.number).where(
             table.run_id == uint64_to_int64(run_id),
             table.node_id == uint64_to_int64(node_id),
@@ -217,7 +212,7 @@ class EvidenceLog:
 
     def delivered_to(self, node_id: int, run_id: int, most: int) -> list[str]:
         """Return the IDs of the newest messages of a run that were handed to a node."""
-        table = _DELIVERIES.c
+        table = DELIVERIES.c
         query = (
             select(table.message_id)
             .where(

@@ -86,7 +86,9 @@ class _Lifespan(SuperLinkLifespan):
         self.superexec_process = subprocess.Popen(command, start_new_session=True)
 
 
-def create_superlink(config: SuperLinkConfig, accounts: Accounts | None = None) -> FastAPI:
+def create_superlink(
+    config: SuperLinkConfig, accounts: Accounts | None = None, keep_log: int | None = None
+) -> FastAPI:
     """Return flwr's SuperLink, on a state of ours, which keeps the evidence of runs.
 
     Parameters
@@ -95,6 +97,8 @@ def create_superlink(config: SuperLinkConfig, accounts: Accounts | None = None) 
         What flower-superlink's options say.
     accounts : Accounts, optional
         Who may call the Control API; without them anybody may, as at Flower's own SuperLink.
+    keep_log : int, optional
+        How many messages of each node in each run the evidence keeps; None for all.
 
     Raises
     ------
@@ -109,7 +113,7 @@ def create_superlink(config: SuperLinkConfig, accounts: Accounts | None = None) 
         if accounts is not None:
             # Before the state of ours is made, which takes it from the factory.
             factory.federation_manager = AccountFederation(accounts, simulation=config.simulation)
-        use_witnessed(factory)
+        use_witnessed(factory, keep_log)
     except DatabaseError as error:
         raise SettingError(
             f"The database '{config.database}' cannot be used ({error.orig}); name a file with "

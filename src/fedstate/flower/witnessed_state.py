@@ -167,8 +167,16 @@ def evidence_of(state: LinkState) -> EvidenceLog:
     return witnessed(state).evidence
 
 
-def use_witnessed(factory: LinkStateFactory) -> None:
-    """Put a state of ours, which keeps evidence, in the place of flwr's."""
+def use_witnessed(factory: LinkStateFactory, keep: int | None = None) -> None:
+    """Put a state of ours, which keeps evidence, in the place of flwr's.
+
+    Parameters
+    ----------
+    factory : LinkStateFactory
+        What makes the state.
+    keep : int, optional
+        How many deliveries of each node in each run the evidence keeps; None for all.
+    """
     state = use_bulk(factory, WitnessedLinkState)
     if isinstance(state, WitnessedLinkState):
         state.keep_evidence()
@@ -176,3 +184,4 @@ def use_witnessed(factory: LinkStateFactory) -> None:
         objects = OwnObjectStore()
         factory.objectstore_factory.store_instance = objects
         factory.state_instance = WitnessedInMemoryLinkState(factory.federation_manager, objects)
+    evidence_of(factory.state()).keep = keep

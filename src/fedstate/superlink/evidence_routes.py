@@ -103,7 +103,7 @@ def _evidence(
     # row; in this order each that is read is followed by what it has to have, and no row is newer
     # than the last deliveries.
     nodes = runs.nodes()
-    yield EvidencePage(runs=accounts, nodes=nodes)
+    yield EvidencePage(runs=accounts, nodes=nodes, dropped=runs.evidence.dropped(run_ids))
     newest = runs.evidence.newest_delivery()
     for deliveries in runs.evidence.deliveries(run_ids):
         yield EvidencePage(deliveries=deliveries)
@@ -115,6 +115,9 @@ def _evidence(
             yield EvidencePage(logs=[log])
         for deliveries in runs.evidence.deliveries(run_ids, after=newest):
             yield EvidencePage(later_deliveries=deliveries)
+    # Once more: what has gone since the first time was read or not.
+    dropped, began = runs.evidence.dropped(run_ids), runs.evidence.began_at()
+    yield EvidencePage(dropped=dropped, account_began_at=began)
 
 
 def _logs(

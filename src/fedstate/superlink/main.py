@@ -40,6 +40,7 @@ def run_superlink(
     door: Door | None = None,
     *,
     limits: Limits | None = None,
+    keep_log: int | None = None,
 ) -> None:
     """Run a SuperLink until SIGTERM or SIGINT.
 
@@ -53,6 +54,8 @@ def run_superlink(
         Who may call the Control API; without it, anybody.
     limits : Limits, optional
         What is granted to whoever connects.
+    keep_log : int, optional
+        As for `create_superlink`.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def run_superlink(
         # The executor that a SuperLink starts itself calls the Runtime API alone.
         config = replace(config, host=found[0], port=found[1])
     door = door or Door()
-    app = make_app(config, door)
+    app = make_app(config, door, keep_log)
     server = make_server(app, config, addresses, limits)
     extend(app, Signals(closing=lambda: server.should_exit), door, limits)
     server.run()
@@ -86,10 +89,12 @@ def make_server(
     )
 
 
-def make_app(config: SuperLinkConfig, door: Door | None = None) -> FastAPI:
+def make_app(
+    config: SuperLinkConfig, door: Door | None = None, keep_log: int | None = None
+) -> FastAPI:
     """Return flwr's SuperLink, on a database in our layout if the database is a new file."""
     lay_out(config.database)
-    return create_superlink(config, door.accounts if door else None)
+    return create_superlink(config, door.accounts if door else None, keep_log)
 
 
 def extend(

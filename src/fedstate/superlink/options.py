@@ -1,4 +1,4 @@
-"""The options of ``fedstate superlink``: flower-superlink's, each API's place, and accounts."""
+"""The options of ``fedstate superlink``: flower-superlink's, and what is ours."""
 
 import argparse
 from collections.abc import Sequence
@@ -36,17 +36,25 @@ def main(arguments: Sequence[str]) -> None:
     _add_options(parser.add_argument_group("listeners", _LISTENERS))
     control_door.add_options(parser.add_argument_group("accounts"))
     add_limit_options(parser.add_argument_group("limits"))
+    _add_bounds(parser.add_argument_group("evidence of runs"))
     one_port = parser.parse_args(arguments)
 
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_options(ours)
     control_door.add_options(ours)
     add_limit_options(ours)
+    _add_bounds(ours)
     options, rest = ours.parse_known_args(arguments)
     addresses = Addresses(options.control, options.fleet, options.runtime)
     addresses.check(one_port=one_port.host is not None or one_port.port is not None)
     config = parse(rest, program=parser.prog, description=DESCRIPTION)
-    run_superlink(config, addresses, control_door.door_of(options), limits=limits_of(options))
+    run_superlink(
+        config,
+        addresses,
+        control_door.door_of(options),
+        limits=limits_of(options),
+        keep_log=options.keep_log,
+    )
 
 
 def _add_options(parser: argparse._ActionsContainer) -> None:
@@ -62,3 +70,19 @@ def _add_options(parser: argparse._ActionsContainer) -> None:
             metavar="HOST:PORT",
             help=f"Address for {whom}.",
         )
+
+
+def _add_bounds(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--keep-log",
+        type=_count,
+        metavar="MESSAGES",
+        help="Number of messages of each node in each run, with their receipts, that the "
+        "SuperLink keeps evidence of for `fedstate verify` (default: all).",
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 1 or more")
+    return int(text)

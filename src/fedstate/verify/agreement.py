@@ -158,14 +158,19 @@ class _Agreement:
                 log.length,
                 LOG,
             )
-        for digest, step in ((log.head, last), (log.anchor, by_number.get(log.pruned))):
+        dropped = self._steps.node.dropped
+        known = [(log.head, last), (log.anchor, by_number.get(log.pruned))]
+        if dropped.store_id == self._answer.store_id:
+            known.append((dropped.anchor, by_number.get(dropped.step)))
+        for digest, step in known:
             if step is not None and digest and step.receipt.digest != digest:
                 yield self._found(
                     "altered-row",
                     Level.BROKEN,
-                    "its row is not the one that the node's log names",
+                    "its row is not the one that is named as the last of those that were "
+                    "written or have gone",
                     step.number,
-                    RECEIPTS if step.at_superlink else LOG,
+                    RECEIPTS if step.at_superlink or digest == dropped.anchor else LOG,
                     LOG,
                 )
 
@@ -180,6 +185,7 @@ class _Agreement:
             if not step.at_superlink
             and step.number not in forked
             and step.record.message_id in answered - has
+            and not self._steps.node.dropped.has(step.record.store_id, step.number)
         ]
         if missing:
             yield self._found(

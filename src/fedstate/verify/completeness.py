@@ -1,5 +1,6 @@
 """Completeness: a row for each message that was delivered, and no row for any other."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -13,11 +14,13 @@ from fedstate.verify.evidence import (
 )
 from fedstate.verify.findings import LOG, RECEIPTS, SUPERLINK, Finding, Level, Place, numbers
 from fedstate.verify.steps import NodeSteps, Step, by_store, messages_of
+from fedstate.witness import genesis
 
 
 def completeness(run: RunEvidence, steps: NodeSteps, answer: NodeAnswer) -> Iterator[Finding]:
     """Compare the node's rows with what the SuperLink delivered to it."""
     check = _Completeness(run, steps, answer)
+    yield from check.dropped()
     yield from check.gaps()
     yield from check.delivered()
     yield from check.undelivered()
@@ -30,6 +33,7 @@ class _Completeness:
         self._run = run
         self._steps = steps
         self._node = steps.node
+        self._dropped = steps.node.dropped
         self._answer = answer
         self._place = Place(run.run_id, steps.node.node_id)
         self._rows = messages_of(steps.chain)
@@ -49,6 +53,8 @@ class _Completeness:
                 chain[-1].record.store_id == self._answer.store_id
             )
             last = log.pruned if of_this_store and log is not None else 0
+            if not of_this_store and self._dropped.has(chain[-1].record.store_id, 0):
+                last = self._dropped.step
             previous: Step | None = None
             for step in chain:
                 if step.number > last + 1:
@@ -65,11 +71,11 @@ class _Completeness:
                         LOG,
                         RECEIPTS,
                     )
-                elif previous and step.record.previous != previous.receipt.digest:
+                elif step.record.previous != self._digest_before(step, previous):
                     yield self._found(
                         "broken-chain",
                         Level.BROKEN,
-                        f"its row does not follow from that of step {previous.number}, one of "
+                        f"its row does not follow from that of step {step.number - 1}, one of "
                         "the two was put in the place of another",
                         step.number,
                         LOG,
@@ -95,6 +101,23 @@ class _Completeness:
                 0,
                 LOG,
             )
+
+    def _digest_before(self, step: Step, previous: Step | None) -> bytes:
+        """Return what a row has to name as the one before it; what it names, if not known."""
+        record = step.record
+        if previous is not None and previous.number == step.number - 1:
+            return previous.receipt.digest
+        if step.number == 1:
+            return genesis(record.store_id, record.run_id)
+        dropped, log = self._dropped, self._node.log
+        if (record.store_id, step.number) == (dropped.store_id, dropped.step + 1):
+            return dropped.anchor
+        if log is not None and (record.store_id, step.number) == (
+            self._answer.store_id,
+            log.pruned + 1,
+        ):
+            return log.anchor or record.previous
+        return record.previous
 
     def _in_order_of_the_log(self) -> list[Step]:
         by_row = {step.receipt.row: step for step in self._steps.chain}
@@ -162,25 +185,30 @@ class _Completeness:
                 f"{_messages(failed)} answered with an error and without a row: no row could be "
                 "written",
             )
-        # Rows are written since the log began, and never removed but from the beginning.
-        begins = min((step.record.time for step in self._steps.chain), default=0.0)
-        pruned = bool(log and log.pruned)
-        early = [
-            each
-            for each in deliveries
-            if not each.failed and each.answered_at < begins and (pruned or self._may_be_older())
-        ]
+        early = self._before_all_rows(deliveries)
         if early:
-            known = pruned or (log is not None and not log.complete)
+            known = self._node.log is not None and not self._node.log.complete
             yield self._found(
                 "before-the-log",
                 Level.TOLD if known else Level.UNKNOWN,
-                f"{_messages(early)} answered before the first row that is known"
-                + (": the log is bounded" if pruned else ""),
+                f"{_messages(early)} answered before the first row that is known",
             )
         left = [each for each in deliveries if not each.failed and each not in early]
         if left:
             yield self._lacks_rows(left)
+
+    def _before_all_rows(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """Return those that may have been answered before there were rows.
+
+        Rows are written since the log began, and what a node does not keep of them has receipts.
+        """
+        if not self._may_be_older():
+            return []
+        older = itertools.takewhile(
+            lambda each: each.message_id not in self._rows, self._node.deliveries
+        )
+        ids = {each.message_id for each in older}
+        return [each for each in deliveries if not each.failed and each.message_id in ids]
 
     def _may_be_older(self) -> bool:
         log = self._node.log
@@ -203,13 +231,17 @@ class _Completeness:
             return
         known = {each.message_id for each in self._node.deliveries} | self._node.later
         unknown = [step for step in self._steps.chain if step.record.message_id not in known]
+        delivered = [s.number for s in self._steps.chain if s.record.message_id in known]
+        unknown = self._not_dropped(unknown, min(delivered, default=0))
         if not unknown:
             return
         first = min((each.delivered_at for each in self._node.deliveries), default=None)
+        began = self._run.account_began_at
+        older = not self._run.submitted_at or self._run.submitted_at < began
         old = [
             step
             for step in unknown
-            if first is not None and step.record.time < first and not step.at_superlink
+            if older and first is not None and step.record.time < first and not step.at_superlink
         ]
         if old:
             yield self._found(
@@ -221,7 +253,6 @@ class _Completeness:
         left = [step for step in unknown if step not in old]
         if not left:
             return
-        delivered = [s.number for s in self._steps.chain if s.record.message_id in known]
         newest = max(delivered, default=0)
         which = f"steps {numbers(step.number for step in left)}"
         if all(step.number > newest and not step.at_superlink for step in left):
@@ -242,6 +273,30 @@ class _Completeness:
                 left[0].number,
                 LOG,
                 SUPERLINK,
+            )
+
+    def _not_dropped(self, unknown: list[Step], first_delivered: int) -> list[Step]:
+        """Return rows but those whose messages a bounded account has dropped: the oldest."""
+        dropped = self._dropped
+        old = [
+            step
+            for step in unknown
+            if step.number < first_delivered or dropped.has(step.record.store_id, step.number)
+        ]
+        # Nor more than it has dropped.
+        if len({step.record.message_id for step in old}) > dropped.deliveries:
+            return unknown
+        return [step for step in unknown if step not in old]
+
+    def dropped(self) -> Iterator[Finding]:
+        """Tell of what the SuperLink does not keep any longer."""
+        if self._dropped.deliveries:
+            yield self._found(
+                "dropped-by-the-superlink",
+                Level.TOLD,
+                "the SuperLink's account is bounded: the first "
+                f"{self._dropped.deliveries} deliveries and {self._dropped.receipts} receipts "
+                "are not kept",
             )
 
     def repeated(self) -> Iterator[Finding]:

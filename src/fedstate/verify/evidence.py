@@ -86,6 +86,33 @@ class HeldLog:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """What a SuperLink whose account is bounded does not keep of a node in a run.
+
+    Attributes
+    ----------
+    deliveries, receipts : int
+        How many have gone: the oldest.
+    store_id : str
+        The store of which the last of these receipts is.
+    step : int
+        The greatest number of a step among the receipts of that store that have gone.
+    anchor : bytes
+        The digest of its row.
+    """
+
+    deliveries: int = 0
+    receipts: int = 0
+    store_id: str = ""
+    step: int = 0
+    anchor: bytes = b""
+
+    def has(self, store_id: str, number: int) -> bool:
+        """Whether the receipt of a step may be among those that have gone."""
+        return self.store_id == store_id and number <= self.step
+
+
+@dataclass(frozen=True, slots=True)
 class NodeAnswer:
     """What a node said when it was asked: `state` is one of the constants of this module.
 
@@ -117,6 +144,8 @@ class NodeEvidence:
         The rows of its log, in its order.
     log : HeldLog, optional
         What else its log says of the run.
+    dropped : Dropped
+        What the SuperLink does not keep any longer.
     """
 
     node_id: int
@@ -125,6 +154,7 @@ class NodeEvidence:
     receipts: list[Receipt] = field(default_factory=list)
     rows: list[Receipt] = field(default_factory=list)
     log: HeldLog | None = None
+    dropped: Dropped = Dropped()
 
 
 @dataclass
@@ -141,6 +171,8 @@ class RunEvidence:
         Unix times; 0 if it is not there yet.
     nodes : dict of int to NodeEvidence
         The nodes that have pulled a message of it, or have rows of it.
+    account_began_at : float
+        Since when the SuperLink keeps an account of what it delivers.
     told : ToldRun, optional
         What its ServerApp recorded.
     told_problem : str
@@ -157,6 +189,7 @@ class RunEvidence:
     submitted_at: float = 0.0
     finished_at: float = 0.0
     nodes: dict[int, NodeEvidence] = field(default_factory=dict)
+    account_began_at: float = 0.0
     told: ToldRun | None = None
     told_problem: str = ""
     witnessed: bool = True

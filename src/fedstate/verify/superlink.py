@@ -8,6 +8,7 @@ from fedstate.errors import EvidenceError
 from fedstate.flower.control import NoEvidenceError
 from fedstate.verify.evidence import (
     Delivery,
+    Dropped,
     Evidence,
     FormerKey,
     HeldLog,
@@ -131,6 +132,7 @@ def gather(pages: Iterable[Any]) -> Evidence:
     evidence = Evidence([])
     # Most rows of the nodes are receipts of the SuperLink, too: they are read once.
     known: dict[bytes, Receipt] = {}
+    began = 0.0
 
     def node(run_id: int, node_id: int) -> NodeEvidence:
         try:
@@ -159,8 +161,24 @@ def gather(pages: Iterable[Any]) -> Evidence:
             known[receipt.row] = receipt
         for log in page.logs:
             _add_log(runs, evidence, log, known)
+        for each in page.dropped:
+            _drop(node(each.run_id, each.node_id), each, first=bool(page.runs))
+        if page.account_began_at:
+            began = page.account_began_at
     evidence.runs = list(runs.values())
+    for run in evidence.runs:
+        run.account_began_at = began
     return evidence
+
+
+def _drop(node: NodeEvidence, dropped: Any, *, first: bool) -> None:
+    """Note what is not kept any longer; what has gone while it was read is not kept, either."""
+    meanwhile = 0 if first else dropped.deliveries - node.dropped.deliveries
+    gone = [each.message_id for each in node.deliveries if each.answered_at][:meanwhile]
+    node.deliveries = [each for each in node.deliveries if each.message_id not in gone]
+    node.dropped = Dropped(
+        *(dropped.deliveries, dropped.receipts, dropped.store_id, dropped.step, dropped.anchor)
+    )
 
 
 def _add_log(

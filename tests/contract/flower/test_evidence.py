@@ -29,6 +29,7 @@ from fedstate.exchange.messages import (
 from fedstate.flower.control import NoEvidenceError, RunNotFoundError
 from fedstate.flower.superlink_app import IN_MEMORY_DATABASE
 from fedstate.verify.superlink import gather
+from fedstate.witness import record_digest
 from fedstate.witness.witness_pb2 import Receipt
 
 
@@ -123,6 +124,23 @@ def test_a_receipt_that_comes_twice_is_kept_once_and_another_one_beside_it(
     (of_run,) = evidence(superlink, run.id).runs
     kept = [(each.row, each.signature) for each in of_run.nodes[node.id].receipts]
     assert kept == [(RECEIPT.record, b"signature"), (other.record, b"signature")]
+
+
+def test_a_bounded_account_says_what_it_has_dropped(
+    federation: tuple[SuperLink, Run, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    superlink, run, node = federation
+    monkeypatch.setattr(superlink.state.evidence, "keep", 2)
+    records = list(rows(4, run_id=run.id, node_id=node.id))
+    for record in records:
+        push(node, Reply(deliver(run, node), arrays(2.0)), Receipt(record=record))
+    (of_run,) = evidence(superlink, run.id).runs
+    of_node = of_run.nodes[node.id]
+    assert [each.row for each in of_node.receipts] == records[2:]
+    assert len(of_node.deliveries) == 2
+    assert (of_node.dropped.deliveries, of_node.dropped.receipts) == (2, 2)
+    assert (of_node.dropped.step, of_node.dropped.anchor) == (2, record_digest(records[1]))
+    assert 0 < of_run.account_began_at < of_run.submitted_at
 
 
 def test_a_reply_to_a_run_that_has_ended_leaves_its_receipt(
@@ -247,7 +265,7 @@ def test_the_tables_are_added_to_a_database_that_is_there_and_flwr_goes_on_with_
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             return {name for (name,) in found}
 
-    ours = {"fedstate_delivery", "fedstate_receipt"}
+    ours = {f"fedstate_{name}" for name in ("delivery", "receipt", "dropped", "account")}
     SuperLinkApplication(tmp_path, ours=False).close()
     assert not ours & tables()
     SuperLinkApplication(tmp_path).close()

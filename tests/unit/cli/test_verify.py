@@ -37,7 +37,6 @@ def nodes(superlink: SuperLink, world: World) -> Iterator[None]:
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory of records, which commands find by themselves."""
     monkeypatch.setenv("FEDSTATE_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("COLUMNS", "200")
     return tmp_path / "runs"
 
 
@@ -63,6 +62,25 @@ def test_what_was_kept_passes_in_both_forms(world: World) -> None:
     for run in report["runs"]:
         assert (run["status"], run["rounds"]) == ("finished:completed", ROUNDS)
         assert [len(node["steps"]) for node in run["nodes"]] == [ROUNDS] * NODES
+
+
+@pytest.mark.usefixtures("connected", "nodes")
+def test_a_table_in_a_pipe_is_not_cut(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each finding is one line there, and each node, whatever width the shell has noted."""
+    monkeypatch.setenv("COLUMNS", "40")
+    run = world.evidence.runs[0]
+    node_id = next(iter(run.nodes))
+    world.nodes[node_id].states[run.run_id] = digest("something else")
+    world.refresh()
+    shown = verify(world)
+    report = as_json(verify(world, "--format", "json"))
+    lines = shown.stdout.splitlines()
+    assert {f"    ✗ {each['text']}" for each in report["findings"]} <= set(lines)
+    rows = [line.split() for line in lines if "answered" in line.split()]
+    assert [row[0] for row in rows] == [
+        str(each) for run in world.evidence.runs for each in run.nodes
+    ]
+    assert all(len(line) == len(line.rstrip()) or len(line) < 200 for line in lines)
 
 
 @pytest.mark.usefixtures("connected", "nodes")

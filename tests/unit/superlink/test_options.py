@@ -35,8 +35,35 @@ def test_the_help_says_what_is_different(capsys: pytest.CaptureFixture[str]) -> 
     assert text.startswith("usage: fedstate superlink")
     assert "push notification" in text
     assert "all three options or none" in text
-    for option in ("--control", "--fleet", "--runtime", "--ssl-certfile"):
+    for option in ("--control", "--fleet", "--runtime", "--ssl-certfile", "--keep-log"):
         assert f"{option} " in text
+
+
+def test_how_much_evidence_is_kept_is_an_option_beside_flwrs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["pytest"])
+    given: list[tuple[SuperLinkConfig, int | None]] = []
+    monkeypatch.setattr(
+        options,
+        "run_superlink",
+        lambda config, *_, keep_log, **__: given.append((config, keep_log)),
+    )
+    database = ["--insecure", "--database", str(tmp_path / "link.db")]
+    options.main([*database, "--keep-log", "5", "--port", "9000"])
+    options.main(database)
+    assert [keep for _, keep in given] == [5, None]
+    assert given[0][0].port == 9000
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "1.5", "many", ""])
+def test_a_bound_that_is_no_number_is_refused(
+    count: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options.main(["--insecure", f"--keep-log={count}"])
+    assert ended.value.code == 2
+    assert f"'{count}' is not a whole number of 1 or more" in capsys.readouterr().err
 
 
 def test_wrong_usage_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +99,9 @@ def test_flwr_is_given_its_options_and_the_server_the_listeners(
     given: list[tuple[SuperLinkConfig, Addresses, Door, Limits]] = []
     monkeypatch.setattr("sys.argv", ["pytest"])
     monkeypatch.setattr(
-        options, "run_superlink", lambda *each, limits: given.append((*each, limits))
+        options,
+        "run_superlink",
+        lambda *each, limits, keep_log: given.append((*each, limits)),  # noqa: ARG005
     )
     options.main(["--insecure", *listeners, "--max-message", "10M", "--database", "link.db"])
     ((config, addresses, door, limits),) = given

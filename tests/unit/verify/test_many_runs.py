@@ -19,7 +19,7 @@ from sqlalchemy import insert
 
 from fedstate.connection import Connection, write_connection
 from fedstate.exchange.messages import PushLogRequest, RunLog
-from fedstate.flower import evidence_log
+from fedstate.flower.evidence_tables import DELIVERIES, RECEIPTS
 from fedstate.flower.messages import Node as NodeProto
 from fedstate.verify.persistence import EMPTY
 from fedstate.verify.superlink import RUNS_IN_A_BATCH
@@ -116,8 +116,8 @@ class ManyRuns:
                 receipt |= {"digest": record_digest(each.record), "received_at": time.time()}
                 receipts.append(message | receipt)
         with superlink.state.session() as session:
-            session.execute(insert(evidence_log._DELIVERIES), deliveries)
-            session.execute(insert(evidence_log._RECEIPTS), receipts)
+            session.execute(insert(DELIVERIES), deliveries)
+            session.execute(insert(RECEIPTS), receipts)
 
     def pages(self, node_id: int, request: Any) -> Iterator[PushLogRequest]:
         node, name = NodeProto(node_id=node_id), request.request_id

@@ -18,20 +18,24 @@ class EvidenceRequest(_message.Message):
     def __init__(self, run_ids: _Optional[_Iterable[int]] = ..., ask_nodes: bool = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class EvidencePage(_message.Message):
-    __slots__ = ("runs", "nodes", "deliveries", "receipts", "logs", "later_deliveries")
+    __slots__ = ("runs", "nodes", "deliveries", "receipts", "logs", "later_deliveries", "dropped", "account_began_at")
     RUNS_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
     DELIVERIES_FIELD_NUMBER: _ClassVar[int]
     RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     LOGS_FIELD_NUMBER: _ClassVar[int]
     LATER_DELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_BEGAN_AT_FIELD_NUMBER: _ClassVar[int]
     runs: _containers.RepeatedCompositeFieldContainer[RunAccount]
     nodes: _containers.RepeatedCompositeFieldContainer[NodeAccount]
     deliveries: _containers.RepeatedCompositeFieldContainer[Delivery]
     receipts: _containers.RepeatedCompositeFieldContainer[StoredReceipt]
     logs: _containers.RepeatedCompositeFieldContainer[NodeLog]
     later_deliveries: _containers.RepeatedCompositeFieldContainer[Delivery]
-    def __init__(self, runs: _Optional[_Iterable[_Union[RunAccount, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[NodeAccount, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., receipts: _Optional[_Iterable[_Union[StoredReceipt, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[NodeLog, _Mapping]]] = ..., later_deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ...) -> None: ...
+    dropped: _containers.RepeatedCompositeFieldContainer[Dropped]
+    account_began_at: float
+    def __init__(self, runs: _Optional[_Iterable[_Union[RunAccount, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[NodeAccount, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., receipts: _Optional[_Iterable[_Union[StoredReceipt, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[NodeLog, _Mapping]]] = ..., later_deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., dropped: _Optional[_Iterable[_Union[Dropped, _Mapping]]] = ..., account_began_at: _Optional[float] = ...) -> None: ...
 
 class RunAccount(_message.Message):
     __slots__ = ("run_id", "series_id", "status", "submitted_at", "finished_at")
@@ -102,6 +106,24 @@ class StoredReceipt(_message.Message):
     receipt: _witness_pb2.Receipt
     received_at: float
     def __init__(self, run_id: _Optional[int] = ..., node_id: _Optional[int] = ..., message_id: _Optional[str] = ..., receipt: _Optional[_Union[_witness_pb2.Receipt, _Mapping]] = ..., received_at: _Optional[float] = ...) -> None: ...
+
+class Dropped(_message.Message):
+    __slots__ = ("run_id", "node_id", "deliveries", "receipts", "store_id", "step", "anchor")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    DELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    STORE_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_FIELD_NUMBER: _ClassVar[int]
+    run_id: int
+    node_id: int
+    deliveries: int
+    receipts: int
+    store_id: str
+    step: int
+    anchor: bytes
+    def __init__(self, run_id: _Optional[int] = ..., node_id: _Optional[int] = ..., deliveries: _Optional[int] = ..., receipts: _Optional[int] = ..., store_id: _Optional[str] = ..., step: _Optional[int] = ..., anchor: _Optional[bytes] = ...) -> None: ...
 
 class NodeLog(_message.Message):
     __slots__ = ("node_id", "state", "receipts", "runs", "problem", "store_id", "opening", "generation")
