@@ -84,7 +84,7 @@ def test_a_certificate_that_is_gone_is_said(
 ) -> None:
     unsure = replace(order, insecure=False, root_certificates_path="none/ca.crt")
     report_failure(Task(unsure, Channel.pair()[0]), WHY)
-    assert "could not be reported: [Errno 2]" in caplog.text
+    assert "could not be reported: none/ca.crt cannot be used: No such file" in caplog.text
 
 
 def test_a_token_that_has_expired_is_said(
