@@ -26,14 +26,14 @@ STOPPED_BY = {
     "endless-line": ("sent a line of more than", "denied after"),
     "false-pid": ("sent an event that is out of turn", "is not a process of its run"),
     "garbage": ("and was ended", "ended by itself"),
-    "stop-itself": ("ended", "no reply"),
+    "stop-itself": ("ended", "no reply", "ClientApp stopped responding"),
     "sockets": ("through",),
 }
 # Bombs that nothing stops, and the threat model says so: by installation.
 UNSTOPPED: dict[str, tuple[str, ...]] = {
     "root": ("memory-files", "unlinked-files"),
     "landlock": ("memory-files", "unlinked-files", "system-v-memory"),
-    "containers": ("memory-files", "unlinked-files"),
+    "containers": ("memory-files", "unlinked-files", "system-v-memory"),
 }
 # What gets through without root where the system lets its users have no namespaces, so that all
 # runs share this memory; and what they then leave behind.

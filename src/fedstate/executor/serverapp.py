@@ -69,8 +69,8 @@ def prepare(handover: Handover, pushed: Callable[[], bool] = lambda: False) -> N
             with no_hidden_names(directory, reference):
                 return children.call(load_and_call)
         except Exception as error:
-            # flwr's program reports the words of the exception alone.
             make_way(error)
+            # flwr's program reports the words of the exception alone.
             if sentence := hint(error):
                 raise LimitReachedError(f"{type(error).__name__}: {error}{sentence}") from error
             raise

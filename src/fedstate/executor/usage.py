@@ -12,8 +12,9 @@ from fedstate.walls import directories, processes
 from fedstate.walls.limits import in_words
 
 SAMPLE_SECONDS = 0.2
-# It is not taken again before this many times what it took.
+# It is not taken again before this many times the processor time that it took, up to so long.
 _SAMPLE_PAUSE = 10
+_LONGEST_PAUSE_SECONDS = 1.0
 # A task that takes less of a processor over this time only waits.
 _SHARE_SECONDS = 1.0
 _SHARE = 0.05
@@ -70,7 +71,7 @@ class Usage:
         dict
             The rooms that have passed a limit, and a sentence that names it.
         """
-        now, began = self._clock(), time.perf_counter()
+        now, began = self._clock(), time.thread_time()
         for room in [each for each in self._taken if each not in rooms]:
             self._forget(room)
         passed = {}
@@ -84,8 +85,9 @@ class Usage:
             if sentence is not None:
                 passed[room] = sentence
         # A run with a thousand processes takes long to look at, and is not to slow others down.
-        took = time.perf_counter() - began
-        self._due_at = now + max(SAMPLE_SECONDS, _SAMPLE_PAUSE * took)
+        took = time.thread_time() - began
+        pause = min(_SAMPLE_PAUSE * took, _LONGEST_PAUSE_SECONDS)
+        self._due_at = now + max(SAMPLE_SECONDS, pause)
         return passed
 
     def waits(self, room: Room | None) -> bool:
