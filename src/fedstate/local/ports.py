@@ -44,7 +44,8 @@ class Ports:
                 found.append(port)
         if not split:
             found[1:1] = [found[0]] * 2
-        return cls(*found[:3], tuple(found[3:]))
+        control_port, fleet, runtime, *others = found
+        return cls(control_port, fleet, runtime, tuple(others))
 
     @property
     def superlink_options(self) -> list[str]:

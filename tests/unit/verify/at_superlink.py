@@ -122,7 +122,7 @@ def _answer(superlink: SuperLink, pages: Pages, node_id: int, ended: threading.E
         (key, key.public_key()),
         insecure=True,
         root_certificates=None,
-        transport=superlink.connection(),
+        carrier=superlink.connection(),
     )
     routes, node, seen = ExtraRoutes(client), NodeProto(node_id=node_id), 0
     while not ended.is_set():
