@@ -300,7 +300,7 @@ def test_rows_that_were_deleted_from_a_store_are_found(
 def test_a_store_that_is_in_use_is_verified_alone_and_not_touched(federation: Federation) -> None:
     directory = federation.nodes[0].directory
     before = {each.name: each.stat().st_mtime_ns for each in directory.iterdir()}
-    report = verify_store(directory, None, None, [])
+    report = verify_store(directory, None, [], [])
     assert report.exit_code == 0
     assert [each.kind for each in report.findings] == ["no-key"] * 2
     assert [node.steps for run in report.runs for node in run.nodes] == [ROUNDS, ROUNDS]
@@ -313,10 +313,10 @@ def test_a_store_that_is_in_use_is_verified_alone_and_not_touched(federation: Fe
 def test_a_backup_and_a_stopped_store_are_verified_alone(
     federation: Federation, tmp_path: Path
 ) -> None:
-    assert verify_store(federation.backup, None, None, []).exit_code == 0
+    assert verify_store(federation.backup, None, [], []).exit_code == 0
     state = copied(federation, tmp_path / "state")
     before = {each: each.read_bytes() for each in state.iterdir()}
-    assert verify_store(state, None, None, []).exit_code == 0
+    assert verify_store(state, None, [], []).exit_code == 0
     assert {each: each.read_bytes() for each in state.iterdir()} == before
 
 
@@ -328,7 +328,7 @@ def test_the_store_of_a_killed_supernode_is_verified_alone(
     for name in ("node.db", "node.db-wal"):
         shutil.copyfile(federation.nodes[0].directory / name, state / name)
     before = {each: each.read_bytes() for each in state.iterdir()}
-    assert verify_store(state, None, None, []).exit_code == 0
+    assert verify_store(state, None, [], []).exit_code == 0
     assert {each: each.read_bytes() for each in state.iterdir()} == before
 
 
@@ -339,7 +339,7 @@ def test_tampering_with_a_store_is_found_in_it_alone(
     store: Any = NodeStore(state)
     swap(store, federation.runs)
     store.close()
-    report = verify_store(state, None, None, [])
+    report = verify_store(state, None, [], [])
     assert report.exit_code == 1
     assert {"held-state-differs", "swapped-states"} <= kinds(report)
 
