@@ -123,8 +123,8 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 cast("Any", app),
-                ssl_certfile=certificate and certificate.certificate_file,
-                ssl_keyfile=certificate and certificate.key_file,
+                ssl_certfile=certificate.certificate_file if certificate else None,
+                ssl_keyfile=certificate.key_file if certificate else None,
                 **options,
             )
         )
