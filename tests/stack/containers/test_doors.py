@@ -86,8 +86,8 @@ def doors_of(stack: Stack) -> dict[Door, str]:
 
 def asked(stack: Stack, who: str, doors: dict[Door, str]) -> dict[Door, dict[str, int]]:
     """Return what is answered to somebody by the doors that they reach."""
-    script = ("-c", ASK, json.dumps([[at, door[2]] for door, at in doors.items()]))
-    script = (*script, json.dumps(PATHS))
+    addresses = [[at, port] for (_, _, port), at in doors.items()]
+    script = ("-c", ASK, json.dumps(addresses), json.dumps(PATHS))
     run = ("run", "--rm", "--no-TTY", "--no-deps")
     if who == "this machine":
         output = subprocess.run(
