@@ -11,6 +11,9 @@ from fedstate.accounts.audit import AuditLog, shortened
 from fedstate.accounts.errors import Refusal
 from fedstate.accounts.roles import PREFIX, check_path, check_role
 
+# What is left of a refused body is read and thrown away up to this size, so that a client which
+# sends an app is shown the answer, and not a connection that breaks.
+_DRAINED_BYTES = 1024 * 1024
 # Where what is inside finds the account of a request, in the request's state.
 ACCOUNT = "fedstate_account"
 # ... and leaves, for the audit log, what the call is about, and why it was refused.
@@ -55,7 +58,7 @@ class ControlDoor:
             except Refusal as refusal:
                 state[REASON] = str(refusal)
                 self._write(scope, account, refusal.status)
-                await answer(send, refusal)
+                await answer(send, refusal, close=_has_large_body(scope))
                 return
         written = False
 
@@ -96,8 +99,25 @@ def _outcome(status: int) -> str:
     return "refused" if status < 500 else "failed"
 
 
-async def answer(send: Send, refusal: Refusal) -> None:
-    """Answer a request with a refusal, in the format of Flower's errors."""
+def _has_large_body(scope: Scope) -> bool:
+    headers = dict(scope["headers"])
+    size = headers.get(b"content-length", b"0")
+    chunked = b"transfer-encoding" in headers
+    return chunked or not size.isdigit() or int(size) > _DRAINED_BYTES
+
+
+async def answer(send: Send, refusal: Refusal, *, close: bool = False) -> None:
+    """Answer a request with a refusal, in the format of Flower's errors.
+
+    Parameters
+    ----------
+    send : ASGI callable
+        Takes the answer.
+    refusal : Refusal
+        Why the request is refused.
+    close : bool
+        Whether to end the connection, since what is left of the body is not worth reading.
+    """
     body = json.dumps({"code": refusal.code, "detail": str(refusal)}).encode()
     headers = [
         (b"content-type", b"application/json"),
@@ -107,5 +127,7 @@ async def answer(send: Send, refusal: Refusal) -> None:
         # Not the bare word, at which Flower's client asks for a new token first and then shows
         # what is said to that, in the place of this answer.
         headers.append((b"www-authenticate", b'Bearer realm="SuperLink"'))
+    if close:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

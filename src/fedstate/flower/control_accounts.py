@@ -54,7 +54,7 @@ def account_names(ids: Iterable[str]) -> dict[str, str]:
 
 
 # flwr knows no account but one here, and a list of runs with another's in it would fail.
-control_handlers.resolve_account_ids = account_names
+control_handlers.resolve_account_ids = account_names  # type: ignore[attr-defined]
 
 
 class AccountPlugin(ControlAuthnPlugin):

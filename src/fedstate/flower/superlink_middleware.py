@@ -23,4 +23,4 @@ FLEET_API_ONLY: tuple[type[BaseHTTPMiddleware], ...] = (
     FleetEventLogMiddleware,
 )
 # What is behind it finds a request's message in the request's state.
-READS_MESSAGES: type[BaseHTTPMiddleware] = ProtobufTranslationMiddleware
+READS_MESSAGES: object = ProtobufTranslationMiddleware

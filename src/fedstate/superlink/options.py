@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from fedstate.flower.superlink_app import parse, superlink_parser
+from fedstate.logs import logger
 from fedstate.serving.options import add_limit_options, limits_of
 from fedstate.superlink import control_door
 from fedstate.superlink.listeners import Addresses
@@ -48,12 +49,14 @@ def main(arguments: Sequence[str]) -> None:
     addresses = Addresses(options.control, options.fleet, options.runtime)
     addresses.check(one_port=one_port.host is not None or one_port.port is not None)
     config = parse(rest, program=parser.prog, description=DESCRIPTION)
+    door = control_door.door_of(options)
+    if door.accounts is not None and config.insecure:
+        logger.warning(
+            "Whoever listens on the network reads the tokens of accounts, since there is no TLS; "
+            "give --ssl-certfile, --ssl-keyfile and --ssl-ca-certfile."
+        )
     run_superlink(
-        config,
-        addresses,
-        control_door.door_of(options),
-        limits=limits_of(options),
-        keep_log=options.keep_log,
+        config, addresses, door, limits=limits_of(options), keep_log=options.keep_log
     )
 
 

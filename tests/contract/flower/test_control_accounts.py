@@ -40,7 +40,7 @@ from fedstate.errors import FederationError
 from fedstate.flower.control import AccessError
 from fedstate.superlink.control_door import Door
 
-PROTOBUF = {"content-type": "application/x-protobuf"}
+PROTOBUF = {"content-type": "application/protobuf"}
 
 
 class Site:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from flwr.cli.auth_plugin import oidc_cli_plugin
 from flwr.cli.auth_plugin.oidc_cli_plugin import OidcCliPlugin
+from flwr.cli.constant import ACCESS_TOKEN_STORE_KEY
 from flwr.cli.utils import load_cli_auth_plugin_from_connection
 from flwr.common.constant import ACCESS_TOKEN_KEY
 from flwr.supercore.credential_store.file_credential_store import FileCredentialStore
@@ -27,5 +28,5 @@ def test_flwrs_command_line_finds_a_token_of_ours(
 
 def test_we_read_what_flwr_stores(tmp_path: Path) -> None:
     store = FileCredentialStore(tmp_path / "credentials.yaml")
-    store.set(oidc_cli_plugin.ACCESS_TOKEN_STORE_KEY % "here:1", b"theirs")
+    store.set(ACCESS_TOKEN_STORE_KEY % "here:1", b"theirs")
     assert stored_token(tmp_path, "here:1") == "theirs"

@@ -14,6 +14,7 @@ from fedstate.flower.control import control
 from fedstate.local import accounts
 from fedstate.local.federation import Federation
 from tests.stack.conftest import ROOT, command
+from tests.waiting import wait_until
 
 COUNTING = ROOT / "tests" / "apps" / "counting"
 
@@ -55,8 +56,12 @@ def alice(users: Users) -> Path:
 
 @pytest.fixture(scope="module")
 def operators_run(users: Users) -> Iterator[int]:
+    """A run of the operator's; in the end this one and those of submitters are over."""
     with control(users.federation.connection) as link:
         yield link.start_run(COUNTING, {})
+        wait_until(
+            lambda: all(each.startswith("finished") for each in link.run_statuses().values()), 60
+        )
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from google.protobuf.any_pb2 import Any as AnyMessage
 
 from fedstate.accounts.audit import AuditLog, details_of, shortened
 from fedstate.errors import SettingError
-from fedstate.exchange.messages import EvidenceRequest
+from fedstate.exchange.messages import EvidenceRequest, WaitResponse
 
 
 def test_a_line_is_there_when_it_was_written(tmp_path: Path) -> None:
@@ -73,7 +72,7 @@ def test_without_a_file_lines_go_to_the_superlinks_log(caplog: pytest.LogCapture
 
 def test_a_call_is_described_by_what_it_names() -> None:
     assert details_of(None) == {}
-    assert details_of(AnyMessage()) == {}
+    assert details_of(WaitResponse()) == {}
     assert details_of(EvidenceRequest(run_ids=range(1, 40))) == {
         "runs": [str(each) for each in range(1, 21)]
     }

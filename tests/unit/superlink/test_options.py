@@ -115,7 +115,7 @@ def test_flwr_is_given_its_options_and_the_server_the_listeners(
 
 
 def test_accounts_are_read_before_anything_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("sys.argv", ["pytest"])
     given: list[tuple[SuperLinkConfig, Addresses, Door]] = []
@@ -130,6 +130,7 @@ def test_accounts_are_read_before_anything_starts(
     assert accounts is not None
     assert [each.name for each in accounts.all()] == ["olga"]
     assert log.exists()
+    assert "reads the tokens of accounts, since there is no TLS" in caplog.text
 
 
 def test_a_port_in_use_is_said_with_its_listener(
