@@ -27,6 +27,7 @@ _SWEEP_SECONDS = 0.5
 # How long to leave new connections in the kernel's queue when the process has no descriptor left.
 _PAUSE_SECONDS = 0.5
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_NO_SOCKET = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 _WARN_SECONDS = 60.0
 
 
@@ -305,11 +306,11 @@ class _Listening:
         for _ in range(_AT_ONCE):
             try:
                 sock, address = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
             except OSError as error:
-                if error.errno not in _NO_DESCRIPTORS:
+                if error.errno in _NO_SOCKET:
                     raise
+                if error.errno not in _NO_DESCRIPTORS:
+                    return  # nobody is waiting, or who was is gone
                 self._connections.make_room()
                 self._loop.remove_reader(self._sock.fileno())
                 self._paused = self._loop.call_later(_PAUSE_SECONDS, self.resume)
