@@ -3,6 +3,12 @@
 ``server``  uvicorn's server with several listeners for one application
 ``doors``   which listener answers which paths
 
+``limits``       what is granted to whoever connects, and ``options`` to set it
+``connections``  how many may be open, and which gives way to another
+``protocol``     HTTP with bounds on headers
+``credentials``  what headers prove, before a body is read
+``bodies``       how large a body may be, and how slow; ``answers`` to all that
+
 It knows nothing of Flower, and serves a SuperLink and a SuperNode alike.
 """
 
@@ -12,9 +18,10 @@ from fedstate.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from fedstate.serving.doors import Doors
+    from fedstate.serving.limits import Limits
     from fedstate.serving.server import Certificate, Listener, Server
 
-__all__ = ["Certificate", "Doors", "Listener", "Server"]
+__all__ = ["Certificate", "Doors", "Limits", "Listener", "Server"]
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of these
     __getattr__ = lazy_exports(
@@ -22,6 +29,7 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of these
         {
             "Certificate": ".server",
             "Doors": ".doors",
+            "Limits": ".limits",
             "Listener": ".server",
             "Server": ".server",
         },

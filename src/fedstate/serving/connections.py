@@ -1,9 +1,9 @@
 """The open connections of a server: how many there may be, and which gives way to another.
 
 Everyone who can reach a port can open connections to it, and each takes a descriptor. A new one
-is always accepted while any of a stranger's can be closed for it, the longest idle one first; so
-whoever asks for ``/health`` or has a credential finds a place, however many connections somebody
-else holds open.
+is accepted while another can be closed for it: a stranger's, the longest idle one first, or else
+any that is idle. So whoever asks for ``/health`` or has a credential finds a place, however many
+connections somebody else holds open.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ _SWEEP_SECONDS = 0.5
 # How long to leave new connections in the kernel's queue when the process has no descriptor left.
 _PAUSE_SECONDS = 0.5
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_NO_SOCKET = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 _WARN_SECONDS = 60.0
 
 
@@ -115,6 +116,8 @@ class Connections:
         self._idle: dict[Connection, None] = {}
         self._idle_of: dict[str, dict[Connection, None]] = {}
         self._busy: dict[Connection, None] = {}
+        # Those that are known and idle, the longest idle first.
+        self._resting: dict[Connection, None] = {}
         self._strangers_of: Counter[str] = Counter()
         self._listening: set[_Listening] = set()
         self._sweeping: asyncio.TimerHandle | None = None
@@ -131,16 +134,16 @@ class Connections:
     def admit(self, peer: str) -> Connection | None:
         """Return a new connection, for which another may be closed; None if there is no place.
 
-        There is none when every connection has shown a credential.
+        There is none when every connection has shown a credential and has a request under way.
         """
         if self._strangers_of[peer] >= self.limits.strangers_of_peer:
             self._drop_stranger(peer)
         elif self.strangers >= self.limits.strangers:
             self._drop_stranger()
-        if len(self._all) >= self.limits.connections and not self._drop_stranger():
+        if len(self._all) >= self.limits.connections and not self._drop_any():
             self._warn(
-                f"{len(self._all)} connections are open, as many as may be, and all have shown "
-                "a credential; a new one was closed. Raise --max-connections."
+                f"{len(self._all)} connections are open, as many as may be, each with a request "
+                "of somebody known; a new one was closed. Raise --max-connections."
             )
             return None
         connection = Connection(self, peer, self._clock())
@@ -155,19 +158,16 @@ class Connections:
             return
         if not connection.under_way:
             connection.since = self._clock()
-        if self._is_placed(connection):
-            self._displace(connection)
-            if connection.known:
-                self._uncount(connection.peer)
-        if not connection.known:
-            self._place(connection)
+        was_stranger = self._displace(connection)
+        if was_stranger and connection.known:
+            self._uncount(connection.peer)
+        self._place(connection)
 
     def forget(self, connection: Connection) -> None:
         """Note that a connection has ended."""
         if connection in self._all:
             self._all.discard(connection)
-            if self._is_placed(connection):
-                self._displace(connection)
+            if self._displace(connection):
                 self._uncount(connection.peer)
 
     def close_overdue(self) -> None:
@@ -202,8 +202,8 @@ class Connections:
         self._listening.discard(listening)
 
     def make_room(self) -> None:
-        """Close a connection, if any is a stranger's: the process has no descriptor left."""
-        self._drop_stranger()
+        """Close a connection, if any may be: the process has no descriptor left."""
+        self._drop_any()
         self._warn(
             f"The process has no descriptor left for a connection, and {len(self._all)} are "
             "open; raise its limit (ulimit -n), or lower --max-connections."
@@ -222,28 +222,43 @@ class Connections:
             connection.drop()
         return connection is not None
 
+    def _drop_any(self) -> bool:
+        """Close a stranger's connection, or else an idle one: its owner opens another."""
+        if self._drop_stranger():
+            return True
+        resting = next(iter(self._resting), None)
+        if resting is not None:
+            resting.drop()
+        return resting is not None
+
     def _strangers_in_turn(self, peer: str | None) -> Iterator[Connection]:
         yield from self._idle if peer is None else self._idle_of.get(peer, ())
         yield from (each for each in self._busy if peer in (None, each.peer))
 
-    def _is_placed(self, connection: Connection) -> bool:
-        return connection in self._idle or connection in self._busy
-
     def _place(self, connection: Connection) -> None:
-        if connection.under_way:
+        if connection.known:
+            if not connection.under_way:
+                self._resting[connection] = None
+        elif connection.under_way:
             self._busy[connection] = None
         else:
             self._idle[connection] = None
             self._idle_of.setdefault(connection.peer, {})[connection] = None
 
-    def _displace(self, connection: Connection) -> None:
-        self._busy.pop(connection, None)
-        if connection in self._idle:
-            del self._idle[connection]
-            of_peer = self._idle_of[connection.peer]
-            del of_peer[connection]
-            if not of_peer:
-                del self._idle_of[connection.peer]
+    def _displace(self, connection: Connection) -> bool:
+        """Take a connection from its place; return whether it was a stranger's."""
+        self._resting.pop(connection, None)
+        if connection in self._busy:
+            del self._busy[connection]
+            return True
+        if connection not in self._idle:
+            return False
+        del self._idle[connection]
+        of_peer = self._idle_of[connection.peer]
+        del of_peer[connection]
+        if not of_peer:
+            del self._idle_of[connection.peer]
+        return True
 
     def _uncount(self, peer: str) -> None:
         self._strangers_of[peer] -= 1
@@ -305,11 +320,11 @@ class _Listening:
         for _ in range(_AT_ONCE):
             try:
                 sock, address = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
             except OSError as error:
-                if error.errno not in _NO_DESCRIPTORS:
+                if error.errno in _NO_SOCKET:
                     raise
+                if error.errno not in _NO_DESCRIPTORS:
+                    return  # nobody is waiting, or who was is gone
                 self._connections.make_room()
                 self._loop.remove_reader(self._sock.fileno())
                 self._paused = self._loop.call_later(_PAUSE_SECONDS, self.resume)

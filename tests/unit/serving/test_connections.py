@@ -74,26 +74,37 @@ def test_one_with_a_request_under_way_gives_way_last() -> None:
     assert busy.closed == ["asking 0"], "and yet, if all are asking"
 
 
-def test_who_has_shown_a_credential_never_gives_way() -> None:
+def known(held: Held, name: str) -> Connection:
+    """Open a connection, show a credential on it, and leave its request under way."""
+    connection = held.open(name)
+    connection.begin()
+    connection.verified()
+    return connection
+
+
+def test_who_has_shown_a_credential_gives_way_after_all_strangers_and_only_idle() -> None:
     held = Held()
-    for number in range(4):
-        held.open(f"known {number}").verified()
-    held.open("stranger 1")
-    held.open("stranger 2")
-    held.open("stranger 3")
+    asking = [known(held, f"known {number}") for number in range(4)]
+    for number in range(1, 4):
+        held.open(f"stranger {number}")
     assert held.closed == ["stranger 1"], "six may be open in all"
-    held.open("known 4").verified()
-    held.open("known 5").verified()
+    asking += [known(held, "known 4"), known(held, "known 5")]
     assert held.closed == ["stranger 1", "stranger 2", "stranger 3"]
     assert held.table.admit("peer") is None, "there is nobody who could give way"
     assert len(held.table) == 6
+    for each in asking[2], asking[1]:
+        each.end()
+        held.clock.now += 0.001
+    held.open("new")
+    held.open("newer")
+    assert held.closed[3:] == ["known 2", "new"], "a stranger again, once there is one"
 
 
 def test_that_there_is_no_place_is_warned_of_once_in_a_while(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     held = Held(replace(LIMITS, connections=1))
-    held.open("known").verified()
+    known(held, "known")
     for _ in range(3):
         assert held.table.admit("peer") is None
     assert [each.levelname for each in caplog.records] == ["WARNING"]
@@ -142,9 +153,11 @@ def test_whatever_happens_the_bounds_hold(operations: list[tuple[str, int, str]]
     dropped: set[Connection] = set()
     for operation, index, peer in operations:
         if operation == "open":
-            known = sum(each.known for each in opened if each not in dropped)
+            busy = sum(
+                each.known and each.under_way > 0 for each in opened if each not in dropped
+            )
             connection = held.table.admit(peer)
-            assert (connection is None) == (known == LIMITS.connections)
+            assert (connection is None) == (busy == LIMITS.connections)
             if connection is not None:
                 opened.append(connection)
                 connection.closed_by(lambda c=connection: dropped.add(c))  # type: ignore[misc]
