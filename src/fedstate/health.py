@@ -1,9 +1,9 @@
 """Ask a SuperLink or SuperNode over TLS whether it is well, and an executor by its heartbeat.
 
-Containers ask every few seconds, with ``python -m fedstate.health URL CA``, in an executor's with
-``--executor=HEARTBEAT_FILE`` before these: it takes nothing but the standard library, and with
-that a fifth of the time of ``fedstate health``. An executor that is beyond its own help is ended,
-so that the engine starts its container again.
+Containers ask every few seconds, with ``python -m fedstate.health URL ... CA``, in an executor's
+with ``--executor=HEARTBEAT_FILE`` before these: it takes nothing but the standard library, and
+with that a fifth of the time of ``fedstate health``. An executor that is beyond its own help is
+ended, so that the engine starts its container again.
 """
 
 import math
@@ -83,7 +83,8 @@ if __name__ == "__main__":
             check_executor(Path(file), restart=True)
             check_patiently(url, Path(root_certificates), Path(f"{file}.server"))
         else:
-            url, root_certificates = arguments
-            check_health(url, Path(root_certificates))
+            *urls, root_certificates = arguments
+            for url in urls:
+                check_health(url, Path(root_certificates))
     except FedstateError as error:
         sys.exit(f"fedstate: {error}")

@@ -26,6 +26,11 @@ def main() -> None:
                     "server executor": federation.serverapp_executor.pid,
                     "executors": [each.executor.pid for each in federation.nodes],
                     "ports": [each.port for each in federation.nodes],
+                    "apis": {
+                        "Control API": federation.ports.control,
+                        "Fleet API": federation.ports.fleet,
+                        "Runtime API": federation.ports.runtime,
+                    },
                     "environment": dict(federation.environment),
                 }
             ),

@@ -186,8 +186,10 @@ class Plain:
             for each, port in enumerate(self._said["ports"], start=1)
             if each != number
         }
-        # A ServerApp's own Runtime API is the SuperLink's, on the port of everything else.
-        return others | ({"SuperLink": str(self._said["address"])} if number else {})
+        apis = dict(self._said["apis"])
+        if not number:  # a ServerApp's own
+            del apis["Runtime API"]
+        return others | {name: f"127.0.0.1:{port}" for name, port in apis.items()}
 
     def root_of(self, executor: int) -> Path:  # noqa: ARG002
         return Path("/")
@@ -308,10 +310,13 @@ class Containers:
         found = {}
         for service, port in (
             *((f"supernode-{k}", 9094) for k in self._nodes if str(k) != number),
-            *([("superlink", 8000)] if own != "serverapp" else []),
+            *(("superlink", port) for port in (8000, 8001)),
+            *([("superlink", 8002)] if own != "serverapp" else []),
         ):
             networks = self._stack.inspect(service)["NetworkSettings"]["Networks"].values()
-            found[service] = ",".join(f"{network['IPAddress']}:{port}" for network in networks)
+            found[f"{service}:{port}"] = ",".join(
+                f"{network['IPAddress']}:{port}" for network in networks
+            )
         for name in self._stack.inspect(own)["NetworkSettings"]["Networks"]:
             gateway = self._stack.network(name)["IPAM"]["Config"][0].get("Gateway")
             if gateway:

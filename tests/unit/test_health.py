@@ -71,12 +71,22 @@ def test_nothing_but_tls_is_asked(url: str, tmp_path: Path) -> None:
         check_health(url, tmp_path / "ca.crt")
 
 
-@pytest.mark.parametrize(("path", "code"), [("/health", 0), ("/broken", 1)])
+@pytest.mark.parametrize(
+    ("paths", "code"),
+    [
+        (["/health"], 0),
+        (["/broken"], 1),
+        (["/health", "/health"], 0),
+        (["/broken", "/health"], 1),
+        (["/health", "/broken"], 1),
+    ],
+)
 def test_a_container_asks_by_exit_code(
-    address: str, tmp_path: Path, path: str, code: int
+    address: str, tmp_path: Path, paths: list[str], code: int
 ) -> None:
+    urls = [address + path for path in paths]
     answer = subprocess.run(
-        [sys.executable, "-m", "fedstate.health", address + path, tmp_path / "ca.crt"],
+        [sys.executable, "-m", "fedstate.health", *urls, tmp_path / "ca.crt"],
         capture_output=True,
         text=True,
         check=False,

@@ -26,7 +26,7 @@ def local() -> None:
 @app.command()
 def up(
     nodes: Annotated[int, typer.Option(help="How many SuperNodes.")] = 3,
-    port: Annotated[int | None, typer.Option(help="The SuperLink's port; a free one.")] = None,
+    port: Annotated[int | None, typer.Option(help="The Control API's port; a free one.")] = None,
     directory: Annotated[
         Path, typer.Option(help="Where keys, state, logs and records are kept.")
     ] = Path(".fedstate"),

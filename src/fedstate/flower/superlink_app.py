@@ -1,10 +1,11 @@
-"""flwr's SuperLink: its command line, its HTTP application, and the server around that."""
+"""flwr's SuperLink: its command line, its HTTP application, and how it logs."""
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 
 # How flwr names the mode in which a SuperLink starts its executor.
@@ -33,7 +34,19 @@ from fedstate.errors import SettingError
 from fedstate.flower.programs import executor_command
 from fedstate.flower.witnessed_state import use_witnessed
 
-__all__ = ["IN_MEMORY_DATABASE", "SuperLinkConfig", "create_superlink", "parse", "server_of"]
+__all__ = [
+    "IN_MEMORY_DATABASE",
+    "SuperLinkConfig",
+    "create_superlink",
+    "log_config",
+    "parse",
+    "superlink_parser",
+]
+
+
+def superlink_parser() -> argparse.ArgumentParser:
+    """Return the parser of flower-superlink's options."""
+    return _parse_args_run_superlink()
 
 
 def parse(arguments: Sequence[str], *, program: str, description: str) -> SuperLinkConfig:
@@ -44,7 +57,7 @@ def parse(arguments: Sequence[str], *, program: str, description: str) -> SuperL
     SystemExit
         For wrong usage (2), and for --help and --version (0).
     """
-    parser = _parse_args_run_superlink()
+    parser = superlink_parser()
     parser.prog = program
     parser.description = description
     parser.parse_args(arguments)
@@ -89,16 +102,6 @@ def create_superlink(config: SuperLinkConfig) -> FastAPI:
     return app
 
 
-def server_of(app: FastAPI, config: SuperLinkConfig) -> uvicorn.Server:
-    """Return the server that flwr starts for its SuperLink."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app=app,
-            host=config.host,
-            port=config.port,
-            log_config=get_uvicorn_log_config(console_handler.level),
-            ssl_keyfile=config.ssl_keyfile,
-            ssl_certfile=config.ssl_certfile,
-            workers=1,
-        )
-    )
+def log_config() -> dict[str, Any]:
+    """Return how flwr's SuperLink logs requests, for uvicorn."""
+    return get_uvicorn_log_config(console_handler.level)

@@ -21,15 +21,17 @@ from fedstate.flower.control import control, load_public_key
 from fedstate.interrupts import uninterrupted
 from fedstate.local.execute import Start
 from fedstate.local.launcher import Launcher, shared_launcher
-from fedstate.local.process import Process, check_port, free_port
+from fedstate.local.ports import LOOPBACK, Ports
+from fedstate.local.process import Process, check_port
 from fedstate.local.rooms import FederationRooms
 from fedstate.waiting import wait_until
 
-HOSTS = ("127.0.0.1", "localhost")
+HOSTS = (LOOPBACK, "localhost")
 CONNECTION_NAME = "local"
 START_SECONDS = 90.0
 _HEARTBEAT = "heartbeat"
 OUR_EXECUTOR = ("fedstate", "executor")
+OUR_SUPERLINK = ("fedstate", "superlink")
 POLL_SECONDS = 0.2
 
 
@@ -37,7 +39,7 @@ POLL_SECONDS = 0.2
 class Programs:
     """The commands that a federation is made of."""
 
-    superlink: Sequence[str] = ("fedstate", "superlink")
+    superlink: Sequence[str] = OUR_SUPERLINK
     supernode: Sequence[str] = ("fedstate", "supernode")
     serverapp_executor: Sequence[str] = OUR_EXECUTOR
     clientapp_executor: Sequence[str] = OUR_EXECUTOR
@@ -78,7 +80,8 @@ class Federation:
     nodes : int
         How many SuperNodes.
     port : int, optional
-        The SuperLink's port; without it, a free one.
+        The port of the SuperLink's Control API; without it, a free one. The Fleet API and the
+        Runtime API have free ones of their own, unless the program serves all three on one.
     programs : Programs
         What to start.
     start : callable
@@ -104,25 +107,26 @@ class Federation:
         if nodes < 1:
             raise SettingError(f"A federation of {nodes} nodes cannot be; ask for 1 or more.")
         self.directory = directory.resolve()
-        self.port = port or free_port()
-        self._progress = progress
         self._programs = programs or Programs()
+        split = tuple(self._programs.superlink[:2]) == OUR_SUPERLINK
+        self.ports = Ports.free(nodes, control=port, split=split)
+        self.port = self.ports.control
+        self._progress = progress
         self._start_program = start or shared_launcher()
         self._executor_options = tuple(executor_options)
         self._rooms = FederationRooms(self.directory)
-        self._node_ports = _free_ports(nodes, besides=self.port)
         self._authority = self.directory / "authority"
         self._link_directory = self.directory / "superlink"
         self.root_certificates = self._link_directory / "ca.crt"
         self.connection = Connection(
-            CONNECTION_NAME, f"127.0.0.1:{self.port}", self.root_certificates
+            CONNECTION_NAME, f"{LOOPBACK}:{self.port}", self.root_certificates
         )
         self.superlink = self._superlink()
         self.serverapp_executor = self._executor(
             "the ServerApp's executor",
             self._programs.serverapp_executor,
             self._link_directory,
-            self.port,
+            self.ports.runtime,
         )
         self.nodes = [self._node(number, nodes) for number in range(1, nodes + 1)]
 
@@ -270,7 +274,8 @@ class Federation:
         here = self._link_directory
         command = [
             *_program(self._programs.superlink),
-            *_tls(here, self.port),
+            *_tls(here),
+            *self.ports.superlink_options,
             *("--database", str(here / "superlink.db")),
             "--enable-supernode-auth",
             "--disable-runtime-dependency-installation",
@@ -278,15 +283,16 @@ class Federation:
         return self._process("the SuperLink", command, here / "flwr", here / "log")
 
     def _node(self, number: int, count: int) -> LocalNode:
-        here, port = self.directory / f"node-{number}", self._node_ports[number - 1]
+        here, port = self.directory / f"node-{number}", self.ports.nodes[number - 1]
         name = f"SuperNode {number}"
         command = [
             *_program(self._programs.supernode),
-            *("--superlink", self.connection.address),
+            *("--superlink", f"{LOOPBACK}:{self.ports.fleet}"),
             *("--root-certificates", str(self.root_certificates)),
             *("--auth-supernode-private-key", str(here / "node.key")),
             *("--node-config", f"partition-id={number - 1} num-partitions={count}"),
-            *_tls(here, port),
+            *_tls(here),
+            *("--host", LOOPBACK, "--port", str(port)),
         ]
         supernode = self._process(name, command, here / "flwr", here / "log")
         executor = self._executor(
@@ -297,7 +303,7 @@ class Federation:
     def _executor(self, name: str, program: Sequence[str], owner: Path, port: int) -> Process:
         command = [
             *_program(program),
-            *("--runtime-api-address", f"127.0.0.1:{port}"),
+            *("--runtime-api-address", f"{LOOPBACK}:{port}"),
             *("--root-certificates", str(self.root_certificates)),
             *("--superexec-auth-secret-file", str(owner / "superexec.secret")),
         ]
@@ -320,11 +326,14 @@ class Federation:
 
     def _closed(self, own_port: int) -> list[str]:
         """Return what of this federation is closed to the apps that an executor runs."""
-        ports = [port for port in (self.port, *self._node_ports) if port != own_port]
         directories = (self.directory, self._rooms.directory)
         return [
             *(part for path in directories for part in ("--closed-directory", str(path))),
-            *(part for port in ports for part in ("--closed-port", str(port))),
+            *(
+                part
+                for port in self.ports.closed_to(own_port)
+                for part in ("--closed-port", str(port))
+            ),
         ]
 
     def _process(
@@ -334,10 +343,10 @@ class Federation:
         return Process(name, command, environment, log, self._start_program)
 
 
-def _tls(directory: Path, port: int) -> list[str]:
+def _tls(directory: Path) -> list[str]:
     """Return the options that a SuperLink and a SuperNode share for serving their API."""
     return [
-        *("--host", "127.0.0.1", "--port", str(port), "--isolation", "process"),
+        *("--isolation", "process"),
         *("--ssl-certfile", str(directory / "server.crt")),
         *("--ssl-keyfile", str(directory / "server.key")),
         *("--ssl-ca-certfile", str(directory / "ca.crt")),
@@ -352,14 +361,6 @@ def _heartbeat(executor: Process) -> Path:
 def _start_executor(executor: Process) -> None:
     _heartbeat(executor).unlink(missing_ok=True)  # what it says is of another process
     executor.start()
-
-
-def _free_ports(count: int, *, besides: int) -> list[int]:
-    ports: list[int] = []
-    while len(ports) < count:
-        if (port := free_port()) not in (besides, *ports):
-            ports.append(port)
-    return ports
 
 
 def _program(command: Sequence[str]) -> list[str]:

@@ -1,14 +1,19 @@
-"""Flower's SuperLink with our routes, and with push notification."""
+"""Flower's SuperLink with our routes, push notification, and a listener for each audience."""
+
+from dataclasses import replace
 
 from fastapi import FastAPI
 
+from fedstate.errors import FederationError
 from fedstate.exchange.routes import replies_router, runtime_router, serve
 from fedstate.exchange.signals import Notifier, Signals
-from fedstate.flower.superlink_app import SuperLinkConfig, create_superlink, server_of
+from fedstate.flower.superlink_app import SuperLinkConfig, create_superlink, log_config
 from fedstate.flower.superlink_ends import SuperLinkEnds
+from fedstate.serving.server import Certificate, Server
 from fedstate.superlink import fleet_routes
 from fedstate.superlink.database import lay_out
 from fedstate.superlink.evidence_routes import serve_evidence
+from fedstate.superlink.listeners import Addresses
 from fedstate.superlink.log_requests import LogRequests
 from fedstate.superlink.middleware import bypass_middleware
 
@@ -23,12 +28,42 @@ _ENDING = (
 _AGAIN_SECONDS = 5.0
 
 
-def run_superlink(config: SuperLinkConfig) -> None:
-    """Run a SuperLink until SIGTERM or SIGINT."""
+def run_superlink(config: SuperLinkConfig, addresses: Addresses | None = None) -> None:
+    """Run a SuperLink until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    config : SuperLinkConfig
+        What flower-superlink's options say.
+    addresses : Addresses, optional
+        Where each API is; without it, everything is on the config's port.
+
+    Raises
+    ------
+    FedstateError
+        The database, a certificate or an address cannot be used.
+    """
+    addresses = addresses or Addresses()
+    if found := addresses.for_executors:
+        # The executor that a SuperLink starts itself calls the Runtime API alone.
+        config = replace(config, host=found[0], port=found[1])
     app = make_app(config)
-    server = server_of(app, config)
+    server = make_server(app, config, addresses)
     extend(app, Signals(closing=lambda: server.should_exit))
     server.run()
+    if not server.started:
+        raise FederationError("The SuperLink did not start, for the reason that it logged above.")
+
+
+def make_server(app: FastAPI, config: SuperLinkConfig, addresses: Addresses) -> Server:
+    """Return the server of a SuperLink's application; it is not started."""
+    files = (config.ssl_certfile, config.ssl_keyfile)
+    return Server(
+        app,
+        addresses.listeners(config.host, config.port),
+        certificate=Certificate(files[0], files[1]) if files[0] and files[1] else None,
+        log_config=log_config(),
+    )
 
 
 def make_app(config: SuperLinkConfig) -> FastAPI:

@@ -1,13 +1,19 @@
-"""The options of ``fedstate superlink``: those of flower-superlink."""
+"""The options of ``fedstate superlink``: those of flower-superlink, and where each API is."""
 
+import argparse
 from collections.abc import Sequence
 
-from fedstate.flower.superlink_app import parse
+from fedstate.flower.superlink_app import parse, superlink_parser
+from fedstate.superlink.listeners import Addresses
 from fedstate.superlink.main import run_superlink
 
 DESCRIPTION = (
     "Flower's SuperLink with push notification: "
     "waiting nodes, executors and ServerApps are woken."
+)
+_LISTENERS = (
+    "Everything is served on --host and --port, or each API on a listener of its own: all three "
+    "options or none, each any number of times."
 )
 
 
@@ -18,5 +24,35 @@ def main(arguments: Sequence[str]) -> None:
     ------
     SystemExit
         For wrong usage (2), and for --help and --version (0).
+    FedstateError
+        A setting, a certificate, the database or an address cannot be used.
     """
-    run_superlink(parse(arguments, program="fedstate superlink", description=DESCRIPTION))
+    parser = superlink_parser()
+    parser.prog = "fedstate superlink"
+    parser.description = DESCRIPTION
+    parser.set_defaults(host=None, port=None)
+    _add_options(parser.add_argument_group("listeners", _LISTENERS))
+    one_port = parser.parse_args(arguments)
+
+    ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    _add_options(ours)
+    options, rest = ours.parse_known_args(arguments)
+    addresses = Addresses(options.control, options.fleet, options.runtime)
+    addresses.check(one_port=one_port.host is not None or one_port.port is not None)
+    config = parse(rest, program=parser.prog, description=DESCRIPTION)
+    run_superlink(config, addresses)
+
+
+def _add_options(parser: argparse._ActionsContainer) -> None:
+    for option, whom in (
+        ("--control", "the operator, and who starts runs: the Control API"),
+        ("--fleet", "nodes: the Fleet API"),
+        ("--runtime", "the ServerApps' executor: the Runtime API"),
+    ):
+        parser.add_argument(
+            option,
+            action="append",
+            default=[],
+            metavar="HOST:PORT",
+            help=f"Address for {whom}.",
+        )

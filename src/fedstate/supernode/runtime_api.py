@@ -4,8 +4,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import uvicorn
-
 from fedstate.errors import FederationError
 from fedstate.exchange.presence import Presence
 from fedstate.exchange.routes import runtime_router, serve
@@ -15,6 +13,7 @@ from fedstate.flower.programs import SHUTDOWN_SECONDS, logs_requests
 from fedstate.flower.runtime_app import runtime_app
 from fedstate.flower.supernode_options import SuperNodeSettings
 from fedstate.large.middleware import LargeContexts
+from fedstate.serving.server import Certificate, Listener, Server
 from fedstate.supernode.runtime_handlers import StepHandlers
 from fedstate.supernode.steps import Steps
 
@@ -29,19 +28,18 @@ def runtime_api(
 
     Raises
     ------
+    CertificateError
+        The certificate cannot be used.
     FederationError
         The address cannot be listened on.
     """
     api = runtime_app(state, StepHandlers(steps), settings.executor_secret)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app=LargeContexts(api),
-            host=settings.host,
-            port=settings.port,
-            access_log=logs_requests(),
-            ssl_certfile=settings.certificate_file,
-            ssl_keyfile=settings.key_file,
-        )
+    files = (settings.certificate_file, settings.key_file)
+    server = Server(
+        LargeContexts(api),
+        [Listener("SuperNode's API", settings.host, settings.port)],
+        certificate=Certificate(files[0], files[1]) if files[0] and files[1] else None,
+        access_log=logs_requests(),
     )
     signals = Signals(closing=lambda: server.should_exit)
 
@@ -54,14 +52,14 @@ def runtime_api(
     ends = signals.tell_ends(state.ended_tasks, steps.runs.not_going)
     serve(api, signals, runtime_router)
     steps.on_task, steps.on_end = signals.tasks.notify, ends.notify
+    server.open()
     thread = threading.Thread(target=server.run, name="supernode-runtime-http-api")
     thread.start()
     while thread.is_alive() and not server.started:
         thread.join(_POLL_SECONDS)
     if not server.started:
         raise FederationError(
-            f"The SuperNode cannot serve its API on {settings.host}:{settings.port}, for the "
-            "reason above. Free the port, or give another one with --port."
+            "The SuperNode's API did not start, for the reason that its log gives above."
         )
     try:
         yield

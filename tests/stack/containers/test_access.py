@@ -13,7 +13,7 @@ from tests.stack.containers.stack import NODES, Stack
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1500)]
 
-CONNECT = "timeout 60 flower-supernode --superlink superlink:8000 --isolation process"
+CONNECT = "timeout 60 flower-supernode --superlink fleet:8001 --isolation process"
 STRANGERS = {
     "an unregistered key": f"""
         fedstate certificates node /tmp/stranger
@@ -54,7 +54,7 @@ def test_a_stranger_is_refused(stack: Stack, stranger: str) -> None:
 
 @pytest.mark.parametrize("service", ["serverapp", "executor-1"])
 def test_a_runtime_api_is_asked_over_tls_alone(stack: Stack, service: str) -> None:
-    address = "superlink:8000" if service == "serverapp" else "runtime:9094"
+    address = "runtime:8002" if service == "serverapp" else "runtime:9094"
     script = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=5)"
     answer = stack.run_inside(
         service, "python3", "-c", script, f"http://{address}/health", check=False

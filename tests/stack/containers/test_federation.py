@@ -224,28 +224,6 @@ def test_volumes_are_shared_no_further_than_they_must(stack: Stack) -> None:
     assert mounts == expected
 
 
-@pytest.mark.parametrize(
-    ("service", "other", "port", "reachable"),
-    [
-        ("supernode-1", "superlink", 8000, True),
-        ("serverapp", "superlink", 8000, True),
-        ("executor-1", "supernode-1", 9094, True),
-        ("executor-1", "superlink", 8000, False),
-        ("executor-1", "supernode-2", 9094, False),
-        ("serverapp", "supernode-1", 9094, False),
-        # A SuperNode serves its executor, not the other SuperNodes that it shares a network with.
-        ("supernode-1", "supernode-2", 9094, False),
-    ],
-)
-def test_a_container_reaches_whom_it_must_alone(
-    stack: Stack, service: str, other: str, port: int, reachable: bool
-) -> None:
-    networks = stack.inspect(other)["NetworkSettings"]["Networks"].values()
-    addresses = [network["IPAddress"] for network in networks]
-    answer = stack.run_inside(service, "python3", "-c", CONNECT, str(port), *addresses)
-    assert bool(answer.stdout.split()) == reachable, answer.stdout
-
-
 def test_only_the_superlink_is_on_a_network_that_leads_outside(stack: Stack) -> None:
     for service in SERVICES:
         networks = stack.inspect(service)["NetworkSettings"]["Networks"]

@@ -1,5 +1,7 @@
 """The files that Compose and the builds read agree with each other; no engine is needed."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -70,3 +72,42 @@ def test_images_stand_on_the_official_python_alone(file: Path) -> None:
     bases = set(re.findall(r"^FROM (\S+)", text, flags=re.MULTILINE))
     assert bases - stages == {"${PYTHON_IMAGE}"}
     assert "# syntax=" not in text, "it would be pulled from a registry"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, None),
+        ({"FEDSTATE_FLEET_HOST": "link.example 192.0.2.7"}, (None, "8001")),
+        (
+            {"FEDSTATE_FLEET_HOST": "link.example", "FEDSTATE_FLEET_PUBLISH": "192.0.2.7:9092"},
+            ("192.0.2.7", "9092"),
+        ),
+    ],
+)
+def test_the_fleet_api_is_published_when_the_operator_asks(
+    settings: dict[str, str], expected: tuple[str | None, str] | None
+) -> None:
+    if not shutil.which("docker"):
+        pytest.skip("Docker Compose is what reads these files")
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("FEDSTATE_")
+    }
+    told = subprocess.run(
+        ["docker", "compose", "--env-file", "/dev/null", "config", "--format", "json"],
+        cwd=ROOT,
+        env={**environment, **settings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    superlink = json.loads(told.stdout)["services"]["superlink"]
+    published = {
+        port["target"]: (port.get("host_ip"), port["published"]) for port in superlink["ports"]
+    }
+    assert published.pop(8000) == ("127.0.0.1", "8000")
+    assert published == ({8001: expected} if expected else {})
+    # The same variable opens the port on that network, and is in the certificate.
+    host = settings.get("FEDSTATE_FLEET_HOST", "")
+    for service in (superlink, json.loads(told.stdout)["services"]["certs"]):
+        assert service["environment"]["FEDSTATE_FLEET_HOST"] == host

@@ -86,7 +86,7 @@ def stranger(
         "a stranger",
         [
             str(PROGRAMS / "flower-supernode"),
-            *("--superlink", federation.connection.address),
+            *("--superlink", f"127.0.0.1:{federation.ports.fleet}"),
             *("--root-certificates", str(federation.root_certificates)),
             *key,
             *("--isolation", "process", "--port", str(free_port())),

@@ -50,8 +50,9 @@ RUNTIME = [path for path in CALLS if path.startswith("/v1/runtime/")]
 def status(federation: Federation, path: str, node_id: int, *interceptors: Any) -> int:
     """Return the status with which the SuperLink answers."""
     request, response = CALLS[path]
+    ports = federation.ports
     client = ProtobufClient.from_server_address(
-        federation.connection.address,
+        f"127.0.0.1:{ports.fleet if path in FLEET else ports.runtime}",
         False,
         str(federation.root_certificates),
         interceptors,

@@ -31,12 +31,14 @@ def test_every_executor_reaches_its_own_api_with_its_own_secret(tmp_path: Path) 
     here = federation(tmp_path)
     pairs = [(here.superlink, here.serverapp_executor)]
     pairs += [(node.supernode, node.executor) for node in here.nodes]
-    for server, executor in pairs:
-        address = option(executor, "--runtime-api-address")
-        assert address == f"127.0.0.1:{option(server, '--port')}"
+    apis = [option(here.superlink, "--runtime")]
+    apis += [f"127.0.0.1:{option(node.supernode, '--port')}" for node in here.nodes]
+    for (server, executor), api in zip(pairs, apis, strict=True):
+        assert option(executor, "--runtime-api-address") == api
         secret = "--superexec-auth-secret-file"
         assert option(executor, secret) == option(server, secret)
-    for name in ("--port", "--superexec-auth-secret-file", "--ssl-keyfile"):
+    assert len({*apis}) == len(pairs)
+    for name in ("--superexec-auth-secret-file", "--ssl-keyfile"):
         assert len({option(server, name) for server, _ in pairs}) == len(pairs)
 
 
@@ -50,6 +52,8 @@ def test_every_node_has_a_key_and_a_partition_of_its_own(tmp_path: Path) -> None
 
 
 OURS_ALONE = {"--heartbeat-file", "--rooms", "--closed-directory", "--closed-port"}
+# Where a SuperLink serves its APIs: ours on three ports, flwr's on one.
+PLACES = {"--control", "--fleet", "--runtime", "--host", "--port"}
 
 
 def test_the_stock_programs_are_given_the_same_options(tmp_path: Path) -> None:
@@ -57,9 +61,27 @@ def test_the_stock_programs_are_given_the_same_options(tmp_path: Path) -> None:
     for mine, theirs in zip(ours.processes, stock.processes, strict=True):
         assert Path(theirs.command[0]).name.startswith("flower-")
         assert Path(theirs.command[0]).parent == Path(sys.executable).parent
-        mine_options = [each for each in mine.command if each.startswith("--")]
-        common = [each for each in mine_options if each not in OURS_ALONE]
-        assert common == [each for each in theirs.command if each.startswith("--")]
+        ignored = OURS_ALONE | (PLACES if mine is ours.superlink else set())
+        common, given = (
+            [each for each in command if each.startswith("--") and each not in ignored]
+            for command in (mine.command, theirs.command)
+        )
+        assert common == given
+
+
+def test_each_program_is_told_the_address_of_its_own_door(tmp_path: Path) -> None:
+    here = federation(tmp_path)
+    assert here.connection.address == option(here.superlink, "--control")
+    for node in here.nodes:
+        assert option(node.supernode, "--superlink") == option(here.superlink, "--fleet")
+
+
+def test_a_superlink_of_flwrs_has_one_port(tmp_path: Path) -> None:
+    here = federation(tmp_path, STOCK)
+    assert here.connection.address == f"127.0.0.1:{option(here.superlink, '--port')}"
+    for node in here.nodes:
+        assert option(node.supernode, "--superlink") == here.connection.address
+    assert option(here.serverapp_executor, "--runtime-api-address") == here.connection.address
 
 
 def options(process: Process, name: str) -> list[str]:
@@ -71,8 +93,10 @@ def test_a_federation_is_closed_to_its_apps_but_for_the_api_that_they_need(
     tmp_path: Path,
 ) -> None:
     here = federation(tmp_path)
-    ports = {option(each, "--port") for each in here.processes if "--port" in each.command}
-    assert len(ports) == 3
+    ports = {option(node.supernode, "--port") for node in here.nodes}
+    for api in ("--control", "--fleet", "--runtime"):
+        ports.add(option(here.superlink, api).rpartition(":")[2])
+    assert len(ports) == 5
     rooms = {option(each, "--rooms") for each in here.executors}
     assert len(rooms) == len(here.executors)
     for executor in here.executors:

@@ -14,9 +14,12 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from fedstate.exchange import paths
 from fedstate.exchange.signals import Notifier, Signals
+from fedstate.flower import superlink_app
 from fedstate.flower.bulk_state import BulkLinkState
 from fedstate.flower.superlink_app import parse
-from fedstate.superlink.main import extend, make_app
+from fedstate.serving.server import Server
+from fedstate.superlink.listeners import Addresses
+from fedstate.superlink.main import extend, make_app, run_superlink
 from fedstate.superlink.middleware import BypassableMiddleware
 
 
@@ -95,3 +98,37 @@ def test_who_is_not_authenticated_is_refused_and_notifies_nobody(
 
     assert 400 <= asyncio.run(post()).status_code < 500
     assert (signals.messages.count, signals.replies.count, signals.tasks.count) == counts
+
+
+@pytest.mark.parametrize(
+    ("runtime", "address"), [(None, "127.0.0.1:8000"), ("0.0.0.0:4713", "127.0.0.1:4713")]
+)
+def test_the_executor_that_a_superlink_starts_is_given_the_runtime_api(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str | None, address: str
+) -> None:
+    commands: list[list[str]] = []
+
+    class Executor:
+        def __init__(self, command: list[str], **_: Any) -> None:
+            commands.append(command)
+
+        def terminate(self) -> None:
+            pass
+
+        def wait(self, timeout: float) -> None:
+            pass
+
+    def run(server: Server) -> None:
+        lifespan: Any = server.config.app
+        lifespan.state.superlink_lifespan.startup()
+        lifespan.state.superlink_lifespan.shutdown()
+        server.started = True
+
+    monkeypatch.setattr("sys.argv", ["pytest"])
+    monkeypatch.setattr(superlink_app.subprocess, "Popen", Executor)
+    monkeypatch.setattr(Server, "run", run)
+    addresses = Addresses(["a:1"], ["b:2"], [runtime]) if runtime else None
+    arguments = ["--insecure", "--database", str(tmp_path / "link.db")]
+    run_superlink(parse(arguments, program="fedstate superlink", description=""), addresses)
+    (command,) = commands
+    assert command[command.index("--runtime-api-address") + 1] == address

@@ -1,11 +1,15 @@
 """What the command line of our SuperLink says, and what it refuses."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from fedstate.errors import SettingError
+from fedstate.errors import FederationError, SettingError
+from fedstate.flower.superlink_app import SuperLinkConfig
+from fedstate.local.process import free_port
 from fedstate.superlink import options
+from fedstate.superlink.listeners import Addresses
 
 
 def test_a_database_that_cannot_be_opened_is_named(
@@ -26,6 +30,9 @@ def test_the_help_says_what_is_different(capsys: pytest.CaptureFixture[str]) -> 
     text = " ".join(capsys.readouterr().out.split())
     assert text.startswith("usage: fedstate superlink")
     assert "push notification" in text
+    assert "all three options or none" in text
+    for option in ("--control", "--fleet", "--runtime", "--ssl-certfile"):
+        assert f"{option} " in text
 
 
 def test_wrong_usage_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,3 +40,52 @@ def test_wrong_usage_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:
         options.main(["--no-such-option"])
     assert ended.value.code == 2
     assert "fedstate superlink: error: unrecognized arguments" in capsys.readouterr().err
+
+
+ALL = ("--control", "127.0.0.1:1", "--fleet=127.0.0.1:2", "--runtime", "127.0.0.1:3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (ALL[:2], "There is no --fleet and --runtime"),
+        ((*ALL, "--port", "8000"), "--host and --port are where everything is on one port"),
+        ((*ALL, "--host=127.0.0.1"), "--host and --port are where everything is on one port"),
+        ((*ALL, "--fleet", "nowhere"), "--fleet is 'nowhere', which is not HOST:PORT"),
+    ],
+)
+def test_listeners_that_cannot_be_meant_are_said(
+    arguments: tuple[str, ...], sentence: str
+) -> None:
+    with pytest.raises(SettingError, match=sentence):
+        options.main(["--insecure", *arguments])
+
+
+@pytest.mark.parametrize("listeners", [(), ALL])
+def test_flwr_is_given_its_options_and_the_server_the_listeners(
+    monkeypatch: pytest.MonkeyPatch, listeners: tuple[str, ...]
+) -> None:
+    given: list[tuple[SuperLinkConfig, Addresses]] = []
+    monkeypatch.setattr("sys.argv", ["pytest"])
+    monkeypatch.setattr(options, "run_superlink", lambda *each: given.append(each))
+    options.main(["--insecure", *listeners, "--database", "link.db"])
+    ((config, addresses),) = given
+    assert (config.insecure, config.database) == (True, "link.db")
+    if listeners:
+        assert addresses == Addresses(["127.0.0.1:1"], ["127.0.0.1:2"], ["127.0.0.1:3"])
+    else:
+        assert addresses == Addresses([], [], [])
+
+
+def test_a_port_in_use_is_said_with_its_listener(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["pytest"])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        arguments = ["--insecure", "--database", str(tmp_path / "link.db")]
+        arguments += ["--control", f"127.0.0.1:{free_port()}", "--fleet", address]
+        arguments += ["--runtime", f"127.0.0.1:{free_port()}"]
+        problem = f"The Fleet API cannot be served on {address} .Address already in use.*--fleet"
+        with pytest.raises(FederationError, match=problem):
+            options.main(arguments)

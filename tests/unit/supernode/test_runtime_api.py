@@ -37,13 +37,12 @@ def test_it_answers_until_the_end_of_the_block(
         httpx.get(url)
 
 
-# uvicorn ends its thread as it would a process.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_port_that_is_taken_is_said_with_its_address(
     stepping_node: Node, settings: SuperNodeSettings
 ) -> None:
     api = (settings, stepping_node.state, stepping_node.steps)
     with runtime_api(*api):
-        problem = f"cannot serve its API on {settings.host}:{settings.port}, .* with --port"
+        address = f"{settings.host}:{settings.port}"
+        problem = f"SuperNode's API cannot be served on {address} .* with --port"
         with pytest.raises(FederationError, match=problem), runtime_api(*api):
             pass

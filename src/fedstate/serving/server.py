@@ -1,0 +1,280 @@
+"""uvicorn's server, with several listeners for one application.
+
+A `Server` runs one application, with one lifespan, in one event loop. It ends at a signal or when
+``should_exit`` is set, for all of its listeners at once: they stop accepting, requests under way
+are finished, then the application's lifespan ends.
+
+Others build on these parts of it:
+
+* ``Server.tls``: the context of all listeners, None without TLS. A connection has what the
+  context held at its handshake, so a running server is changed by changing the context;
+  `Server.reload_certificate` does so with what is in the certificate's files now.
+* ``accept``: how a listening socket is turned into connections. It is called with
+  ``(factory, sock=, ssl=, backlog=)`` once for each socket, as `loop.create_server` is, and
+  returns what has ``close()`` and ``wait_closed()``.
+* ``http``, a further option of `uvicorn.Config`: the class of a connection's protocol.
+* ``Server.server_state.connections``: the open connections of all listeners.
+"""
+
+import asyncio
+import copy
+import errno
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from fedstate.errors import CertificateError, FederationError
+from fedstate.serving.doors import Doors
+
+_log = logging.getLogger("uvicorn.error")
+
+_NO_FAMILY = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """An address that a server listens on, and what it answers there.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it, such as ``Control API``.
+    host : str
+        A host name or an IP address; a name that has several addresses stands for all of them,
+        and an empty one for every address of this machine.
+    port : int
+        Its port; 0 is any that is free.
+    option : str
+        The option that says where it is, such as ``--control``.
+    paths : sequence of str
+        Beginnings of the paths that are answered here; empty if all are.
+    """
+
+    name: str
+    host: str
+    port: int
+    option: str = "--port"
+    paths: Sequence[str] = ()
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as ``HOST:PORT``."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The files of a server's certificate and of its private key."""
+
+    certificate_file: str | Path
+    key_file: str | Path
+
+
+class Accepting(Protocol):
+    """What accepts a socket's connections, as `asyncio.Server` does."""
+
+    def close(self) -> None:
+        """Accept no more; connections that are open stay."""
+
+    async def wait_closed(self) -> None:
+        """Wait until it is closed."""
+
+
+Accept = Callable[..., Awaitable[Accepting]]
+
+
+class Server(uvicorn.Server):
+    """A server of one application on several listeners.
+
+    Parameters
+    ----------
+    app : ASGI application
+        The application.
+    listeners : sequence of Listener
+        Where it is served.
+    certificate : Certificate, optional
+        For TLS; without it the server speaks plain HTTP.
+    accept : callable, optional
+        How connections are accepted; without it, as asyncio does.
+    **options
+        Further options of `uvicorn.Config`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        listeners: Sequence[Listener],
+        *,
+        certificate: Certificate | None = None,
+        accept: Accept | None = None,
+        **options: Any,
+    ) -> None:
+        # Whoever connects could say by a header that it is somebody else. Behind a proxy, whose
+        # word is wanted, uvicorn's own variable names the proxy.
+        options.setdefault("proxy_headers", "FORWARDED_ALLOW_IPS" in os.environ)
+        super().__init__(
+            uvicorn.Config(
+                cast("Any", app),
+                ssl_certfile=certificate and certificate.certificate_file,
+                ssl_keyfile=certificate and certificate.key_file,
+                **options,
+            )
+        )
+        self.listeners = tuple(listeners)
+        self._certificate = certificate
+        self._accept = accept
+        self._bound: list[tuple[Listener, socket.socket]] = []
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """The context of the server's TLS; None before `open`, and without TLS."""
+        return self.config.ssl if self.config.loaded else None
+
+    def open(self) -> None:
+        """Listen on every address, so that whatever prevents it is known before anything starts.
+
+        Connections wait until the application has started. `run` does this if nobody has.
+
+        Raises
+        ------
+        CertificateError
+            If the certificate and its key cannot be used.
+        FederationError
+            If an address cannot be listened on; the message names the listener.
+        """
+        if self._bound:
+            return
+        try:
+            self.config.load()
+        except OSError as error:  # of which ssl's errors are
+            raise self._unusable(error) from None
+        try:
+            for listener in self.listeners:
+                for sock in _sockets(listener, self.config.backlog):
+                    self._bound.append((listener, sock))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close what `open` has opened, of a server that is not to run."""
+        for _, sock in self._bound:
+            sock.close()
+        self._bound.clear()
+
+    def reload_certificate(self) -> None:
+        """Serve new connections with what is in the certificate's files now.
+
+        Raises
+        ------
+        CertificateError
+            If they cannot be used; the server goes on with what it had.
+        """
+        if self._certificate is None or self.tls is None:
+            return
+        files = (self._certificate.certificate_file, self._certificate.key_file)
+        try:
+            # First into another: a key that does not fit would leave half of it behind.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*files)
+            self.tls.load_cert_chain(*files)
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal, or until ``should_exit`` is set; raises what `open` does."""
+        self.open()
+        super().run(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
+        """Start the application, then accept connections on every listener."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            self.should_exit = True
+            self.close()
+            return
+        accept = self._accept or asyncio.get_running_loop().create_server
+        scheme = "https" if self.tls else "http"
+        self.servers = []
+        for listener, sock in self._bound:
+            accepting = await accept(
+                self._protocol_factory(listener),
+                sock=sock,
+                ssl=self.tls,
+                backlog=self.config.backlog,
+            )
+            self.servers.append(cast("asyncio.Server", accepting))
+            host, port = sock.getsockname()[:2]
+            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            _log.info("%s on %s://%s", listener.name, scheme, address)
+        self.started = True
+
+    def _protocol_factory(self, listener: Listener) -> Callable[[], asyncio.Protocol]:
+        """Return what makes the protocol of each connection to a listener."""
+        config = copy.copy(self.config)
+        if listener.paths:
+            config.loaded_app = Doors(config.loaded_app, listener.paths)
+        make = cast("Callable[..., asyncio.Protocol]", config.http_protocol_class)
+        return lambda: make(
+            config=config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+    def _unusable(self, error: OSError) -> CertificateError:
+        files = self._certificate or Certificate("", "")
+        return CertificateError(
+            f"The certificate '{files.certificate_file}' with the key '{files.key_file}' cannot "
+            f"be used ({error.strerror or error}); `fedstate certificates server` makes both."
+        )
+
+
+def _sockets(listener: Listener, backlog: int) -> list[socket.socket]:
+    """Return a listening socket for each address of a listener."""
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(
+            listener.host or None,
+            listener.port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
+        )
+        # Each address once: a name can be in /etc/hosts twice.
+        for family, _, _, _, address in dict.fromkeys(found):
+            try:
+                sockets.append(_listening(family, address, backlog))
+            except OSError as error:
+                # A machine may have a name for an address of a family that it does not speak.
+                if error.errno not in _NO_FAMILY or len(found) == 1:
+                    raise
+        if not sockets:
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that no host can have
+        for sock in sockets:
+            sock.close()
+        reason = getattr(error, "strerror", None) or error
+        raise FederationError(
+            f"The {listener.name} cannot be served on {listener.address} ({reason}); free the "
+            f"port, or give another address with {listener.option}."
+        ) from None
+    return sockets
+
+
+def _listening(family: int, address: Any, backlog: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(backlog)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
