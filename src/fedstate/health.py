@@ -6,22 +6,30 @@ with that a fifth of the time of ``fedstate health``. An executor that is beyond
 ended, so that the engine starts its container again.
 """
 
+import http.client
 import math
 import ssl
 import sys
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from fedstate.errors import FederationError, FedstateError
 from fedstate.executor.heartbeat import check_executor
+from fedstate.tls.expiry import RENEW_AUTHORITY, expires_soon
+from fedstate.tls.problems import setting_problem
 
 SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
 
 
-def check_health(url: str, root_certificates: Path) -> int:
+def check_health(
+    url: str, root_certificates: Path, warn: Callable[[str], object] = lambda _: None
+) -> int:
     """Return the HTTP status of a healthy service.
 
     Parameters
@@ -30,6 +38,9 @@ def check_health(url: str, root_certificates: Path) -> int:
         For example ``https://localhost:8000/health``.
     root_certificates : Path
         The authority's ``ca.crt``.
+    warn : callable
+        Is called with a sentence about each certificate that expires within 30 days: that of the
+        service, and that of the authority.
 
     Raises
     ------
@@ -38,23 +49,46 @@ def check_health(url: str, root_certificates: Path) -> int:
     """
     if not url.startswith("https://"):
         raise FederationError(f"'{url}' is not an https:// address.")
+    parts = urlsplit(url)
     try:
         context = ssl.create_default_context(cafile=str(root_certificates))
-        with urllib.request.urlopen(url, timeout=SECONDS, context=context) as reply:  # noqa: S310  (checked above)
-            return int(reply.status)
-    except OSError as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        connection = http.client.HTTPSConnection(parts.netloc, timeout=SECONDS, context=context)
+        with closing(connection):
+            connection.request("GET", parts.path or "/")
+            end = _end(connection.sock.getpeercert())
+            reply = connection.getresponse()
+    except (OSError, http.client.HTTPException) as error:
+        reason = setting_problem(error, f"the server at {parts.netloc}") or error
         raise FederationError(f"{url} is not well: {reason}") from None
+    if not reply.status < http.client.BAD_REQUEST:
+        raise FederationError(f"{url} is not well: {reply.reason}")
+    now, ends = datetime.now(UTC), [_end(each) for each in context.get_ca_certs()]
+    for sentence in (
+        expires_soon(f"The certificate of {parts.netloc}", end, now),
+        expires_soon(f"The authority {root_certificates}", max(ends), now, renew=RENEW_AUTHORITY),
+    ):
+        if sentence is not None:
+            warn(sentence)
+    return reply.status
 
 
-def check_patiently(url: str, root_certificates: Path, answered: Path) -> None:
+def _end(certificate: Any) -> datetime:
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+
+
+def check_patiently(
+    url: str,
+    root_certificates: Path,
+    answered: Path,
+    warn: Callable[[str], object] = lambda _: None,
+) -> None:
     """Make sure that a service has been healthy lately.
 
     Whoever uses a service is not unwell when that is started again, which takes some seconds.
 
     Parameters
     ----------
-    url, root_certificates
+    url, root_certificates, warn
         As for `check_health`.
     answered
         A file that is written when the service was healthy.
@@ -65,7 +99,7 @@ def check_patiently(url: str, root_certificates: Path, answered: Path) -> None:
         If it has not been for half a minute.
     """
     try:
-        check_health(url, root_certificates)
+        check_health(url, root_certificates, warn)
     except FederationError:
         last = answered.stat().st_mtime if answered.exists() else -math.inf
         if time.time() - last > PATIENCE_SECONDS:
@@ -81,10 +115,10 @@ if __name__ == "__main__":
         if name == "--executor":
             _, url, root_certificates = arguments
             check_executor(Path(file), restart=True)
-            check_patiently(url, Path(root_certificates), Path(f"{file}.server"))
+            check_patiently(url, Path(root_certificates), Path(f"{file}.server"), print)
         else:
             *urls, root_certificates = arguments
             for url in urls:
-                check_health(url, Path(root_certificates))
+                check_health(url, Path(root_certificates), print)
     except FedstateError as error:
         sys.exit(f"fedstate: {error}")

@@ -41,5 +41,11 @@ def health(
     url: Annotated[str, typer.Argument(help="For example https://localhost:8000/health.")],
     root_certificates: Annotated[Path, typer.Option(help="The authority's ca.crt.")],
 ) -> None:
-    """Ask a SuperLink or SuperNode over TLS whether it is well; exit code 1 if it is not."""
-    typer.echo(f"{url}: {check_health(url, root_certificates)}")
+    """Ask a SuperLink or SuperNode over TLS whether it is well; exit code 1 if it is not.
+
+    A certificate that expires within 30 days is named in a line of its own.
+    """
+    warnings: list[str] = []
+    typer.echo(f"{url}: {check_health(url, root_certificates, warnings.append)}")
+    for warning in warnings:
+        typer.echo(warning)

@@ -153,7 +153,10 @@ async def runtime_wait_for_tasks(
 
 @replies_router.post(paths.RUNTIME_WAIT)
 async def runtime_wait_for_replies(
-    request: ProtobufRequest, signals: SignalsDependency, _task: AuthenticatedTask
+    request: ProtobufRequest, signals: SignalsDependency, task: AuthenticatedTask
 ) -> WaitResponse:
     """Wait for replies, as a ServerApp."""
+    # What has become of other runs and tasks is not for its ears.
+    del request.task_ids[:]
+    request.run_ids[:] = [each for each in request.run_ids if each == task.run_id]
     return await wait(signals.replies, request, signals)

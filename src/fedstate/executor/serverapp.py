@@ -44,6 +44,7 @@ def prepare(handover: Handover, pushed: Callable[[], bool] = lambda: False) -> N
         then ends the process from within the app.
     """
     WaitingGrid.kept = TaskInputKept(handover.given)
+    WaitingGrid.authority_file = handover.order.root_certificates_path
 
     def go_bare(reason: str) -> NoReturn:
         handover.go_bare(WaitingGrid.kept.content or b"", reason, cold=is_bare())

@@ -34,7 +34,10 @@ class BulkObjectStore(SqlObjectStore):
     """An object store on SQLite that reads and writes whole trees."""
 
     def preregister(self, run_id: int, object_tree: ObjectTree) -> list[str]:
-        """Register the objects of a tree, and return those whose content is not there yet.
+        """Register the objects of a tree, and return those whose content is still to come.
+
+        That are also those whose content is there for other runs alone: whoever names an object
+        of another run has to have it, and only then is it one of this run.
 
         Raises
         ------
@@ -46,15 +49,24 @@ class BulkObjectStore(SqlObjectStore):
         with self._mutation_session() as session:
             found = _of(session, ids, _OBJECTS.c.is_available)
             available = {object_id: bool(there) for object_id, there in found}
+            there = {object_id for object_id in ids if available.get(object_id)}
+            others = there - _registered(session, run_id, there)
             _check_children(session, {id_: children[id_] for id_ in available})
             new = [object_id for object_id in ids if object_id not in available]
             if new:
                 _insert(session, new, children)
-            session.execute(
-                insert_or_ignore(_RUN_OBJECTS).on_conflict_do_nothing(),
-                [{"run_id": uint64_to_int64(run_id), "object_id": id_} for id_ in ids],
-            )
-        return [object_id for object_id in ids if not available.get(object_id)]
+            _register(session, run_id, [id_ for id_ in ids if id_ not in others])
+        return [id_ for id_ in ids if not available.get(id_) or id_ in others]
+
+    def of_run(self, run_id: int, object_ids: Collection[str]) -> set[str]:
+        """Return those objects that are registered for a run."""
+        with self.session() as session:
+            return _registered(session, run_id, object_ids)
+
+    def known(self, object_ids: Collection[str]) -> set[str]:
+        """Return those objects that are registered for any run."""
+        with self.session() as session:
+            return {object_id for object_id, _ in _of(session, object_ids, _OBJECTS.c.object_id)}
 
     def get_object_tree(self, object_id: str) -> ObjectTree:
         """Return the tree of an object.
@@ -96,8 +108,8 @@ class BulkObjectStore(SqlObjectStore):
             found = _of(session, object_ids, _OBJECTS.c.content)
             return {object_id: bytes(content) for object_id, content in found}
 
-    def put_many(self, contents: dict[str, bytes]) -> None:
-        """Store the content of registered objects; of one that has content, it stays as it is."""
+    def put_many(self, run_id: int, contents: dict[str, bytes]) -> None:
+        """Store the content of objects of a run; of one that has content, it stays as it is."""
         statement = (
             update(_OBJECTS)
             .where(_OBJECTS.c.object_id == bindparam("id"), _OBJECTS.c.is_available == 0)
@@ -107,6 +119,12 @@ class BulkObjectStore(SqlObjectStore):
             session.connection().execute(
                 statement, [{"id": id_, "new_content": data} for id_, data in contents.items()]
             )
+            _register(session, run_id, contents)
+
+    def register(self, run_id: int, object_id: str) -> None:
+        """Note that a run has the content of an object, which is there."""
+        with self.session() as session:
+            _register(session, run_id, [object_id])
 
     def delete(self, object_id: str) -> None:
         """Delete an object that no other has as a child, and those that only it had."""
@@ -185,6 +203,24 @@ def _edges(session: Session, parents: Iterable[str]) -> list[tuple[str, str]]:
         for batch in in_batches(parents)
         for parent, child in session.execute(statement.where(_CHILDREN.c.parent_id.in_(batch)))
     ]
+
+
+def _registered(session: Session, run_id: int, ids: Iterable[str]) -> set[str]:
+    """Return those objects that are registered for a run."""
+    statement = select(_RUN_OBJECTS.c.object_id).where(
+        _RUN_OBJECTS.c.run_id == uint64_to_int64(run_id)
+    )
+    return {
+        object_id
+        for batch in in_batches(ids)
+        for object_id in session.scalars(statement.where(_RUN_OBJECTS.c.object_id.in_(batch)))
+    }
+
+
+def _register(session: Session, run_id: int, ids: Iterable[str]) -> None:
+    rows = [{"run_id": uint64_to_int64(run_id), "object_id": object_id} for object_id in ids]
+    if rows:
+        session.execute(insert_or_ignore(_RUN_OBJECTS).on_conflict_do_nothing(), rows)
 
 
 def _insert(session: Session, new: list[str], children: dict[str, list[str]]) -> None:

@@ -4,16 +4,19 @@ flwr's handlers take one object each, and each asks the database some five times
 in which it is pushed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import cast
+
+from flwr.app import Message
+from flwr.proto.message_pb2 import ObjectTree
 
 # The tables, and what flwr's own way of storing one object is made of.
 from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore.constant import OBJECT_PUSH_SESSION_TTL_SECONDS
 from flwr.supercore.date import now
-from flwr.supercore.inflatable.inflatable_object import get_object_id
+from flwr.supercore.inflatable.inflatable_object import get_object_id, iterate_object_tree
 from flwr.supercore.inflatable.inflatable_utils import validate_object_content
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.supercore.sql_mixin import SqlMixin
@@ -21,11 +24,13 @@ from flwr.supercore.state.schema.corestate_models import (
     ObjectPushSession,
     ObjectPushSessionPending,
 )
+from flwr.supercore.state.schema.linkstate_models import MessageIns, MessageRes
 from flwr.supercore.utils import uint64_to_int64
 from sqlalchemy import delete, event, select, update
 
 from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.flower.bulk_objects import BulkObjectStore, in_batches
+from fedstate.flower.own_objects import not_its_own_tree
 from fedstate.logs import logger
 
 _BUSY_MILLISECONDS = 30_000
@@ -64,7 +69,7 @@ class BulkLinkState(SqlLinkState):
             if expires_at is None or expires_at <= now():
                 self._cleanup_push_session(session_id, cleanup_messages=True)
                 return set()
-            self._objects.put_many({id_: sound[id_] for id_ in claimed})
+            self._objects.put_many(run_id, {id_: sound[id_] for id_ in claimed})
             pending = session.scalar(
                 update(ObjectPushSession)
                 .where(of_session)
@@ -78,9 +83,47 @@ class BulkLinkState(SqlLinkState):
                 self._cleanup_push_session(session_id, cleanup_messages=False)
         return claimed
 
-    def get_objects(self, run_id: int, object_ids: Sequence[str]) -> list[bytes | None]:
-        """Return the contents of the first of these objects, as many as one answer may carry."""
-        sizes = self._objects.sizes(object_ids)
+    def store_object(
+        self, run_id: int, session_id: str, object_id: str, object_content: bytes
+    ) -> bool:
+        """Store an object for which the session waits; return whether it was stored."""
+        stored = super().store_object(run_id, session_id, object_id, object_content)
+        if stored:
+            self._objects.register(run_id, object_id)
+        return stored
+
+    def store_message_and_object_tree(
+        self, message: Message, object_tree: ObjectTree, session_id: str
+    ) -> tuple[bool, list[str]]:
+        """Store a message and register its objects; return which are still to be pushed.
+
+        Raises
+        ------
+        FlowerError
+            The objects are not those of the message, or a message of another run is among them.
+        """
+        metadata = message.metadata
+        if object_tree.object_id != metadata.message_id:
+            raise not_its_own_tree(metadata.message_id)
+        ids = {each.object_id for each in iterate_object_tree(object_tree)}
+        if self._messages_of_others(metadata.run_id, ids):
+            raise not_its_own_tree(metadata.message_id)
+        return super().store_message_and_object_tree(message, object_tree, session_id)
+
+    def get_object(self, run_id: int, object_id: str) -> bytes | None:
+        """Return the content of an object of a run; empty if it is still to come."""
+        if self._objects.of_run(run_id, [object_id]):
+            return super().get_object(run_id, object_id)
+        return b"" if self._is_awaited(run_id, object_id) else None
+
+    def get_objects(
+        self, run_id: int, object_ids: Sequence[str], hidden: Collection[str] = ()
+    ) -> list[bytes | None]:
+        """Return the contents of the first of these objects, as many as one answer may carry.
+
+        Those that are hidden are answered as if they were not there.
+        """
+        sizes = self._objects.sizes(self._objects.of_run(run_id, object_ids) - set(hidden))
         there: list[str] = []
         total, count = 0, 0
         for object_id in object_ids:
@@ -91,7 +134,8 @@ class BulkLinkState(SqlLinkState):
                     break
                 there.append(object_id)
             count += 1
-        contents: dict[str, bytes | None] = dict(self._objects.get_many(there))
+        contents: dict[str, bytes | None] = dict.fromkeys(hidden)
+        contents |= self._objects.get_many(there)
         for object_id in object_ids[:count]:
             if sizes.get(object_id, 0) >= BATCH_BYTES:
                 contents[object_id] = b""
@@ -99,6 +143,39 @@ class BulkLinkState(SqlLinkState):
                 # Of one that is still to come flwr finds out whether its session has ended.
                 contents[object_id] = self.get_object(run_id, object_id)
         return [contents[object_id] for object_id in object_ids[:count]]
+
+    def is_of_run(self, run_id: int, object_id: str) -> bool:
+        """Return whether an object is registered for a run."""
+        return bool(self._objects.of_run(run_id, [object_id]))
+
+    def _is_awaited(self, run_id: int, object_id: str) -> bool:
+        """Return whether a session of a run waits for an object that others have."""
+        waiting = (
+            select(ObjectPushSessionPending.object_id)
+            .join(
+                ObjectPushSession,
+                ObjectPushSession.session_id == ObjectPushSessionPending.session_id,
+            )
+            .where(
+                ObjectPushSessionPending.object_id == object_id,
+                ObjectPushSession.run_id == uint64_to_int64(run_id),
+            )
+        )
+        with self.session() as session:
+            return session.scalar(waiting.limit(1)) is not None
+
+    def _messages_of_others(self, run_id: int, object_ids: Collection[str]) -> bool:
+        """Return whether a message of another run is among objects."""
+        with self.session() as session:
+            return any(
+                session.scalar(
+                    select(table.message_id)
+                    .where(table.message_id.in_(ids), table.run_id != uint64_to_int64(run_id))
+                    .limit(1)
+                )
+                for table in (MessageIns, MessageRes)
+                for ids in in_batches(object_ids)
+            )
 
     @property
     def _objects(self) -> BulkObjectStore:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -96,8 +97,8 @@ class FleetApi:
         The node's private and public key, which sign each request.
     insecure : bool
         Whether to speak HTTP in place of HTTPS.
-    root_certificates : bytes, optional
-        The authority that vouches for the SuperLink, as PEM; without it, the system's.
+    root_certificates : Path, optional
+        The file of the authority that vouches for the SuperLink; without it, the system's.
     transport : httpx.BaseTransport, optional
         What carries the requests, in place of a connection; for tests.
     retry_seconds : float
@@ -115,7 +116,7 @@ class FleetApi:
         keys: KeyPair,
         *,
         insecure: bool = False,
-        root_certificates: bytes | None = None,
+        root_certificates: Path | None = None,
         transport: httpx.BaseTransport | None = None,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
@@ -126,7 +127,7 @@ class FleetApi:
             keys,
             insecure=insecure,
             root_certificates=root_certificates,
-            transport=transport,
+            carrier=transport,
         )
         self._retry = retry_policy(retry_seconds)
         self._routes = ExtraRoutes(self._client)

@@ -6,7 +6,6 @@ is too long for a loop that watches runs and for a container that registers keys
 
 import contextlib
 import hashlib
-import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,6 +41,8 @@ from fedstate.connection import Connection
 from fedstate.errors import CertificateError, FederationError
 from fedstate.exchange import paths
 from fedstate.exchange.messages import EvidencePage, EvidenceRequest
+from fedstate.flower import transport
+from fedstate.tls.problems import setting_problem
 from fedstate.waiting import wait_until
 
 POLL_SECONDS = 0.2
@@ -66,7 +67,12 @@ class NoEvidenceError(FederationError):
 
 
 class Control:
-    """A client of one SuperLink's Control API."""
+    """A client of one SuperLink's Control API.
+
+    Every method raises `FederationError` when no answer can be had or the answer is an error, and
+    `CertificateError` when TLS cannot be spoken, which no waiting mends. A request whose connection
+    breaks during the handshake is made again.
+    """
 
     def __init__(self, client: ControlHttpClient, address: str) -> None:
         self._client = client
@@ -193,16 +199,17 @@ class Control:
         # Asked first: a SuperLink logs an error for every key that comes twice.
         if any(node.public_key == public_key for node in self.nodes()):
             return False
-        try:
-            self._client.RegisterNode(RegisterNodeRequest(public_key=public_key))
-        except httpx.HTTPStatusError as error:
-            refusal = FlowerError.from_json(error.response.text)
-            if refusal and refusal.code == ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:
-                return False
-            reason = refusal.message if refusal else error
-            raise FederationError(
-                f"The SuperLink at {self._address} refused {public_key_file}: {reason}."
-            ) from None
+        with self._errors():
+            try:
+                self._client.RegisterNode(RegisterNodeRequest(public_key=public_key))
+            except httpx.HTTPStatusError as error:
+                refusal = FlowerError.from_json(error.response.text)
+                if refusal and refusal.code == ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:
+                    return False
+                reason = refusal.message if refusal else error
+                raise FederationError(
+                    f"The SuperLink at {self._address} refused {public_key_file}: {reason}."
+                ) from None
         return True
 
     @contextmanager
@@ -214,10 +221,12 @@ class Control:
             reason = refusal.message if refusal else error
             raise FederationError(f"The SuperLink at {self._address} says: {reason}") from None
         except httpx.TransportError as error:
+            problem = setting_problem(error, f"the SuperLink at {self._address}")
+            if problem is not None:
+                raise CertificateError(problem) from None
             raise FederationError(
                 f"The SuperLink at {self._address} cannot be reached "
-                f"({str(error) or type(error).__name__}); "
-                "check that it runs and that its certificate is signed by the given authority."
+                f"({str(error) or type(error).__name__}); check that it runs."
             ) from None
 
 
@@ -236,13 +245,15 @@ def control(connection: Connection) -> Iterator[Control]:
             f"'{connection.name}' are missing."
         )
     try:
-        client = ControlHttpClient.from_server_address(
+        client = transport.connected(
+            ControlHttpClient,
             connection.address,
             insecure=False,
-            root_certificates=connection.root_certificates.read_bytes(),
+            root_certificates=connection.root_certificates,
             interceptors=[RuntimeVersionHttpInterceptor(component_name="fedstate")],
+            retries=transport.handshake_policy(),
         )
-    except (ssl.SSLError, UnicodeDecodeError):
+    except CertificateError:
         raise CertificateError(
             f"The root certificates {connection.root_certificates} of connection "
             f"'{connection.name}' hold no PEM certificate."
@@ -274,6 +285,7 @@ def control_by_name(name: str | None) -> Iterator[Control]:
         with contextlib.redirect_stdout(sys.stderr):
             connection = read_superlink_connection(name)
             client = init_http_client_from_connection(connection)
+            client._retry_invoker = transport.handshake_policy()  # noqa: SLF001  no parameter
     except (click.ClickException, click.exceptions.Exit, OSError, ValueError) as error:
         reason = error.message if isinstance(error, click.ClickException) else str(error)
         raise FederationError(

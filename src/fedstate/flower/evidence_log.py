@@ -203,3 +203,28 @@ class EvidenceLog:
                 after = rows[-1].number
                 if len(rows) < PAGE_ROWS:
                     break
+
+    def was_delivered(self, node_id: int, run_id: int, message_id: str) -> bool:
+        """Return whether a message of a run was handed to a node."""
+        table = _DELIVERIES.c
+        query = select(table.number).where(
+            table.run_id == uint64_to_int64(run_id),
+            table.node_id == uint64_to_int64(node_id),
+            table.message_id == message_id,
+        )
+        with self._session() as session:
+            return session.scalar(query.limit(1)) is not None
+
+    def delivered_to(self, node_id: int, run_id: int, most: int) -> list[str]:
+        """Return the IDs of the newest messages of a run that were handed to a node."""
+        table = _DELIVERIES.c
+        query = (
+            select(table.message_id)
+            .where(
+                table.run_id == uint64_to_int64(run_id), table.node_id == uint64_to_int64(node_id)
+            )
+            .order_by(table.number.desc())
+            .limit(most)
+        )
+        with self._session() as session:
+            return list(session.scalars(query))

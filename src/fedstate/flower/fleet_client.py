@@ -1,6 +1,6 @@
 """flwr's client of the Fleet API: its connection, its signature, and its tries."""
 
-import ssl
+from pathlib import Path
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -9,11 +9,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
 
 # What flwr does about requests that fail.
-from flwr.supercore.retry import RetryInvoker, exponential, make_simple_http_retry_invoker
+from flwr.supercore.retry import RetryInvoker, exponential
 
 # The client, which is no option of anything public.
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+from fedstate.flower import transport
 
 KeyPair = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
 
@@ -27,8 +29,8 @@ def fleet_client(
     keys: KeyPair,
     *,
     insecure: bool,
-    root_certificates: bytes | None,
-    transport: httpx.BaseTransport | None,
+    root_certificates: Path | None,
+    carrier: httpx.BaseTransport | None,
 ) -> FleetHttpClient:
     """Return flwr's client for a node; see `fedstate.flower.clients.FleetApi`."""
     client = FleetHttpClient(
@@ -41,22 +43,14 @@ def fleet_client(
     )
     theirs = client._client  # noqa: SLF001  # flwr has no option for what carries the requests
     client._client = httpx.Client(  # noqa: SLF001
-        verify=not insecure and _authority(root_certificates),
+        verify=transport.trust(root_certificates, insecure=insecure, warns=True),
         timeout=theirs.timeout,
         follow_redirects=True,
         limits=httpx.Limits(keepalive_expiry=_IDLE_SECONDS),
-        transport=transport,
+        transport=carrier,
     )
     theirs.close()
     return client
-
-
-def _authority(root_certificates: bytes | None) -> ssl.SSLContext | bool:
-    if root_certificates is None:
-        return True
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=root_certificates.decode("ascii"))
-    return context
 
 
 def retry_policy(longest_seconds: float) -> RetryInvoker:
@@ -65,7 +59,7 @@ def retry_policy(longest_seconds: float) -> RetryInvoker:
     When the SuperLink does not accept the node any longer, flwr's policy interrupts the process,
     which then ends as if it had been asked to; here that is an error like any other.
     """
-    policy = make_simple_http_retry_invoker()
+    policy = transport.retry_policy()
     theirs = policy.should_giveup
 
     def is_final(error: Exception) -> bool:

@@ -1,6 +1,7 @@
 """The Grid that a ServerApp is given, with fewer requests and with notification of replies."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from flwr.common.constant import SUPERLINK_NODE_ID
 
@@ -15,6 +16,7 @@ from flwr.supercore.interceptors import (
 from flwr.superlink.grid import HttpGrid
 
 from fedstate.exchange import paths
+from fedstate.flower import transport
 from fedstate.flower.messages import Node
 from fedstate.flower.object_client import BatchingRuntimeClient
 
@@ -33,29 +35,37 @@ class TaskInputKept:
 
 
 class BatchingGrid(HttpGrid):
-    """flwr's Grid with a `BatchingRuntimeClient`.
+    """flwr's Grid with a `BatchingRuntimeClient`, and with our policy of retries.
 
     Attributes
     ----------
     kept : TaskInputKept
         Where this process keeps what its task works on. Of the class: flwr's program makes the
         Grid, and has no parameter for it.
+    authority_file : str, optional
+        The file of the authority, which is followed. flwr's program gives what it held once.
     """
 
     kept = TaskInputKept()
+    authority_file: str | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._retry_invoker = transport.retry_policy()
 
     def _connect(self) -> None:
         """Connect as `HttpGrid` does."""
-        self._client = _KeepingClient.from_server_address(
-            server_address=self._addr,
+        self._client = transport.connected(
+            _KeepingClient,
+            self._addr,
             insecure=self._insecure,
-            root_certificates=self._cert,
+            root_certificates=self.authority_file,
             interceptors=[
                 self._tracing,
                 RuntimeVersionHttpInterceptor(component_name="flwr-serverapp"),
                 RuntimeTokenHttpInterceptor(token=self._token),
             ],
-            retry_invoker=self._retry_invoker,
+            retries=self._retry_invoker,
         )
         self._client.kept = self.kept
 

@@ -23,10 +23,10 @@ from flwr.proto.run_pb2 import Run as RunProto
 from flwr.proto.task_pb2 import Task
 from flwr.supercore.date import now
 from flwr.supercore.fab import Fab
-from flwr.supercore.object_store import ObjectStore, ObjectStoreFactory
 from flwr.supercore.run import Run
 from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
+from fedstate.flower.own_objects import OwnObjectStore
 from fedstate.flower.step_tasks import StepTasks
 from fedstate.flower.stored_values import (
     decode_context,
@@ -55,7 +55,7 @@ class DurableNodeState(StepTasks):
 
     Parameters
     ----------
-    object_store : ObjectStore
+    object_store : OwnObjectStore
         Where the contents of messages under way are.
     store : NodeStore
         The node store.
@@ -64,7 +64,7 @@ class DurableNodeState(StepTasks):
     """
 
     def __init__(
-        self, object_store: ObjectStore, store: NodeStore, cache_bytes: int = CACHE_BYTES
+        self, object_store: OwnObjectStore, store: NodeStore, cache_bytes: int = CACHE_BYTES
     ) -> None:
         super().__init__(object_store)
         self.store = store
@@ -301,4 +301,4 @@ class DurableNodeStateFactory(NodeStateFactory):
 
 def durable_node_state(store: NodeStore, cache_bytes: int = CACHE_BYTES) -> DurableNodeState:
     """Return a node state on a node store, with the messages under way in memory."""
-    return DurableNodeState(ObjectStoreFactory().store(), store, cache_bytes)
+    return DurableNodeState(OwnObjectStore(), store, cache_bytes)

@@ -23,6 +23,7 @@ from fedstate.flower.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from fedstate.tls.problems import setting_problem
 
 # With these a request has not left the node.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -44,7 +45,8 @@ def own_errors() -> Iterator[None]:
     except httpx.HTTPStatusError as error:
         raise refusal(error) from error
     except httpx.RequestError as error:
-        sentence = f"The SuperLink cannot be reached ({str(error) or type(error).__name__})."
+        reason = setting_problem(error, "the SuperLink") or str(error) or type(error).__name__
+        sentence = f"The SuperLink cannot be reached ({reason.rstrip('.')})."
         raise UnreachableError(sentence, sent=not isinstance(error, _NOT_SENT)) from error
     except ObjectPullError as error:
         raise MessageUnavailableError(str(error)) from error

@@ -4,10 +4,10 @@ Contents are the bytes of an object; None if the object is not registered, and e
 registered and has not arrived yet. That is what flwr's states return.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import Depends
+from fastapi import Depends, Request
 
 # The ID under which flwr's SuperLink and ServerApps name the SuperLink itself.
 from flwr.common.constant import SUPERLINK_NODE_ID, Status
@@ -30,6 +30,7 @@ from flwr.superlink.servicer.fleet import fleet_handlers
 
 from fedstate.flower.bulk_state import BulkLinkState
 from fedstate.flower.evidence_log import EvidenceLog
+from fedstate.flower.node_objects import NodeObjects, check_sender
 from fedstate.flower.routing import ProtobufRequest, malformed_request
 from fedstate.flower.witnessed_state import evidence_of
 
@@ -99,14 +100,28 @@ class FleetObjects:
 
     flwr's handlers look up the run's status and count the traffic anew for each object; here both
     are done once for a request.
+
+    Parameters
+    ----------
+    state
+        The SuperLink's state.
+    run_id
+        The run.
+    hidden
+        Returns those of some objects that the node may not see.
     """
 
-    def __init__(self, state: LinkState, run_id: int) -> None:
+    def __init__(
+        self, state: LinkState, run_id: int, hidden: Callable[[Sequence[str]], set[str]]
+    ) -> None:
         self._state = state
         self._run_id = run_id
+        self._hidden = hidden
 
     def get(self, object_id: str) -> bytes | None:
         """Return the content of an object."""
+        if self._hidden([object_id]):
+            return None
         return self._state.get_object(self._run_id, object_id)
 
     def put(self, session_id: str, object_id: str, content: bytes) -> bool:
@@ -117,7 +132,7 @@ class FleetObjects:
         """Return the first of these objects, as many as fit; None if the state cannot."""
         if not isinstance(self._state, BulkLinkState):
             return None
-        return self._state.get_objects(self._run_id, object_ids)
+        return self._state.get_objects(self._run_id, object_ids, self._hidden(object_ids))
 
     def put_many(self, session_id: str, contents: Mapping[str, bytes]) -> set[str] | None:
         """Store objects; return the IDs of those stored, or None if the state cannot."""
@@ -132,10 +147,22 @@ class FleetObjects:
 
 
 class FleetApi:
-    """flwr's handlers of the Fleet API, as far as our routes need them."""
+    """flwr's handlers of the Fleet API, as far as our routes need them.
 
-    def __init__(self, state: LinkState) -> None:
+    Parameters
+    ----------
+    state
+        The SuperLink's state.
+    node_objects
+        What its nodes may see.
+    node_id
+        The node that the request comes from.
+    """
+
+    def __init__(self, state: LinkState, node_objects: NodeObjects, node_id: int) -> None:
         self._state = state
+        self._node_objects = node_objects
+        self._node_id = node_id
 
     @property
     def evidence(self) -> EvidenceLog:
@@ -149,7 +176,7 @@ class FleetApi:
         )
         if ended:
             raise FlowerError(ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED, ended)
-        return FleetObjects(self._state, run_id)
+        return self._objects(run_id)
 
     def push_reply(self, push: Any) -> tuple[Any, FleetObjects]:
         """Store a reply without its objects; return flwr's response, and the run's objects.
@@ -165,12 +192,20 @@ class FleetApi:
                 f"A reply comes with one object tree; this request has {messages} messages and "
                 f"{trees} trees."
             )
+        check_sender(self._node_id, push.messages_list)
         response = fleet_handlers.push_messages(push, self._state)
-        return response, FleetObjects(self._state, push.messages_list[0].metadata.run_id)
+        return response, self._objects(push.messages_list[0].metadata.run_id)
 
-    def delete_message(self, message_id: str) -> None:
-        """Delete the objects of a message that has been replied to."""
-        self._state.object_store.delete(message_id)
+    def delete_message(self, run_id: int, message_id: str) -> None:
+        """Delete the objects of a message that has been replied to, if the node had it."""
+        if self._node_objects.may_confirm(self._node_id, run_id, message_id):
+            self._state.object_store.delete(message_id)
+
+    def _objects(self, run_id: int) -> FleetObjects:
+        def hidden(object_ids: Sequence[str]) -> set[str]:
+            return self._node_objects.hidden(self._node_id, run_id, object_ids)
+
+        return FleetObjects(self._state, run_id, hidden)
 
 
 async def _runtime_objects(
@@ -182,8 +217,12 @@ async def _runtime_objects(
     return RuntimeObjects(request.node, state, handlers, task)
 
 
-async def _fleet_api(state: Annotated[LinkState, Depends(get_linkstate)]) -> FleetApi:
-    return FleetApi(state)
+async def _fleet_api(
+    http: Request,
+    request: ProtobufRequest,
+    state: Annotated[LinkState, Depends(get_linkstate)],
+) -> FleetApi:
+    return FleetApi(state, http.app.state.node_objects, request.node.node_id)
 
 
 RuntimeObjectsDependency = Annotated[RuntimeObjects, Depends(_runtime_objects)]

@@ -30,6 +30,7 @@ from flwr.supernode.nodestate import NodeState
 from flwr.supernode.servicer.runtime import runtime_handlers
 
 from fedstate.flower.nodestate import DurableNodeState, DurableNodeStateFactory
+from fedstate.flower.own_objects import OwnRunHandlers
 from fedstate.large.context import SplitContext
 from fedstate.large.middleware import Transfer, current_transfer
 
@@ -81,14 +82,12 @@ def runtime_app(state: DurableNodeState, hooks: StepHooks, secret: bytes | None)
     return app
 
 
-class _Handlers:
+class _Handlers(OwnRunHandlers):
     """flwr's handlers, except for the input and the output of a step."""
 
     def __init__(self, hooks: StepHooks) -> None:
+        super().__init__(runtime_handlers)
         self._hooks = hooks
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(runtime_handlers, name)
 
     def pull_task_input(self, request: Any, state: DurableNodeState, task: Task) -> Any:
         """Hand out what a task works on."""

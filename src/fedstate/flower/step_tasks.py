@@ -14,14 +14,15 @@ from flwr.common.constant import Status, SubStatus
 # A run's main app decides which kind of task an executor is to take.
 from flwr.supercore.constant import TaskType
 
-# The object store, and what it raises for an object that it does not hold.
-from flwr.supercore.object_store import NoObjectInStoreError, ObjectStore
+# What an object store raises for an object that it does not hold.
+from flwr.supercore.object_store import NoObjectInStoreError
 
 # The node state that flwr's Runtime API works on; it keeps all of this in memory.
 from flwr.supernode.nodestate import InMemoryNodeState
 
 from fedstate.flower.clients import Objects
 from fedstate.flower.errors import MessageUnavailableError
+from fedstate.flower.own_objects import OwnObjects, OwnObjectStore
 from fedstate.flower.runs import Run
 from fedstate.flower.stored_values import Envelope
 
@@ -29,10 +30,12 @@ from fedstate.flower.stored_values import Envelope
 _REPORTED = 10_000
 
 
-class StepTasks(InMemoryNodeState):
+class StepTasks(OwnObjects, InMemoryNodeState):
     """The part of a node state that the steps of a SuperNode work with."""
 
-    def __init__(self, object_store: ObjectStore) -> None:
+    object_store: OwnObjectStore
+
+    def __init__(self, object_store: OwnObjectStore) -> None:
         super().__init__(object_store)
         # The tasks whose process has reported how they ended; guarded by the lock of the tasks.
         self._reported: dict[int, None] = {}
@@ -57,9 +60,16 @@ class StepTasks(InMemoryNodeState):
             missing = self.object_store.preregister(run_id, envelope.tree)
             for object_id, content in pull(missing).items():
                 self.object_store.put(object_id, content)
+                self.object_store.register(run_id, object_id)
         except (ValueError, NoObjectInStoreError) as error:
             raise MessageUnavailableError(str(error)) from error
         self.store_message(envelope.message)
+
+    def run_of_message(self, message_id: str) -> int | None:
+        """Return the run of a message that is kept; None if it is not."""
+        with self.lock_msg_store:
+            entry = self.msg_store.get(message_id)
+        return None if entry is None else entry.message.metadata.run_id
 
     def create_step_task(self, run: Run) -> int:
         """Create the task of a step, which an executor may take at once; return its ID."""

@@ -33,8 +33,8 @@ class SuperNodeSettings:
         The SuperLink's address, as it was given.
     insecure : bool
         Whether to speak HTTP with it.
-    root_certificates : bytes, optional
-        The authority that vouches for it, as PEM.
+    root_certificates : Path, optional
+        The file of the authority that vouches for it.
     keys : tuple, optional
         The node's private and public key; None without node authentication.
     max_retries, max_wait_time : int and float, optional
@@ -59,7 +59,7 @@ class SuperNodeSettings:
 
     superlink: str
     insecure: bool
-    root_certificates: bytes | None
+    root_certificates: Path | None
     keys: tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey] | None
     max_retries: int | None
     max_wait_time: float | None
@@ -91,13 +91,12 @@ def supernode_settings(arguments: Sequence[str]) -> SuperNodeSettings:
     """
     with command_line("flower-supernode", arguments):
         config = _parse_supernode_lifespan_config()
-    authority = config.root_certificates
-    if isinstance(authority, str):  # flwr's type allows a path
-        authority = Path(authority).expanduser().read_bytes()
+    # flwr's configuration has what the file holds now, and not which it is.
+    authority = supernode_parser().parse_args(arguments).root_certificates
     return SuperNodeSettings(
         superlink=config.server_address,
         insecure=config.insecure,
-        root_certificates=authority,
+        root_certificates=None if authority is None else Path(authority).expanduser(),
         keys=config.authentication_keys,
         max_retries=config.max_retries,
         max_wait_time=config.max_wait_time,

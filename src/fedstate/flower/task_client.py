@@ -7,7 +7,6 @@ needs one to speak for a task whose process has died.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from flwr.app import Context, Error, Message, RecordDict
@@ -44,8 +43,6 @@ from flwr.supercore.interceptors import (
 from flwr.supercore.protobuf.client import ProtobufRequestContext
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 
-# A SuperNode that is restarted is asked again, as flwr's process does.
-from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.supercore.runtime.tracing import RuntimeTracingInterceptor
 
 # Which task this process is of, for the messages that its app makes.
@@ -55,6 +52,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 
 from fedstate.errors import FederationError
+from fedstate.flower import transport
 from fedstate.flower.apps import App
 from fedstate.flower.field_numbers import TASK_INPUT, TASK_OUTPUT
 from fedstate.flower.object_client import BatchingRuntimeClient
@@ -245,20 +243,20 @@ def task_client(order: TaskOrder, *, retry: bool = False) -> TaskClient:
     process when the token is not accepted, for a minute at most: a SuperNode that is away for
     longer has expired the token. Without it, that is an error like any other.
     """
-    retries = make_simple_http_retry_invoker() if retry else None
+    retries = transport.retry_policy() if retry else None
     if retries is not None:
         retries.max_time = _RETRY_SECONDS
-    path = order.root_certificates_path
-    return TaskClient.from_server_address(
-        server_address=order.runtime_api_address,
+    return transport.connected(
+        TaskClient,
+        order.runtime_api_address,
         insecure=order.insecure,
-        root_certificates=Path(path).expanduser().read_bytes() if path else None,
+        root_certificates=order.root_certificates_path,
         interceptors=[
             RuntimeTracingInterceptor(),
             RuntimeVersionHttpInterceptor(component_name="flwr-clientapp"),
             RuntimeTokenHttpInterceptor(order.token),
         ],
-        retry_invoker=retries,
+        retries=retries,
     )
 
 

@@ -1,7 +1,6 @@
 """The tasks that a SuperNode or a SuperLink gives out to its executors, in our own types."""
 
 import os
-import ssl
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,11 +25,13 @@ from flwr.supercore.runtime import RuntimeHttpClient
 # Which tasks' output flwr's executor drops.
 from flwr.supercore.superexec.plugin import AutoExecPlugin
 
-from fedstate.errors import FederationError, SettingError
+from fedstate.errors import CertificateError, FederationError, SettingError
 from fedstate.exchange import paths
 from fedstate.exchange.client import ExtraRoutes, Waited
+from fedstate.flower import transport
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.logs import logger
+from fedstate.tls.problems import setting_problem
 
 
 class TaskServerError(FederationError):
@@ -92,18 +93,18 @@ class TaskSource:
                     protected_methods={paths.ACQUIRE_TASK},
                 )
             )
-        path = api.root_certificates
         try:
-            self._client = RuntimeHttpClient.from_server_address(
-                server_address=api.address,
+            self._client = transport.connected(
+                RuntimeHttpClient,
+                api.address,
                 insecure=api.insecure,
-                root_certificates=Path(path).expanduser().read_bytes() if path else None,
+                root_certificates=api.root_certificates,
                 interceptors=interceptors,
             )
-        except (ssl.SSLError, UnicodeDecodeError) as error:
+        except CertificateError as error:
             raise SettingError(
-                f"--root-certificates names {path}, which holds no certificate in PEM form "
-                f"({error}): give the path of the CA certificate."
+                f"--root-certificates names {api.root_certificates}, which holds no certificate "
+                f"in PEM form ({error}): give the path of the CA certificate."
             ) from error
         self._routes = ExtraRoutes(self._client)
 
@@ -232,10 +233,10 @@ class TaskSource:
                 "check --runtime-api-address."
             ) from error
         except httpx.TransportError as error:
-            if _is_about_tls(error):
+            problem = setting_problem(error, f"the server at {address}")
+            if problem is not None:
                 raise TaskServerError(
-                    f"The TLS connection to {address} fails ({error}): check "
-                    "--root-certificates and --insecure."
+                    f"{problem} The options are --root-certificates and --insecure."
                 ) from error
             raise TaskServerUnavailableError(str(error) or type(error).__name__) from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
@@ -243,7 +244,3 @@ class TaskSource:
                 f"The server at {address} is none of Flower's ({error}): check "
                 "--runtime-api-address."
             ) from error
-
-
-def _is_about_tls(error: httpx.HTTPError) -> bool:
-    return any(word in str(error).lower() for word in ("certificate", "ssl", "tls"))

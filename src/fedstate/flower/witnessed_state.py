@@ -21,6 +21,7 @@ from sqlalchemy.pool import StaticPool
 
 from fedstate.flower.bulk_state import BulkLinkState, use_bulk
 from fedstate.flower.evidence_log import EvidenceLog
+from fedstate.flower.own_objects import OwnObjects, OwnObjectStore
 
 if TYPE_CHECKING:
     _State = BulkLinkState  # one of those whose methods it overrides
@@ -66,7 +67,7 @@ class WitnessedLinkState(_Witnessing, BulkLinkState):
         return self.session()
 
 
-class WitnessedInMemoryLinkState(_Witnessing, InMemoryLinkState):
+class WitnessedInMemoryLinkState(_Witnessing, OwnObjects, InMemoryLinkState):
     """The state of a SuperLink in memory; its evidence is in a database in memory."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -86,6 +87,14 @@ class WitnessedInMemoryLinkState(_Witnessing, InMemoryLinkState):
 
         self.evidence = EvidenceLog(engine, transaction)
 
+    def run_of_message(self, message_id: str) -> int | None:
+        """Return the run of a message that is kept; None if it is not."""
+        with self.lock:
+            for messages in (self.message_ins_store, self.message_res_store):
+                if (message := messages.get(message_id)) is not None:
+                    return message.metadata.run_id
+        return None
+
 
 def evidence_of(state: LinkState) -> EvidenceLog:
     """Return the evidence beside a SuperLink's state."""
@@ -99,6 +108,6 @@ def use_witnessed(factory: LinkStateFactory) -> None:
     if isinstance(state, WitnessedLinkState):
         state.keep_evidence()
     elif type(state) is InMemoryLinkState:
-        factory.state_instance = WitnessedInMemoryLinkState(
-            factory.federation_manager, state.object_store
-        )
+        objects = OwnObjectStore()
+        factory.objectstore_factory.store_instance = objects
+        factory.state_instance = WitnessedInMemoryLinkState(factory.federation_manager, objects)

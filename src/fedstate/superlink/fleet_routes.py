@@ -65,7 +65,8 @@ def fleet_push_reply(
     objects.count_traffic(received=sum(len(contents[object_id]) for object_id in stored))
     signals.replies.notify()
     if request.confirm and wanted == stored:
-        fleet.delete_message(request.push.messages_list[0].metadata.reply_to_message_id)
+        reply = request.push.messages_list[0].metadata
+        fleet.delete_message(reply.run_id, reply.reply_to_message_id)
     return PushReplyResponse(push=push, stored=sorted(stored))
 
 

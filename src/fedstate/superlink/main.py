@@ -7,8 +7,12 @@ from fastapi import FastAPI
 from fedstate.errors import FederationError
 from fedstate.exchange.routes import replies_router, runtime_router, serve
 from fedstate.exchange.signals import Notifier, Signals
+from fedstate.flower.node_objects import keep_objects_apart
+from fedstate.flower.strangers import limit_strangers, without_documentation
 from fedstate.flower.superlink_app import SuperLinkConfig, create_superlink, log_config
 from fedstate.flower.superlink_ends import SuperLinkEnds
+from fedstate.serving.limits import Limits
+from fedstate.serving.protocol import bounded_serving
 from fedstate.serving.server import Certificate, Server
 from fedstate.superlink import fleet_routes
 from fedstate.superlink.database import lay_out
@@ -28,7 +32,12 @@ _ENDING = (
 _AGAIN_SECONDS = 5.0
 
 
-def run_superlink(config: SuperLinkConfig, addresses: Addresses | None = None) -> None:
+def run_superlink(
+    config: SuperLinkConfig,
+    addresses: Addresses | None = None,
+    *,
+    limits: Limits | None = None,
+) -> None:
     """Run a SuperLink until SIGTERM or SIGINT.
 
     Parameters
@@ -37,25 +46,29 @@ def run_superlink(config: SuperLinkConfig, addresses: Addresses | None = None) -
         What flower-superlink's options say.
     addresses : Addresses, optional
         Where each API is; without it, everything is on the config's port.
+    limits : Limits, optional
+        What is granted to whoever connects.
 
     Raises
     ------
     FedstateError
         The database, a certificate or an address cannot be used.
     """
-    addresses = addresses or Addresses()
+    addresses, limits = addresses or Addresses(), limits or Limits()
     if found := addresses.for_executors:
         # The executor that a SuperLink starts itself calls the Runtime API alone.
         config = replace(config, host=found[0], port=found[1])
     app = make_app(config)
-    server = make_server(app, config, addresses)
-    extend(app, Signals(closing=lambda: server.should_exit))
+    server = make_server(app, config, addresses, limits)
+    extend(app, Signals(closing=lambda: server.should_exit), limits)
     server.run()
     if not server.started:
         raise FederationError("The SuperLink did not start, for the reason that it logged above.")
 
 
-def make_server(app: FastAPI, config: SuperLinkConfig, addresses: Addresses) -> Server:
+def make_server(
+    app: FastAPI, config: SuperLinkConfig, addresses: Addresses, limits: Limits | None = None
+) -> Server:
     """Return the server of a SuperLink's application; it is not started."""
     files = (config.ssl_certfile, config.ssl_keyfile)
     return Server(
@@ -63,6 +76,7 @@ def make_server(app: FastAPI, config: SuperLinkConfig, addresses: Addresses) -> 
         addresses.listeners(config.host, config.port),
         certificate=Certificate(files[0], files[1]) if files[0] and files[1] else None,
         log_config=log_config(),
+        **bounded_serving(limits or Limits()),
     )
 
 
@@ -72,9 +86,11 @@ def make_app(config: SuperLinkConfig) -> FastAPI:
     return create_superlink(config)
 
 
-def extend(app: FastAPI, signals: Signals) -> None:
+def extend(app: FastAPI, signals: Signals, limits: Limits | None = None) -> None:
     """Add our routes to flwr's SuperLink, and let those of its own that matter notify."""
+    without_documentation(app)
     bypass_middleware(app)
+    keep_objects_apart(app)
     serve(app, signals, fleet_routes.router, runtime_router, replies_router)
     serve_evidence(app, LogRequests(wake=signals.messages.notify))
     asked = SuperLinkEnds(app.state.linkstate_factory)
@@ -89,3 +105,4 @@ def extend(app: FastAPI, signals: Signals) -> None:
             **dict.fromkeys(_ENDING, ends.notify),
         },
     )
+    limit_strangers(app, limits or Limits())

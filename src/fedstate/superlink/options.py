@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from fedstate.flower.superlink_app import parse, superlink_parser
+from fedstate.serving.options import add_limit_options, limits_of
 from fedstate.superlink.listeners import Addresses
 from fedstate.superlink.main import run_superlink
 
@@ -32,15 +33,17 @@ def main(arguments: Sequence[str]) -> None:
     parser.description = DESCRIPTION
     parser.set_defaults(host=None, port=None)
     _add_options(parser.add_argument_group("listeners", _LISTENERS))
+    add_limit_options(parser.add_argument_group("limits"))
     one_port = parser.parse_args(arguments)
 
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_options(ours)
+    add_limit_options(ours)
     options, rest = ours.parse_known_args(arguments)
     addresses = Addresses(options.control, options.fleet, options.runtime)
     addresses.check(one_port=one_port.host is not None or one_port.port is not None)
     config = parse(rest, program=parser.prog, description=DESCRIPTION)
-    run_superlink(config, addresses)
+    run_superlink(config, addresses, limits=limits_of(options))
 
 
 def _add_options(parser: argparse._ActionsContainer) -> None:

@@ -35,6 +35,7 @@ from fedstate.flower.programs import (
 from fedstate.flower.runs import Fab, is_verified
 from fedstate.flower.supernode_options import SuperNodeSettings
 from fedstate.logs import logger
+from fedstate.serving.limits import Limits
 from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
 from fedstate.supernode.admission import Admission
@@ -67,6 +68,8 @@ class DurableSettings:
         Maximum poll interval when idle, for a SuperLink without notifications.
     keep_log : int, optional
         How many steps of each run the log keeps; None for all.
+    limits : Limits
+        What is granted to whoever connects to the Runtime API.
     """
 
     state: Path
@@ -75,6 +78,7 @@ class DurableSettings:
     concurrency: int = 4
     poll_seconds: float = 1.0
     keep_log: int | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 _RETRY_SECONDS = 1.0
@@ -125,7 +129,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         stack.callback(answers.close)
         link.on_log_requests = answers.take
         stack.callback(_leave, membership, steps)
-        stack.enter_context(runtime_api(settings, state, steps))
+        stack.enter_context(runtime_api(settings, state, steps, durable.limits))
         if settings.starts_executor:
             _start_executor(settings)
         membership.join()

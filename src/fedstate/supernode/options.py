@@ -11,6 +11,7 @@ from fedstate.flower.supernode_options import (
     supernode_parser,
     supernode_settings,
 )
+from fedstate.serving.options import add_limit_options, limits_of
 from fedstate.store.cipher import read_key
 from fedstate.store.retention import Retention
 from fedstate.supernode.main import DurableSettings, fingerprint, run_supernode
@@ -33,10 +34,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.prog = "fedstate supernode"
     parser.description = "Start a Flower SuperNode with durable client state."
     _add_options(parser.add_argument_group("durable client state"))
+    add_limit_options(parser.add_argument_group("limits of the Runtime API"))
     parser.parse_args(arguments)
 
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_options(ours)
+    add_limit_options(ours)
     options, rest = ours.parse_known_args(arguments)
     settings = supernode_settings(rest)
     run_supernode(settings, _durable_settings(options, settings))
@@ -103,6 +106,7 @@ def _durable_settings(
         concurrency=options.concurrency,
         poll_seconds=options.poll_interval,
         keep_log=options.keep_log,
+        limits=limits_of(options),
     )
 
 

@@ -11,8 +11,11 @@ from fedstate.exchange.signals import Signals
 from fedstate.flower.nodestate import DurableNodeState
 from fedstate.flower.programs import SHUTDOWN_SECONDS, logs_requests
 from fedstate.flower.runtime_app import runtime_app
+from fedstate.flower.strangers import bounded, without_documentation
 from fedstate.flower.supernode_options import SuperNodeSettings
 from fedstate.large.middleware import LargeContexts
+from fedstate.serving.limits import Limits
+from fedstate.serving.protocol import bounded_serving
 from fedstate.serving.server import Certificate, Listener, Server
 from fedstate.supernode.runtime_handlers import StepHandlers
 from fedstate.supernode.steps import Steps
@@ -22,7 +25,10 @@ _POLL_SECONDS = 0.1
 
 @contextmanager
 def runtime_api(
-    settings: SuperNodeSettings, state: DurableNodeState, steps: Steps
+    settings: SuperNodeSettings,
+    state: DurableNodeState,
+    steps: Steps,
+    limits: Limits | None = None,
 ) -> Iterator[None]:
     """Serve the Runtime API while the block runs.
 
@@ -33,14 +39,9 @@ def runtime_api(
     FederationError
         The address cannot be listened on.
     """
+    limits = limits or Limits()
     api = runtime_app(state, StepHandlers(steps), settings.executor_secret)
-    files = (settings.certificate_file, settings.key_file)
-    server = Server(
-        LargeContexts(api),
-        [Listener("SuperNode's API", settings.host, settings.port)],
-        certificate=Certificate(files[0], files[1]) if files[0] and files[1] else None,
-        access_log=logs_requests(),
-    )
+    without_documentation(api)
     signals = Signals(closing=lambda: server.should_exit)
 
     def expire(task_ids: list[int]) -> None:
@@ -52,6 +53,14 @@ def runtime_api(
     ends = signals.tell_ends(state.ended_tasks, steps.runs.not_going)
     serve(api, signals, runtime_router)
     steps.on_task, steps.on_end = signals.tasks.notify, ends.notify
+    files = (settings.certificate_file, settings.key_file)
+    server = Server(
+        bounded(LargeContexts(api), api, limits),
+        [Listener("SuperNode's API", settings.host, settings.port)],
+        certificate=Certificate(files[0], files[1]) if files[0] and files[1] else None,
+        access_log=logs_requests(),
+        **bounded_serving(limits),
+    )
     server.open()
     thread = threading.Thread(target=server.run, name="supernode-runtime-http-api")
     thread.start()

@@ -1,0 +1,159 @@
+"""Objects and messages are their run's alone; in memory, as a SuperNode keeps them.
+
+An object is known by its digest, and kept once, whoever sends it. flwr hands one out to whoever
+knows its ID, and deletes it for whoever asks for that. Here a run has the objects that were
+pushed for it: naming one in a message is not enough, its content has to be pushed.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import HTTPException
+from flwr.app import Message
+from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
+from flwr.proto.task_pb2 import Task
+
+# One kind of error that flwr answers with a sentence.
+from flwr.supercore.error import ApiErrorCode, FlowerError
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+
+# The object store that is in memory, and the state that it is a part of.
+from flwr.supercore.object_store.in_memory_object_store import InMemoryObjectStore
+from flwr.supernode.nodestate import InMemoryNodeState
+
+__all__ = ["OwnObjectStore", "OwnObjects", "OwnRunHandlers", "not_its_own_tree"]
+
+
+def not_its_own_tree(message_id: str) -> FlowerError:
+    """Return the error for a message that comes with the objects of another."""
+    return FlowerError(
+        ApiErrorCode.INVALID_PROTOBUF_PAYLOAD,
+        f"The object tree that comes with message {message_id} is not that message's.",
+    )
+
+
+class OwnObjectStore(InMemoryObjectStore):
+    """An object store in memory that knows which runs have an object's content."""
+
+    def preregister(self, run_id: int, object_tree: ObjectTree) -> list[str]:
+        """Register the objects of a tree, and return those whose content is still to come.
+
+        That are also those whose content is there for other runs alone.
+        """
+        with self.lock_store:
+            others = {
+                each.object_id: None
+                for each in iterate_object_tree(object_tree)
+                if (entry := self.store.get(each.object_id)) is not None
+                and entry.is_available
+                and run_id not in entry.runs
+            }
+            missing = super().preregister(run_id, object_tree)
+            for object_id in others:
+                self.store[object_id].runs.discard(run_id)
+                self.run_objects_mapping[run_id].discard(object_id)
+            return [*missing, *others]
+
+    def register(self, run_id: int, object_id: str) -> None:
+        """Note that a run has the content of an object."""
+        with self.lock_store:
+            if (entry := self.store.get(object_id)) is not None:
+                entry.runs.add(run_id)
+                self.run_objects_mapping.setdefault(run_id, set()).add(object_id)
+
+    def is_of_run(self, run_id: int, object_id: str) -> bool:
+        """Return whether an object is registered for a run."""
+        with self.lock_store:
+            return object_id in self.run_objects_mapping.get(run_id, ())
+
+
+if TYPE_CHECKING:
+    _State = InMemoryNodeState  # one of those whose methods it overrides
+else:
+    _State = object
+
+
+class OwnObjects(_State):
+    """The part of a state in memory that keeps the objects of runs apart."""
+
+    object_store: OwnObjectStore
+    _lock_object_push_sessions: AbstractContextManager[Any]
+
+    def store_object(
+        self, run_id: int, session_id: str, object_id: str, object_content: bytes
+    ) -> bool:
+        """Store an object for which the session waits; return whether it was stored."""
+        stored = super().store_object(run_id, session_id, object_id, object_content)
+        if stored:
+            self.object_store.register(run_id, object_id)
+        return stored
+
+    def store_message_and_object_tree(
+        self, message: Message, object_tree: ObjectTree, session_id: str
+    ) -> tuple[bool, list[str]]:
+        """Store a message and register its objects; return which are still to be pushed.
+
+        Raises
+        ------
+        FlowerError
+            The objects are not those of the message, or a message of another run is among them.
+        """
+        metadata = message.metadata
+        ids = {each.object_id for each in iterate_object_tree(object_tree)}
+        ids.add(metadata.reply_to_message_id)
+        if object_tree.object_id != metadata.message_id or any(
+            self.run_of_message(each) not in (None, metadata.run_id) for each in ids
+        ):
+            raise not_its_own_tree(metadata.message_id)
+        return super().store_message_and_object_tree(message, object_tree, session_id)
+
+    def get_object(self, run_id: int, object_id: str) -> bytes | None:
+        """Return the content of an object of a run; empty if it is still to come."""
+        if self.object_store.is_of_run(run_id, object_id):
+            return super().get_object(run_id, object_id)
+        with self._lock_object_push_sessions:
+            awaited = any(
+                each.run_id == run_id and object_id in each.pending_object_ids
+                for each in self._object_push_sessions.values()
+            )
+        return b"" if awaited else None
+
+    def is_of_run(self, run_id: int, object_id: str) -> bool:
+        """Return whether an object is registered for a run."""
+        return self.object_store.is_of_run(run_id, object_id)
+
+    def run_of_message(self, message_id: str) -> int | None:
+        """Return the run of a message that is kept; None if it is not."""
+        raise NotImplementedError
+
+
+class OwnRunHandlers:
+    """flwr's handlers of the Runtime API; a task confirms the messages of its own run alone.
+
+    Parameters
+    ----------
+    handlers
+        flwr's.
+    """
+
+    def __init__(self, handlers: Any) -> None:
+        self._handlers = handlers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._handlers, name)
+
+    def confirm_message_received(
+        self, request: ConfirmMessageReceivedRequest, state: Any, task: Task
+    ) -> Any:
+        """Delete the objects of a message that a task has received."""
+        object_id = request.message_object_id
+        if not state.is_of_run(task.run_id, object_id) and object_id in state.object_store:
+            raise not_its_own(object_id)
+        confirm: Callable[..., Any] = self._handlers.confirm_message_received
+        return confirm(request, state, task)
+
+
+def not_its_own(message_id: str) -> HTTPException:
+    """Return the error for a message that is not the caller's to confirm."""
+    return HTTPException(403, f"Message {message_id} is not one of the caller's.")

@@ -1,0 +1,108 @@
+"""How our clients of flwr's APIs connect: with which authority, and what they try again.
+
+flwr's clients take an authority as bytes, once; ours follow its file. flwr's policy of retries
+gives up whatever has "ssl", "tls" or "certificate" in its message, and with it a connection that
+broke during a handshake.
+"""
+
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+# The base of flwr's clients, whose constructor takes what carries its requests.
+from flwr.supercore.protobuf.client import ProtobufClient
+
+# What flwr does about requests that fail.
+from flwr.supercore.retry import RetryInvoker, exponential, make_simple_http_retry_invoker
+
+from fedstate.logs import logger
+from fedstate.tls.contexts import ClientContext
+from fedstate.tls.problems import is_broken, setting_problem
+
+Client = TypeVar("Client", bound=ProtobufClient)
+
+# Of a request that has not left: a server that is restarted is none of these.
+_HANDSHAKE_TRIES = 4
+_HANDSHAKE_SECONDS = 0.1
+
+
+def connected(
+    kind: type[Client],
+    address: str,
+    *,
+    insecure: bool,
+    root_certificates: Path | str | None,
+    interceptors: Sequence[Any],
+    retries: RetryInvoker | None = None,
+) -> Client:
+    """Return a client of flwr's that follows the file of its authority.
+
+    Parameters
+    ----------
+    kind
+        The client's class.
+    address
+        ``host:port`` of the server.
+    insecure
+        Whether to speak HTTP in place of HTTPS.
+    root_certificates
+        The file of the authority that vouches for the server; without it, the system's.
+    interceptors
+        What shows the server who asks.
+    retries
+        What is done about requests that fail; without it, nothing.
+
+    Raises
+    ------
+    CertificateError
+        If the file holds no certificate, or cannot be read.
+    """
+    return kind(
+        f"{'http' if insecure else 'https'}://{address}",
+        interceptors=interceptors,
+        verify=trust(root_certificates, insecure=insecure),
+        retry_invoker=retries,
+    )
+
+
+def trust(
+    root_certificates: Path | str | None, *, insecure: bool = False, warns: bool = False
+) -> ssl.SSLContext | bool:
+    """Return whom an HTTP client is to trust: its option ``verify``."""
+    if insecure or root_certificates is None:
+        return not insecure
+    return ClientContext(root_certificates, warns=warns)
+
+
+def retry_policy() -> RetryInvoker:
+    """Return flwr's policy for requests that fail, by which a broken connection is tried again."""
+    policy = make_simple_http_retry_invoker()
+    theirs = policy.should_giveup
+
+    def is_final(error: Exception) -> bool:
+        if not isinstance(error, httpx.TransportError):
+            return theirs is not None and theirs(error)
+        problem = setting_problem(error, f"the server at {error.request.url.netloc.decode()}")
+        if problem is not None:
+            logger.error("%s", problem)
+        return problem is not None
+
+    policy.should_giveup = is_final
+    return policy
+
+
+def handshake_policy() -> RetryInvoker:
+    """Return a policy by which nothing but a handshake that broke is tried again, for a moment.
+
+    It is for requests of which some must not be made twice: none of these has left.
+    """
+    return RetryInvoker(
+        lambda: exponential(base_delay=_HANDSHAKE_SECONDS),
+        httpx.ConnectError,
+        max_tries=_HANDSHAKE_TRIES,
+        max_time=None,
+        should_giveup=lambda error: not is_broken(error),
+    )

@@ -1,0 +1,354 @@
+"""The open connections of a server: how many there may be, and which gives way to another.
+
+Everyone who can reach a port can open connections to it, and each takes a descriptor. A new one is
+always accepted while any of a stranger's can be closed for it, the longest idle one first; so
+whoever asks for ``/health`` or has a credential finds a place, however many connections somebody
+else holds open.
+"""
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import socket
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Protocol, cast
+
+from fedstate.serving.limits import Limits
+
+_log = logging.getLogger("uvicorn.error")
+
+# Connections are accepted a few at a time: between them, those that are open are served.
+_AT_ONCE = 8
+_SWEEP_SECONDS = 0.5
+# How long to leave new connections in the kernel's queue when the process has no descriptor left.
+_PAUSE_SECONDS = 0.5
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_WARN_SECONDS = 60.0
+
+
+class Connection:
+    """One connection, from its acceptance to its end.
+
+    Attributes
+    ----------
+    peer : str
+        Where it comes from.
+    known : bool
+        Whether a credential has been verified on it.
+    under_way : int
+        How many of its requests are under way.
+    since : float
+        When it was accepted, or when the last of its requests ended.
+    """
+
+    def __init__(self, connections: "Connections", peer: str, now: float) -> None:
+        self._connections = connections
+        self.peer = peer
+        self.known = False
+        self.under_way = 0
+        self.since = now
+        self._close: Callable[[], object] = lambda: None
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the server."""
+        return self._connections.limits
+
+    def closed_by(self, close: Callable[[], object]) -> None:
+        """Say how this connection is closed."""
+        self._close = close
+
+    def begin(self) -> None:
+        """Note that the headers of a request are there."""
+        self.under_way += 1
+        self._connections.note(self)
+
+    def end(self) -> None:
+        """Note that a request has been answered."""
+        self.under_way -= 1
+        self._connections.note(self)
+
+    def verified(self) -> None:
+        """Note that whoever is there has shown a credential."""
+        if not self.known:
+            self.known = True
+            self._connections.note(self)
+
+    def gone(self) -> None:
+        """Note that the connection has ended."""
+        self._connections.forget(self)
+
+    def drop(self) -> None:
+        """End the connection at once."""
+        self._connections.forget(self)
+        self._close()
+
+
+class Served(Protocol):
+    """The protocol of a connection, which tells the connection what happens on it."""
+
+    def attach(self, connection: Connection) -> None:
+        """Take the connection; called before anything else."""
+
+
+class Connections:
+    """The connections of all listeners of a server.
+
+    Parameters
+    ----------
+    limits : Limits
+        How many there may be.
+    clock : callable
+        Returns the time in seconds.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
+        self._clock = clock
+        self._all: set[Connection] = set()
+        # Strangers that are idle, the longest idle first, of all and of each peer; and those
+        # with a request under way.
+        self._idle: dict[Connection, None] = {}
+        self._idle_of: dict[str, dict[Connection, None]] = {}
+        self._busy: dict[Connection, None] = {}
+        self._strangers_of: Counter[str] = Counter()
+        self._listening: set[_Listening] = set()
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._warned = -_WARN_SECONDS
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @property
+    def strangers(self) -> int:
+        """How many connections are strangers'."""
+        return len(self._idle) + len(self._busy)
+
+    def admit(self, peer: str) -> Connection | None:
+        """Return a new connection, for which another may be closed; None if there is no place.
+
+        There is none when every connection has shown a credential.
+        """
+        if self._strangers_of[peer] >= self.limits.strangers_of_peer:
+            self._drop_stranger(peer)
+        elif self.strangers >= self.limits.strangers:
+            self._drop_stranger()
+        if len(self._all) >= self.limits.connections and not self._drop_stranger():
+            self._warn(
+                f"{len(self._all)} connections are open, as many as may be, and all have shown "
+                "a credential; a new one was closed. Raise --max-connections."
+            )
+            return None
+        connection = Connection(self, peer, self._clock())
+        self._all.add(connection)
+        self._strangers_of[peer] += 1
+        self._place(connection)
+        return connection
+
+    def note(self, connection: Connection) -> None:
+        """Note that something has changed about a connection."""
+        if connection not in self._all:
+            return
+        if not connection.under_way:
+            connection.since = self._clock()
+        if self._is_placed(connection):
+            self._displace(connection)
+            if connection.known:
+                self._uncount(connection.peer)
+        if not connection.known:
+            self._place(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """Note that a connection has ended."""
+        if connection in self._all:
+            self._all.discard(connection)
+            if self._is_placed(connection):
+                self._displace(connection)
+                self._uncount(connection.peer)
+
+    def close_overdue(self) -> None:
+        """Close the connections on which no request has begun for too long."""
+        oldest = self._clock() - self.limits.head_seconds
+        for connection in [c for c in self._all if not c.under_way and c.since < oldest]:
+            connection.drop()
+
+    async def accept(
+        self,
+        factory: Callable[[], asyncio.Protocol],
+        *,
+        sock: socket.socket,
+        ssl: ssl.SSLContext | None,
+        backlog: int,
+    ) -> "_Listening":
+        """Accept the connections to a listening socket, in place of `loop.create_server`.
+
+        The protocols that the factory makes are `Served`.
+        """
+        sock.listen(backlog)
+        sock.setblocking(False)
+        listening = _Listening(self, factory, sock, ssl)
+        self._listening.add(listening)
+        listening.resume()
+        if self._sweeping is None:
+            self._sweep()
+        return listening
+
+    def closed(self, listening: "_Listening") -> None:
+        """Note that a socket is listened on no longer."""
+        self._listening.discard(listening)
+
+    def make_room(self) -> None:
+        """Close a connection, if any is a stranger's: the process has no descriptor left."""
+        self._drop_stranger()
+        self._warn(
+            f"The process has no descriptor left for a connection, and {len(self._all)} are "
+            "open; raise its limit (ulimit -n), or lower --max-connections."
+        )
+
+    def _sweep(self) -> None:
+        self.close_overdue()
+        # Those that are open are still to be closed in time when no more are accepted.
+        going = self._listening or self._all
+        loop = asyncio.get_running_loop()
+        self._sweeping = loop.call_later(_SWEEP_SECONDS, self._sweep) if going else None
+
+    def _drop_stranger(self, peer: str | None = None) -> bool:
+        connection = next(self._strangers_in_turn(peer), None)
+        if connection is not None:
+            connection.drop()
+        return connection is not None
+
+    def _strangers_in_turn(self, peer: str | None) -> Iterator[Connection]:
+        yield from self._idle if peer is None else self._idle_of.get(peer, ())
+        yield from (each for each in self._busy if peer in (None, each.peer))
+
+    def _is_placed(self, connection: Connection) -> bool:
+        return connection in self._idle or connection in self._busy
+
+    def _place(self, connection: Connection) -> None:
+        if connection.under_way:
+            self._busy[connection] = None
+        else:
+            self._idle[connection] = None
+            self._idle_of.setdefault(connection.peer, {})[connection] = None
+
+    def _displace(self, connection: Connection) -> None:
+        self._busy.pop(connection, None)
+        if connection in self._idle:
+            del self._idle[connection]
+            of_peer = self._idle_of[connection.peer]
+            del of_peer[connection]
+            if not of_peer:
+                del self._idle_of[connection.peer]
+
+    def _uncount(self, peer: str) -> None:
+        self._strangers_of[peer] -= 1
+        if not self._strangers_of[peer]:
+            del self._strangers_of[peer]
+
+    def _warn(self, sentence: str) -> None:
+        now = self._clock()
+        if now - self._warned >= _WARN_SECONDS:
+            self._warned = now
+            _log.warning(sentence)
+
+
+class _Listening:
+    """A listening socket whose connections are accepted."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        factory: Callable[[], asyncio.Protocol],
+        sock: socket.socket,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        self._connections = connections
+        self._factory = factory
+        self._sock = sock
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._paused: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def resume(self) -> None:
+        """Accept connections from now on."""
+        self._paused = None
+        if not self._closed:
+            self._loop.add_reader(self._sock.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Accept no more; connections that are open stay."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._paused is not None:
+            self._paused.cancel()
+        else:
+            self._loop.remove_reader(self._sock.fileno())
+        self._sock.close()
+        self._connections.closed(self)
+        for task in self._opening:
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing is being opened any longer."""
+        if self._opening:
+            await asyncio.wait(self._opening)
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                sock, address = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _NO_DESCRIPTORS:
+                    raise
+                self._connections.make_room()
+                self._loop.remove_reader(self._sock.fileno())
+                self._paused = self._loop.call_later(_PAUSE_SECONDS, self.resume)
+                return
+            connection = self._connections.admit(peer_of(address))
+            if connection is None:
+                sock.close()
+                continue
+            task = self._loop.create_task(self._open(connection, sock))
+            connection.closed_by(task.cancel)
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open(self, connection: Connection, sock: socket.socket) -> None:
+        def protocol() -> asyncio.Protocol:
+            made = self._factory()
+            cast("Served", made).attach(connection)
+            return made
+
+        seconds = self._connections.limits.handshake_seconds if self._context else None
+        try:
+            sock.setblocking(False)
+            await self._loop.connect_accepted_socket(
+                protocol, sock, ssl=self._context, ssl_handshake_timeout=seconds
+            )
+        except OSError:  # of which ssl's errors are: whoever it was, it is gone
+            connection.gone()
+            sock.close()
+        except asyncio.CancelledError:  # by `drop`, or at the server's end
+            connection.gone()
+            sock.close()
+
+
+def peer_of(address: tuple[object, ...]) -> str:
+    """Return whom a socket's address counts for: an IPv6 host has all addresses of a /64."""
+    host = str(address[0])
+    if ":" not in host:
+        return host
+    parsed = ipaddress.IPv6Address(host.partition("%")[0])
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((parsed, 64), strict=False).network_address)

@@ -1,0 +1,95 @@
+"""HTTP on one connection: uvicorn's, with bounds on the headers, and noted on the connection."""
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from fedstate.serving.connections import Connection, Connections
+from fedstate.serving.limits import Limits
+
+# The key in a request's state under which an application finds the connection.
+STATE_KEY = "fedstate_connection"
+
+_TOO_LARGE = b"The headers of the request are too large."
+_431 = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-type: text/plain; charset=utf-8\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(_TOO_LARGE), _TOO_LARGE)
+)
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """The HTTP protocol of a connection that `Connections` has accepted.
+
+    The parser is httptools': it takes large bodies at three times the speed of h11, but has no
+    bound on the size of headers and of a chunked body's trailers.
+    """
+
+    connection: Connection
+    limits: Limits
+    _unparsed = 0
+
+    def attach(self, connection: Connection) -> None:
+        """Take the connection; called before `connection_made`."""
+        self.connection = connection
+        self.limits = connection.limits
+        # Each request's scope has a copy.
+        self.app_state = {**self.app_state, STATE_KEY: connection}
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin."""
+        self.connection.closed_by(transport.abort)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self.connection.gone()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has arrived; what is neither a body nor complete headers is bounded."""
+        self._unparsed += len(data)
+        super().data_received(data)
+        if self._unparsed > self.limits.head_bytes and not self.transport.is_closing():
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.write(_431)
+                self.transport.close()
+            else:
+                self.transport.abort()
+
+    def on_headers_complete(self) -> None:
+        """Start a request; its body is left in the socket until the application asks for it."""
+        self._unparsed = 0
+        self.connection.begin()
+        super().on_headers_complete()
+        self.flow.pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._unparsed = 0
+        super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request."""
+        self.connection.end()
+        super().on_response_complete()
+
+
+def connection_of(scope: Any) -> Connection | None:
+    """Return the connection that a request came over; None if nobody has accepted one."""
+    return cast("Connection | None", scope.get("state", {}).get(STATE_KEY))
+
+
+def bounded_serving(limits: Limits) -> dict[str, Any]:
+    """Return the options of a `Server` whose connections are bounded.
+
+    The parser and the event loop are named: with whatever else is installed, the limits and the
+    speed would be others.
+    """
+    return {
+        "accept": Connections(limits).accept,
+        "http": BoundedHttp,
+        "loop": "uvloop",
+        "ws": "none",
+    }

@@ -1,0 +1,213 @@
+"""What TLS connections are made with: made anew when the files have changed.
+
+A program that runs for months must take up a certificate that was renewed, and an authority that
+was replaced, without being started again. The files are looked at when a connection is made,
+which takes some microseconds, so that there is no thread, and nobody has to send a signal. A
+connection that is there goes on as it was made.
+"""
+
+import os
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+from fedstate.errors import CertificateError
+from fedstate.logs import logger
+from fedstate.tls.expiry import ExpiryWarning
+
+# Two files cannot be replaced in one moment: what does not fit together for as long as this does
+# not do so for long.
+SETTLE_SECONDS = 2.0
+
+_Signature = tuple[tuple[int, int, int], ...]
+
+
+class _Reloaded(ssl.SSLContext):
+    """A context that hands each new connection to another one, made of the files as they are.
+
+    What is wrong with the files when the program starts is an error; afterwards, new connections
+    are made as before, which is logged once.
+    """
+
+    _files: Sequence[Path]
+    _warning: ExpiryWarning | None
+
+    def _begin(
+        self, files: Sequence[Path], warning: ExpiryWarning | None, clock: Callable[[], float]
+    ) -> None:
+        self._files = files
+        self._warning = warning
+        self._clock = clock
+        self._protocols: Sequence[str] = ()
+        # One attribute, so that threads which meet here see a signature with its own context.
+        self._current = self._load()
+        self._failed: tuple[_Signature | None, float] | None = None
+        self._said: _Signature | None = None
+
+    def _load(self) -> tuple[_Signature, ssl.SSLContext]:
+        """Return what the files hold, with what they looked like before they were read.
+
+        Raises
+        ------
+        CertificateError
+            They cannot be used; the message says why.
+        """
+        try:
+            signature = self._signature()
+            context = self._made()
+        except OSError as error:  # errors of TLS are such
+            raise CertificateError(f"{self._names()} cannot be used: {_why(error)}.") from error
+        except ValueError as error:  # no text
+            raise CertificateError(f"{self._names()} cannot be used: {error}.") from error
+        if self._protocols:
+            context.set_alpn_protocols(self._protocols)
+        if self._warning is not None:
+            self._warning.look()
+        return signature, context
+
+    def _made(self) -> ssl.SSLContext:
+        raise NotImplementedError
+
+    def _signature(self) -> _Signature:
+        found = [file.stat() for file in self._files]
+        return tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found)
+
+    def _names(self) -> str:
+        return " and ".join(str(file) for file in self._files)
+
+    def _latest(self) -> ssl.SSLContext:
+        """Return a context made of the files as they are now, or as they were when they fit."""
+        before, context = self._current
+        try:
+            signature = self._signature()
+        except OSError:
+            signature = ()
+        if signature == before:
+            self._failed = None
+            if self._warning is not None:
+                self._warning.look()
+            return context
+        if signature == self._said:
+            return context
+        try:
+            self._current = self._load()
+        except CertificateError as error:
+            self._note(signature, error)
+            return context
+        self._failed = self._said = None
+        logger.info("What has changed is used for new connections: %s.", self._names())
+        return self._current[1]
+
+    def _note(self, signature: _Signature, error: CertificateError) -> None:
+        now = self._clock()
+        if self._failed is None or self._failed[0] != signature:
+            self._failed = (signature, now)
+        elif now - self._failed[1] >= SETTLE_SECONDS:
+            self._said = signature
+            logger.warning("%s New connections are made as before.", error)
+
+    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
+        """Make a connection, as the files are now."""
+        return self._latest().wrap_socket(*arguments, **options)
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        """Make a connection, as the files are now."""
+        return self._latest().wrap_bio(*arguments, **options)
+
+    def set_alpn_protocols(self, alpn_protocols: Sequence[str]) -> None:  # type: ignore[override]
+        """Offer these protocols with each connection."""
+        self._protocols = alpn_protocols
+        self._current[1].set_alpn_protocols(alpn_protocols)
+
+
+class ServerContext(_Reloaded):
+    """What a server's connections are made with.
+
+    Parameters
+    ----------
+    certificate_file, key_file : path
+        The server's certificate, with those that lead to its authority, and its key, as PEM.
+    authority_file : path, optional
+        The authority's certificate, which is nothing but watched for its end.
+    clock : callable
+        Seconds that only grow.
+
+    Raises
+    ------
+    CertificateError
+        The files cannot be used.
+    """
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """Return a context for a server."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(
+        self,
+        certificate_file: str | os.PathLike[str],
+        key_file: str | os.PathLike[str],
+        authority_file: str | os.PathLike[str] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        files = [Path(each).expanduser() for each in (certificate_file, key_file)]
+        authority = None if authority_file is None else Path(authority_file).expanduser()
+        self._begin(files, ExpiryWarning(certificate=files[0], authority=authority), clock)
+
+    def _made(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate, key = self._files
+        context.load_cert_chain(certificate, key, password=_no_password)
+        return context
+
+
+class ClientContext(_Reloaded):
+    """What a client's connections are made with.
+
+    Parameters
+    ----------
+    authority_file : path
+        The certificates of those that are trusted to vouch for a server, as PEM.
+    warns : bool
+        Whether the log is to say when they are about to expire.
+    clock : callable
+        Seconds that only grow.
+
+    Raises
+    ------
+    CertificateError
+        The file cannot be used.
+    """
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """Return a context for a client."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+
+    def __init__(
+        self,
+        authority_file: str | os.PathLike[str],
+        *,
+        warns: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        file = Path(authority_file).expanduser()
+        self._begin([file], ExpiryWarning(authority=file) if warns else None, clock)
+
+    def _made(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        (file,) = self._files
+        context.load_verify_locations(cadata=file.read_text("ascii"))
+        return context
+
+
+def _no_password() -> NoReturn:
+    # Without this, OpenSSL would ask at the terminal and keep every connection waiting.
+    raise ssl.SSLError("the key is protected by a password; give one that is not")
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return str(error.reason or error).lower().replace("_", " ")
+    return error.strerror or str(error)
