@@ -11,10 +11,12 @@ from tests.stack.doors.wire import CLOSED, SILENT, Wire, head
 TWO_GIGABYTES = 2**31
 # What an attempt sends at most, at every route where nobody stops it.
 SENT_BYTES = slow(8, 64) * 2**20
+# More than this machine's buffers hold, on both sides.
+UNREAD_BYTES = 32 * 2**20
 # Within this an answer has come on a machine that is busy, if it does not wait for the body.
 AT_ONCE = 10.0
 # A server gives up within this on somebody who sends nothing, or too slowly.
-PATIENCE = 75.0
+PATIENCE = 40.0
 
 
 @attempt(400, 401, 403, 404, 411, 413, CLOSED)
@@ -164,22 +166,16 @@ def silence(ground: Ground, door: Door, outcome: Outcome) -> None:
             outcome.expect(what, closed)
 
 
-@attempt(CLOSED, 401, early=True)
+@attempt()
 def never_reading(ground: Ground, door: Door, outcome: Outcome) -> None:
-    """Ask for many answers, and read none of them."""
+    """Ask over and over for what nobody needs a credential for, and never read an answer."""
+    request = head("GET", "/health") * 500
     with door.wire(ELSEWHERE) as wire:
-        request = head("POST", door.routes[0].path, {**PROTOBUF, "Content-Length": "0"})
-        began = time.monotonic()
+        wire.patience(1.0)
         taken = 0
-        while time.monotonic() - began < PATIENCE:
-            wire.patience(5.0)
-            sent = wire.send(request * 500)
+        while taken < UNREAD_BYTES and (sent := wire.send(request)) == len(request):
             taken += sent
-            if sent < len(request) * 500:
-                break  # it reads no more of us, or has closed
-            if taken > 64 * 2**20:
-                break
-        outcome.expect(f"{taken} bytes of requests were taken", taken <= 64 * 2**20)
+        outcome.expect(f"{taken} bytes of requests were taken", taken < UNREAD_BYTES)
 
 
 def _drip(wire: Wire, data: bytes) -> int | str:

@@ -147,7 +147,7 @@ def endless_chunk_extension(ground: Ground, door: Door, outcome: Outcome) -> Non
             outcome.of(what, wire.answer(5.0))
 
 
-@attempt(400, 401, 404, CLOSED)
+@attempt(400, 401, 404, 405, CLOSED)
 def absolute_form(ground: Ground, door: Door, outcome: Outcome) -> None:
     """Ask as one asks a proxy: by a whole address, this server's or another's."""
     path = door.routes[0].path
