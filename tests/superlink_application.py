@@ -12,6 +12,7 @@ from flwr.superlink.main import create_app
 from fedstate.exchange.signals import Signals
 from fedstate.flower.fleet_client import KeyPair
 from fedstate.flower.superlink_app import parse
+from fedstate.superlink.control_door import Door
 from fedstate.superlink.main import extend, make_app
 
 
@@ -24,7 +25,12 @@ class SuperLinkApplication:
     """The application, with its database in a directory, and the state that it works on."""
 
     def __init__(
-        self, directory: Path, *, ours: bool = True, database: str | None = None
+        self,
+        directory: Path,
+        *,
+        ours: bool = True,
+        database: str | None = None,
+        door: Door | None = None,
     ) -> None:
         with mock.patch.object(sys, "argv", ["flower-superlink"]):  # which the parser changes
             config = parse(
@@ -37,8 +43,8 @@ class SuperLinkApplication:
             )
         self.signals = Signals()
         if ours:
-            self.app = make_app(config)
-            extend(self.app, self.signals)
+            self.app = make_app(config, door)
+            extend(self.app, self.signals, door)
         else:
             self.app = create_app(config, SuperLinkLifespan)
         self.state: Any = self.app.state.linkstate_factory.state()

@@ -2,23 +2,37 @@
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
+from fedstate.accounts.credentials import store_token, stored_token
 from fedstate.errors import SettingError
 from fedstate.files import PUBLIC, write_new
 
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach one SuperLink: ``host:port``, and the authority that vouches for it."""
+    """How to reach one SuperLink.
+
+    Attributes
+    ----------
+    name : str
+        What ``flwr run APP NAME`` calls it.
+    address : str
+        The SuperLink, as ``host:port``.
+    root_certificates : Path
+        The authority that vouches for it.
+    token : str, optional
+        The token of the account that calls it; None where it has no accounts.
+    """
 
     name: str
     address: str
     root_certificates: Path
+    token: str | None = field(default=None, repr=False)
 
 
 def flwr_home() -> Path:
@@ -34,7 +48,8 @@ def write_connection(
     Parameters
     ----------
     connection : Connection
-        The connection; one of the same name is replaced.
+        The connection; one of the same name is replaced. Its token, if it has one, goes into
+        Flower's credentials beside the configuration.
     default : bool
         Whether ``flwr run APP`` without a name uses it.
     home : Path, optional
@@ -51,7 +66,8 @@ def write_connection(
         If the name or the address cannot be used, or the configuration that is there.
     """
     _check(connection)
-    file = (home or flwr_home()) / "config.toml"
+    home = home or flwr_home()
+    file = home / "config.toml"
     config = _read(file) if file.exists() else {}
     superlinks = _superlinks(file, config)
     config["superlink"] = superlinks
@@ -63,6 +79,8 @@ def write_connection(
     superlinks.setdefault("simulation", {"address": ":local:"})
     if default:
         superlinks["default"] = connection.name
+    if connection.token is not None:
+        store_token(home, connection.address, connection.token)
     write_new(file, tomli_w.dumps(config).encode(), PUBLIC)
     return file
 
@@ -73,7 +91,8 @@ def read_connection(name: str | None = None) -> Connection:
     Raises
     ------
     SettingError
-        If there is no configuration, no such connection, or no TLS in it.
+        If there is no configuration, no such connection, or no TLS in it; or if Flower's
+        credentials cannot be read.
     """
     file = flwr_home() / "config.toml"
     if not file.exists():
@@ -95,7 +114,7 @@ def read_connection(name: str | None = None) -> Connection:
             f"Connection '{name}' in {file} has no address or no root-certificates; "
             "fedstate talks to a SuperLink over TLS alone."
         )
-    return Connection(name, address, Path(certificates))
+    return Connection(name, address, Path(certificates), stored_token(flwr_home(), address))
 
 
 def _check(connection: Connection) -> None:

@@ -15,6 +15,7 @@ UNIT = TESTS / "unit"
 
 # The module, relative to src/fedstate, and the files or directories below tests/ that test it.
 ELSEWHERE = {
+    "accounts/errors.py": ["unit/accounts/test_tokens.py"],
     "demo.py": ["unit/cli/test_demo.py", "stack/test_lifecycle.py"],
     "executor/heart.py": ["unit/executor/test_watch.py"],
     "executor/bare_room.py": ["unit/executor/test_warmth.py"],
@@ -28,9 +29,11 @@ ELSEWHERE = {
         "contract/flower/test_grid.py",
         "contract/flower/test_serverapp_program.py",
     ],
+    "flower/account_token.py": ["contract/flower/test_control_accounts.py"],
     "flower/apps.py": ["unit/executor/test_install.py", "contract/flower/test_executor.py"],
     "flower/bulk_objects.py": ["contract/flower/test_superlink_state.py"],
     "flower/bulk_state.py": ["contract/flower/test_superlink_state.py"],
+    "flower/control_accounts.py": ["contract/flower/test_control_accounts.py"],
     "flower/contexts.py": ["unit/large/test_wire.py"],
     "flower/engine.py": ["contract/flower/test_grid.py"],
     "flower/errors.py": ["unit/flower/test_refusals.py"],
@@ -48,6 +51,7 @@ ELSEWHERE = {
         "unit/exchange/test_routes.py",
         "contract/flower/test_superlink_objects.py",
     ],
+    "flower/run_owners.py": ["contract/flower/test_control_accounts.py"],
     "flower/runs.py": ["unit/supernode/test_admission.py", "unit/supernode/test_main.py"],
     "flower/runtime_app.py": ["contract/flower/test_supernode_tasks.py"],
     "flower/serverapp_program.py": ["contract/flower/test_serverapp_program.py"],
@@ -66,6 +70,7 @@ ELSEWHERE = {
     "local/rooms.py": ["unit/local/test_federation.py", "unit/cli/test_local.py"],
     "local/launched.py": ["unit/local/test_launcher.py"],
     "state/codecs/base.py": ["unit/state/codecs/test_registry.py"],
+    "superlink/control_door.py": ["contract/flower/test_control_accounts.py"],
     "superlink/evidence_routes.py": ["contract/flower/test_evidence.py"],
     "superlink/fleet_routes.py": ["contract/flower/test_superlink_objects.py"],
     "store/read_only.py": ["contract/flower/test_witnessed_runs.py"],

@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from fedstate.cli import (
+    account,
     certificates,
     connection,
     demo,
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 
 
+app.add_typer(account.app, name="account")
 app.add_typer(certificates.app, name="certificates")
 app.add_typer(local.app, name="local")
 app.add_typer(state.app, name="state")

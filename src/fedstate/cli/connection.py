@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fedstate.accounts.changes import read_token
 from fedstate.connection import Connection, read_connection, write_connection
 from fedstate.health import check_health
 
@@ -14,9 +15,15 @@ def connection(
     address: Annotated[str, typer.Option(help="The SuperLink, as host:port.")],
     root_certificates: Annotated[Path, typer.Option(help="The authority's ca.crt.")],
     default: Annotated[bool, typer.Option(help="Use it where no name is given.")] = True,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="The token of your account; it goes into $FLWR_HOME/credentials.yaml."),
+    ] = None,
 ) -> None:
     """Write a SuperLink connection into Flower's configuration ($FLWR_HOME/config.toml)."""
-    file = write_connection(Connection(name, address, root_certificates), default=default)
+    token = None if token_file is None else read_token(token_file)
+    target = Connection(name, address, root_certificates, token)
+    file = write_connection(target, default=default)
     typer.echo(f"Connection '{name}' to {address} is in {file}.")
 
 

@@ -37,16 +37,19 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
-from fedstate.connection import Connection
+from fedstate.accounts.credentials import stored_token
+from fedstate.connection import Connection, flwr_home
 from fedstate.errors import CertificateError, FederationError
 from fedstate.exchange import paths
 from fedstate.exchange.messages import EvidencePage, EvidenceRequest
 from fedstate.flower import transport
+from fedstate.flower.account_token import AccountToken
 from fedstate.tls.problems import setting_problem
 from fedstate.waiting import wait_until
 
 POLL_SECONDS = 0.2
 _RUNS_AT_ONCE = 100
+_NO_ACCESS = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ class RunNotFoundError(FederationError):
 
 class NoEvidenceError(FederationError):
     """The SuperLink keeps no evidence of runs."""
+
+
+class AccessError(FederationError):
+    """The SuperLink refuses a call for want of an account, or of the account's right to it."""
 
 
 class Control:
@@ -219,7 +226,10 @@ class Control:
         except httpx.HTTPStatusError as error:
             refusal = FlowerError.from_json(error.response.text)
             reason = refusal.message if refusal else error
-            raise FederationError(f"The SuperLink at {self._address} says: {reason}") from None
+            kind = AccessError if error.response.status_code in _NO_ACCESS else FederationError
+            raise kind(f"The SuperLink at {self._address} says: {reason}") from None
+        except click.ClickException as error:  # of flwr's own client, which lacks a token
+            raise AccessError(f"The SuperLink at {self._address}: {error.message}") from None
         except httpx.TransportError as error:
             problem = setting_problem(error, f"the SuperLink at {self._address}")
             if problem is not None:
@@ -250,7 +260,10 @@ def control(connection: Connection) -> Iterator[Control]:
             connection.address,
             insecure=False,
             root_certificates=connection.root_certificates,
-            interceptors=[RuntimeVersionHttpInterceptor(component_name="fedstate")],
+            interceptors=[
+                RuntimeVersionHttpInterceptor(component_name="fedstate"),
+                *([AccountToken(connection.token)] if connection.token else []),
+            ],
             retries=transport.handshake_policy(),
         )
     except CertificateError:
@@ -284,6 +297,8 @@ def control_by_name(name: str | None) -> Iterator[Control]:
         # What flwr says of the connection belongs on the terminal, not into a command's result.
         with contextlib.redirect_stdout(sys.stderr):
             connection = read_superlink_connection(name)
+            # flwr's client deletes what it cannot read.
+            stored_token(flwr_home(), str(connection.address))
             client = init_http_client_from_connection(connection)
             client._retry_invoker = transport.handshake_policy()  # noqa: SLF001  no parameter
     except (click.ClickException, click.exceptions.Exit, OSError, ValueError) as error:
@@ -303,8 +318,10 @@ def wait_for_superlink(connection: Connection, seconds: float) -> None:
 
     Raises
     ------
+    AccessError
+        If it refuses the connection's account.
     FederationError
-        If it does not within ``seconds``; the message has the last reason.
+        If it does not answer within ``seconds``; the message has the last reason.
     """
     problem: FederationError | None = None
 
@@ -313,6 +330,8 @@ def wait_for_superlink(connection: Connection, seconds: float) -> None:
         try:
             with control(connection) as superlink:
                 superlink.nodes()
+        except AccessError:
+            raise  # waiting does not help
         except FederationError as error:
             problem = error
             return False

@@ -4,6 +4,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI
@@ -30,7 +31,9 @@ from flwr.superlink.config_loader import SuperLinkLifespanConfig as SuperLinkCon
 from flwr.superlink.main import create_app
 from sqlalchemy.exc import DatabaseError
 
+from fedstate.accounts.accounts import Accounts
 from fedstate.errors import SettingError
+from fedstate.flower.control_accounts import AccountFederation, AccountPlugin
 from fedstate.flower.programs import executor_command
 from fedstate.flower.witnessed_state import use_witnessed
 
@@ -83,17 +86,30 @@ class _Lifespan(SuperLinkLifespan):
         self.superexec_process = subprocess.Popen(command, start_new_session=True)
 
 
-def create_superlink(config: SuperLinkConfig) -> FastAPI:
+def create_superlink(config: SuperLinkConfig, accounts: Accounts | None = None) -> FastAPI:
     """Return flwr's SuperLink, on a state of ours, which keeps the evidence of runs.
+
+    Parameters
+    ----------
+    config : SuperLinkConfig
+        What flower-superlink's options say.
+    accounts : Accounts, optional
+        Who may call the Control API; without them anybody may, as at Flower's own SuperLink.
 
     Raises
     ------
     SettingError
         The database cannot be opened.
     """
+    if accounts is not None:
+        config = replace(config, authn_plugin=AccountPlugin(accounts))
     try:
         app = create_app(config, _Lifespan)
-        use_witnessed(app.state.linkstate_factory)
+        factory = app.state.linkstate_factory
+        if accounts is not None:
+            # Before the state of ours is made, which takes it from the factory.
+            factory.federation_manager = AccountFederation(accounts, simulation=config.simulation)
+        use_witnessed(factory)
     except DatabaseError as error:
         raise SettingError(
             f"The database '{config.database}' cannot be used ({error.orig}); name a file with "

@@ -22,6 +22,7 @@ from sqlalchemy.pool import StaticPool
 from fedstate.flower.bulk_state import BulkLinkState, use_bulk
 from fedstate.flower.evidence_log import EvidenceLog
 from fedstate.flower.own_objects import OwnObjects, OwnObjectStore
+from fedstate.flower.run_owners import OperatorsSeeAll
 
 if TYPE_CHECKING:
     _State = BulkLinkState  # one of those whose methods it overrides
@@ -55,7 +56,7 @@ class _Witnessing(_State):
         return contextlib.nullcontext()
 
 
-class WitnessedLinkState(_Witnessing, BulkLinkState):
+class WitnessedLinkState(_Witnessing, OperatorsSeeAll, BulkLinkState):
     """The state of a SuperLink on SQLite."""
 
     def keep_evidence(self) -> None:
@@ -67,7 +68,7 @@ class WitnessedLinkState(_Witnessing, BulkLinkState):
         return self.session()
 
 
-class WitnessedInMemoryLinkState(_Witnessing, OwnObjects, InMemoryLinkState):
+class WitnessedInMemoryLinkState(_Witnessing, OwnObjects, OperatorsSeeAll, InMemoryLinkState):
     """The state of a SuperLink in memory; its evidence is in a database in memory."""
 
     def __init__(self, *arguments: Any) -> None:

@@ -1,6 +1,7 @@
 """The federation as plain processes, for machines without Docker.
 
 ``federation``  a SuperLink, SuperNodes and their executors
+``accounts``    its operator, and where the calls of its Control API are logged
 ``ports``       who of it listens where
 ``process``     one of these processes: started, watched, stopped
 ``launcher``    starts fedstate's programs as forks of processes that have imported them

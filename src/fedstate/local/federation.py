@@ -7,7 +7,7 @@ isolation with every app in an executor of its own.
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +19,7 @@ from fedstate.errors import FederationError, SettingError
 from fedstate.executor.heartbeat import is_beyond_help
 from fedstate.flower.control import control, load_public_key
 from fedstate.interrupts import uninterrupted
+from fedstate.local import accounts
 from fedstate.local.execute import Start
 from fedstate.local.launcher import Launcher, shared_launcher
 from fedstate.local.ports import LOOPBACK, Ports
@@ -108,8 +109,8 @@ class Federation:
             raise SettingError(f"A federation of {nodes} nodes cannot be; ask for 1 or more.")
         self.directory = directory.resolve()
         self._programs = programs or Programs()
-        split = tuple(self._programs.superlink[:2]) == OUR_SUPERLINK
-        self.ports = Ports.free(nodes, control=port, split=split)
+        self._ours = tuple(self._programs.superlink[:2]) == OUR_SUPERLINK
+        self.ports = Ports.free(nodes, control=port, split=self._ours)
         self.port = self.ports.control
         self._progress = progress
         self._start_program = start or shared_launcher()
@@ -242,6 +243,9 @@ class Federation:
         check_port(self.port)
         self._make_certificates()
         self._rooms.prepare()
+        if self._ours:
+            token = accounts.operator_token(self._link_directory)
+            self.connection = replace(self.connection, token=token)
         write_connection(self.connection, default=True, home=self.directory / "flwr")
         self._progress("starting the SuperLink")
         self.superlink.start()
@@ -277,6 +281,7 @@ class Federation:
             *_tls(here),
             *self.ports.superlink_options,
             *("--database", str(here / "superlink.db")),
+            *(accounts.options(here) if self._ours else []),
             "--enable-supernode-auth",
             "--disable-runtime-dependency-installation",
         ]

@@ -15,6 +15,7 @@ from fedstate.serving.limits import Limits
 from fedstate.serving.protocol import bounded_serving
 from fedstate.serving.server import Certificate, Server
 from fedstate.superlink import fleet_routes
+from fedstate.superlink.control_door import Door
 from fedstate.superlink.database import lay_out
 from fedstate.superlink.evidence_routes import serve_evidence
 from fedstate.superlink.listeners import Addresses
@@ -35,6 +36,7 @@ _AGAIN_SECONDS = 5.0
 def run_superlink(
     config: SuperLinkConfig,
     addresses: Addresses | None = None,
+    door: Door | None = None,
     *,
     limits: Limits | None = None,
 ) -> None:
@@ -46,6 +48,8 @@ def run_superlink(
         What flower-superlink's options say.
     addresses : Addresses, optional
         Where each API is; without it, everything is on the config's port.
+    door : Door, optional
+        Who may call the Control API; without it, anybody.
     limits : Limits, optional
         What is granted to whoever connects.
 
@@ -58,9 +62,10 @@ def run_superlink(
     if found := addresses.for_executors:
         # The executor that a SuperLink starts itself calls the Runtime API alone.
         config = replace(config, host=found[0], port=found[1])
-    app = make_app(config)
+    door = door or Door()
+    app = make_app(config, door)
     server = make_server(app, config, addresses, limits)
-    extend(app, Signals(closing=lambda: server.should_exit), limits)
+    extend(app, Signals(closing=lambda: server.should_exit), door, limits)
     server.run()
     if not server.started:
         raise FederationError("The SuperLink did not start, for the reason that it logged above.")
@@ -80,13 +85,15 @@ def make_server(
     )
 
 
-def make_app(config: SuperLinkConfig) -> FastAPI:
+def make_app(config: SuperLinkConfig, door: Door | None = None) -> FastAPI:
     """Return flwr's SuperLink, on a database in our layout if the database is a new file."""
     lay_out(config.database)
-    return create_superlink(config)
+    return create_superlink(config, door.accounts if door else None)
 
 
-def extend(app: FastAPI, signals: Signals, limits: Limits | None = None) -> None:
+def extend(
+    app: FastAPI, signals: Signals, door: Door | None = None, limits: Limits | None = None
+) -> None:
     """Add our routes to flwr's SuperLink, and let those of its own that matter notify."""
     without_documentation(app)
     bypass_middleware(app)
@@ -106,3 +113,4 @@ def extend(app: FastAPI, signals: Signals, limits: Limits | None = None) -> None
         },
     )
     limit_strangers(app, limits or Limits())
+    (door or Door()).put_into(app)

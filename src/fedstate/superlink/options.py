@@ -1,10 +1,11 @@
-"""The options of ``fedstate superlink``: those of flower-superlink, and where each API is."""
+"""The options of ``fedstate superlink``: flower-superlink's, each API's place, and accounts."""
 
 import argparse
 from collections.abc import Sequence
 
 from fedstate.flower.superlink_app import parse, superlink_parser
 from fedstate.serving.options import add_limit_options, limits_of
+from fedstate.superlink import control_door
 from fedstate.superlink.listeners import Addresses
 from fedstate.superlink.main import run_superlink
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     SystemExit
         For wrong usage (2), and for --help and --version (0).
     FedstateError
-        A setting, a certificate, the database or an address cannot be used.
+        A setting, a certificate, the database, the accounts or an address cannot be used.
     """
     parser = superlink_parser()
     parser.prog = "fedstate superlink"
@@ -34,16 +35,18 @@ def main(arguments: Sequence[str]) -> None:
     parser.set_defaults(host=None, port=None)
     _add_options(parser.add_argument_group("listeners", _LISTENERS))
     add_limit_options(parser.add_argument_group("limits"))
+    control_door.add_options(parser.add_argument_group("accounts"))
     one_port = parser.parse_args(arguments)
 
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_options(ours)
     add_limit_options(ours)
+    control_door.add_options(ours)
     options, rest = ours.parse_known_args(arguments)
     addresses = Addresses(options.control, options.fleet, options.runtime)
     addresses.check(one_port=one_port.host is not None or one_port.port is not None)
     config = parse(rest, program=parser.prog, description=DESCRIPTION)
-    run_superlink(config, addresses, limits=limits_of(options))
+    run_superlink(config, addresses, control_door.door_of(options), limits=limits_of(options))
 
 
 def _add_options(parser: argparse._ActionsContainer) -> None:

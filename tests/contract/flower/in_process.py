@@ -22,10 +22,12 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from starlette.testclient import TestClient
 from tests.superlink_application import SuperLinkApplication
 
+from fedstate.flower.account_token import AccountToken
 from fedstate.flower.control import Control
 from fedstate.flower.task_client import TaskClient, task_client
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.flower.tasks import RuntimeApi, TaskSource
+from fedstate.superlink.control_door import Door
 
 APP = Path(__file__).parents[2] / "apps" / "counting"
 # Longer than a test takes on a machine that is busy.
@@ -97,9 +99,14 @@ class SuperLink(SuperLinkApplication, Server):
     """Our SuperLink."""
 
     def __init__(
-        self, directory: Path, *, ours: bool = True, database: str | None = None
+        self,
+        directory: Path,
+        *,
+        ours: bool = True,
+        database: str | None = None,
+        door: Door | None = None,
     ) -> None:
-        SuperLinkApplication.__init__(self, directory, ours=ours, database=database)
+        SuperLinkApplication.__init__(self, directory, ours=ours, database=database, door=door)
         Server.__init__(self, self.app, "superlink:1")
 
     def __exit__(self, *details: object) -> None:
@@ -112,13 +119,16 @@ class SuperLink(SuperLinkApplication, Server):
         transport: httpx.BaseTransport = self._client._transport
         return transport
 
-    def control(self) -> Control:
-        """Return a client of the Control API."""
+    def control(self, token: str | None = None) -> Control:
+        """Return a client of the Control API, with the token of an account or without."""
         client = ControlHttpClient.from_server_address(
             self.address,
             insecure=True,
             root_certificates=None,
-            interceptors=[RuntimeVersionHttpInterceptor(component_name="fedstate")],
+            interceptors=[
+                RuntimeVersionHttpInterceptor(component_name="fedstate"),
+                *([AccountToken(token)] if token else []),
+            ],
         )
         return Control(self.reach(client), self.address)
 
