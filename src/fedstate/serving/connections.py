@@ -26,6 +26,8 @@ _AT_ONCE = 8
 _SWEEP_SECONDS = 0.5
 # How long to leave new connections in the kernel's queue when the process has no descriptor left.
 _PAUSE_SECONDS = 0.5
+# How long a client may take to end TLS when the server closes; it can send as long, unread.
+_SHUTDOWN_SECONDS = 2.0
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _WARN_SECONDS = 60.0
 
@@ -330,10 +332,15 @@ class _Listening:
             return made
 
         seconds = self._connections.limits.handshake_seconds if self._context else None
+        shutdown = _SHUTDOWN_SECONDS if self._context else None
         try:
             sock.setblocking(False)
             await self._loop.connect_accepted_socket(
-                protocol, sock, ssl=self._context, ssl_handshake_timeout=seconds
+                protocol,
+                sock,
+                ssl=self._context,
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=shutdown,
             )
         except OSError:  # of which ssl's errors are: whoever it was, it is gone
             connection.gone()

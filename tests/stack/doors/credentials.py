@@ -39,7 +39,7 @@ def _everywhere(
     with door.session() as session:
         for route in door.routes:
             # Whoever asks how to log in has not logged in yet; here nobody can.
-            more = (404, 501) if route.path.endswith(_LOGIN) else ()
+            more = (403,) if route.path.endswith(_LOGIN) else ()
             answer = session.ask(route.path, headers, body or b"", route.method)
             outcome.of(f"{what} {route.path}", answer, *more)
 
@@ -97,16 +97,22 @@ def credential_of_another_kind(ground: Ground, door: Door, outcome: Outcome) -> 
             _everywhere(door, outcome, f"known at {other.name}", headers)
 
 
-@attempt(401, 403, 404, 501, doors=("control",))
+@attempt(403, doors=("control",))
 def wrong_role(ground: Ground, door: Door, outcome: Outcome) -> None:
-    """Do as a submitter what only an operator may."""
-    headers = {**PROTOBUF, **ground.submitter}
+    """Do as a submitter all that only an operator may."""
+    own = ("start-run", "list-runs", "stop-run", "stream-logs", "stream-run-events")
+    allowed = (*own, "pull-artifacts", "pull-evidence")
     with door.session() as session:
-        for name in ("register-node", "unregister-node", "list-nodes", "create-federation"):
-            if name == "list-nodes":
-                continue  # whoever starts runs may see on what
-            answer = session.ask(f"/v1/control/{name}", headers)
-            outcome.of(name, answer)
+        for route in door.routes:
+            if not route.path.endswith(tuple(f"/{name}" for name in allowed)):
+                headers = {**PROTOBUF, **ground.submitter}
+                outcome.of(route.path, session.ask(route.path, headers, b"", route.method))
+
+
+@attempt(401, doors=("control",))
+def revoked_account(ground: Ground, door: Door, outcome: Outcome) -> None:
+    """Use the token of an account that was revoked, for every route."""
+    _everywhere(door, outcome, "revoked", {**PROTOBUF, **ground.revoked})
 
 
 @attempt(401, 400)

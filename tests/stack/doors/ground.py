@@ -37,9 +37,12 @@ from flwr.supercore.date import now
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 
+from fedstate.accounts.account import Role
+from fedstate.accounts.changes import add_account, revoke_account
 from fedstate.certificates.keys import ensure_node_key
 from fedstate.exchange.paths import ACQUIRE_TASK
 from fedstate.flower.control import control, load_public_key
+from fedstate.local.accounts import accounts_file
 from fedstate.local.federation import Federation
 from fedstate.local.process import Process
 from fedstate.local.runs import start, wait_for_runs
@@ -298,12 +301,24 @@ class Ground:
     @functools.cached_property
     def account(self) -> dict[str, str]:
         """The header of an account that may do everything."""
-        return {}
+        return {"Authorization": f"Bearer {self.federation.connection.token}"}
 
     @functools.cached_property
     def submitter(self) -> dict[str, str]:
-        """The header of an account that may start runs, and no more."""
-        return {"Authorization": "Bearer nobody"}
+        """The header of an account that may start runs, and see its own."""
+        token = add_account(self._accounts, "submitter", Role.SUBMITTER)
+        return {"Authorization": f"Bearer {token}"}
+
+    @functools.cached_property
+    def revoked(self) -> dict[str, str]:
+        """The header of an account that could do everything until it was revoked."""
+        token = add_account(self._accounts, "revoked", Role.OPERATOR)
+        revoke_account(self._accounts, "revoked")
+        return {"Authorization": f"Bearer {token}"}
+
+    @property
+    def _accounts(self) -> Path:
+        return accounts_file(self.federation.directory / "superlink")
 
     def signed_by_executor(self, door: str, ago: timedelta) -> dict[str, str]:
         """Return what an executor has signed some time ago, for a request without a body."""
