@@ -1,10 +1,11 @@
 """Attempts with HTTP itself: where parsers disagree, and where limits should be."""
 
 import re
+from contextlib import ExitStack
 
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 
-from tests.stack.doors.ground import PROTOBUF, Door, Ground
+from tests.stack.doors.ground import ELSEWHERE, PROTOBUF, Door, Ground
 from tests.stack.doors.registry import Outcome, attempt
 from tests.stack.doors.wire import CLOSED, HOST, head, statuses_in
 
@@ -88,15 +89,28 @@ def no_host_or_another(ground: Ground, door: Door, outcome: Outcome) -> None:
         outcome.of("redirect", wire.answer())
 
 
-@attempt(401, doors=("control", "fleet", "runtime", "node"))
+@attempt(401, CLOSED)
 def pipelining(ground: Ground, door: Door, outcome: Outcome) -> None:
-    """Send hundreds of requests at once on one connection, one that is allowed among them."""
+    """Send requests before the last one is answered, one that is allowed among them."""
     path = door.routes[0].path
     each = head("POST", path, {**PROTOBUF, "Content-Length": "0"})
-    answers = _raw(door, each * 150 + _INNER + each * 150, 3.0)
-    outcome.expect(f"{answers.count(200)} answers are 200", answers.count(200) <= 1)
-    for answer in {*answers} - {200}:
-        outcome.of("answer", answer)
+    for count in (3, 150):
+        answers = _raw(door, each * count + _INNER + each * count, 1.0)
+        outcome.expect(f"{answers.count(200)} answers are 200", answers.count(200) <= 1)
+        for answer in {*answers} - {200}:
+            outcome.of("answer", answer)
+
+
+@attempt()
+def thousands_of_requests_at_once(ground: Ground, door: Door, outcome: Outcome) -> None:
+    """Send on many connections thousands of the shortest requests, each in one piece."""
+    with ExitStack() as stack:
+        for _ in range(20):
+            wire = stack.enter_context(door.wire(ELSEWHERE))
+            wire.patience(1.0)
+            wire.send(b"GET /health HTTP/1.1\r\nHost:a\r\n\r\n" * 7_000)
+        missing = ground.not_served()
+        outcome.expect(f"meanwhile: {missing}", not missing)
 
 
 @attempt(400, 401, 404, 411, 413, 422, 501, CLOSED)
