@@ -52,13 +52,13 @@ def _held(
         outcome.expect(f"beside {len(held)} connections: {missing}", not missing)
 
 
-@attempt()
+@attempt(doors=("fleet", "node"))
 def connections_of_one(ground: Ground, door: Door, outcome: Outcome) -> None:
     """Hold thousands of connections from one address, and say nothing."""
     _held(ground, door, outcome, lambda _: ELSEWHERE, b"")
 
 
-@attempt()
+@attempt(doors=("fleet", "node"))
 def connections_of_many(ground: Ground, door: Door, outcome: Outcome) -> None:
     """Hold thousands of connections from hundreds of addresses, each in a handshake."""
     _held(

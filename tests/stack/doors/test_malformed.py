@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.stack.doors.ground import REFUSALS, Door, Ground, slow
+from tests.stack.doors.ground import REFUSALS, Door, Ground, Session, slow
 from tests.stack.doors.registry import DOORS
 from tests.stack.doors.routes import Route, filled
 from tests.stack.doors.wire import SECONDS, SILENT, Answer
@@ -53,7 +53,7 @@ def bodies(route: Route) -> st.SearchStrategy[bytes]:
     return st.integers(0, 2**32).map(made) | st.binary(max_size=300)
 
 
-def send(ground: Ground, door: Door, route: Route, body: bytes) -> Answer:
+def send(ground: Ground, session: Session, door: Door, route: Route, body: bytes) -> Answer:
     """Send a body as somebody who is known."""
     request = None
     if route.message is not None:
@@ -62,12 +62,10 @@ def send(ground: Ground, door: Door, route: Route, body: bytes) -> Answer:
             request.ParseFromString(body)
         except DecodeError:
             request = route.message()
-    with door.session() as session:
-        # Who waits for something may be left waiting.
-        seconds = 0.5 if route.path.startswith(_WAITING) else SECONDS
-        return session.ask(
-            route.path, ground.credentials(door, route, request), body, route.method, seconds
-        )
+    # Who waits for something may be left waiting.
+    seconds = 0.5 if route.path.startswith(_WAITING) else SECONDS
+    headers = ground.credentials(door, route, request)
+    return session.ask(route.path, headers, body, route.method, seconds)
 
 
 def answered(ground: Ground, door: Door, route: Route, examples: int) -> str | None:
@@ -84,7 +82,7 @@ def answered(ground: Ground, door: Door, route: Route, examples: int) -> str | N
     @given(body=bodies(route))
     def check(body: bytes) -> None:
         nonlocal renewals
-        answer = send(ground, door, route, body)
+        answer = send(ground, session, door, route, body)
         if answer == 401 and renewals < _RENEWALS:
             renewals += 1
             ground.renew_intruder()
@@ -92,10 +90,11 @@ def answered(ground: Ground, door: Door, route: Route, examples: int) -> str | N
         waits = answer == SILENT and route.path.startswith(_WAITING)
         assert sound or waits, f"{route.path} answers {answer} to {body!r}"
 
-    try:
-        check()
-    except AssertionError as error:
-        return str(error)[:300]
+    with door.session() as session:
+        try:
+            check()
+        except AssertionError as error:
+            return str(error)[:300]
     return None
 
 
