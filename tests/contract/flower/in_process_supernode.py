@@ -84,6 +84,7 @@ class SuperNode(Server):
             self.state.object_store.preregister(run_id, get_object_tree(message))
         for object_id, content in objects.items():
             self.state.object_store.put(object_id, content)
+            self.state.object_store.register(run_id, object_id)
         self.state.store_message(message)
         task_id = self.state.create_task(
             TaskType.CLIENT_APP, run_id, fab_hash=self.state.get_run(run_id).fab_hash

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from flwr.app import Message
 from flwr.proto.fleet_pb2 import DeactivateNodeRequest
-from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+from flwr.supercore.inflatable.inflatable_object import get_object_tree, iterate_object_tree
 from tests.contract.flower.in_process import SuperLink, arrays
 from tests.contract.flower.in_process_run import Node, Reply, Run
 
@@ -86,10 +86,15 @@ def test_a_reply_arrives_whole_however_it_is_pushed(
 
 
 def test_an_object_that_is_on_its_way_is_known_and_not_there(
-    run: Run, node: Node, exchange: ExtraRoutes, message: Message
+    superlink: SuperLink, run: Run, node: Node, exchange: ExtraRoutes
 ) -> None:
-    announced = node.announce(Reply(message, arrays(3)))
-    missing = list(announced.objects_to_push)
+    message = run.message(node.id, arrays(3))
+    message.metadata.__dict__["_message_id"] = message.object_id
+    state = superlink.state
+    _, missing = state.store_message_and_object_tree(
+        message, get_object_tree(message), state.start_session(run.id)
+    )
+    assert len(node.pull().messages_list) == 1
     assert missing
     for each in missing:
         one = node.pull_object(run.id, each)

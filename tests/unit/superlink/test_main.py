@@ -17,6 +17,8 @@ from fedstate.exchange.signals import Notifier, Signals
 from fedstate.flower import superlink_app
 from fedstate.flower.bulk_state import BulkLinkState
 from fedstate.flower.superlink_app import parse
+from fedstate.serving.bodies import BoundedBodies
+from fedstate.serving.credentials import Credentials
 from fedstate.serving.server import Server
 from fedstate.superlink.listeners import Addresses
 from fedstate.superlink.main import extend, make_app, run_superlink
@@ -62,16 +64,17 @@ def test_flwrs_routes_stay_and_ours_are_added(superlink: SuperLink) -> None:
 
 
 def test_the_paths_that_notify_are_routes_of_flwrs(superlink: SuperLink) -> None:
-    notify: Any = superlink.app.user_middleware[0].kwargs["notify"]
+    (notifier,) = (each for each in superlink.app.user_middleware if each.cls is Notifier)
+    notify: Any = notifier.kwargs["notify"]
     assert len(notify) == 8
     assert set(notify) <= superlink.flwrs
 
 
-def test_notifications_are_outermost_and_six_pieces_of_middleware_can_be_bypassed(
+def test_strangers_are_outermost_and_six_pieces_of_middleware_can_be_bypassed(
     superlink: SuperLink,
 ) -> None:
     """The Notifier sees the status that a client sees, also that of a refusal by middleware."""
-    assert superlink.middleware[0] is Notifier
+    assert superlink.middleware[:3] == [Credentials, BoundedBodies, Notifier]
     assert superlink.middleware.count(BypassableMiddleware) == 6
 
 

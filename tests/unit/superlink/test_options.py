@@ -8,6 +8,7 @@ import pytest
 from fedstate.errors import FederationError, SettingError
 from fedstate.flower.superlink_app import SuperLinkConfig
 from fedstate.local.process import free_port
+from fedstate.serving.limits import Limits
 from fedstate.superlink import options
 from fedstate.superlink.listeners import Addresses
 
@@ -65,11 +66,14 @@ def test_listeners_that_cannot_be_meant_are_said(
 def test_flwr_is_given_its_options_and_the_server_the_listeners(
     monkeypatch: pytest.MonkeyPatch, listeners: tuple[str, ...]
 ) -> None:
-    given: list[tuple[SuperLinkConfig, Addresses]] = []
+    given: list[tuple[SuperLinkConfig, Addresses, Limits]] = []
     monkeypatch.setattr("sys.argv", ["pytest"])
-    monkeypatch.setattr(options, "run_superlink", lambda *each: given.append(each))
-    options.main(["--insecure", *listeners, "--database", "link.db"])
-    ((config, addresses),) = given
+    monkeypatch.setattr(
+        options, "run_superlink", lambda *each, limits: given.append((*each, limits))
+    )
+    options.main(["--insecure", *listeners, "--max-message", "10M", "--database", "link.db"])
+    ((config, addresses, limits),) = given
+    assert limits.message_bytes == 10 * 2**20
     assert (config.insecure, config.database) == (True, "link.db")
     if listeners:
         assert addresses == Addresses(["127.0.0.1:1"], ["127.0.0.1:2"], ["127.0.0.1:3"])
