@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fedstate.flower.fab_bounds import check_fabs
 from fedstate.flower.routing import malformed_request
 
 # What comes of values. A database that is busy, or a file that cannot be read, raises others.
@@ -43,11 +44,14 @@ class Sensible:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
+        message = scope.get("state", {}).get("protobuf_request")
+        if message is None:
+            await self._app(scope, receive, send)
+            return
+        check_fabs(message)
         try:
             await self._app(scope, receive, send)
         except _SENSELESS as error:
-            if "protobuf_request" not in scope.get("state", {}):
-                raise
             reason = " ".join(str(error).split())[:_LONGEST]
             raise malformed_request(f"{type(error).__name__}: {reason}") from error
 

@@ -66,7 +66,6 @@ def other_versions_of_http(ground: Ground, door: Door, outcome: Outcome) -> None
         ("2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"),
         ("3", f"POST {path} HTTP/3.0\r\nHost: a\r\n\r\n".encode()),
         ("none", b"\0" * 100 + b"\r\n\r\n"),
-        ("nothing but lines", b"\r\n" * 10_000),
     ):
         outcome.of(what, _first(door, data))
 
