@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol, cast
 
 from fedstate.serving.limits import Limits
@@ -40,7 +40,9 @@ class Connection:
     peer : str
         Where it comes from.
     known : bool
-        Whether a credential has been verified on it.
+        Whether a credential has been verified on it, of somebody who has not too many others.
+    who : hashable
+        Who is known to be there.
     under_way : int
         How many of its requests are under way.
     since : float
@@ -51,6 +53,7 @@ class Connection:
         self._connections = connections
         self.peer = peer
         self.known = False
+        self.who: Hashable = None
         self.under_way = 0
         self.since = now
         self._close: Callable[[], object] = lambda: None
@@ -74,10 +77,10 @@ class Connection:
         self.under_way -= 1
         self._connections.note(self)
 
-    def verified(self) -> None:
-        """Note that whoever is there has shown a credential."""
-        if not self.known:
-            self.known = True
+    def verified(self, who: Hashable) -> None:
+        """Note that whoever is there has shown a credential; `who` tells one from another."""
+        if not self.known and self._connections.may_be_known(self, who):
+            self.known, self.who = True, who
             self._connections.note(self)
 
     def gone(self) -> None:
@@ -118,6 +121,7 @@ class Connections:
         self._idle_of: dict[str, dict[Connection, None]] = {}
         self._busy: dict[Connection, None] = {}
         self._strangers_of: Counter[str] = Counter()
+        self._known_of: Counter[Hashable] = Counter()
         self._listening: set[_Listening] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._warned = -_WARN_SECONDS
@@ -164,10 +168,24 @@ class Connections:
         if not connection.known:
             self._place(connection)
 
+    def may_be_known(self, connection: Connection, who: Hashable) -> bool:
+        """Count a connection for whoever has shown a credential on it; return False if not.
+
+        One that is not counted stays a stranger's: whoever has a credential could take all places
+        with it.
+        """
+        if connection not in self._all or self._known_of[who] >= self.limits.known_of_one:
+            return False
+        self._known_of[who] += 1
+        return True
+
     def forget(self, connection: Connection) -> None:
         """Note that a connection has ended."""
         if connection in self._all:
             self._all.discard(connection)
+            if connection.known:
+                self._known_of[connection.who] -= 1
+                self._known_of += Counter()  # without those that have none
             if self._is_placed(connection):
                 self._displace(connection)
                 self._uncount(connection.peer)

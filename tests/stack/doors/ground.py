@@ -353,7 +353,12 @@ class Ground:
 
     def _serves(self, name: str) -> bool:
         door = self.doors[name]
-        path, request = {
+        path, request = self.own_request(name)
+        return door.ask(path, self.credentials(door), request) == 200
+
+    def own_request(self, name: str) -> tuple[str, bytes]:
+        """Return the path and the body of a request that is answered, and changes nothing."""
+        return {
             "control": ("/v1/control/list-nodes", b""),
             "fleet": (
                 "/v1/fleet/pull-messages",
@@ -362,7 +367,6 @@ class Ground:
             "runtime": ("/v1/runtime/send-task-heartbeat", _HEARTBEAT),
             "node": ("/v1/runtime/send-task-heartbeat", _HEARTBEAT),
         }[name]
-        return door.ask(path, self.credentials(door), request) == 200
 
     def finish(self) -> None:
         """Let the victims come to their end."""

@@ -77,13 +77,13 @@ def test_one_with_a_request_under_way_gives_way_last() -> None:
 def test_who_has_shown_a_credential_never_gives_way() -> None:
     held = Held()
     for number in range(4):
-        held.open(f"known {number}").verified()
+        held.open(f"known {number}").verified("somebody")
     held.open("stranger 1")
     held.open("stranger 2")
     held.open("stranger 3")
     assert held.closed == ["stranger 1"], "six may be open in all"
-    held.open("known 4").verified()
-    held.open("known 5").verified()
+    held.open("known 4").verified("somebody")
+    held.open("known 5").verified("somebody")
     assert held.closed == ["stranger 1", "stranger 2", "stranger 3"]
     assert held.table.admit("peer") is None, "there is nobody who could give way"
     assert len(held.table) == 6
@@ -93,7 +93,7 @@ def test_that_there_is_no_place_is_warned_of_once_in_a_while(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     held = Held(replace(LIMITS, connections=1))
-    held.open("known").verified()
+    held.open("known").verified("somebody")
     for _ in range(3):
         assert held.table.admit("peer") is None
     assert [each.levelname for each in caplog.records] == ["WARNING"]
@@ -107,10 +107,10 @@ def test_a_connection_on_which_no_request_begins_is_overdue() -> None:
     held = Held()
     silent = held.open("silent")
     waiting = held.open("waiting")
-    waiting.verified()
+    waiting.verified("somebody")
     waiting.begin()
     done = held.open("done")
-    done.verified()
+    done.verified("somebody")
     held.clock.now += 9
     done.begin()
     done.end()
@@ -177,3 +177,18 @@ def test_a_peer_is_an_address_or_a_network_of_ipv6(
     address: tuple[object, ...], peer: str
 ) -> None:
     assert peer_of(address) == peer
+
+
+def test_a_credential_keeps_so_many_connections_and_no_more() -> None:
+    held = Held(replace(LIMITS, known_of_one=2))
+    connections = [held.open(f"of one {number}") for number in range(3)]
+    for connection in connections:
+        connection.verified("one")
+    assert [each.known for each in connections] == [True, True, False]
+    other = held.open("another's")
+    other.verified("another")
+    assert other.known
+    connections[0].drop()
+    connections[2].verified("one")
+    assert connections[2].known, "one of its places is free again"
+    assert held.table.strangers == 0
