@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from fedstate.serving.connections import Connection, Connections, peer_of
 from fedstate.serving.limits import Limits
 
-LIMITS = Limits(connections=6, strangers=4, strangers_of_peer=3, head_seconds=10.0)
+LIMITS = Limits(
+    connections=6, strangers=4, strangers_of_peer=3, known_of_one=6, head_seconds=10.0
+)
 
 
 class Clock:
@@ -152,13 +154,14 @@ def test_whatever_happens_the_bounds_hold(operations: list[tuple[str, int, str]]
             connection = opened[index % len(opened)]
             if operation == "end" and not connection.under_way:
                 continue
-            getattr(connection, operation)()
+            getattr(connection, operation)(*([peer] if operation == "verified" else []))
             if operation == "gone":
                 dropped.add(connection)
         left = [each for each in opened if each not in dropped]
         strangers = [each for each in left if not each.known]
         assert len(held.table) == len(left) <= LIMITS.connections
         assert held.table.strangers == len(strangers) <= LIMITS.strangers
+        assert all(len([e for e in left if e.who == n]) <= LIMITS.known_of_one for n in "abc")
         for name in "abc":
             assert sum(each.peer == name for each in strangers) <= LIMITS.strangers_of_peer
 
