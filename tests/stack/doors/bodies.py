@@ -5,7 +5,8 @@ import gzip
 import time
 import zlib
 
-from tests.stack.doors.ground import ELSEWHERE, PROTOBUF, Door, Ground
+from tests.stack.doors.door import Door
+from tests.stack.doors.ground import ELSEWHERE, PROTOBUF, Ground
 from tests.stack.doors.registry import Outcome, attempt
 from tests.stack.doors.wire import CLOSED, SILENT, Wire, head
 

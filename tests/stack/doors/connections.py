@@ -6,7 +6,8 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from tests.stack.doors.ground import ELSEWHERE, Door, Ground, slow
+from tests.stack.doors.door import Door
+from tests.stack.doors.ground import ELSEWHERE, Ground, slow
 from tests.stack.doors.registry import Outcome, attempt
 from tests.stack.doors.wire import HOST, client_hello, head
 

@@ -18,15 +18,12 @@ from flwr.supercore.constant import (
     TASK_TOKEN_HEADER,
 )
 
-from tests.stack.doors.ground import (
-    PROTOBUF,
-    Door,
-    Ground,
-    Headers,
-    signed_by_executor,
-)
+from tests.stack.doors.door import Door
+from tests.stack.doors.ground import PROTOBUF, Ground
+from tests.stack.doors.keys import signed_at_another_time, signed_by_executor
 from tests.stack.doors.registry import Outcome, attempt
 from tests.stack.doors.routes import Route
+from tests.stack.doors.wire import Headers
 
 _LOGIN = ("get-login-details", "get-auth-tokens", "refresh-auth-tokens")
 _PULL_MESSAGES = "/v1/fleet/pull-messages"
@@ -184,7 +181,9 @@ def signature_of_another_time(ground: Ground, door: Door, outcome: Outcome) -> N
             body = PullMessagesRequest(node=Node(node_id=ground.rogue_id)).SerializeToString()
         else:
             route, body = "/v1/runtime/acquire-task", b""
-            headers = ground.signed_by_executor(door.name, timedelta(minutes=minutes))
+            headers = signed_at_another_time(
+                ground.secrets[door.name], timedelta(minutes=minutes)
+            )
         outcome.of(f"{minutes} minutes ago", door.ask(route, {**PROTOBUF, **headers}, body))
 
 

@@ -5,7 +5,8 @@ from contextlib import ExitStack
 
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 
-from tests.stack.doors.ground import ELSEWHERE, PROTOBUF, Door, Ground
+from tests.stack.doors.door import Door
+from tests.stack.doors.ground import ELSEWHERE, PROTOBUF, Ground
 from tests.stack.doors.registry import Outcome, attempt
 from tests.stack.doors.wire import CLOSED, HOST, Answer, head, statuses_in
 

@@ -28,7 +28,8 @@ from flwr.proto.runtime_pb2 import (
 
 from fedstate.exchange.messages import PullObjectsResponse, PushReplyResponse
 from fedstate.store.database import connect
-from tests.stack.doors.ground import PROTOBUF, Door, Ground, Session
+from tests.stack.doors.door import Door, Session
+from tests.stack.doors.ground import PROTOBUF, Ground
 from tests.stack.doors.registry import Outcome, attempt
 from tests.stack.doors.routes import Route, naming, object_fields
 

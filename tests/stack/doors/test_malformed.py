@@ -10,7 +10,8 @@ from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.stack.doors.ground import REFUSALS, Door, Ground, Session, slow
+from tests.stack.doors.door import Door, Session
+from tests.stack.doors.ground import REFUSALS, Ground, slow
 from tests.stack.doors.registry import DOORS
 from tests.stack.doors.routes import Route, filled
 from tests.stack.doors.wire import SECONDS, SILENT, Answer

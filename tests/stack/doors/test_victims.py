@@ -9,7 +9,8 @@ import pytest
 
 from fedstate.local.accounts import audit_log
 from tests.crash.conftest import expected
-from tests.stack.doors.ground import MEMORY_BYTES, REFUSALS, ROUNDS, Ground, resident
+from tests.stack.doors.ground import MEMORY_BYTES, REFUSALS, ROUNDS, Ground
+from tests.stack.doors.memory import resident
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.allowed_errors(*REFUSALS)]
 

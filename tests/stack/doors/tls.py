@@ -23,7 +23,8 @@ from fedstate.connection import Connection
 from fedstate.errors import FedstateError
 from fedstate.flower.clients import FleetApi
 from fedstate.flower.control import control
-from tests.stack.doors.ground import Door, Ground
+from tests.stack.doors.door import Door
+from tests.stack.doors.ground import Ground
 from tests.stack.doors.registry import Outcome, attempt
 from tests.stack.doors.wire import CLOSED, HOST, SUITES, client_hello, first_record, head
 
