@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from fedstate.accounts.credentials import stored_token
 from fedstate.connection import Connection
 from fedstate.walls.landlock import abi
 from tests.stack.conftest import ROOT
@@ -96,7 +97,9 @@ class Plain:
     @property
     def connection(self) -> Connection:
         certificates = self.directory / "superlink" / "ca.crt"
-        return Connection("local", str(self._said["address"]), certificates)
+        address = str(self._said["address"])
+        token = stored_token(self.directory / "flwr", address)
+        return Connection("local", address, certificates, token)
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -68,6 +68,7 @@ ELSEWHERE = {
     "forking/silence.py": ["unit/forking/test_supervisor.py"],
     "flower/witnessed_state.py": ["contract/flower/test_evidence.py"],
     "forking/server.py": ["unit/forking/test_supervisor.py"],
+    "local/accounts.py": ["stack/processes/test_accounts.py"],
     "local/rooms.py": ["unit/local/test_federation.py", "unit/cli/test_local.py"],
     "local/launched.py": ["unit/local/test_launcher.py"],
     "state/codecs/base.py": ["unit/state/codecs/test_registry.py"],

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fedstate.accounts.credentials import stored_token
 from fedstate.connection import Connection
 from fedstate.flower.control import Node, control
 from tests.stack.conftest import PROGRAMS, ROOT
@@ -60,10 +61,15 @@ class Stack:
         self.directory = directory
         self.project = project
         self.port = port
-        self.connection = Connection(
-            "fedstate", f"127.0.0.1:{port}", directory / "certs" / "generated" / "ca.crt"
-        )
         self._settings = settings
+
+    @property
+    def connection(self) -> Connection:
+        """What is generated for this machine; it has the operator's token once that is there."""
+        generated = self.directory / "certs" / "generated"
+        address = f"127.0.0.1:{self.port}"
+        token = stored_token(generated, address)
+        return Connection("fedstate", address, generated / "ca.crt", token)
 
     @property
     def _compose_settings(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import stat
 
 import pytest
 
@@ -208,6 +209,13 @@ def test_volumes_are_shared_no_further_than_they_must(stack: Stack) -> None:
     read, write = False, True
     expected = {
         "authority": {"certs": write},
+        "accounts": {"certs": write, "superlink": read},
+        # Nodes, which mount what is public, do not have it.
+        "operator": {
+            "certs": write,
+            "publish": read,
+            **{f"enrol-{k}": read for k in NODES},
+        },
         "superlink-identity": {"certs": write, "superlink": read},
         "superlink-runtime": {"certs": write, "superlink": read, "serverapp": read},
         "superlink-state": {"superlink": write},
@@ -262,7 +270,12 @@ def test_the_port_is_published_to_this_machine_alone(stack: Stack) -> None:
 
 def test_what_the_host_gets_is_its_own(stack: Stack) -> None:
     generated = stack.directory / "certs" / "generated"
-    assert sorted(file.name for file in generated.iterdir()) == ["ca.crt", "config.toml"]
+    assert sorted(file.name for file in generated.iterdir()) == [
+        "ca.crt",
+        "config.toml",
+        "credentials.yaml",
+    ]
+    assert stat.S_IMODE((generated / "credentials.yaml").stat().st_mode) == 0o600
     owner = (stack.directory / "certs").stat()
     for file in (generated, *generated.iterdir()):
         assert (file.stat().st_uid, file.stat().st_gid) == (owner.st_uid, owner.st_gid)
@@ -277,7 +290,7 @@ def test_another_owner_of_the_directory_gets_the_files(stack: Stack) -> None:
     certs = stack.directory / "certs"
     os.chown(certs, 12345, 23456)
     stack.compose("up", "--force-recreate", "--no-deps", "publish")
-    for file in ("ca.crt", "config.toml"):
+    for file in ("ca.crt", "config.toml", "credentials.yaml"):
         status = (certs / "generated" / file).stat()
         assert (status.st_uid, status.st_gid) == (12345, 23456)
 
@@ -285,4 +298,8 @@ def test_another_owner_of_the_directory_gets_the_files(stack: Stack) -> None:
 def test_secrets_are_in_no_container_s_settings(stack: Stack) -> None:
     secret = stack.run_inside("superlink", "cat", f"{STATE}/runtime/superexec.secret").stdout
     assert len(secret) == 64
-    assert secret not in json.dumps([stack.inspect(service) for service in SERVICES])
+    token = stack.connection.token
+    assert token
+    settings = json.dumps([stack.inspect(service) for service in (*SERVICES, *ONE_SHOTS)])
+    assert secret not in settings
+    assert token not in settings

@@ -36,5 +36,4 @@ def test_a_port_answers_the_paths_of_its_own_api_alone(federation: Federation, a
         }
     there = {path for path, status in answers.items() if status != 404}
     assert there == {*OWN[api]}
-    if api != "control":
-        assert {answers[path] for path in there} == {401}
+    assert {answers[path] for path in there} == {401}

@@ -53,7 +53,7 @@ def test_every_node_has_a_key_and_a_partition_of_its_own(tmp_path: Path) -> None
 
 OURS_ALONE = {"--heartbeat-file", "--rooms", "--closed-directory", "--closed-port"}
 # Where a SuperLink serves its APIs: ours on three ports, flwr's on one.
-PLACES = {"--control", "--fleet", "--runtime", "--host", "--port"}
+PLACES = {"--control", "--fleet", "--runtime", "--host", "--port", "--accounts", "--audit-log"}
 
 
 def test_the_stock_programs_are_given_the_same_options(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from fedstate.accounts.door import ControlDoor
 from fedstate.exchange import paths
 from fedstate.exchange.signals import Notifier, Signals
 from fedstate.flower import superlink_app
@@ -70,11 +71,11 @@ def test_the_paths_that_notify_are_routes_of_flwrs(superlink: SuperLink) -> None
     assert set(notify) <= superlink.flwrs
 
 
-def test_strangers_are_outermost_and_six_pieces_of_middleware_can_be_bypassed(
+def test_the_door_is_outermost_and_six_pieces_of_middleware_can_be_bypassed(
     superlink: SuperLink,
 ) -> None:
-    """The Notifier sees the status that a client sees, also that of a refusal by middleware."""
-    assert superlink.middleware[:3] == [Credentials, BoundedBodies, Notifier]
+    """The Notifier sees the status of whatever is let in, also if middleware refuses it."""
+    assert superlink.middleware[:4] == [ControlDoor, Credentials, BoundedBodies, Notifier]
     assert superlink.middleware.count(BypassableMiddleware) == 6
 
 

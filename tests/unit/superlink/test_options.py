@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from fedstate.accounts.account import Role
+from fedstate.accounts.changes import add_account
 from fedstate.errors import FederationError, SettingError
 from fedstate.flower.superlink_app import SuperLinkConfig
 from fedstate.local.process import free_port
 from fedstate.serving.limits import Limits
 from fedstate.superlink import options
+from fedstate.superlink.control_door import Door
 from fedstate.superlink.listeners import Addresses
 
 
@@ -66,19 +69,38 @@ def test_listeners_that_cannot_be_meant_are_said(
 def test_flwr_is_given_its_options_and_the_server_the_listeners(
     monkeypatch: pytest.MonkeyPatch, listeners: tuple[str, ...]
 ) -> None:
-    given: list[tuple[SuperLinkConfig, Addresses, Limits]] = []
+    given: list[tuple[SuperLinkConfig, Addresses, Door, Limits]] = []
     monkeypatch.setattr("sys.argv", ["pytest"])
     monkeypatch.setattr(
         options, "run_superlink", lambda *each, limits: given.append((*each, limits))
     )
     options.main(["--insecure", *listeners, "--max-message", "10M", "--database", "link.db"])
-    ((config, addresses, limits),) = given
+    ((config, addresses, door, limits),) = given
     assert limits.message_bytes == 10 * 2**20
+    assert door.accounts is None
     assert (config.insecure, config.database) == (True, "link.db")
     if listeners:
         assert addresses == Addresses(["127.0.0.1:1"], ["127.0.0.1:2"], ["127.0.0.1:3"])
     else:
         assert addresses == Addresses([], [], [])
+
+
+def test_accounts_are_read_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["pytest"])
+    given: list[tuple[SuperLinkConfig, Addresses, Door]] = []
+    monkeypatch.setattr(options, "run_superlink", lambda *each: given.append(each))
+    file, log = tmp_path / "accounts.toml", tmp_path / "audit.log"
+    arguments = ["--insecure", "--accounts", str(file), "--audit-log", str(log)]
+    with pytest.raises(SettingError, match=r"accounts in .* cannot be read"):
+        options.main(arguments)
+    add_account(file, "olga", Role.OPERATOR)
+    options.main(arguments)
+    accounts = given[0][2].accounts
+    assert accounts is not None
+    assert [each.name for each in accounts.all()] == ["olga"]
+    assert log.exists()
 
 
 def test_a_port_in_use_is_said_with_its_listener(
