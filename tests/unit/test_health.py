@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from fedstate.certificates.authority import ensure_authority, ensure_server_cert
 from fedstate.errors import FederationError
 from fedstate.executor.heartbeat import write_heartbeat
 from fedstate.health import check_health
+from tests.commands import fedstate
 
 NEW_MODULES = """
 import sys
@@ -37,6 +40,12 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     ensure_server_certificate(tmp_path, ensure_authority(tmp_path / "authority"), ["127.0.0.1"])
+    with served(tmp_path) as address:
+        yield address
+
+
+@contextmanager
+def served(tmp_path: Path) -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -55,6 +64,44 @@ def test_a_well_service_answers(address: str, tmp_path: Path) -> None:
 def test_an_unwell_service_is_said(address: str, tmp_path: Path) -> None:
     with pytest.raises(FederationError, match="/broken is not well: Service Unavailable"):
         check_health(f"{address}/broken", tmp_path / "ca.crt")
+
+
+def test_what_expires_soon_is_said_in_a_line_of_its_own(tmp_path: Path) -> None:
+    authority = ensure_authority(tmp_path / "authority", lifetime=timedelta(days=20))
+    ensure_server_certificate(tmp_path, authority, ["127.0.0.1"], lifetime=timedelta(days=10))
+    with served(tmp_path) as address:
+        done = fedstate("health", f"{address}/health", "--root-certificates", tmp_path / "ca.crt")
+        assert done.exit_code == 0
+        well, certificate, authority_line = done.stdout.splitlines()
+        assert well == f"{address}/health: 200"
+        assert "The certificate of 127.0.0.1:" in certificate
+        assert "in 9 days: `fedstate certificates renew` makes another." in certificate
+        assert authority_line.startswith(f"The authority {tmp_path / 'ca.crt'} expires on ")
+        assert "in 19 days: `fedstate certificates renew --new-authority`" in authority_line
+        # As a container asks.
+        asked = subprocess.run(
+            [sys.executable, "-m", "fedstate.health", f"{address}/health", tmp_path / "ca.crt"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert asked.stdout.splitlines() == [certificate, authority_line]
+
+
+def test_what_has_expired_is_said(tmp_path: Path) -> None:
+    authority = ensure_authority(tmp_path / "authority")
+    lifetime = timedelta(minutes=-1)
+    ensure_server_certificate(tmp_path, authority, ["127.0.0.1"], lifetime=lifetime)
+    with (
+        served(tmp_path) as address,
+        pytest.raises(FederationError, match=r"is not well: The certificate of .* has expired"),
+    ):
+        check_health(f"{address}/health", tmp_path / "ca.crt")
+
+
+def test_what_lasts_is_not_spoken_of(address: str, tmp_path: Path) -> None:
+    done = fedstate("health", f"{address}/health", "--root-certificates", tmp_path / "ca.crt")
+    assert done.stdout == f"{address}/health: 200\n"
 
 
 def test_another_authority_is_not_trusted(address: str, tmp_path: Path) -> None:

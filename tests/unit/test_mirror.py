@@ -66,6 +66,7 @@ ELSEWHERE = {
     ],
     "flower/task_program.py": ["contract/flower/test_executor.py"],
     "forking/silence.py": ["unit/forking/test_supervisor.py"],
+    "flower/transport.py": ["unit/tls/test_problems.py"],
     "flower/witnessed_state.py": ["contract/flower/test_evidence.py"],
     "forking/server.py": ["unit/forking/test_supervisor.py"],
     "local/accounts.py": ["stack/processes/test_accounts.py"],

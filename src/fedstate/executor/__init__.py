@@ -9,6 +9,7 @@
 ``pool``           the tasks under way: launched, limited, supervised
 ``task``           what the executor knows of one task under way
 ``rooms``          a room for each run: made when its first task comes, cleared away with the run
+``authority``      the server's certificate authority, brought into every room when it changes
 ``room_client``    one run's room as the executor sees it
 ``plan``           what a room is to be, as both sides need it
 ``room_settings``  what the options say of rooms

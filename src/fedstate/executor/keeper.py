@@ -67,6 +67,7 @@ class RoomKeeper:
         for room in self._rooms.idle([task.room for task in self._tasks if task.room]):
             self._rooms.close(room)
         self._rooms.tidy()
+        self._rooms.follow_authority(self._tasks)
         self.watch()
 
     def renews(self, run_id: int) -> bool:

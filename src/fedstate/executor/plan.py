@@ -71,6 +71,22 @@ class RoomPlan:
         # A process behind walls cannot see whether the executor lives, except by its channel.
         return replace(order, root_certificates_path=path, parent_pid=None)
 
+    def write_certificate(self) -> None:
+        """Put the certificate authority into the room, in one moment: tasks may look for it.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written. What the run itself has put into its place is not followed.
+        """
+        if self.certificate is None:
+            return
+        partial = self.directory / f".{CERTIFICATE}.partial"
+        partial.unlink(missing_ok=True)
+        with partial.open("x") as file:  # through no link
+            file.write(self.certificate)
+        partial.replace(self.directory / CERTIFICATE)
+
     def to_json(self) -> dict[str, Any]:
         """Return the plan as a JSON object."""
         return {

@@ -4,11 +4,13 @@ A fork of the fork server that becomes one itself: it never runs a module of the
 task of the run is a fork of it, and so behind the same walls.
 """
 
+import contextlib
 import os
 import socket
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -16,7 +18,7 @@ from fedstate.errors import FedstateError
 from fedstate.executor import bare, worker
 from fedstate.executor.import_report import ImportReport
 from fedstate.executor.output import open_output
-from fedstate.executor.plan import CERTIFICATE, RoomPlan
+from fedstate.executor.plan import RoomPlan
 from fedstate.executor.replay import replay
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import end_with
@@ -42,7 +44,9 @@ def _main(descriptor: int) -> int:
     owner = Channel(socket.socket(fileno=descriptor))
     # Before the walls: whoever is to end this process if it hangs has to know it.
     owner.send({"event": "started", "pid": os.getpid()})
-    code = serve_forks(owner, worker.__name__, {"room": _enter, "import": _import})
+    code = serve_forks(
+        owner, worker.__name__, {"room": _enter, "import": _import, "certificate": _certify}
+    )
     _end_all()
     return code
 
@@ -82,8 +86,7 @@ def enter(plan: RoomPlan) -> None:
     for place in plan.environment.values():
         if place.startswith(f"{plan.directory}/"):
             os.makedirs(place, mode=0o700, exist_ok=True)  # noqa: PTH103
-    if plan.certificate is not None:
-        (plan.directory / CERTIFICATE).write_text(plan.certificate)
+    plan.write_certificate()
     plan.work.mkdir(mode=0o700, exist_ok=True)
     os.chdir(plan.work)
 
@@ -109,6 +112,19 @@ def _import(owner: Channel, message: dict[str, Any]) -> None:
     """Import what every further task of the run finds imported, and say what came of it."""
     done = replay(ImportReport.from_json(message["import"]))
     owner.send({"event": "imported", "left": done.left, "fit": done.fit})
+
+
+def take_certificate(certificate: str) -> None:
+    """Put the server's certificate authority, which has changed, where tasks look for it."""
+    global _plan
+    if _plan is not None:
+        _plan = replace(_plan, certificate=certificate)
+        with contextlib.suppress(OSError):  # the run has filled its file system
+            _plan.write_certificate()
+
+
+def _certify(_owner: Channel, message: dict[str, Any]) -> None:
+    take_certificate(message["certificate"])
 
 
 def _end_all() -> None:

@@ -72,6 +72,10 @@ class RoomClient(ForkClient):
         self._asked = time.monotonic()
         self.channel.send({"import": report.to_json()})
 
+    def bring_certificate(self, certificate: str) -> None:
+        """Have it take in the server's certificate authority, which has changed."""
+        self.channel.send({"certificate": certificate})
+
     @property
     def busy(self) -> bool:
         """Whether it neither forks nor says how forks ended, and may: it imports."""

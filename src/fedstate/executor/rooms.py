@@ -8,16 +8,19 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fedstate.errors import SettingError
 from fedstate.executor import worker
+from fedstate.executor.authority import FollowedAuthority
 from fedstate.executor.deletions import Deletions
 from fedstate.executor.output import PREFIX, Output, pipe_of
 from fedstate.executor.plan import RoomPlan
 from fedstate.executor.room_client import Room, RoomClient
 from fedstate.executor.room_settings import NONE, REQUIRE, RoomSettings
+from fedstate.executor.task import Task
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import MalformedMessageError
 from fedstate.forking.supervisor import ForeignProcessError, ForkServer
@@ -77,7 +80,7 @@ class Rooms:
         self._entry = entry
         self._clock = clock
         self.all: dict[int, Room] = {}
-        self._certificate = _certificate(root_certificates)
+        self._authority = FollowedAuthority(root_certificates)
         self.directory, self._lock = _own_directory(settings.directory, address)
         self.offered = Offered(0, "--walls none was given")
         if settings.walls != NONE:
@@ -172,6 +175,22 @@ class Rooms:
         """Go on with the deletions under way."""
         self._deletions.poll()
 
+    def follow_authority(self, tasks: Collection[Task]) -> None:
+        """Bring the server's authority into every room, if its file has changed.
+
+        A process in the room writes it: nobody else may, where runs have users of their own.
+        """
+        if not self._authority.changed():
+            return
+        certificate = self._authority.content or ""
+        for room in self.all.values():
+            room.plan = replace(room.plan, certificate=certificate)
+            if room.client is not None:
+                room.client.bring_certificate(certificate)
+        for task in tasks:
+            if task.room is not None and task.room.client is None:
+                task.channel.send({"certificate": certificate})
+
     def clear_orphans(self, server: ForkServer) -> None:
         """Kill what is left of rooms whose process has ended: the fork server is its parent."""
         clients = [room.client for room in self.all.values() if room.client is not None]
@@ -228,7 +247,9 @@ class Rooms:
                 closed_ports=self._settings.closed_ports,
                 own_memory=self.offered.own_memory,
             )
-        return RoomPlan(directory, order.fab_hash, work, walls, self.limits, self._certificate)
+        return RoomPlan(
+            directory, order.fab_hash, work, walls, self.limits, self._authority.content
+        )
 
     def _sweep(self) -> None:
         """Clear away what an executor has left that was killed."""
@@ -250,10 +271,6 @@ def _working() -> tuple[Path, ...]:
 def _limits(given: dict[str, int], directory: Path) -> RunLimits:
     default = default_limits(directory).to_json()
     return RunLimits(**{**default, **given})
-
-
-def _certificate(path: str | None) -> str | None:
-    return None if path is None else Path(path).expanduser().read_text()
 
 
 def _records(run_id: int, user: int | None) -> Path:

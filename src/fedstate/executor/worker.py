@@ -33,6 +33,8 @@ _ORPHAN_SECONDS = 60.0
 class Instructions:
     """What the executor sends: the task first, and later that it has to stop.
 
+    In between there may be another certificate authority for the task's room.
+
     Parameters
     ----------
     channel
@@ -47,7 +49,13 @@ class Instructions:
     @staticmethod
     def _read(channel: Channel) -> Iterator[dict[str, Any]]:
         while not channel.ended:
-            yield from channel.receive()
+            for message in channel.receive():
+                if "certificate" in message:  # there is no process of the room to take it
+                    from fedstate.executor import room
+
+                    room.take_certificate(message["certificate"])
+                else:
+                    yield message
 
     def task(self) -> TaskOrder | None:
         """Return the task; None when the executor has gone before it could send it.

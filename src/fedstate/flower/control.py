@@ -76,9 +76,9 @@ class AccessError(FederationError):
 class Control:
     """A client of one SuperLink's Control API.
 
-    Every method raises `FederationError` when no answer can be had or the answer is an error, and
-    `CertificateError` when TLS cannot be spoken, which no waiting mends. A request whose connection
-    breaks during the handshake is made again.
+    Every method raises `FederationError` when no answer can be had or the answer is an error,
+    and `CertificateError` when TLS cannot be spoken, which no waiting mends. A request whose
+    connection breaks during the handshake is made again.
     """
 
     def __init__(self, client: ControlHttpClient, address: str) -> None:

@@ -42,7 +42,6 @@ from flwr.supercore.interceptors import (
 # of 1 GB wants it; these are what its own calls are made of.
 from flwr.supercore.protobuf.client import ProtobufRequestContext
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
-
 from flwr.supercore.runtime.tracing import RuntimeTracingInterceptor
 
 # Which task this process is of, for the messages that its app makes.

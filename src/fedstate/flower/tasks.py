@@ -107,6 +107,7 @@ class TaskSource:
                 f"in PEM form ({error}): give the path of the CA certificate."
             ) from error
         self._routes = ExtraRoutes(self._client)
+        self._worked = False
 
     def acquire(self, kinds: Collection[TaskKind]) -> TaskOrder | None:
         """Take a task of one of these kinds, or return None if there is none.
@@ -218,6 +219,7 @@ class TaskSource:
         address = self._api.address
         try:
             yield
+            self._worked = True
         except httpx.HTTPStatusError as error:
             code = error.response.status_code
             if code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
@@ -234,11 +236,13 @@ class TaskSource:
             ) from error
         except httpx.TransportError as error:
             problem = setting_problem(error, f"the server at {address}")
-            if problem is not None:
+            # One that was right before may be again, and tasks are under way meanwhile.
+            if problem is not None and not self._worked:
                 raise TaskServerError(
                     f"{problem} The options are --root-certificates and --insecure."
                 ) from error
-            raise TaskServerUnavailableError(str(error) or type(error).__name__) from error
+            reason = problem or str(error) or type(error).__name__
+            raise TaskServerUnavailableError(reason.rstrip(".")) from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise TaskServerError(
                 f"The server at {address} is none of Flower's ({error}): check "

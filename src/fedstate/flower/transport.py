@@ -16,7 +16,12 @@ import httpx
 from flwr.supercore.protobuf.client import ProtobufClient
 
 # What flwr does about requests that fail.
-from flwr.supercore.retry import RetryInvoker, exponential, make_simple_http_retry_invoker
+from flwr.supercore.retry import (
+    RetryInvoker,
+    RetryState,
+    exponential,
+    make_simple_http_retry_invoker,
+)
 
 from fedstate.logs import logger
 from fedstate.tls.contexts import ClientContext
@@ -78,19 +83,35 @@ def trust(
 
 
 def retry_policy() -> RetryInvoker:
-    """Return flwr's policy for requests that fail, by which a broken connection is tried again."""
+    """Return flwr's policy for requests that fail, which tries broken connections again.
+
+    A wrong setting is final at the first request. Later, it was right before: somebody is about
+    to change certificates, or will have to, and a step need not fail for that.
+    """
     policy = make_simple_http_retry_invoker()
-    theirs = policy.should_giveup
+    their_end, their_success = policy.should_giveup, policy.on_success
+    worked = said = False
+
+    def succeeded(state: RetryState) -> None:
+        nonlocal worked, said
+        worked, said = True, False
+        if their_success is not None:
+            their_success(state)
 
     def is_final(error: Exception) -> bool:
+        nonlocal said
         if not isinstance(error, httpx.TransportError):
-            return theirs is not None and theirs(error)
+            return their_end is not None and their_end(error)
         problem = setting_problem(error, f"the server at {error.request.url.netloc.decode()}")
-        if problem is not None:
-            logger.error("%s", problem)
-        return problem is not None
+        if problem is None:
+            return False
+        if not said:
+            said = True
+            (logger.warning if worked else logger.error)("%s", problem)
+        return not worked
 
     policy.should_giveup = is_final
+    policy.on_success = succeeded
     return policy
 
 

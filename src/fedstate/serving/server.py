@@ -6,9 +6,8 @@ are finished, then the application's lifespan ends.
 
 Others build on these parts of it:
 
-* ``Server.tls``: the context of all listeners, None without TLS. A connection has what the
-  context held at its handshake, so a running server is changed by changing the context;
-  `Server.reload_certificate` does so with what is in the certificate's files now.
+* ``Server.tls``: the context of all listeners, None without TLS. It makes each connection with
+  what is in the certificate's files then.
 * ``accept``: how a listening socket is turned into connections. It is called with
   ``(factory, sock=, ssl=, backlog=)`` once for each socket, as `loop.create_server` is, and
   returns what has ``close()`` and ``wait_closed()``.
@@ -31,8 +30,9 @@ from typing import Any, Protocol, cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from fedstate.errors import CertificateError, FederationError
+from fedstate.errors import FederationError
 from fedstate.serving.doors import Doors
+from fedstate.tls.contexts import ServerContext
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -72,10 +72,14 @@ class Listener:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The files of a server's certificate and of its private key."""
+    """The files of a server's certificate, of its private key, and of its authority.
+
+    The authority's certificate is nothing but watched for its end.
+    """
 
     certificate_file: str | Path
     key_file: str | Path
+    authority_file: str | Path | None = None
 
 
 class Accepting(Protocol):
@@ -120,16 +124,12 @@ class Server(uvicorn.Server):
         # Whoever connects could say by a header that it is somebody else. Behind a proxy, whose
         # word is wanted, uvicorn's own variable names the proxy.
         options.setdefault("proxy_headers", "FORWARDED_ALLOW_IPS" in os.environ)
-        super().__init__(
-            uvicorn.Config(
-                cast("Any", app),
-                ssl_certfile=certificate and certificate.certificate_file,
-                ssl_keyfile=certificate and certificate.key_file,
-                **options,
+        if certificate is not None:
+            options["ssl_context_factory"] = lambda *_: ServerContext(
+                certificate.certificate_file, certificate.key_file, certificate.authority_file
             )
-        )
+        super().__init__(uvicorn.Config(cast("Any", app), **options))
         self.listeners = tuple(listeners)
-        self._certificate = certificate
         self._accept = accept
         self._bound: list[tuple[Listener, socket.socket]] = []
 
@@ -152,10 +152,7 @@ class Server(uvicorn.Server):
         """
         if self._bound:
             return
-        try:
-            self.config.load()
-        except OSError as error:  # of which ssl's errors are
-            raise self._unusable(error) from None
+        self.config.load()
         try:
             for listener in self.listeners:
                 for sock in _sockets(listener, self.config.backlog):
@@ -169,24 +166,6 @@ class Server(uvicorn.Server):
         for _, sock in self._bound:
             sock.close()
         self._bound.clear()
-
-    def reload_certificate(self) -> None:
-        """Serve new connections with what is in the certificate's files now.
-
-        Raises
-        ------
-        CertificateError
-            If they cannot be used; the server goes on with what it had.
-        """
-        if self._certificate is None or self.tls is None:
-            return
-        files = (self._certificate.certificate_file, self._certificate.key_file)
-        try:
-            # First into another: a key that does not fit would leave half of it behind.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*files)
-            self.tls.load_cert_chain(*files)
-        except OSError as error:
-            raise self._unusable(error) from None
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal, or until ``should_exit`` is set; raises what `open` does."""
@@ -224,13 +203,6 @@ class Server(uvicorn.Server):
         make = cast("Callable[..., asyncio.Protocol]", config.http_protocol_class)
         return lambda: make(
             config=config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-
-    def _unusable(self, error: OSError) -> CertificateError:
-        files = self._certificate or Certificate("", "")
-        return CertificateError(
-            f"The certificate '{files.certificate_file}' with the key '{files.key_file}' cannot "
-            f"be used ({error.strerror or error}); `fedstate certificates server` makes both."
         )
 
 

@@ -76,11 +76,11 @@ def make_server(
     app: FastAPI, config: SuperLinkConfig, addresses: Addresses, limits: Limits | None = None
 ) -> Server:
     """Return the server of a SuperLink's application; it is not started."""
-    files = (config.ssl_certfile, config.ssl_keyfile)
+    files = (config.ssl_certfile, config.ssl_keyfile, config.ssl_ca_certfile)
     return Server(
         app,
         addresses.listeners(config.host, config.port),
-        certificate=Certificate(files[0], files[1]) if files[0] and files[1] else None,
+        certificate=Certificate(files[0], files[1], files[2]) if files[0] and files[1] else None,
         log_config=log_config(),
         **bounded_serving(limits or Limits()),
     )

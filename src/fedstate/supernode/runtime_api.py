@@ -55,11 +55,11 @@ def runtime_api(
     ends = signals.tell_ends(state.ended_tasks, steps.runs.not_going)
     serve(api, signals, runtime_router)
     steps.on_task, steps.on_end = signals.tasks.notify, ends.notify
-    files = (settings.certificate_file, settings.key_file)
+    files = (settings.certificate_file, settings.key_file, settings.authority_file)
     server = Server(
         bounded(LargeContexts(api), api, limits),
         [Listener("SuperNode's API", settings.host, settings.port)],
-        certificate=Certificate(files[0], files[1]) if files[0] and files[1] else None,
+        certificate=Certificate(files[0], files[1], files[2]) if files[0] and files[1] else None,
         access_log=logs_requests(),
         **bounded_serving(limits),
     )

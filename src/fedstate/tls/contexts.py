@@ -10,6 +10,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -20,8 +21,21 @@ from fedstate.tls.expiry import ExpiryWarning
 # Two files cannot be replaced in one moment: what does not fit together for as long as this does
 # not do so for long.
 SETTLE_SECONDS = 2.0
+# After that has been said, the same files are tried again so rarely: it may have been something
+# else that failed, such as descriptors that had run out.
+RETRY_SECONDS = 10.0
 
 _Signature = tuple[tuple[int, int, int], ...]
+
+
+@dataclass
+class _Failed:
+    """Files that could not be used: since when, whether that was said, and when last tried."""
+
+    signature: _Signature
+    since: float
+    tried: float
+    said: bool = False
 
 
 class _Reloaded(ssl.SSLContext):
@@ -43,8 +57,7 @@ class _Reloaded(ssl.SSLContext):
         self._protocols: Sequence[str] = ()
         # One attribute, so that threads which meet here see a signature with its own context.
         self._current = self._load()
-        self._failed: tuple[_Signature | None, float] | None = None
-        self._said: _Signature | None = None
+        self._failed: _Failed | None = None
 
     def _load(self) -> tuple[_Signature, ssl.SSLContext]:
         """Return what the files hold, with what they looked like before they were read.
@@ -89,23 +102,34 @@ class _Reloaded(ssl.SSLContext):
             if self._warning is not None:
                 self._warning.look()
             return context
-        if signature == self._said:
+        if self._is_known_to_fail(signature):
             return context
         try:
             self._current = self._load()
         except CertificateError as error:
             self._note(signature, error)
             return context
-        self._failed = self._said = None
+        self._failed = None
         logger.info("What has changed is used for new connections: %s.", self._names())
         return self._current[1]
 
+    def _is_known_to_fail(self, signature: _Signature) -> bool:
+        failed = self._failed
+        return (
+            failed is not None
+            and failed.said
+            and failed.signature == signature
+            and self._clock() - failed.tried < RETRY_SECONDS
+        )
+
     def _note(self, signature: _Signature, error: CertificateError) -> None:
-        now = self._clock()
-        if self._failed is None or self._failed[0] != signature:
-            self._failed = (signature, now)
-        elif now - self._failed[1] >= SETTLE_SECONDS:
-            self._said = signature
+        failed, now = self._failed, self._clock()
+        if failed is None or failed.signature != signature:
+            self._failed = _Failed(signature, now, now)
+            return
+        failed.tried = now
+        if not failed.said and now - failed.since >= SETTLE_SECONDS:
+            failed.said = True
             logger.warning("%s New connections are made as before.", error)
 
     def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
@@ -209,5 +233,6 @@ def _no_password() -> NoReturn:
 
 def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return str(error.reason or error).lower().replace("_", " ")
+        # One that Python's own code raises has no reason.
+        return str(getattr(error, "reason", None) or error).lower().replace("_", " ")
     return error.strerror or str(error)

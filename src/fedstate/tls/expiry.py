@@ -1,7 +1,6 @@
 """Warning of certificates that are about to expire, in the log of whoever uses them."""
 
 import math
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path

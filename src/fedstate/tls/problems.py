@@ -8,7 +8,6 @@ words of an error's message say nothing about that; a broken connection has "SSL
 """
 
 import ssl
-import urllib.error
 from collections.abc import Iterator
 
 # What OpenSSL says of a certificate (X509_V_ERR_...).
@@ -48,26 +47,25 @@ def setting_problem(error: BaseException, server: str) -> str | None:
     found = _tls_error(error)
     if isinstance(found, ssl.SSLCertVerificationError):
         return _certificate_problem(found, server)
-    if found is None or isinstance(found, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return None
-    if found.reason in _NO_TLS:
+    reason = getattr(found, "reason", None)  # one that Python's own code raises has none
+    if reason in _NO_TLS:
         return (
-            f"TLS was spoken to {server}, which does not speak it ({_reason(found)}): check the "
+            f"TLS was spoken to {server}, which does not speak it ({_words(reason)}): check the "
             "address, or leave TLS out on both sides."
         )
-    if found.reason in _NO_AGREEMENT:
+    if reason in _NO_AGREEMENT:
         return (
-            f"No TLS connection to {server} can be agreed on ({_reason(found)}): it asks for "
+            f"No TLS connection to {server} can be agreed on ({_words(reason)}): it asks for "
             "another version of TLS, or for a certificate of the client."
         )
     return None
 
 
 def is_broken(error: BaseException) -> bool:
-    """Return whether the other end was there, and the connection to it broke.
+    """Return whether TLS failed, or a reset under it, for no wrong setting.
 
-    A server that is not there, and one that answers too late, are something else; so is a wrong
-    setting.
+    Of an error before a request has left, this says that the other end was there and that trying
+    again at once may help. A server that is not there, or answers too late, is something else.
     """
     found = _tls_error(error)
     if found is not None:
@@ -96,8 +94,8 @@ def _certificate_problem(error: ssl.SSLCertVerificationError, server: str) -> st
     )
 
 
-def _reason(error: ssl.SSLError) -> str:
-    return error.reason.lower().replace("_", " ")
+def _words(reason: str) -> str:
+    return reason.lower().replace("_", " ")
 
 
 def _tls_error(error: BaseException) -> ssl.SSLError | None:
@@ -105,11 +103,14 @@ def _tls_error(error: BaseException) -> ssl.SSLError | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what has caused it, the latest first."""
+    """Yield an error and what has caused it, the latest first.
+
+    Of the clients' own errors, some are raised from nothing, and hold the cause as an argument.
+    """
     seen: set[int] = set()
     left: BaseException | None = error
     while left is not None and id(left) not in seen:
         seen.add(id(left))
         yield left
-        reason = left.reason if isinstance(left, urllib.error.URLError) else None
-        left = reason if isinstance(reason, BaseException) else left.__cause__
+        held = next((each for each in left.args if isinstance(each, BaseException)), None)
+        left = left.__cause__ or held

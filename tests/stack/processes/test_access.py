@@ -10,7 +10,7 @@ import pytest
 from fedstate.certificates.authority import ensure_authority
 from fedstate.certificates.keys import ensure_node_key
 from fedstate.connection import Connection
-from fedstate.errors import CertificateError, FederationError
+from fedstate.errors import CertificateError
 from fedstate.flower.control import control
 from fedstate.local.federation import Federation
 from fedstate.local.process import Process, free_port
@@ -135,7 +135,7 @@ def test_an_expired_authority_is_said(federation: Federation, tmp_path: Path) ->
     from fedstate.certificates import authority
 
     directory = tmp_path / "authority"
-    authority._make_authority(directory / "ca.crt", directory / "ca.key", timedelta(minutes=-1))
+    authority.make_authority(directory, timedelta(minutes=-1))
     answer = command(
         "fedstate",
         "local",

@@ -34,6 +34,7 @@ def test_the_files_of_a_federation_are_made(tmp_path: Path) -> None:
         ("server", "link", "--authority", "file", "--host", "here"),
         ("server", "file", "--authority", "authority", "--host", "here"),
         ("server", "link", "--authority", "authority", "--host", "here:8000"),
+        ("renew", "file", "--authority", "authority"),
     ],
 )
 def test_a_mistake_is_one_sentence(
@@ -44,5 +45,45 @@ def test_a_mistake_is_one_sentence(
     done = fedstate("certificates", *arguments)
     assert done.exit_code == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith("fedstate: '")
+    assert line.startswith(("fedstate: '", "fedstate: file has no server.crt"))
     assert (tmp_path / "file").read_text() == "a file, and no directory"
+
+
+def renewed(*options: str, directory: Path) -> list[str]:
+    authority = f"--authority={directory / 'authority'}"
+    done = fedstate(
+        *("certificates", "renew", authority, *options), directory / "link", directory / "public"
+    )
+    assert done.exit_code == 0, done.stderr
+    return [line.removeprefix(f"{directory}/") for line in done.stdout.splitlines()]
+
+
+def test_certificates_and_the_authority_are_renewed_step_by_step(tmp_path: Path) -> None:
+    fedstate("certificates", "authority", tmp_path / "authority")
+    fedstate(
+        *("certificates", "server", tmp_path / "link", "--host", "here"),
+        *("--authority", tmp_path / "authority"),
+    )
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "ca.crt").write_bytes((tmp_path / "link" / "ca.crt").read_bytes())
+    for options, what, authorities in (
+        ((), "kept", 1),
+        (("--force",), "renewed", 1),
+        (("--new-authority",), "renewed", 2),
+        (("--new-authority",), "kept", 2),
+        (("--drop-old-authority",), "kept", 1),
+    ):
+        first, second = renewed(*options, directory=tmp_path)
+        assert first.startswith(f"link: server.crt is {what}, until 20"), options
+        assert second == "public: has what is to be trusted."
+        trusted = (tmp_path / "public" / "ca.crt").read_text()
+        assert trusted.count("BEGIN CERTIFICATE") == authorities, options
+
+
+def test_two_steps_at_once_are_refused(tmp_path: Path) -> None:
+    done = fedstate(
+        *("certificates", "renew", tmp_path, "--authority", tmp_path),
+        *("--new-authority", "--drop-old-authority"),
+    )
+    assert done.exit_code == 1
+    assert "two steps, with time between them: give one." in done.stderr

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from tests.unit.executor.conftest import order
 
 from fedstate.executor.plan import RoomPlan
@@ -38,3 +39,15 @@ def test_a_task_is_led_to_the_copy_of_the_certificate_and_follows_no_process() -
     assert inside.root_certificates_path == "/rooms/1/ca.crt"
     assert inside.parent_pid is None
     assert inside.token == told.token
+
+
+@pytest.mark.parametrize("name", ["ca.crt", ".ca.crt.partial"])
+def test_a_certificate_follows_no_link_that_a_run_has_put_into_its_place(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "victim").write_text("of somebody else")
+    (tmp_path / name).symlink_to(tmp_path / "victim")
+    RoomPlan(tmp_path, "hash", tmp_path / "work", certificate="PEM").write_certificate()
+    assert (tmp_path / "victim").read_text() == "of somebody else"
+    assert (tmp_path / "ca.crt").read_text() == "PEM"
+    assert not (tmp_path / "ca.crt").is_symlink()

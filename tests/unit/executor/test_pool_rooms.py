@@ -10,6 +10,7 @@ import pytest
 from tests.unit.executor.conftest import FAB, Clock, Reports, order, settings
 from tests.unit.executor.test_pool import MakePool, begun, run_to_the_end, settle
 
+from fedstate.certificates.authority import make_authority
 from fedstate.executor.pool import Limits, TaskPool
 from fedstate.executor.room_settings import RoomSettings
 from fedstate.flower.task_order import TaskKind
@@ -296,3 +297,25 @@ def test_a_process_that_is_no_fork_goes_into_the_room_itself(
     assert pool.rooms is not None
     assert told["directory"] == str(pool.rooms.directory / "1" / "work")
     assert (told["user"] != os.getuid()) is pool.rooms.offered.users
+
+
+@pytest.mark.parametrize("forks", [True, False], ids=["a room's process", "no process of a room"])
+def test_a_changed_authority_is_brought_to_tasks_under_way(
+    make_pool: MakePool, directory: Path, forks: bool
+) -> None:
+    make_authority(directory / "old")
+    make_authority(directory / "new")
+    file = directory / "ca.crt"
+    (directory / "old" / "ca.crt").replace(file)
+    old, new = file.read_text(), (directory / "new" / "ca.crt").read_text()
+    pool = make_pool(forks=forks, rooms=settings(directory), authority=file)
+    settle(pool, lambda: pool.ready)
+    pool.launch(order("started pulled wait finished"))
+    begun(pool)
+    assert pool.rooms is not None
+    copy = pool.rooms.directory / "1" / "ca.crt"
+    assert copy.read_text() == old
+    (directory / "new" / "ca.crt").replace(file)
+    settle(pool, lambda: copy.read_text() == new)
+    assert not list(copy.parent.glob("*.partial"))
+    assert pool.busy

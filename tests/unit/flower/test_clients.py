@@ -297,16 +297,6 @@ class TestFaults:
                 assert isinstance(raised.value, UnreachableError)
                 assert raised.value.sent
 
-    def test_a_certificate_that_is_not_trusted_is_not_tried_again(
-        self, calls: Calls, node: Node
-    ) -> None:
-        def fault(_handle: object) -> httpx.Response:
-            raise httpx.ConnectError("certificate verify failed")
-
-        node[1].down("get-run", fault)
-        with pytest.raises(UnreachableError, match="certificate verify failed"):
-            calls.again["get-run"]()
-
     def test_a_run_that_ended_meanwhile_ends_every_call_for_it(
         self, superlink: SuperLink, node: Node
     ) -> None:

@@ -40,7 +40,7 @@ def test_every_option_of_flwrs_arrives(tmp_path: Path) -> None:
     settings = supernode_settings([*(each for pair in options.items() for each in pair)])
     assert settings.superlink == "superlink:9092"
     assert not settings.insecure
-    assert settings.root_certificates == b"authority"
+    assert settings.root_certificates == tmp_path / "ca.pem", "the file, which may change"
     assert not settings.starts_executor
     assert settings.executor_secret
     assert (settings.max_retries, settings.max_wait_time) == (3, 2.5)

@@ -67,7 +67,7 @@ def test_another_secret_is_refused(node: Node, tmp_path: Path, content: bytes | 
 
 
 def test_tls_to_a_server_without_is_said(node: Node) -> None:
-    with pytest.raises(TaskServerError, match=r"TLS .* check --root-certificates and --insecure"):
+    with pytest.raises(TaskServerError, match=r"TLS was spoken .*-certificates and --insecure"):
         acquire(RuntimeApi(node.address))
 
 

@@ -210,12 +210,9 @@ def test_a_new_certificate_is_served_without_a_restart_unless_it_is_none(tmp_pat
             certificate(tmp_path)
             renewed = Path(files.key_file).read_bytes()
             Path(files.key_file).write_bytes(key)
-            with pytest.raises(CertificateError, match=r"server\.key' cannot be used"):
-                server.reload_certificate()
             assert {serial(each, tmp_path / "ca.crt") for each in here} == before
 
             Path(files.key_file).write_bytes(renewed)
-            server.reload_certificate()
             after = {serial(each, tmp_path / "ca.crt") for each in here}
             assert len(after) == 1
             assert after != before
@@ -225,7 +222,9 @@ def test_a_new_certificate_is_served_without_a_restart_unless_it_is_none(tmp_pat
 
 def test_a_certificate_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     missing = Certificate(tmp_path / "none.crt", tmp_path / "none.key")
-    with pytest.raises(CertificateError, match=r"none\.crt' .* \(No such file or directory\)"):
+    with pytest.raises(
+        CertificateError, match=r"none\.crt and .*none\.key cannot be used: No such"
+    ):
         Server(Application().app, listeners(), certificate=missing, log_config=None).open()
 
 
