@@ -13,6 +13,8 @@ from tests.stack.doors.wire import CLOSED, SILENT, Wire, head
 TWO_GIGABYTES = 2**31
 # Within this a server has hung up on somebody who goes on sending after an answer.
 HANGING_UP = 20.0
+# More than a message that carries no objects may have.
+SMALL_BYTES = 18 * 2**20
 # More than this machine's buffers hold, on both sides.
 UNREAD_BYTES = 32 * 2**20
 # Within this an answer has come on a machine that is busy, if it does not wait for the body.
@@ -79,6 +81,22 @@ def two_gigabytes_with_a_credential(ground: Ground, door: Door, outcome: Outcome
             outcome.of(route.path, answer, *_of_their_own(route.path))
         if answer == SILENT:
             return
+
+
+@attempt(400, 413, CLOSED)
+def two_gigabytes_in_chunks_with_a_credential(
+    ground: Ground, door: Door, outcome: Outcome
+) -> None:
+    """As somebody who is known, send to what takes no large message one that does not end."""
+    chunk = b"10000\r\n" + bytes(65536) + b"\r\n"
+    path, _ = ground.own_request(door.name)
+    headers = {**dict(ground.credentials(door)), "Transfer-Encoding": "chunked"}
+    with door.wire() as wire:
+        wire.send(head("POST", path, headers))
+        taken = 0
+        while taken < SMALL_BYTES and not wire.readable(0) and wire.send(chunk) == len(chunk):
+            taken += len(chunk)
+        outcome.of(f"{path} after {taken} bytes", wire.answer(AT_ONCE))
 
 
 def _of_their_own(path: str) -> tuple[int, ...]:
