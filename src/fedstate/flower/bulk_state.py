@@ -34,6 +34,8 @@ from fedstate.flower.own_objects import not_its_own_tree
 from fedstate.logs import logger
 
 _BUSY_MILLISECONDS = 30_000
+# No session has this ID: an empty one stands for any.
+_NO_SESSION = "none"
 
 
 class BulkLinkState(SqlLinkState):
@@ -87,6 +89,9 @@ class BulkLinkState(SqlLinkState):
         self, run_id: int, session_id: str, object_id: str, object_content: bytes
     ) -> bool:
         """Store an object for which the session waits; return whether it was stored."""
+        # A SuperNode of an older release names no session; flwr takes any that waits for the
+        # object, that of another run, too.
+        session_id = session_id or self._session_awaiting(run_id, object_id) or _NO_SESSION
         stored = super().store_object(run_id, session_id, object_id, object_content)
         if stored:
             self._objects.register(run_id, object_id)
@@ -114,7 +119,7 @@ class BulkLinkState(SqlLinkState):
         """Return the content of an object of a run; empty if it is still to come."""
         if self._objects.of_run(run_id, [object_id]):
             return super().get_object(run_id, object_id)
-        return b"" if self._is_awaited(run_id, object_id) else None
+        return None if self._session_awaiting(run_id, object_id) is None else b""
 
     def get_objects(
         self, run_id: int, object_ids: Sequence[str], hidden: Collection[str] = ()
@@ -148,13 +153,13 @@ class BulkLinkState(SqlLinkState):
         """Return whether an object is registered for a run."""
         return bool(self._objects.of_run(run_id, [object_id]))
 
-    def _is_awaited(self, run_id: int, object_id: str) -> bool:
-        """Return whether a session of a run waits for an object that others have."""
+    def _session_awaiting(self, run_id: int, object_id: str) -> str | None:
+        """Return a session of a run that waits for an object; None if none does."""
         waiting = (
-            select(ObjectPushSessionPending.object_id)
+            select(ObjectPushSession.session_id)
             .join(
-                ObjectPushSession,
-                ObjectPushSession.session_id == ObjectPushSessionPending.session_id,
+                ObjectPushSessionPending,
+                ObjectPushSessionPending.session_id == ObjectPushSession.session_id,
             )
             .where(
                 ObjectPushSessionPending.object_id == object_id,
@@ -162,7 +167,7 @@ class BulkLinkState(SqlLinkState):
             )
         )
         with self.session() as session:
-            return session.scalar(waiting.limit(1)) is not None
+            return session.scalar(waiting.limit(1))
 
     def _messages_of_others(self, run_id: int, object_ids: Collection[str]) -> bool:
         """Return whether a message of another run is among objects."""

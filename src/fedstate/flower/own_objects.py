@@ -25,6 +25,10 @@ from flwr.supernode.nodestate import InMemoryNodeState
 __all__ = ["OwnObjectStore", "OwnObjects", "OwnRunHandlers", "not_its_own_tree"]
 
 
+# No session has this ID: an empty one stands for any.
+_NO_SESSION = "none"
+
+
 def not_its_own_tree(message_id: str) -> FlowerError:
     """Return the error for a message that comes with the objects of another."""
     return FlowerError(
@@ -84,6 +88,8 @@ class OwnObjects(_State):
         self, run_id: int, session_id: str, object_id: str, object_content: bytes
     ) -> bool:
         """Store an object for which the session waits; return whether it was stored."""
+        # Where no session is named, flwr takes any that waits for the object.
+        session_id = session_id or self._session_awaiting(run_id, object_id) or _NO_SESSION
         stored = super().store_object(run_id, session_id, object_id, object_content)
         if stored:
             self.object_store.register(run_id, object_id)
@@ -112,16 +118,19 @@ class OwnObjects(_State):
         """Return the content of an object of a run; empty if it is still to come."""
         if self.object_store.is_of_run(run_id, object_id):
             return super().get_object(run_id, object_id)
-        with self._lock_object_push_sessions:
-            awaited = any(
-                each.run_id == run_id and object_id in each.pending_object_ids
-                for each in self._object_push_sessions.values()
-            )
-        return b"" if awaited else None
+        return None if self._session_awaiting(run_id, object_id) is None else b""
 
     def is_of_run(self, run_id: int, object_id: str) -> bool:
         """Return whether an object is registered for a run."""
         return self.object_store.is_of_run(run_id, object_id)
+
+    def _session_awaiting(self, run_id: int, object_id: str) -> str | None:
+        """Return a session of a run that waits for an object; None if none does."""
+        with self._lock_object_push_sessions:
+            for session_id, each in self._object_push_sessions.items():
+                if each.run_id == run_id and object_id in each.pending_object_ids:
+                    return session_id
+        return None
 
     def run_of_message(self, message_id: str) -> int | None:
         """Return the run of a message that is kept; None if it is not."""

@@ -16,7 +16,7 @@ def affordable_connections() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return _MOST_CONNECTIONS
-    return max(min(_MOST_CONNECTIONS, soft - _OTHER_DESCRIPTORS), soft // 2)
+    return min(_MOST_CONNECTIONS, max(soft - _OTHER_DESCRIPTORS, soft // 2))
 
 
 @dataclass(frozen=True)

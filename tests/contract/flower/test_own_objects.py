@@ -5,13 +5,14 @@ another run that know all IDs, or it is said why there is nothing to reach.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from flwr.app import Message
 from flwr.app.message import remove_content_from_message
@@ -27,6 +28,7 @@ from flwr.proto.message_pb2 import (
 from flwr.proto.node_pb2 import Node as NodeProto
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest, PushAppMessagesRequest
 from flwr.supercore.inflatable.inflatable_object import get_object_tree
+from flwr.supercore.runtime import RuntimeHttpClient
 from tests.contract.flower.in_process import SuperLink, arrays
 from tests.contract.flower.in_process_run import Node, Reply, Run, running
 from tests.contract.flower.in_process_supernode import SuperNode, clientapp, message_to
@@ -39,6 +41,7 @@ from fedstate.exchange.messages import (
     WaitRequest,
     WaitResponse,
 )
+from fedstate.flower.runtime_app import runtime_app
 
 SUPERLINK = NodeProto(node_id=SUPERLINK_NODE_ID)
 
@@ -188,7 +191,7 @@ def fleet_push_objects(world: World) -> None:
 def runtime_pull_object(world: World) -> None:
     for each in world.ids:
         request = PullObjectRequest(node=SUPERLINK, run_id=world.victim.id, object_id=each)
-        assert not world.thief.client.PullObject(request).object_found
+        assert not RuntimeHttpClient.PullObject(world.thief.client, request).object_found
 
 
 def runtime_pull_objects(world: World) -> None:
@@ -212,11 +215,12 @@ def runtime_push_messages(world: World) -> None:
     message.metadata.__dict__["_message_id"] = message.object_id
 
     def push(tree: ObjectTree) -> Any:
-        return world.thief.client.PushMessages(
+        return RuntimeHttpClient.PushMessages(
+            world.thief.client,
             PushAppMessagesRequest(
                 messages_list=[message_to_proto(remove_content_from_message(message))],
                 message_object_trees=[tree],
-            )
+            ),
         )
 
     stolen = world.message.metadata.message_id
@@ -231,7 +235,7 @@ def runtime_push_messages(world: World) -> None:
     answer = push(tree)
     assert wanted in answer.objects_to_push, "whoever names it has to have it"
     request = PullObjectRequest(node=SUPERLINK, run_id=world.thief.id, object_id=wanted)
-    pulled = world.thief.client.PullObject(request)
+    pulled = RuntimeHttpClient.PullObject(world.thief.client, request)
     assert (pulled.object_available, pulled.object_content) == (False, b"")
     world.rogue.pull()
     assert not world.rogue.pull_object(world.thief.id, wanted).object_available
@@ -246,8 +250,8 @@ def runtime_push_messages(world: World) -> None:
             object_id=wanted,
             object_content=sent,
         )
-        assert world.thief.client.PushObject(push_object).stored == each
-    assert world.thief.client.PullObject(request).object_content == content
+        assert RuntimeHttpClient.PushObject(world.thief.client, push_object).stored == each
+    assert RuntimeHttpClient.PullObject(world.thief.client, request).object_content == content
     assert world.rogue.pull_object(world.thief.id, wanted).object_content == content
 
 
@@ -265,7 +269,7 @@ def runtime_push_object(world: World) -> None:
         object_id=world.reply.id,
         object_content=world.reply.objects[world.reply.id],
     )
-    assert not world.thief.client.PushObject(request).stored
+    assert not RuntimeHttpClient.PushObject(world.thief.client, request).stored
 
 
 def runtime_push_objects(world: World) -> None:
@@ -371,43 +375,74 @@ def test_a_superlink_keeps_runs_and_nodes_apart(world: World, path: str) -> None
     world.everything_is_there()
 
 
-def test_a_supernode_keeps_runs_apart(supernode: SuperNode) -> None:
+class NoSteps:
+    """Steps of which a SuperNode has none: its tasks belong to the test."""
+
+    @contextmanager
+    def handing_out(self, _task_id: int) -> Iterator[Callable[[bytes], None]]:
+        yield lambda _digest: None
+
+    def on_output(self, *_: object) -> bool:
+        return False
+
+
+class OurSuperNode(SuperNode):
+    """The Runtime API with our handlers."""
+
+    def application(self) -> FastAPI:
+        return runtime_app(self.state, NoSteps(), None)
+
+
+@pytest.fixture
+def our_supernode(tmp_path: Path) -> Iterator[OurSuperNode]:
+    with OurSuperNode(tmp_path) as supernode:
+        supernode.add_run(1)
+        supernode.add_run(2)
+        yield supernode
+
+
+@pytest.mark.allowed_errors(r"\[ApiError:1003\]")
+def test_a_supernode_keeps_runs_apart(our_supernode: OurSuperNode) -> None:
     """A ClientApp that knows the IDs of another run's message reaches nothing of it."""
-    supernode.add_run(2)
+    supernode = our_supernode
     theirs = message_to(7, 1, arrays(1, 2))
     mine = message_to(7, 2, arrays(3))
-    supernode.give(1, theirs)
+    supernode.give(2, mine)
     tree = get_object_tree(theirs)
+    with clientapp(supernode) as thief:
+        # Until its ClientApp has pulled it, a message is there.
+        supernode.give(1, theirs)
+        client = thief.client
+        for each in _ids(tree):
+            request = PullObjectRequest(object_id=each, run_id=1)
+            assert not RuntimeHttpClient.PullObject(client, request).object_found
+            confirm = ConfirmMessageReceivedRequest(message_object_id=each, run_id=2)
+            refused(lambda confirm=confirm: client.ConfirmMessageReceived(confirm))
+        pulled = ExtraRoutes(client).pull(paths.RUNTIME_PULL, SUPERLINK, 1, list(_ids(tree)))
+        assert not any(each.object_content for each in pulled.values())
+
+        def push(message: Message, tree: ObjectTree) -> Any:
+            return RuntimeHttpClient.PushMessages(client, _pushed(message, tree))
+
+        forged = Message(arrays(666), reply_to=theirs)
+        forged.metadata.__dict__["_run_id"] = 2
+        forged.metadata.__dict__["_message_id"] = forged.object_id
+        refused(lambda: push(forged, get_object_tree(forged)), 400)
+        own = Message(arrays(5), reply_to=mine)
+        own.metadata.__dict__["_message_id"] = own.object_id
+        refused(lambda: push(own, tree), 400)
+        (wanted,) = _leaves(tree)[:1]
+        stolen = get_object_tree(own)
+        stolen.children.append(ObjectTree(object_id=wanted))
+        assert wanted in push(own, stolen).objects_to_push
+        request = PullObjectRequest(object_id=wanted, run_id=2)
+        assert not RuntimeHttpClient.PullObject(client, request).object_available
+    assert supernode.state.reply_to(theirs.metadata.message_id) is None
     with clientapp(supernode) as victim:
-        supernode.give(2, mine)
-        with clientapp(supernode) as thief:
-            client = thief.client
-            for each in _ids(tree):
-                request = PullObjectRequest(object_id=each, run_id=1)
-                assert not client.PullObject(request).object_found
-                confirm = ConfirmMessageReceivedRequest(message_object_id=each, run_id=2)
-                refused(lambda confirm=confirm: client.ConfirmMessageReceived(confirm))
-            pulled = ExtraRoutes(client).pull(paths.RUNTIME_PULL, SUPERLINK, 1, list(_ids(tree)))
-            assert not any(each.object_content for each in pulled.values())
-            forged = Message(arrays(666), reply_to=theirs)
-            forged.metadata.__dict__["_run_id"] = 2
-            forged.metadata.__dict__["_message_id"] = forged.object_id
-            refused(lambda: client.PushMessages(_pushed(forged, get_object_tree(forged))), 400)
-            own = Message(arrays(5), reply_to=mine)
-            own.metadata.__dict__["_message_id"] = own.object_id
-            refused(lambda: client.PushMessages(_pushed(own, tree)), 400)
-            stolen = get_object_tree(own)
-            (wanted,) = _leaves(tree)[:1]
-            stolen.children.append(ObjectTree(object_id=wanted))
-            answer = client.PushMessages(_pushed(own, stolen))
-            assert wanted in answer.objects_to_push
-            request = PullObjectRequest(object_id=wanted, run_id=2)
-            assert not client.PullObject(request).object_available
-        assert supernode.state.reply_to(theirs.metadata.message_id) is None
+        assert victim.message.content == arrays(1, 2), "nothing of it is lost"
         reply = victim.reply(arrays(4))
-        assert supernode.state.reply_to(theirs.metadata.message_id).metadata.message_id == (
-            reply.metadata.message_id
-        )
+    kept = supernode.state.reply_to(theirs.metadata.message_id)
+    assert kept.metadata.message_id == reply.metadata.message_id
 
 
 def _pushed(message: Message, tree: ObjectTree) -> PushAppMessagesRequest:
@@ -439,6 +474,7 @@ def test_a_superlink_in_memory_keeps_runs_apart(tmp_path: Path) -> None:
             announced.session_id,
             sorted(_ids(tree)),
         )
-        for attack in ATTACKS.values():
+        # The last one makes an object the thief's own.
+        for attack in sorted(ATTACKS.values(), key=lambda each: each is runtime_push_messages):
             attack(world)
         world.everything_is_there()

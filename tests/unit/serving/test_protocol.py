@@ -290,7 +290,9 @@ def test_headers_that_do_not_come_are_given_up(hasty: Served, sent: bytes, again
     sock = hasty.secure()
     if again:
         sock.sendall(b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n")
-        assert b'"well"' in sock.recv(65536)
+        answer = b""
+        while b'"well"' not in answer:
+            answer += sock.recv(65536)
     sock.sendall(sent)
     assert all_of(sock) == b"", "closed without a word"
 
