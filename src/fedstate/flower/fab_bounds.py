@@ -1,8 +1,8 @@
 """FABs whose pyproject.toml is no bomb.
 
 flwr's SuperLink takes a FAB of 10 MiB, and reads its pyproject.toml as a whole, whatever that is
-when it is unpacked. What an archive says of a file's size need not be true, and all of it has been
-unpacked when the lie comes out: how much it can be is known by the compressed size alone.
+when it is unpacked. What an archive says of a file's size need not be true, and the lie comes out
+when all of it has been unpacked: how much it can be is known by the compressed size alone.
 """
 
 import zipfile

@@ -1,7 +1,7 @@
 """The open connections of a server: how many there may be, and which gives way to another.
 
-Everyone who can reach a port can open connections to it, and each takes a descriptor. A new one is
-always accepted while any of a stranger's can be closed for it, the longest idle one first; so
+Everyone who can reach a port can open connections to it, and each takes a descriptor. A new one
+is always accepted while any of a stranger's can be closed for it, the longest idle one first; so
 whoever asks for ``/health`` or has a credential finds a place, however many connections somebody
 else holds open.
 """

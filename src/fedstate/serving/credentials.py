@@ -27,8 +27,8 @@ class RefusedError(Exception):
         self.answer = answer
 
 
-# Checks a request by its headers; returns whose credential was verified, and something false where
-# none is asked for; raises RefusedError.
+# Checks a request by its headers; returns whose credential was verified, and something false
+# where none is asked for; raises RefusedError.
 Check = Callable[[Scope], Awaitable[Hashable]]
 
 
