@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 # What a message without content or with both content and error comes to.
 from flwr.app.message import MessageInitializationError
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 

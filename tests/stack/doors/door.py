@@ -28,14 +28,17 @@ class Session:
         """Send a request; return its answer's status. The answer's body is in `body`."""
         pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
         request = head(method, path, [("Content-Length", str(len(body))), *pairs]) + body
-        for wire in (self._wire, None):
-            self._wire = wire or self._door.wire()
-            self._wire.send(request)
-            answer = self._wire.answer(seconds, method)
-            if answer != CLOSED or wire is None:
+        used = self._wire
+        answer: Answer = CLOSED
+        for wire in (used, None) if used else (None,):
+            self._wire = here = wire or self._door.wire()
+            here.send(request)
+            answer = here.answer(seconds, method)
+            if answer != CLOSED:
                 break
-        self.body = self._wire.body
-        if isinstance(answer, str) or self._wire.headers.get("connection") == "close":
+            here.close()
+        self.body = here.body
+        if isinstance(answer, str) or here.headers.get("connection") == "close":
             self.close()
         return answer
 

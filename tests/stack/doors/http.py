@@ -80,10 +80,8 @@ def no_host_or_another(ground: Ground, door: Door, outcome: Outcome) -> None:
         data = "\r\n".join([*lines, "Content-Length: 0", "", ""]).encode()
         outcome.of(repr(hosts), _first(door, data))
     # A server that redirects to whatever host the request names sends clients anywhere.
-    data = f"POST {path}/ HTTP/1.1\r\nHost: evil.example\r\n{_TYPE}\r\nContent-Length: 0\r\n\r\n"
-    with door.wire() as wire:
-        wire.send(data.encode())
-        outcome.of("redirect", wire.answer())
+    lines = [f"POST {path}/ HTTP/1.1", "Host: evil.example", _TYPE, "Content-Length: 0", "", ""]
+    outcome.of("redirect", _first(door, "\r\n".join(lines).encode()))
 
 
 @attempt(401, CLOSED)

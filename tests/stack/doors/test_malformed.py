@@ -6,7 +6,7 @@ Every route of every door gets them from somebody who is known there: nobody els
 import random
 
 import pytest
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
