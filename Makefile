@@ -7,7 +7,7 @@ demo: .venv/ok   ## two runs at once on plain processes, verified; report in out
 	.venv/bin/fedstate demo
 test: .venv/ok   ## the whole test suite
 	.venv/bin/pytest --numprocesses 2
-test-long: .venv/ok ## what takes a quarter of an hour more: 300 trainings, Keras and containers killed, 30 runs, 1 GB, more damage
+test-long: .venv/ok ## what takes a quarter of an hour more: 300 trainings, Keras and containers killed, 30 runs, 1 GB, more damage, 20,000 connections
 	FEDSTATE_SLOW=1 FEDSTATE_SOAK_RUNS=30 FEDSTATE_STATE_MEGABYTES=1000 FEDSTATE_TENSORFLOW_CHILDREN=300 FEDSTATE_VERIFY_RUNS=200 \
 	    .venv/bin/pytest -o timeout=3000 tests/stack/executor/test_tensorflow.py \
 	    tests/stack/executor/test_endurance.py tests/stack/containers/test_runs.py \
@@ -17,7 +17,7 @@ test-long: .venv/ok ## what takes a quarter of an hour more: 300 trainings, Kera
 	    tests/unit/state/test_fuzz.py tests/unit/state/test_kinds.py \
 	    tests/unit/state/test_round_trip.py tests/unit/state/codecs/keras/test_model.py \
 	    tests/stack/containers/test_kills.py tests/stack/containers/test_hostile.py \
-	    tests/hostile
+	    tests/hostile tests/stack/doors
 test-next: .venv/ok ## which seams to flwr move with its next version, in an environment of its own
 	.venv/bin/python -m tests.next_version
 lint: .venv/ok   ## format, lint and strict types

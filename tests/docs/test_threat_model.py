@@ -13,15 +13,17 @@ from tests.stack.doors import (  # noqa: F401  each registers its attempts
     credentials,
     http,
     others,
+    test_malformed,
     tls,
 )
 from tests.stack.doors.registry import ATTEMPTS
-from tests.stack.doors.test_malformed import test_malformed_protobuf
 
 PAGE = (Path(__file__).parents[2] / "docs" / "threat-model.md").read_text()
 TABLE, OPEN = PAGE.split("## What is enforced")[1].split("## What is not defended")
 TABLE, NETWORK = TABLE.split("## What is tried from the network")
-MALFORMED = test_malformed_protobuf.__name__.removeprefix("test_").replace("_", "-")
+MALFORMED = test_malformed.test_malformed_protobuf.__name__.removeprefix("test_").replace(
+    "_", "-"
+)
 ATTACKS = {*PROBES, *BOMBS}
 
 
@@ -29,18 +31,18 @@ def named(text: str) -> set[str]:
     return {name for name in re.findall(r"`([a-z-]+)`", text) if name in ATTACKS}
 
 
-def tests_in(section: str) -> list[str]:
+def _named_in(section: str) -> list[str]:
     """Return the names in the last column of a table."""
     rows = [line for line in section.splitlines() if line.startswith("| ")]
     return [name for row in rows[1:] for name in re.findall(r"`([\w-]+)`", row.split("|")[3])]
 
 
 def test_every_attack_is_in_the_table() -> None:
-    assert sorted(tests_in(TABLE)) == sorted(ATTACKS)
+    assert sorted(_named_in(TABLE)) == sorted(ATTACKS)
 
 
 def test_every_attempt_from_the_network_is_in_its_table() -> None:
-    assert sorted(tests_in(NETWORK)) == sorted([*ATTEMPTS, MALFORMED])
+    assert sorted(_named_in(NETWORK)) == sorted([*ATTEMPTS, MALFORMED])
     assert len(ATTEMPTS) >= 25
 
 

@@ -61,6 +61,7 @@ ELSEWHERE = {
     "flower/run_owners.py": ["contract/flower/test_control_accounts.py"],
     "flower/runs.py": ["unit/supernode/test_admission.py", "unit/supernode/test_main.py"],
     "flower/runtime_app.py": ["contract/flower/test_supernode_tasks.py"],
+    "flower/senseless.py": ["contract/flower/test_senseless.py"],
     "flower/serverapp_program.py": ["contract/flower/test_serverapp_program.py"],
     "flower/strangers.py": ["contract/flower/test_strangers.py"],
     "flower/superlink_app.py": [

@@ -98,26 +98,33 @@ class _HeaderCheck:
     verify: Callable[[Request], bool]
     headers: tuple[str, ...] = ()
 
+    def who(self, request: Request) -> str:
+        """Return what tells whoever has been verified from others."""
+        if self.headers == _EXECUTOR_HEADERS:  # of which none stays the same
+            return "an executor"
+        return request.headers.get(self.headers[0], "somebody")
+
 
 def header_check(app: FastAPI) -> Check:
     """Return the check of the requests to an application of flwr's, which has all its routes."""
     checks = dict(_checks(app))
     limiters: list[anyio.CapacityLimiter] = []  # it is made in the event loop
 
-    async def check(scope: Scope) -> bool:
+    async def check(scope: Scope) -> str:
         found = checks.get((scope["method"], scope["path"]))
         if found is None:
-            return False
+            return ""
         # A state of its own: what flwr's functions leave there is not for the handlers.
         request = Request({**scope, "app": app, "state": {}})
         if not all(name in request.headers for name in found.headers):
             # Most strangers have nothing to show, and take no thread.
-            return _answering(found.verify, request)
+            return found.who(request) if _answering(found.verify, request) else ""
         if not limiters:
             limiters.append(anyio.CapacityLimiter(_THREADS))
-        return await anyio.to_thread.run_sync(
+        verified = await anyio.to_thread.run_sync(
             _answering, found.verify, request, limiter=limiters[0]
         )
+        return found.who(request) if verified else ""
 
     return check
 

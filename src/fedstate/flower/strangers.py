@@ -13,7 +13,12 @@ _DOCUMENTATION = ("/docs", "/docs/oauth2-redirect", "/openapi.json")
 
 
 def without_documentation(app: FastAPI) -> None:
-    """Take the pages that describe an application's routes out of it; flwr has no option."""
+    """Take the pages that describe an application's routes out of it; flwr has no option.
+
+    A path that is no route's is not there, either: it is not redirected to one that is like it,
+    on the host that the request names.
+    """
+    app.router.redirect_slashes = False
     app.router.routes[:] = [
         each for each in app.router.routes if getattr(each, "path", None) not in _DOCUMENTATION
     ]

@@ -108,7 +108,7 @@ class WitnessedLinkState(_Witnessing, OperatorsSeeAll, BulkLinkState):
         return self.session()
 
 
-class WitnessedInMemoryLinkState(_Witnessing, OperatorsSeeAll, OwnObjects, InMemoryLinkState):
+class WitnessedInMemoryLinkState(_Witnessing, OwnObjects, OperatorsSeeAll, InMemoryLinkState):
     """The state of a SuperLink in memory; its evidence is in a database in memory."""
 
     def __init__(self, *arguments: Any) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from fastapi import HTTPException
+import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fedstate.serving.answers import Refusal, refusal
@@ -12,10 +12,6 @@ from fedstate.serving.limits import Limits
 
 # Returns the largest body that a request may have, by its method and path.
 Bound = Callable[[str, str], int]
-
-
-class BodyRefusedError(HTTPException):
-    """A body that is too large or too slow; an application need not know it."""
 
 
 class BoundedBodies:
@@ -48,23 +44,26 @@ class BoundedBodies:
         if (size := _declared(scope)) > bound:
             await _too_large(scope, f"{size} bytes", bound).send(send)
             return
-        body = _Body(scope, receive, send, self._limits, bound)
-        try:
+        with anyio.CancelScope() as request:
+            body = _Body(scope, receive, send, self._limits, bound, request)
             await self._app(scope, body.receive, body.send)
-        except BodyRefusedError:
-            await body.answer()
-        else:
-            if body.refused is not None:
-                await body.answer()
+        await body.answer()
 
 
 class _Body:
     """The body of one request, and the answer to it."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, limits: Limits, bound: int
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        limits: Limits,
+        bound: int,
+        request: anyio.CancelScope,
     ) -> None:
-        self.refused: Refusal | None = None
+        self._refused: Refusal | None = None
+        self._request = request
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -77,8 +76,6 @@ class _Body:
 
     async def receive(self) -> Message:
         """Return the next part of the body; afterwards, whether the client has disconnected."""
-        if self.refused is not None:
-            return {"type": "http.disconnect"}
         if self._whole:
             return await self._receive()
         began = time.monotonic()
@@ -88,33 +85,40 @@ class _Body:
             async with asyncio.timeout(max(allowed - self._waited, 0)):
                 message = await self._receive()
         except TimeoutError:
-            raise self._refuse(
+            return await self._end(
                 refusal(
                     408,
                     f"The request's body came too slowly: {self._size} bytes in {allowed:.0f} s.",
                 )
-            ) from None
+            )
+        if message["type"] == "http.disconnect":
+            return await self._end(None)
         self._waited += time.monotonic() - began
         self._size += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)
         if self._size > self._bound:
-            raise self._refuse(_too_large(self._scope, "more", self._bound))
+            return await self._end(_too_large(self._scope, "more", self._bound))
         return message
 
     async def send(self, message: Message) -> None:
-        """Send a part of the application's answer, unless the request has been refused."""
-        if self.refused is None:
-            self._started = True
-            await self._send(message)
+        """Send a part of the application's answer."""
+        self._started = True
+        await self._send(message)
 
     async def answer(self) -> None:
         """Answer a request that has been refused; once the answer has begun, it is cut off."""
-        if self.refused is not None and not self._started:
-            await self.refused.send(self._send)
+        if self._refused is not None and not self._started:
+            await self._refused.send(self._send)
 
-    def _refuse(self, answer: Refusal) -> BodyRefusedError:
-        self.refused = answer
-        return BodyRefusedError(answer.status, answer.content["detail"])
+    async def _end(self, answer: Refusal | None) -> Message:
+        """End the request here: the application is cancelled, and has nothing to report.
+
+        An error would pass through flwr's middleware, which logs it as one of the server's.
+        """
+        self._refused = answer
+        self._request.cancel()
+        await anyio.sleep_forever()
+        raise AssertionError("it is cancelled")
 
 
 def _declared(scope: Scope) -> int:

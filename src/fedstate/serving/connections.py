@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol, cast
 
 from fedstate.serving.limits import Limits
@@ -26,6 +26,8 @@ _AT_ONCE = 8
 _SWEEP_SECONDS = 0.5
 # How long to leave new connections in the kernel's queue when the process has no descriptor left.
 _PAUSE_SECONDS = 0.5
+# How long a client may take to end TLS when the server closes; it can send as long, unread.
+_SHUTDOWN_SECONDS = 2.0
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _NO_SOCKET = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 _WARN_SECONDS = 60.0
@@ -39,7 +41,9 @@ class Connection:
     peer : str
         Where it comes from.
     known : bool
-        Whether a credential has been verified on it.
+        Whether a credential has been verified on it, of somebody who has not too many others.
+    who : hashable
+        Who is known to be there.
     under_way : int
         How many of its requests are under way.
     since : float
@@ -50,6 +54,7 @@ class Connection:
         self._connections = connections
         self.peer = peer
         self.known = False
+        self.who: Hashable = None
         self.under_way = 0
         self.since = now
         self._close: Callable[[], object] = lambda: None
@@ -73,10 +78,10 @@ class Connection:
         self.under_way -= 1
         self._connections.note(self)
 
-    def verified(self) -> None:
-        """Note that whoever is there has shown a credential."""
-        if not self.known:
-            self.known = True
+    def verified(self, who: Hashable) -> None:
+        """Note that whoever is there has shown a credential; `who` tells one from another."""
+        if not self.known and self._connections.may_be_known(self, who):
+            self.known, self.who = True, who
             self._connections.note(self)
 
     def gone(self) -> None:
@@ -119,6 +124,7 @@ class Connections:
         # Those that are known and idle, the longest idle first.
         self._resting: dict[Connection, None] = {}
         self._strangers_of: Counter[str] = Counter()
+        self._known_of: Counter[Hashable] = Counter()
         self._listening: set[_Listening] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._warned = -_WARN_SECONDS
@@ -163,10 +169,24 @@ class Connections:
             self._uncount(connection.peer)
         self._place(connection)
 
+    def may_be_known(self, connection: Connection, who: Hashable) -> bool:
+        """Count a connection for whoever has shown a credential on it; return False if not.
+
+        One that is not counted stays a stranger's: whoever has a credential could take all places
+        with it.
+        """
+        if connection not in self._all or self._known_of[who] >= self.limits.known_of_one:
+            return False
+        self._known_of[who] += 1
+        return True
+
     def forget(self, connection: Connection) -> None:
         """Note that a connection has ended."""
         if connection in self._all:
             self._all.discard(connection)
+            if connection.known:
+                self._known_of[connection.who] -= 1
+                self._known_of += Counter()  # without those that have none
             if self._displace(connection):
                 self._uncount(connection.peer)
 
@@ -345,10 +365,15 @@ class _Listening:
             return made
 
         seconds = self._connections.limits.handshake_seconds if self._context else None
+        shutdown = _SHUTDOWN_SECONDS if self._context else None
         try:
             sock.setblocking(False)
             await self._loop.connect_accepted_socket(
-                protocol, sock, ssl=self._context, ssl_handshake_timeout=seconds
+                protocol,
+                sock,
+                ssl=self._context,
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=shutdown,
             )
         except OSError:  # of which ssl's errors are: whoever it was, it is gone
             connection.gone()

@@ -5,7 +5,7 @@ request takes as much memory as it likes. Here what the headers prove is checked
 checks stay behind this one: they see the body, too.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,9 +27,9 @@ class RefusedError(Exception):
         self.answer = answer
 
 
-# Checks a request by its headers; returns whether a credential was verified, False where none is
-# asked for; raises RefusedError.
-Check = Callable[[Scope], Awaitable[bool]]
+# Checks a request by its headers; returns whose credential was verified, and something false
+# where none is asked for; raises RefusedError.
+Check = Callable[[Scope], Awaitable[Hashable]]
 
 
 class Credentials:
@@ -51,10 +51,10 @@ class Credentials:
         """Handle a request."""
         if scope["type"] == "http":
             try:
-                verified = await self._check(scope)
+                who = await self._check(scope)
             except RefusedError as error:
                 await error.answer.send(send)
                 return
-            if verified and (connection := connection_of(scope)) is not None:
-                connection.verified()
+            if who and (connection := connection_of(scope)) is not None:
+                connection.verified(who)
         await self._app(scope, receive, send)

@@ -35,6 +35,8 @@ class Limits:
         How many of them may be strangers'.
     strangers_of_peer : int
         How many of those may come from one address (of IPv6, from one /64).
+    known_of_one : int
+        How many connections one credential keeps; on any further one it counts as a stranger's.
     head_seconds : float
         How long a connection may take until a request's headers are there as a whole, from its
         beginning, or from the end of the request before.
@@ -52,6 +54,7 @@ class Limits:
     connections: int = field(default_factory=affordable_connections)
     strangers: int = 512
     strangers_of_peer: int = 256
+    known_of_one: int = 256
     head_seconds: float = 10.0
     handshake_seconds: float = 10.0
     head_bytes: int = 64 * 1024

@@ -11,6 +11,10 @@ from fedstate.serving.limits import Limits
 # The key in a request's state under which an application finds the connection.
 STATE_KEY = "fedstate_connection"
 
+# How many requests may wait on a connection for the one before them. No client of ours sends one
+# before it has the answer to the last; thousands fit into one read, and each takes kilobytes.
+_PIPELINED = 16
+
 _TOO_LARGE = b"The headers of the request are too large."
 _431 = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -60,6 +64,11 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start a request; its body is left in the socket until the application asks for it."""
+        if self.transport.is_closing():
+            return
+        if len(self.pipeline) >= _PIPELINED:
+            self.transport.abort()
+            return
         self._unparsed = 0
         self.connection.begin()
         super().on_headers_complete()

@@ -8,6 +8,7 @@ from fedstate.errors import FederationError
 from fedstate.exchange.routes import replies_router, runtime_router, serve
 from fedstate.exchange.signals import Notifier, Signals
 from fedstate.flower.node_objects import keep_objects_apart
+from fedstate.flower.senseless import refuse_senseless
 from fedstate.flower.strangers import limit_strangers, without_documentation
 from fedstate.flower.superlink_app import SuperLinkConfig, create_superlink, log_config
 from fedstate.flower.superlink_ends import SuperLinkEnds
@@ -103,6 +104,7 @@ def extend(
     """Add our routes to flwr's SuperLink, and let those of its own that matter notify."""
     without_documentation(app)
     bypass_middleware(app)
+    refuse_senseless(app)
     keep_objects_apart(app)
     serve(app, signals, fleet_routes.router, runtime_router, replies_router)
     serve_evidence(app, LogRequests(wake=signals.messages.notify))

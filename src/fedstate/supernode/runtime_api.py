@@ -11,6 +11,7 @@ from fedstate.exchange.signals import Signals
 from fedstate.flower.nodestate import DurableNodeState
 from fedstate.flower.programs import SHUTDOWN_SECONDS, logs_requests
 from fedstate.flower.runtime_app import runtime_app
+from fedstate.flower.senseless import refuse_senseless
 from fedstate.flower.strangers import bounded, without_documentation
 from fedstate.flower.supernode_options import SuperNodeSettings
 from fedstate.large.middleware import LargeContexts
@@ -42,6 +43,7 @@ def runtime_api(
     limits = limits or Limits()
     api = runtime_app(state, StepHandlers(steps), settings.executor_secret)
     without_documentation(api)
+    refuse_senseless(api)
     signals = Signals(closing=lambda: server.should_exit)
 
     def expire(task_ids: list[int]) -> None:

@@ -4,13 +4,15 @@ import errno
 import resource
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from tests.stack.doors.ground import ELSEWHERE, Door, Ground, slow
+from tests.stack.doors.door import Door
+from tests.stack.doors.ground import ELSEWHERE, Ground, slow
 from tests.stack.doors.registry import Outcome, attempt
-from tests.stack.doors.wire import HOST, client_hello
+from tests.stack.doors.wire import HOST, client_hello, head
 
 CONNECTIONS = slow(2_000, 20_000)
+KNOWN = slow(400, 9_000)
 # What this process needs beside them: its own files, and the connections of those who are served.
 _SPARE = 500
 
@@ -52,13 +54,13 @@ def _held(
         outcome.expect(f"beside {len(held)} connections: {missing}", not missing)
 
 
-@attempt()
+@attempt(doors=("fleet", "node"))
 def connections_of_one(ground: Ground, door: Door, outcome: Outcome) -> None:
     """Hold thousands of connections from one address, and say nothing."""
     _held(ground, door, outcome, lambda _: ELSEWHERE, b"")
 
 
-@attempt()
+@attempt(doors=("fleet", "node"))
 def connections_of_many(ground: Ground, door: Door, outcome: Outcome) -> None:
     """Hold thousands of connections from hundreds of addresses, each in a handshake."""
     _held(
@@ -68,3 +70,17 @@ def connections_of_many(ground: Ground, door: Door, outcome: Outcome) -> None:
         lambda number: f"127.0.{2 + number % 200}.{1 + number // 200 % 200}",
         client_hello(),
     )
+
+
+@attempt(doors=("fleet", "runtime", "node"))
+def connections_of_somebody_known(ground: Ground, door: Door, outcome: Outcome) -> None:
+    """Hold as many connections as one can as a node or a task, each with a request answered."""
+    path, body = ground.own_request(door.name)
+    with ExitStack() as stack:
+        for _ in range(KNOWN):
+            wire = stack.enter_context(door.wire(ELSEWHERE))
+            headers = {**dict(ground.credentials(door)), "Content-Length": str(len(body))}
+            wire.send(head("POST", path, headers) + body)
+            assert wire.answer() == 200
+        missing = ground.not_served()
+        outcome.expect(f"beside {KNOWN} connections: {missing}", not missing)

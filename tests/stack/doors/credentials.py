@@ -18,15 +18,12 @@ from flwr.supercore.constant import (
     TASK_TOKEN_HEADER,
 )
 
-from tests.stack.doors.ground import (
-    PROTOBUF,
-    Door,
-    Ground,
-    Headers,
-    signed_by_executor,
-)
+from tests.stack.doors.door import Door
+from tests.stack.doors.ground import PROTOBUF, Ground
+from tests.stack.doors.keys import signed_at_another_time, signed_by_executor
 from tests.stack.doors.registry import Outcome, attempt
 from tests.stack.doors.routes import Route
+from tests.stack.doors.wire import Headers
 
 _LOGIN = ("get-login-details", "get-auth-tokens", "refresh-auth-tokens")
 _PULL_MESSAGES = "/v1/fleet/pull-messages"
@@ -39,7 +36,7 @@ def _everywhere(
     with door.session() as session:
         for route in door.routes:
             # Whoever asks how to log in has not logged in yet; here nobody can.
-            more = (404, 501) if route.path.endswith(_LOGIN) else ()
+            more = (403,) if route.path.endswith(_LOGIN) else ()
             answer = session.ask(route.path, headers, body or b"", route.method)
             outcome.of(f"{what} {route.path}", answer, *more)
 
@@ -97,16 +94,22 @@ def credential_of_another_kind(ground: Ground, door: Door, outcome: Outcome) -> 
             _everywhere(door, outcome, f"known at {other.name}", headers)
 
 
-@attempt(401, 403, 404, 501, doors=("control",))
+@attempt(403, doors=("control",))
 def wrong_role(ground: Ground, door: Door, outcome: Outcome) -> None:
-    """Do as a submitter what only an operator may."""
-    headers = {**PROTOBUF, **ground.submitter}
+    """Do as a submitter all that only an operator may."""
+    own = ("start-run", "list-runs", "stop-run", "stream-logs", "stream-run-events")
+    allowed = (*own, "pull-artifacts", "pull-evidence")
     with door.session() as session:
-        for name in ("register-node", "unregister-node", "list-nodes", "create-federation"):
-            if name == "list-nodes":
-                continue  # whoever starts runs may see on what
-            answer = session.ask(f"/v1/control/{name}", headers)
-            outcome.of(name, answer)
+        for route in door.routes:
+            if not route.path.endswith(tuple(f"/{name}" for name in allowed)):
+                headers = {**PROTOBUF, **ground.submitter}
+                outcome.of(route.path, session.ask(route.path, headers, b"", route.method))
+
+
+@attempt(401, doors=("control",))
+def revoked_account(ground: Ground, door: Door, outcome: Outcome) -> None:
+    """Use the token of an account that was revoked, for every route."""
+    _everywhere(door, outcome, "revoked", {**PROTOBUF, **ground.revoked})
 
 
 @attempt(401, 400)
@@ -178,7 +181,9 @@ def signature_of_another_time(ground: Ground, door: Door, outcome: Outcome) -> N
             body = PullMessagesRequest(node=Node(node_id=ground.rogue_id)).SerializeToString()
         else:
             route, body = "/v1/runtime/acquire-task", b""
-            headers = ground.signed_by_executor(door.name, timedelta(minutes=minutes))
+            headers = signed_at_another_time(
+                ground.secrets[door.name], timedelta(minutes=minutes)
+            )
         outcome.of(f"{minutes} minutes ago", door.ask(route, {**PROTOBUF, **headers}, body))
 
 

@@ -1,9 +1,14 @@
 """Attempts of those who are known at a door, on what belongs to the run of somebody else."""
 
+import io
+import struct
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from flwr.proto.control_pb2 import ListRunsResponse, StartRunRequest
+from flwr.proto.fab_pb2 import Fab
 from flwr.proto.fleet_pb2 import PushMessagesResponse
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
@@ -23,7 +28,8 @@ from flwr.proto.runtime_pb2 import (
 
 from fedstate.exchange.messages import PullObjectsResponse, PushReplyResponse
 from fedstate.store.database import connect
-from tests.stack.doors.ground import Door, Ground, Session
+from tests.stack.doors.door import Door, Session
+from tests.stack.doors.ground import PROTOBUF, Ground
 from tests.stack.doors.registry import Outcome, attempt
 from tests.stack.doors.routes import Route, naming, object_fields
 
@@ -160,6 +166,51 @@ def token_of_another_run(ground: Ground, door: Door, outcome: Outcome) -> None:
         if door.name == "node":
             nodes = Route("POST", "/v1/runtime/get-nodes")
             outcome.of("get-nodes", _ask(ground, session, door, nodes, GetNodesRequest())[0])
+
+
+@attempt(403, 404, doors=("control",))
+def run_of_another_account(ground: Ground, door: Door, outcome: Outcome) -> None:
+    """As a submitter stop, read or follow a run that somebody else has started."""
+    headers = {**PROTOBUF, **ground.submitter}
+    with door.session() as session:
+        for route in door.routes:
+            if route.message is None or not route.fields("run_id", "run_ids"):
+                continue
+            request = route.message()
+            if route.fields("run_id"):
+                request.run_id = ground.going.run_id
+            else:
+                request.run_ids.append(ground.going.run_id)
+            answer = session.ask(route.path, headers, request.SerializeToString(), route.method)
+            if answer == 200:
+                known = str(ground.going.run_id).encode() in session.body
+                outcome.expect(
+                    f"{route.path}: {session.body[:60]!r}", not known and not session.body
+                )
+            else:
+                outcome.of(route.path, answer)
+        listed = session.ask("/v1/control/list-runs", headers)
+        runs = ListRunsResponse.FromString(session.body).run_dict if listed == 200 else {}
+        outcome.expect(f"it sees {len(runs)} runs", not runs)
+
+
+@attempt(400, doors=("control",))
+def app_that_is_a_bomb(ground: Ground, door: Door, outcome: Outcome) -> None:
+    """Submit an app of kilobytes whose pyproject.toml is 100 MB, and one that says it is not."""
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", method) as archive:
+            with archive.open("pyproject.toml", "w") as file:
+                for _ in range(100):
+                    file.write(b"#" * 2**20)
+            archive.infolist()[0].file_size = 100
+        content = packed.getvalue()
+        # What the directory at the end says of its size is what everybody goes by.
+        honest = content.replace(struct.pack("<I", 100), struct.pack("<I", 100 * 2**20))
+        for what, fab in (("lies", content), ("tells", honest)):
+            request = StartRunRequest(fab=Fab(content=fab)).SerializeToString()
+            answer = door.ask("/v1/control/start-run", {**PROTOBUF, **ground.submitter}, request)
+            outcome.of(f"{len(fab)} bytes, method {method}, {what}", answer)
 
 
 @attempt(401, doors=("runtime", "node"))

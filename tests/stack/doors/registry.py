@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from tests.stack.doors.wire import Answer
 
 if TYPE_CHECKING:
-    from tests.stack.doors.ground import Door, Ground
+    from tests.stack.doors.door import Door
+    from tests.stack.doors.ground import Ground
 
 Function = Callable[["Ground", "Door", "Outcome"], None]
 DOORS = ("control", "fleet", "runtime", "node")

@@ -12,7 +12,7 @@ from unittest import mock
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped]
 
 from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
@@ -89,10 +89,10 @@ def _of_the_node() -> tuple[Route, ...]:
 
 def _routes(app: FastAPI) -> tuple[Route, ...]:
     found = [
-        Route(method, context.path)
+        Route(method, str(context.path))
         for context in iter_route_contexts(app.routes)
         if isinstance(context.route, APIRoute)
-        for method in sorted(context.route.methods)
+        for method in sorted(context.route.methods or ())
     ]
     assert len(found) > 10
     return tuple(found)

@@ -7,7 +7,8 @@ it may cost is looked at for each: memory, and whether others are answered meanw
 import pytest
 
 from tests.stack.doors.conftest import Early
-from tests.stack.doors.ground import MEMORY_BYTES, REFUSALS, Ground, forget_peak, peak, resident
+from tests.stack.doors.ground import MEMORY_BYTES, REFUSALS, Ground
+from tests.stack.doors.memory import forget_peak, peak, resident
 from tests.stack.doors.registry import ATTEMPTS, make
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.allowed_errors(*REFUSALS)]

@@ -9,21 +9,19 @@ from datetime import timedelta
 from pathlib import Path
 
 import httpx
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import load_pem_x509_certificate
 
 from fedstate.certificates.authority import (
-    Authority,
-    _make_authority,
     ensure_authority,
     ensure_server_certificate,
+    load_authority,
+    make_authority,
 )
 from fedstate.connection import Connection
 from fedstate.errors import FedstateError
 from fedstate.flower.clients import FleetApi
 from fedstate.flower.control import control
-from tests.stack.doors.ground import Door, Ground
+from tests.stack.doors.door import Door
+from tests.stack.doors.ground import Ground
 from tests.stack.doors.registry import Outcome, attempt
 from tests.stack.doors.wire import CLOSED, HOST, SUITES, client_hello, first_record, head
 
@@ -152,15 +150,11 @@ def wrong_authority(ground: Ground, door: Door, outcome: Outcome) -> None:
 def expired_authority(ground: Ground, door: Door, outcome: Outcome) -> None:
     """Stand in with a certificate whose authority is trusted and has expired."""
     directory = ground.directory / "expired"
-    directory.mkdir(exist_ok=True)
-    certificate, key = directory / "ca.crt", directory / "ca.key"
-    _make_authority(certificate, key, timedelta(minutes=-1))
-    private = load_pem_private_key(key.read_bytes(), None)
-    assert isinstance(private, ec.EllipticCurvePrivateKey)
-    expired = Authority(load_pem_x509_certificate(certificate.read_bytes()), private)
+    make_authority(directory / "authority", timedelta(minutes=-1))
+    expired = load_authority(directory / "authority")
     ensure_server_certificate(directory, expired, [HOST])
     with _impostor(directory) as impostor:
-        for who, refused in _told(ground, impostor.port, certificate):
+        for who, refused in _told(ground, impostor.port, directory / "authority" / "ca.crt"):
             outcome.expect(f"{who} talks to it", refused)
         outcome.expect(f"it heard {impostor.heard[:40]!r}", not impostor.heard)
 

@@ -6,7 +6,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ SECONDS = 20.0
 CLOSED = "closed"
 SILENT = "silent"
 Answer = int | str
-Headers = Mapping[str, str] | list[tuple[str, str]]
+Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 class Wire:
@@ -122,7 +122,7 @@ class Wire:
         return False
 
 
-def head(method: str, path: str, headers: Headers = (), version: str = "1.1") -> bytes:  # type: ignore[assignment]
+def head(method: str, path: str, headers: Headers = (), version: str = "1.1") -> bytes:
     """Return the head of a request."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     lines = [f"{method} {path} HTTP/{version}", f"Host: {HOST}"]

@@ -1,6 +1,7 @@
 """A body that is too large or too slow ends the request; whatever else does is not touched."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +9,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
-from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fedstate.serving.bodies import BodyRefusedError, BoundedBodies
+from fedstate.serving.bodies import BoundedBodies
 from fedstate.serving.limits import Limits
 
 SWIFT = Limits(body_seconds=0.02, body_bytes_per_second=1e9)
@@ -20,9 +20,16 @@ BOUND = 100
 
 
 class Client:
-    """A client that sends parts of a body, then nothing."""
+    """A client that sends parts of a body, then nothing, or is gone."""
 
-    def __init__(self, *parts: bytes, whole: bool = True, declared: str | None = None) -> None:
+    def __init__(
+        self,
+        *parts: bytes,
+        whole: bool = True,
+        declared: str | None = None,
+        gone: bool = False,
+    ) -> None:
+        self._gone = gone
         self._parts = list(parts)
         self._whole = whole
         headers = [] if declared is None else [(b"content-length", declared.encode())]
@@ -37,6 +44,8 @@ class Client:
         self.sent: list[Any] = []
 
     async def _receive(self) -> Any:
+        if not self._parts and self._gone:
+            return {"type": "http.disconnect"}
         if not self._parts:
             await asyncio.Event().wait()
         self.taken += 1
@@ -57,6 +66,8 @@ class Client:
             await asyncio.wait_for(bounded(self._scope, self._receive, self._send), 20)
 
         asyncio.run(asked())
+        if not self.sent:
+            return 0, None
         start, *rest = self.sent
         body = b"".join(each.get("body", b"") for each in rest)
         self.headers = dict(start["headers"])
@@ -155,16 +166,33 @@ def test_waiting_with_a_whole_body_has_no_limit() -> None:
     assert Client(b"x").ask(waiting) == (200, "waited")
 
 
-def test_an_application_that_swallows_the_refusal_cannot_answer() -> None:
+def test_an_application_that_handles_every_error_cannot_answer() -> None:
     async def swallowing(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
+        with contextlib.suppress(Exception):
             await Request(scope, receive).body()
-        except BodyRefusedError:
-            with pytest.raises(ClientDisconnect):
-                await Request(scope, receive).body()
         await JSONResponse("fine")(scope, receive, send)
 
     assert Client(b"x" * 200).ask(swallowing)[0] == 413
+
+
+@pytest.mark.parametrize("layers", [1, 4])
+def test_one_that_breaks_off_is_no_error_of_the_application(layers: int) -> None:
+    errors: list[Exception] = []
+
+    async def noting(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        try:
+            await request.body()
+            return await call_next(request)
+        except Exception as error:
+            errors.append(error)
+            raise
+
+    app = FastAPI()
+    for _ in range(layers):
+        app.add_middleware(BaseHTTPMiddleware, dispatch=noting)
+    client = Client(b"xyz", whole=False, gone=True)
+    client.ask(app)
+    assert (client.sent, errors) == ([], [])
 
 
 def test_an_answer_that_has_begun_is_cut_off() -> None:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from fedstate.serving.connections import Connection, Connections, peer_of
 from fedstate.serving.limits import Limits
 
-LIMITS = Limits(connections=6, strangers=4, strangers_of_peer=3, head_seconds=10.0)
+LIMITS = Limits(
+    connections=6, strangers=4, strangers_of_peer=3, known_of_one=6, head_seconds=10.0
+)
 
 
 class Clock:
@@ -78,7 +80,7 @@ def known(held: Held, name: str) -> Connection:
     """Open a connection, show a credential on it, and leave its request under way."""
     connection = held.open(name)
     connection.begin()
-    connection.verified()
+    connection.verified("somebody")
     return connection
 
 
@@ -118,10 +120,10 @@ def test_a_connection_on_which_no_request_begins_is_overdue() -> None:
     held = Held()
     silent = held.open("silent")
     waiting = held.open("waiting")
-    waiting.verified()
+    waiting.verified("somebody")
     waiting.begin()
     done = held.open("done")
-    done.verified()
+    done.verified("somebody")
     held.clock.now += 9
     done.begin()
     done.end()
@@ -165,13 +167,14 @@ def test_whatever_happens_the_bounds_hold(operations: list[tuple[str, int, str]]
             connection = opened[index % len(opened)]
             if operation == "end" and not connection.under_way:
                 continue
-            getattr(connection, operation)()
+            getattr(connection, operation)(*([peer] if operation == "verified" else []))
             if operation == "gone":
                 dropped.add(connection)
         left = [each for each in opened if each not in dropped]
         strangers = [each for each in left if not each.known]
         assert len(held.table) == len(left) <= LIMITS.connections
         assert held.table.strangers == len(strangers) <= LIMITS.strangers
+        assert all(len([e for e in left if e.who == n]) <= LIMITS.known_of_one for n in "abc")
         for name in "abc":
             assert sum(each.peer == name for each in strangers) <= LIMITS.strangers_of_peer
 
@@ -190,3 +193,18 @@ def test_a_peer_is_an_address_or_a_network_of_ipv6(
     address: tuple[object, ...], peer: str
 ) -> None:
     assert peer_of(address) == peer
+
+
+def test_a_credential_keeps_so_many_connections_and_no_more() -> None:
+    held = Held(replace(LIMITS, known_of_one=2))
+    connections = [held.open(f"of one {number}") for number in range(3)]
+    for connection in connections:
+        connection.verified("one")
+    assert [each.known for each in connections] == [True, True, False]
+    other = held.open("another's")
+    other.verified("another")
+    assert other.known
+    connections[0].drop()
+    connections[2].verified("one")
+    assert connections[2].known, "one of its places is free again"
+    assert held.table.strangers == 0

@@ -1,5 +1,6 @@
 """A real server over TLS, and strangers at its port."""
 
+import contextlib
 import socket
 import ssl
 import subprocess
@@ -217,6 +218,38 @@ def test_trailers_have_a_largest_size(patient: Served) -> None:
     )
     with pytest.raises(OSError):  # noqa: PT011  whichever the kernel says of a closed connection
         sock.sendall(b"a: b\r\n" * 10_000_000)
+    sock.close()
+
+
+ONE = b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n"
+
+
+def test_a_few_requests_may_wait_for_the_one_before(patient: Served) -> None:
+    sock = patient.secure()
+    sock.sendall(ONE * 4 + ONE.replace(b"host: here", b"host: here\r\nconnection: close"))
+    assert all_of(sock).count(b"HTTP/1.1 200 ") == 5
+
+
+def test_thousands_may_not(patient: Served) -> None:
+    sock = patient.secure()
+    with contextlib.suppress(OSError):
+        sock.sendall(ONE * 5_000)
+    assert all_of(sock).count(b"HTTP/1.1 200 ") < 100
+
+
+def test_who_goes_on_sending_after_the_answer_is_hung_up_on(patient: Served) -> None:
+    sock = patient.secure()
+    sock.sendall(b"POST /size HTTP/1.1\r\nhost: here\r\ncontent-length: 2147483648\r\n\r\n")
+    assert sock.recv(12) == b"HTTP/1.1 401"
+
+    def hung_up() -> bool:
+        try:
+            sock.sendall(b"x" * 1000)
+        except OSError:
+            return True
+        return False
+
+    wait_until(hung_up, 15, "the end of the connection")
     sock.close()
 
 
