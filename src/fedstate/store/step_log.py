@@ -213,6 +213,16 @@ class StepLog:
             (signature, _short(message_id)),
         )
 
+    def note_signature(self, sequence: int, signature: bytes) -> None:
+        """Add its signature to a row, which may have gone."""
+        self._db.execute(
+            "UPDATE step_log SET signature = ? WHERE sequence = ?", (signature, sequence)
+        )
+
+    def unsigned(self, limit: int) -> list[Receipt]:
+        """Return the first rows that have no signature."""
+        return list(self._read("signature IS NULL ORDER BY sequence LIMIT ?", limit))
+
     def of_message(self, message_id: str) -> Receipt | None:
         """Return the newest row of a message, signed or not, or None."""
         receipt = self._one("message = ?", _short(message_id))

@@ -28,6 +28,7 @@ from fedstate.logs import logger
 from fedstate.store.errors import StoreFullError
 from fedstate.store.logged_store import Failure
 from fedstate.store.step_log import Attempt
+from fedstate.supernode.late_rows import LateRows
 from fedstate.supernode.link import Link
 from fedstate.supernode.machine import Event, Stage
 from fedstate.supernode.runs import Runs
@@ -51,12 +52,18 @@ class Actions:
         The node's runs and messages at the SuperLink.
     runs : Runs
         Which runs go on.
+
+    Attributes
+    ----------
+    late_rows : LateRows
+        What could not be logged, or whose receipt was not sent.
     """
 
     def __init__(self, state: DurableNodeState, link: Link, runs: Runs) -> None:
         self._state = state
         self._link = link
         self._runs = runs
+        self.late_rows = LateRows(state.store, link)
 
     def look_up(self, step: Step, _: object) -> Outcome:
         """Ask the store how far the step had come."""
@@ -147,8 +154,10 @@ class Actions:
         try:
             self._state.store.record_failure(step.message_id, failure)
         except StoreFullError as full:
-            # It is written when the step is forgotten; of a refused message there is none.
             logger.warning("%s", full)
+            # That of a step that the store has is written when it is forgotten.
+            if step.phase.stage in (Stage.ANSWERING, Stage.OVER):
+                self.late_rows.add(step.message_id, failure)
             return
         step.logged = True
         reach("failure-recorded")
@@ -236,7 +245,10 @@ class Actions:
         """Remove a step that left nothing from the store."""
         signature = step.receipt.signature if step.receipt else b""
         failure = None if step.logged else self._failure(step, None)
-        return self._note(lambda: self._state.store.forget(step.message_id, signature, failure))
+        noted = self._note(lambda: self._state.store.forget(step.message_id, signature, failure))
+        if failure is not None and noted[0] is Event.NOTED:
+            self.late_rows.written()
+        return noted
 
     def _note(self, note: Callable[[], None]) -> Outcome:
         try:

@@ -1,8 +1,9 @@
 """Agreement: the receipts that the SuperLink keeps are the rows of the node's log."""
 
+import itertools
 from collections.abc import Iterator
 
-from fedstate.verify.evidence import ANSWERED, HeldLog, NodeAnswer, RunEvidence
+from fedstate.verify.evidence import ANSWERED, Delivery, HeldLog, NodeAnswer, RunEvidence
 from fedstate.verify.findings import LOG, RECEIPTS, SUPERLINK, Finding, Level, Place, numbers
 from fedstate.verify.steps import NodeSteps, Step
 
@@ -59,7 +60,13 @@ class _Agreement:
             return
         which = numbers(other.number for other, _ in signed)
         openings = {step.record.opening for pair in signed for step in pair}
-        if len(openings) > 1:
+        if self._take_turns(openings):
+            kind = "copied-store"
+            text = (
+                f"the node has signed two different rows of steps {which}, from openings of its "
+                "store that take turns: a copy of it is in use beside it, with the same key"
+            )
+        elif len(openings) > 1:
             kind = "older-backup"
             text = (
                 f"the node has signed two different rows of steps {which}, from different "
@@ -69,6 +76,12 @@ class _Agreement:
         else:
             kind, text = "two-rows", f"the node has signed two different rows of steps {which}"
         yield self._found(kind, Level.BROKEN, text, signed[0][0].number, RECEIPTS, LOG)
+
+    def _take_turns(self, openings: set[bytes]) -> bool:
+        """Whether a store was open twice at once; an older backup replaces what was open."""
+        rows = (step.record for step in self._steps.every if step.record.opening in openings)
+        in_time = [record.opening for record in sorted(rows, key=lambda record: record.time)]
+        return len(list(itertools.groupby(in_time))) > len(openings)
 
     def compared(self) -> Iterator[Finding]:
         """Compare receipts with the log that the node has shown."""
@@ -175,18 +188,22 @@ class _Agreement:
                 )
 
     def _without_receipt(self) -> Iterator[Finding]:
-        answered = {each.message_id for each in self._steps.node.deliveries if each.answered_at}
+        answers = {
+            each.message_id: each for each in self._steps.node.deliveries if each.answered_at
+        }
         forked = {other.number for other, _ in self._steps.forks}
         # A step that failed and was sent again has several rows, of which one was the answer.
         has = {step.record.message_id for step in self._steps.every if step.at_superlink}
-        missing = [
-            step.number
+        without = [
+            step
             for step in self._steps.chain
             if not step.at_superlink
             and step.number not in forked
-            and step.record.message_id in answered - has
+            and step.record.message_id in answers.keys() - has
             and not self._steps.node.dropped.has(step.record.store_id, step.number)
         ]
+        late = [step for step in without if _is_late(step, answers[step.record.message_id])]
+        missing = [step.number for step in without if step not in late]
         if missing:
             yield self._found(
                 "missing-receipt",
@@ -197,3 +214,16 @@ class _Agreement:
                 LOG,
                 SUPERLINK,
             )
+        if late:
+            yield self._found(
+                "late-receipt",
+                Level.UNKNOWN,
+                f"steps {numbers(step.number for step in late)} failed, and their rows were "
+                "written after their errors had been accepted: their receipts are on their way",
+                late[0].number,
+            )
+
+
+def _is_late(step: Step, answer: Delivery) -> bool:
+    """Whether a failure was logged after its error had left: the node's disk was full before."""
+    return answer.failed and not step.record.committed and step.record.time > answer.answered_at

@@ -1,5 +1,6 @@
 """Ways to lie about what was kept: each changes evidence that was sound, or its makers."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -269,6 +270,21 @@ def a_second_node_uses_a_copied_store(world: World) -> None:
     run = RunEvidence(103, 103, "running")
     exchange(run, second, "the first", "something")
     world.evidence.runs.append(run)
+    world.refresh()
+
+
+@lie("agreement", "copied-store")
+def a_copy_of_the_store_goes_on_beside_it(world: World) -> None:
+    """Two SuperNodes with one key, which take turns at the messages."""
+    node, run = world.nodes[NODE], world.run(RUN)
+    second = copy.deepcopy(node)
+    second.opening = b"the copy's"
+    for number in range(2):
+        for which in (node, second):
+            which.sequence = max(node.sequence, second.sequence)
+            exchange(run, which, f"{which.opening!r} {number}", f"{which.opening!r} {number}")
+    of_node = world.of(RUN, NODE)
+    of_node.rows[:] = [row for row in of_node.rows if row.record.opening != second.opening]
     world.refresh()
 
 
