@@ -39,9 +39,12 @@ class Session:
         # There are few cycles in evidence: to look for them all the time takes a third of it.
         collecting = gc.isenabled()
         gc.disable()
+        # What is there now stays: it need not be looked through after each batch.
+        gc.freeze()
         try:
             return self._verify(progress)
         finally:
+            gc.unfreeze()
             if collecting:
                 gc.enable()
 
