@@ -51,7 +51,7 @@ def verify(
     ] = None,
     runs: Annotated[Path | None, typer.Option(help="Where the ServerApps' records are.")] = None,
     node_seconds: Annotated[
-        float, typer.Option(help="How long a node has for its answer, in seconds.")
+        float, typer.Option(min=0.0, help="How long a node has for its answer, in seconds.")
     ] = 10.0,
     form: Annotated[Format, typer.Option("--format", help="A table, or JSON.")] = Format.TABLE,
 ) -> None:
@@ -75,9 +75,14 @@ def verify(
                 names, since, superlink, directory, node_seconds, form, watch=watch
             )
         _show(report, form)
-    except FedstateError as error:
+    except (FedstateError, OSError) as error:
+        problem = str(error)
+        if isinstance(error, OSError):
+            if error.filename is None:  # no file or directory that somebody has named
+                raise
+            problem = f"'{error.filename}' cannot be used ({error.strerror})."
         # Nothing is known then; exit code 1 would say that a promise was broken.
-        typer.secho(f"fedstate: {error}", fg=typer.colors.RED, err=True)
+        typer.secho(f"fedstate: {problem}", fg=typer.colors.RED, err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:  # while runs are watched
         raise typer.Exit(130) from None
