@@ -60,28 +60,37 @@ class _Agreement:
             return
         which = numbers(other.number for other, _ in signed)
         openings = {step.record.opening for pair in signed for step in pair}
-        if self._take_turns(openings):
+        two_rows = f"the node has signed two different rows of steps {which}"
+        if len(openings) == 1:
+            kind, text = "two-rows", two_rows
+        elif self._take_turns(signed):
             kind = "copied-store"
             text = (
-                f"the node has signed two different rows of steps {which}, from openings of its "
-                "store that take turns: a copy of it is in use beside it, with the same key"
-            )
-        elif len(openings) > 1:
-            kind = "older-backup"
-            text = (
-                f"the node has signed two different rows of steps {which}, from different "
-                "openings of its store: it was put back to an older backup and went on, or a "
-                "copy of it is in use"
+                f"{two_rows}, which continue two chains in turns: a copy of its store is in use "
+                "beside it, with the same key"
             )
         else:
-            kind, text = "two-rows", f"the node has signed two different rows of steps {which}"
+            kind = "older-backup"
+            text = (
+                f"{two_rows}, from different openings of its store: it was put back to an older "
+                "backup and went on, or a copy of it is in use"
+            )
         yield self._found(kind, Level.BROKEN, text, signed[0][0].number, RECEIPTS, LOG)
 
-    def _take_turns(self, openings: set[bytes]) -> bool:
-        """Whether a store was open twice at once; an older backup replaces what was open."""
-        rows = (step.record for step in self._steps.every if step.record.opening in openings)
-        in_time = [record.opening for record in sorted(rows, key=lambda record: record.time)]
-        return len(list(itertools.groupby(in_time))) > len(openings)
+    def _take_turns(self, signed: list[tuple[Step, Step]]) -> bool:
+        """Whether two chains went on by turns; of an older backup only the last one goes on."""
+        fork = min(other.number for other, _ in signed)
+        rows = {
+            step.receipt.digest: step
+            for step in sorted(self._steps.every, key=lambda step: step.number)
+            if step.number >= fork
+        }
+        chains: dict[bytes, bytes] = {}
+        for digest, step in rows.items():
+            chains[digest] = chains.get(step.record.previous, digest)
+        in_time = sorted(rows, key=lambda digest: rows[digest].record.time)
+        turns = list(itertools.groupby(in_time, key=chains.__getitem__))
+        return len(turns) > len(set(chains.values()))
 
     def compared(self) -> Iterator[Finding]:
         """Compare receipts with the log that the node has shown."""

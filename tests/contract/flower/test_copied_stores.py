@@ -2,8 +2,9 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.contract.flower.in_process_supernode import SteppingNode
@@ -13,21 +14,25 @@ from fedstate.verify.report import Report
 
 
 @pytest.fixture
-def federation(tmp_path: Path) -> Iterator[tuple[Federation, ExitStack]]:
+def federation(tmp_path: Path) -> Iterator[Federation]:
     (tmp_path / "link").mkdir()
     with ExitStack() as stack:
-        yield Federation(tmp_path, stack), stack
+        made = Federation(tmp_path, stack)
+        yield made
 
 
-def copy_of(federation: Federation, stack: ExitStack, *, same_key: bool) -> SteppingNode:
-    """Start a SuperNode on a copy of the first node's state directory, as `cp -r` makes one."""
-    node = federation.nodes[0]
+def copy_of(federation: Federation) -> Path:
+    """Copy the state directory of the first node, which goes on, as `cp -r` does."""
     directory = federation.directory / "copy"
-    shutil.copytree(node.directory, directory)
-    if not same_key:
-        (directory / "session").unlink()
-    second = SteppingNode(directory, federation.superlink, node.keys if same_key else None)
-    return stack.enter_context(second)
+    shutil.copytree(federation.nodes[0].directory, directory)
+    return directory
+
+
+@contextmanager
+def online(federation: Federation, directory: Path, keys: Any = None) -> Iterator[SteppingNode]:
+    """Start a SuperNode in a directory; no other with its key may be online."""
+    with SteppingNode(directory, federation.superlink, keys) as node:
+        yield node
 
 
 def verify_through(federation: Federation, *nodes: SteppingNode) -> Report:
@@ -37,16 +42,15 @@ def verify_through(federation: Federation, *nodes: SteppingNode) -> Report:
 
 
 def test_a_copy_under_another_key_is_found_by_the_nodes_that_share_the_store(
-    federation: tuple[Federation, ExitStack],
+    federation: Federation,
 ) -> None:
     """The command refuses such a store; this SuperNode is one that does not ask."""
-    made, stack = federation
-    first, other = made.nodes
-    copy = copy_of(made, stack, same_key=False)
-    assert copy.store.store_id == first.store.store_id
-    assert copy.node_id != first.node_id
-    made.step(made.runs[0], copy, 9)
-    report = verify_through(made, first, other, copy)
+    first, other = federation.nodes
+    with online(federation, copy_of(federation)) as copy:
+        assert copy.store.store_id == first.store.store_id
+        assert copy.node_id != first.node_id
+        federation.step(federation.runs[0], copy, 9)
+        report = verify_through(federation, first, other, copy)
     assert report.exit_code == 1
     found = [each for each in report.findings if each.kind == "copied-store"]
     assert {each.place.node_id for each in found} == {first.node_id, copy.node_id}
@@ -55,34 +59,47 @@ def test_a_copy_under_another_key_is_found_by_the_nodes_that_share_the_store(
     )
 
 
-@pytest.mark.parametrize("who_answers", ["the original", "the copy"])
+def take_turns(federation: Federation, stack: ExitStack, who: str) -> SteppingNode:
+    """Let SuperNodes on the store and on its copy take turns; return the last one.
+
+    They have one key, and so the SuperLink takes them for one node. It admits one at a time.
+    """
+    first = federation.nodes[0]
+    directories = {"o": first.directory, "c": copy_of(federation)}
+    federation.closing[0].close()
+    for number, letter in enumerate(who, start=10):
+        with ExitStack() as turn:
+            node = turn.enter_context(online(federation, directories[letter], first.keys))
+            assert node.node_id == first.node_id
+            federation.step(federation.runs[0], node, number)
+            if number == 9 + len(who):
+                stack.push(turn.pop_all())
+    return node
+
+
+@pytest.mark.parametrize("who", ["oco", "ococ"])
 def test_a_copy_under_the_same_key_is_found_by_its_signatures(
-    federation: tuple[Federation, ExitStack], who_answers: str
+    federation: Federation, who: str
 ) -> None:
-    """Both go on with one session: the SuperLink takes them for one node."""
-    made, stack = federation
-    first, other = made.nodes
-    copy = copy_of(made, stack, same_key=True)
-    assert copy.node_id == first.node_id
-    for number, node in enumerate((first, copy, first, copy), start=10):
-        made.step(made.runs[0], node, number)
-    report = verify_through(made, first if who_answers == "the original" else copy, other)
+    """Whichever of them answers: here it is the original, and there it is the copy."""
+    first, other = federation.nodes
+    with ExitStack() as stack:
+        last = take_turns(federation, stack, who)
+        report = verify_through(federation, last, other)
     assert report.exit_code == 1
     (finding,) = (each for each in report.findings if each.kind == "copied-store")
-    assert (finding.place.run_id, finding.place.node_id) == (made.runs[0].id, first.node_id)
-    # The other run, and the other node, have nothing to do with it.
+    assert finding.place.run_id == federation.runs[0].id
+    assert finding.place.node_id == first.node_id
+    # The other node has nothing to do with it.
     assert {each.place.node_id for each in report.findings if each.level} == {first.node_id}
 
 
 def test_a_backup_that_goes_on_after_the_original_has_ended_is_an_older_one(
-    federation: tuple[Federation, ExitStack],
+    federation: Federation,
 ) -> None:
-    made, stack = federation
-    first, other = made.nodes
-    copy = copy_of(made, stack, same_key=True)
-    made.step(made.runs[0], first, 10)
-    for number in (11, 12):
-        made.step(made.runs[0], copy, number)
-    report = verify_through(made, copy, other)
+    _, other = federation.nodes
+    with ExitStack() as stack:
+        last = take_turns(federation, stack, "occ")
+        report = verify_through(federation, last, other)
     assert "older-backup" in kinds(report)
     assert "copied-store" not in kinds(report)

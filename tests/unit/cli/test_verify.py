@@ -16,6 +16,7 @@ from fedstate.connection import Connection, write_connection
 from fedstate.local.process import free_port
 from fedstate.records import SCHEMA, record_file
 from fedstate.verify.evidence import RunEvidence
+from fedstate.verify.watching import pause_after
 
 ROUNDS, NODES = 3, 2
 
@@ -189,6 +190,11 @@ def test_runs_are_watched_until_they_have_ended(
         "running",
         "finished:completed",
     ]
+
+
+@pytest.mark.parametrize(("took", "pause"), [(0.0, 5.0), (0.5, 5.0), (2.0, 18.0), (99.0, 60.0)])
+def test_watching_a_long_run_takes_a_tenth_of_the_time(took: float, pause: float) -> None:
+    assert pause_after(took) == pause
 
 
 @pytest.mark.usefixtures("connected", "nodes")
