@@ -60,6 +60,8 @@ def verify(
     try:
         if names and (all_runs or since):
             raise SettingError("Name runs, or give --all or --since, but not both.")
+        if all_runs and since:
+            raise SettingError("--all means every run, and --since some of them: give one.")
         if state is not None:
             if superlink or watch or since:
                 raise SettingError(
@@ -74,6 +76,8 @@ def verify(
             report = _superlink_report(
                 names, since, superlink, directory, node_seconds, form, watch=watch
             )
+        if not report.runs and not report.elsewhere:
+            raise EvidenceError(_nothing(state, since))
         _show(report, form)
     except (FedstateError, OSError) as error:
         problem = str(error)
@@ -87,6 +91,14 @@ def verify(
     except KeyboardInterrupt:  # while runs are watched
         raise typer.Exit(130) from None
     raise typer.Exit(report.exit_code)
+
+
+def _nothing(state: Path | None, since: str | None) -> str:
+    if state is not None:
+        return f"There is no run in '{state}' to verify."
+    if since is not None:
+        return f"There is no run since {since} to verify; --all has all runs."
+    return "There is no run to verify; start one with `flwr run`."
 
 
 def _store_report(
@@ -129,8 +141,6 @@ def _show(report: "Report", form: Format) -> None:
     if form is Format.JSON:
         typer.echo(json.dumps(report.to_json(), indent=2))
         return
-    if not report.runs and not report.elsewhere:
-        raise EvidenceError("There is no run to verify; start one with `flwr run`.")
     from fedstate.verify.table import to_table
 
     console().print(to_table(report))

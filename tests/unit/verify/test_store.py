@@ -108,6 +108,14 @@ def test_a_directory_that_nobody_may_write_is_left_as_it_is(
     directory.chmod(0o755)
 
 
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_store_without_a_run_is_no_verdict(tmp_path: Path, form: str) -> None:
+    NodeStore(tmp_path / "state").close()
+    done = fedstate("verify", "--state", str(tmp_path / "state"), "--format", form)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"There is no run in '{tmp_path / 'state'}' to verify." in done.stderr
+
+
 @pytest.mark.parametrize("key", [KEY], indirect=True)
 @pytest.mark.parametrize("command", [("verify", "--state"), ("state", "receipts")])
 def test_an_encrypted_store_wants_its_key(
