@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from fedstate.verify.evidence import Evidence, RunEvidence
 from fedstate.verify.report import Report
@@ -53,7 +54,7 @@ class Session:
         chosen = self._selection.among(runs)
         verifier = Verifier(keep_steps=len(chosen) <= RUNS_WITH_STEPS)
         done: set[int] = set()
-        for evidence in self._source.batches(chosen):
+        for evidence in _ahead(self._source.batches(chosen)):
             verifier.add(evidence, set(chosen))
             done |= {run.run_id for run in evidence.runs}
             progress(len(done & set(chosen)), len(chosen))
@@ -65,3 +66,17 @@ class Session:
             return self._source.batches(rest, ask_nodes=False)
 
         return verifier.finish(others)
+
+
+def _ahead(batches: Iterator[Evidence]) -> Iterator[Evidence]:
+    """Yield batches, the next of which is being fetched while one is checked."""
+    pool = ThreadPoolExecutor(1, "evidence")
+    try:
+        coming = pool.submit(next, batches, None)
+        while (evidence := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield evidence
+            # It is not kept while the next one is waited for.
+            del evidence
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
