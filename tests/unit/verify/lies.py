@@ -70,6 +70,13 @@ def the_last_row_is_dropped_from_the_nodes_log(world: World) -> None:
     del world.of(RUN, NODE).rows[3]
 
 
+@lie("agreement", "dropped-row")
+def the_last_row_is_dropped_before_its_receipt_was_sent(world: World) -> None:
+    of_node = world.of(RUN, NODE)
+    of_node.deliveries[3] = replace(of_node.deliveries[3], answered_at=0.0)
+    del of_node.rows[3], of_node.receipts[3]
+
+
 @lie("agreement", "missing-receipt")
 def a_receipt_is_dropped_at_the_superlink(world: World) -> None:
     del world.of(RUN, NODE).receipts[2]
