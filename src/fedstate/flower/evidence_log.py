@@ -77,7 +77,7 @@ class EvidenceLog:
         with self._session() as session:
             session.execute(insert(DELIVERIES), rows)
             if self.keep is not None:
-                for run_id in {row["run_id"] for row in rows}:
+                for run_id in {uint64_to_int64(each.metadata.run_id) for each in messages}:
                     drop_beyond(session, run_id, uint64_to_int64(node_id), self.keep)
 
     def answered(self, reply: Message) -> None:

@@ -88,13 +88,12 @@ def test_what_goes_while_it_is_read_is_dropped() -> None:
         Delivery(run_id=RUN, node_id=NODE, message_id=f"m{number}", answered_at=number != 1)
         for number in range(5)
     ]
-    of_node = {"run_id": RUN, "node_id": NODE}
+    before = DroppedProto(run_id=RUN, node_id=NODE, deliveries=7)
+    after = DroppedProto(run_id=RUN, node_id=NODE, deliveries=9, step=3)
     pages = [
-        EvidencePage(
-            runs=[RunAccount(run_id=RUN)], dropped=[DroppedProto(**of_node, deliveries=7)]
-        ),
+        EvidencePage(runs=[RunAccount(run_id=RUN)], dropped=[before]),
         EvidencePage(deliveries=deliveries),
-        EvidencePage(dropped=[DroppedProto(**of_node, deliveries=9, step=3)]),
+        EvidencePage(dropped=[after]),
     ]
     (run,) = gather(pages).runs
     assert [each.message_id for each in run.nodes[NODE].deliveries] == ["m1", "m3", "m4"]
