@@ -55,6 +55,18 @@ def test_a_copy_of_the_state_does_not_admit_one_either(
     assert "another SuperNode with the same key is online" in refused.stderr
 
 
+def test_a_copy_of_the_state_is_refused_to_another_node(
+    killable: Killable, tmp_path: Path
+) -> None:
+    node, other = killable.federation.nodes
+    copy = tmp_path / "copy"
+    shutil.copytree(state_directory(node), copy)
+    refused = rival(killable, other, copy)
+    assert refused.returncode == 1
+    (sentence,) = (line for line in refused.stderr.splitlines() if "belongs to" in line)
+    assert f"The node store in '{copy}' belongs to the node with key SHA256:" in sentence
+
+
 def test_the_state_directory_itself_is_not_shared(killable: Killable) -> None:
     node = killable.federation.nodes[0]
     refused = rival(killable, node, state_directory(node))

@@ -95,7 +95,6 @@ ELSEWHERE = {
     "verify/persistence.py": ["unit/verify/test_verifier.py"],
     "verify/session.py": ["unit/cli/test_verify.py"],
     "verify/steps.py": ["unit/verify/test_verifier.py"],
-    "verify/store.py": ["contract/flower/test_witnessed_runs.py"],
     "verify/table.py": ["unit/verify/test_report.py"],
     "verify/watching.py": ["unit/cli/test_verify.py"],
     "verify/superlink.py": ["contract/flower/test_evidence.py", "unit/cli/test_verify.py"],

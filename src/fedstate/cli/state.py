@@ -119,6 +119,33 @@ def free(
     _show({"directory": str(directory), "run": run, "freed_bytes": size}, shown)
 
 
+@app.command()
+def receipts(
+    directory: Annotated[
+        Path, typer.Argument(help="The state directory of a node, or a backup; it may be in use.")
+    ],
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(help="Runs, by the first digits of their IDs; all, if none is named."),
+    ] = None,
+    key: Key = None,
+) -> None:
+    """Print the receipts of a node's steps: JSON lines with the signed rows, in hexadecimal."""
+    from fedstate.verify.store import receipts_of
+
+    for receipt in receipts_of(directory, _key(key), runs or []):
+        record = receipt.record
+        line = {
+            "run_id": str(record.run_id),
+            "node_id": str(record.node_id),
+            "step": record.run_sequence,
+            "outcome": record.outcome,
+            "row": receipt.row.hex(),
+            "signature": receipt.signature.hex(),
+        }
+        typer.echo(json.dumps(line))
+
+
 @app.command("rotate-key")
 def rotate_key(
     directory: Directory,

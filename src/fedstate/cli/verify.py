@@ -54,7 +54,7 @@ def verify(
     ] = None,
     runs: Annotated[Path | None, typer.Option(help="Where the ServerApps' records are.")] = None,
     node_seconds: Annotated[
-        float, typer.Option(help="How long a node has for its answer, in seconds.")
+        float, typer.Option(min=0.0, help="How long a node has for its answer, in seconds.")
     ] = 10.0,
     form: Annotated[Format, typer.Option("--format", help="A table, or JSON.")] = Format.TABLE,
 ) -> None:
@@ -63,6 +63,8 @@ def verify(
     try:
         if names and (all_runs or since):
             raise SettingError("Name runs, or give --all or --since, but not both.")
+        if all_runs and since:
+            raise SettingError("--all means every run, and --since some of them: give one.")
         if state is not None:
             if superlink or watch or since:
                 raise SettingError(
@@ -77,14 +79,29 @@ def verify(
             report = _superlink_report(
                 names, since, superlink, directory, node_seconds, form, watch=watch
             )
+        if not report.runs and not report.elsewhere:
+            raise EvidenceError(_nothing(state, since))
         _show(report, form)
-    except FedstateError as error:
+    except (FedstateError, OSError) as error:
+        problem = str(error)
+        if isinstance(error, OSError):
+            if error.filename is None:  # no file or directory that somebody has named
+                raise
+            problem = f"'{error.filename}' cannot be used ({error.strerror})."
         # Nothing is known then; exit code 1 would say that a promise was broken.
-        typer.secho(f"fedstate: {error}", fg=typer.colors.RED, err=True)
+        typer.secho(f"fedstate: {problem}", fg=typer.colors.RED, err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:  # while runs are watched
         raise typer.Exit(130) from None
     raise typer.Exit(report.exit_code)
+
+
+def _nothing(state: Path | None, since: str | None) -> str:
+    if state is not None:
+        return f"There is no run in '{state}' to verify."
+    if since is not None:
+        return f"There is no run since {since} to verify; --all has all runs."
+    return "There is no run to verify; start one with `flwr run`."
 
 
 def _store_report(
@@ -127,8 +144,6 @@ def _show(report: "Report", form: Format) -> None:
     if form is Format.JSON:
         typer.echo(json.dumps(report.to_json(), indent=2))
         return
-    if not report.runs and not report.elsewhere:
-        raise EvidenceError("There is no run to verify; start one with `flwr run`.")
     from fedstate.verify.table import to_table
 
     console().print(to_table(report))

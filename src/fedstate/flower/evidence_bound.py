@@ -83,7 +83,7 @@ def _note_dropped(
         if record.store_id != store_id or record.run_sequence > step:
             store_id, step, anchor = record.store_id, record.run_sequence, record_digest(row)
     gone = len(receipts) + (before.receipts if before is not None else 0)
-    values = {"deliveries": deliveries, "receipts": gone}
+    values: dict[str, Any] = {"deliveries": deliveries, "receipts": gone}
     values |= {"store_id": store_id, "step": step, "anchor": anchor}
     session.execute(
         upsert(DROPPED)

@@ -28,6 +28,8 @@ from fedstate.witness.witness_pb2 import Receipt
 
 # How many rows one read of the database brings.
 PAGE_ROWS = 2000
+# What makes flwr's unsigned IDs of the database's signed ones.
+_UNSIGNED = 2**64 - 1
 
 
 class EvidenceLog:
@@ -75,7 +77,7 @@ class EvidenceLog:
         with self._session() as session:
             session.execute(insert(DELIVERIES), rows)
             if self.keep is not None:
-                for run_id in {row["run_id"] for row in rows}:
+                for run_id in {uint64_to_int64(each.metadata.run_id) for each in messages}:
                     drop_beyond(session, run_id, uint64_to_int64(node_id), self.keep)
 
     def answered(self, reply: Message) -> None:
@@ -125,34 +127,36 @@ class EvidenceLog:
 
         With `after`, only those with a greater number.
         """
-        for rows in self._pages(DELIVERIES, run_ids, after):
+        # By their places: to read them by their names takes as long as all the rest.
+        for run_id, rows in self._pages(DELIVERIES, run_ids, after):
             yield [
                 Delivery(
-                    run_id=int64_to_uint64(row.run_id),
-                    node_id=int64_to_uint64(row.node_id),
-                    message_id=row.message_id,
-                    group_id=row.group_id,
-                    action=row.action,
-                    delivered_at=row.delivered_at,
-                    answered_at=row.answered_at,
-                    reply_id=row.reply_id,
-                    failed=row.failed,
+                    run_id=run_id,
+                    node_id=node_id & _UNSIGNED,
+                    message_id=message_id,
+                    group_id=group_id,
+                    action=action,
+                    delivered_at=delivered_at,
+                    answered_at=answered_at,
+                    reply_id=reply_id,
+                    failed=failed,
                 )
-                for row in rows
+                for _, _, node_id, message_id, group_id, action, delivered_at, *answer in rows
+                for answered_at, reply_id, failed in [answer]
             ]
 
     def receipts(self, run_ids: Sequence[int]) -> Iterator[list[StoredReceipt]]:
         """Yield the receipts that came for these runs, in the order in which they came."""
-        for rows in self._pages(RECEIPTS, run_ids):
+        for run_id, rows in self._pages(RECEIPTS, run_ids):
             yield [
                 StoredReceipt(
-                    run_id=int64_to_uint64(row.run_id),
-                    node_id=int64_to_uint64(row.node_id),
-                    message_id=row.message_id,
-                    receipt=Receipt(record=row.record, signature=row.signature),
-                    received_at=row.received_at,
+                    run_id=run_id,
+                    node_id=node_id & _UNSIGNED,
+                    message_id=message_id,
+                    receipt=Receipt(record=record, signature=signature),
+                    received_at=received_at,
                 )
-                for row in rows
+                for _, _, node_id, message_id, _, record, signature, received_at in rows
             ]
 
     def dropped(self, run_ids: Sequence[int]) -> list[Dropped]:
@@ -183,7 +187,7 @@ class EvidenceLog:
 
     def _pages(
         self, table: Table, run_ids: Sequence[int], start: int = 0
-    ) -> Iterator[Sequence[Any]]:
+    ) -> Iterator[tuple[int, Sequence[Any]]]:
         for run_id in run_ids:
             after = start
             while True:
@@ -194,7 +198,7 @@ class EvidenceLog:
                     rows = session.execute(query.order_by(table.c.number).limit(PAGE_ROWS)).all()
                 if not rows:
                     break
-                yield rows
+                yield run_id, rows
                 after = rows[-1].number
                 if len(rows) < PAGE_ROWS:
                     break

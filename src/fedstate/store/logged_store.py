@@ -105,6 +105,23 @@ class LoggedStore(StoreFile):
         with self._reading() as now:
             return now.log.last()
 
+    def unsigned_rows(self, limit: int) -> list[Receipt]:
+        """Return rows without a signature whose steps have ended: nobody has their receipts."""
+        with self._reading() as now:
+            under_way = {
+                str(row["message_id"])
+                for status in ("received", "committed")
+                for row in now.rows.find("step", status=status)
+            }
+            rows = now.log.unsigned(limit + len(under_way))
+        return [row for row in rows if row.record.message_id not in under_way][:limit]
+
+    def note_signatures(self, receipts: Sequence[Receipt]) -> None:
+        """Add signatures to rows that have none."""
+        with self._transaction():
+            for receipt in receipts:
+                self._steps.note_signature(receipt.record.sequence, receipt.signature)
+
     def chains(self) -> list[Chain]:
         """Return what is known of the log of each run, in the order in which they began."""
         with self._reading() as now:

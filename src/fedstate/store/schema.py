@@ -123,6 +123,8 @@ MIGRATIONS = (
                 seal BLOB NOT NULL)""",
             "CREATE UNIQUE INDEX step_log_by_run ON step_log (chain_id, run_sequence)",
             "CREATE INDEX step_log_by_message ON step_log (message)",
+            # With the sequence beside it: pages of a run's rows are found without sorting.
+            "CREATE INDEX step_log_by_chain ON step_log (chain_id)",
         ),
     ),
 )

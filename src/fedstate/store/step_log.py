@@ -8,10 +8,12 @@ on with the chain that it had.
 """
 
 import hashlib
+import heapq
+import itertools
 import sqlite3
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -213,6 +215,16 @@ class StepLog:
             (signature, _short(message_id)),
         )
 
+    def note_signature(self, sequence: int, signature: bytes) -> None:
+        """Add its signature to a row, which may have gone."""
+        self._db.execute(
+            "UPDATE step_log SET signature = ? WHERE sequence = ?", (signature, sequence)
+        )
+
+    def unsigned(self, limit: int) -> list[Receipt]:
+        """Return the first rows that have no signature."""
+        return list(self._read("signature IS NULL ORDER BY sequence LIMIT ?", limit))
+
     def of_message(self, message_id: str) -> Receipt | None:
         """Return the newest row of a message, signed or not, or None."""
         receipt = self._one("message = ?", _short(message_id))
@@ -230,15 +242,22 @@ class StepLog:
 
     def after(self, sequence: int, run_ids: Iterable[int], limit: int) -> list[Receipt]:
         """Return the rows that follow one in the store; without runs, those of all runs."""
-        runs = [str(run_id) for run_id in run_ids]
-        of_runs = f"run_id IN ({', '.join('?' * len(runs))})" if runs else "1"
-        return list(
-            self._read(
-                f"sequence > ? AND chain_id IN (SELECT chain_id FROM step_chain WHERE {of_runs})"  # noqa: S608
-                " ORDER BY sequence LIMIT ?",
-                *(sequence, *runs, limit),
-            )
-        )
+        named = dict.fromkeys(str(run_id) for run_id in run_ids)
+        chains = [self._rows.one("step_chain", run_id) for run_id in named]
+        where, page = "sequence > ?", "ORDER BY sequence LIMIT ?"
+        if not chains:
+            return list(self._read(f"{where} {page}", sequence, limit))
+        # Chain by chain: rows of several would have to be sorted, all of them for each page.
+        pages = [
+            self._read(f"chain_id = ? AND {where} {page}", chain["chain_id"], sequence, limit)
+            for chain in chains
+            if chain is not None
+        ]
+        rows = heapq.merge(*pages, key=lambda receipt: receipt.record.sequence)
+        found = list(itertools.islice(rows, limit))
+        for each in pages:
+            each.close()
+        return found
 
     def free(self, run_id: str) -> None:
         """Remove the rows of a run; its chain says how many there were."""
@@ -281,7 +300,7 @@ class StepLog:
         found = list(self._read(f"{where} ORDER BY sequence DESC LIMIT 1", *values))
         return found[0] if found else None
 
-    def _read(self, where: str, *values: object) -> Iterator[Receipt]:
+    def _read(self, where: str, *values: object) -> Generator[Receipt, None, None]:
         found = self._db.execute(
             "SELECT sequence, chain_id, run_sequence, message, record, seal, signature "  # noqa: S608
             f"FROM step_log WHERE {where}",

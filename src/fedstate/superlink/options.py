@@ -55,9 +55,7 @@ def main(arguments: Sequence[str]) -> None:
             "Whoever listens on the network reads the tokens of accounts, since there is no TLS; "
             "give --ssl-certfile, --ssl-keyfile and --ssl-ca-certfile."
         )
-    run_superlink(
-        config, addresses, door, limits=limits_of(options), keep_log=options.keep_log
-    )
+    run_superlink(config, addresses, door, limits=limits_of(options), keep_log=options.keep_log)
 
 
 def _add_options(parser: argparse._ActionsContainer) -> None:

@@ -28,6 +28,7 @@ from fedstate.logs import logger
 from fedstate.store.errors import StoreFullError
 from fedstate.store.logged_store import Failure
 from fedstate.store.step_log import Attempt
+from fedstate.supernode.late_rows import LateRows
 from fedstate.supernode.link import Link
 from fedstate.supernode.machine import Event, Stage
 from fedstate.supernode.runs import Runs
@@ -53,6 +54,11 @@ class Actions:
         Which runs go on.
     run_problem : callable
         Says why a run that the store has must not go on, or None if it may.
+
+    Attributes
+    ----------
+    late_rows : LateRows
+        What could not be logged, or whose receipt was not sent.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class Actions:
         self._link = link
         self._runs = runs
         self._run_problem = run_problem
+        self.late_rows = LateRows(state.store, link)
 
     def look_up(self, step: Step, _: object) -> Outcome:
         """Ask the store how far the step had come."""
@@ -161,8 +168,10 @@ class Actions:
         try:
             self._state.store.record_failure(step.message_id, failure)
         except StoreFullError as full:
-            # It is written when the step is forgotten; of a refused message there is none.
             logger.warning("%s", full)
+            # That of a step that the store has is written when it is forgotten.
+            if step.phase.stage in (Stage.ANSWERING, Stage.OVER):
+                self.late_rows.add(step.message_id, failure)
             return
         step.logged = True
         reach("failure-recorded")
@@ -250,7 +259,10 @@ class Actions:
         """Remove a step that left nothing from the store."""
         signature = step.receipt.signature if step.receipt else b""
         failure = None if step.logged else self._failure(step, None)
-        return self._note(lambda: self._state.store.forget(step.message_id, signature, failure))
+        noted = self._note(lambda: self._state.store.forget(step.message_id, signature, failure))
+        if failure is not None and noted[0] is Event.NOTED:
+            self.late_rows.written()
+        return noted
 
     def _note(self, note: Callable[[], None]) -> Outcome:
         try:

@@ -146,6 +146,11 @@ class Link:
             return False
         return self._replies.send(envelope, objects, seconds, receipt, confirm=confirm)
 
+    @property
+    def signs(self) -> bool:
+        """Whether the node has a key to sign receipts with."""
+        return self._key is not None
+
     def sign(self, receipt: Receipt) -> Receipt:
         """Return a receipt with the node's signature: a noted one, or a new one."""
         if receipt.signature or self._key is None:

@@ -15,6 +15,7 @@ from fedstate.logs import logger
 from fedstate.store.errors import StoreFullError
 from fedstate.store.node_store import StoredRun
 from fedstate.store.retention import Retention
+from fedstate.supernode.late_rows import LateRows
 from fedstate.supernode.link import Link
 from fedstate.supernode.runs import Runs
 
@@ -29,6 +30,7 @@ class EndsRuns(Protocol):
     """Who has steps of runs; `Steps` is one."""
 
     runs: Runs
+    late_rows: LateRows
 
     def running(self, run_id: int) -> bool:
         """Whether a step of this run is running or waiting."""
@@ -104,6 +106,7 @@ class Maintenance:
     def _once(self) -> None:
         # Looking at tasks is what makes flwr notice those whose process is gone.
         self._state.get_tasks(task_ids=[0])
+        self._steps.late_rows.flush()
         generation = self._state.store.generation
         if generation != self._maintained:
             self._state.store.maintain()

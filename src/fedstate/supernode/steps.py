@@ -73,6 +73,8 @@ class Steps:
     ----------
     runs : Runs
         Which runs go on.
+    late_rows : LateRows
+        Rows for which there was no room.
     failure : BaseException, optional
         What ends the SuperNode.
     on_task : callable
@@ -108,6 +110,7 @@ class Steps:
         self.on_end: Callable[[], None] = lambda: None
         self.runs = Runs() if runs is None else runs
         self._actions = actions = Actions(state, link, self.runs, admission.problem_now)
+        self.late_rows = actions.late_rows
         self._quick: dict[Command, Callable[[Step, Any], Outcome | None]] = {
             Command.QUEUE: self._queue,
             Command.LOOK_UP: actions.look_up,

@@ -1,8 +1,9 @@
 """Agreement: the receipts that the SuperLink keeps are the rows of the node's log."""
 
+import itertools
 from collections.abc import Iterator
 
-from fedstate.verify.evidence import ANSWERED, HeldLog, NodeAnswer, RunEvidence
+from fedstate.verify.evidence import ANSWERED, Delivery, HeldLog, NodeAnswer, RunEvidence
 from fedstate.verify.findings import LOG, RECEIPTS, SUPERLINK, Finding, Level, Place, numbers
 from fedstate.verify.steps import NodeSteps, Step
 
@@ -59,16 +60,37 @@ class _Agreement:
             return
         which = numbers(other.number for other, _ in signed)
         openings = {step.record.opening for pair in signed for step in pair}
-        if len(openings) > 1:
-            kind = "older-backup"
+        two_rows = f"the node has signed two different rows of steps {which}"
+        if len(openings) == 1:
+            kind, text = "two-rows", two_rows
+        elif self._take_turns(signed):
+            kind = "copied-store"
             text = (
-                f"the node has signed two different rows of steps {which}, from different "
-                "openings of its store: it was put back to an older backup and went on, or a "
-                "copy of it is in use"
+                f"{two_rows}, which continue two chains in turns: a copy of its store is in use "
+                "beside it, with the same key"
             )
         else:
-            kind, text = "two-rows", f"the node has signed two different rows of steps {which}"
+            kind = "older-backup"
+            text = (
+                f"{two_rows}, from different openings of its store: it was put back to an older "
+                "backup and went on, or a copy of it is in use"
+            )
         yield self._found(kind, Level.BROKEN, text, signed[0][0].number, RECEIPTS, LOG)
+
+    def _take_turns(self, signed: list[tuple[Step, Step]]) -> bool:
+        """Whether two chains went on by turns; of an older backup only the last one goes on."""
+        fork = min(other.number for other, _ in signed)
+        rows = {
+            step.receipt.digest: step
+            for step in sorted(self._steps.every, key=lambda step: step.number)
+            if step.number >= fork
+        }
+        chains: dict[bytes, bytes] = {}
+        for digest, step in rows.items():
+            chains[digest] = chains.get(step.record.previous, digest)
+        in_time = sorted(rows, key=lambda digest: rows[digest].record.time)
+        turns = list(itertools.groupby(in_time, key=chains.__getitem__))
+        return len(turns) > len(set(chains.values()))
 
     def compared(self) -> Iterator[Finding]:
         """Compare receipts with the log that the node has shown."""
@@ -175,18 +197,22 @@ class _Agreement:
                 )
 
     def _without_receipt(self) -> Iterator[Finding]:
-        answered = {each.message_id for each in self._steps.node.deliveries if each.answered_at}
+        answers = {
+            each.message_id: each for each in self._steps.node.deliveries if each.answered_at
+        }
         forked = {other.number for other, _ in self._steps.forks}
         # A step that failed and was sent again has several rows, of which one was the answer.
         has = {step.record.message_id for step in self._steps.every if step.at_superlink}
-        missing = [
-            step.number
+        without = [
+            step
             for step in self._steps.chain
             if not step.at_superlink
             and step.number not in forked
-            and step.record.message_id in answered - has
+            and step.record.message_id in answers.keys() - has
             and not self._steps.node.dropped.has(step.record.store_id, step.number)
         ]
+        late = [step for step in without if _is_late(step, answers[step.record.message_id])]
+        missing = [step.number for step in without if step not in late]
         if missing:
             yield self._found(
                 "missing-receipt",
@@ -197,3 +223,16 @@ class _Agreement:
                 LOG,
                 SUPERLINK,
             )
+        if late:
+            yield self._found(
+                "late-receipt",
+                Level.UNKNOWN,
+                f"steps {numbers(step.number for step in late)} failed, and their rows were "
+                "written after their errors had been accepted: their receipts are on their way",
+                late[0].number,
+            )
+
+
+def _is_late(step: Step, answer: Delivery) -> bool:
+    """Whether a failure was logged after its error had left: the node's disk was full before."""
+    return answer.failed and not step.record.committed and step.record.time > answer.answered_at

@@ -104,9 +104,9 @@ class _Completeness:
 
     def _digest_before(self, step: Step, previous: Step | None) -> bytes:
         """Return what a row has to name as the one before it; what it names, if not known."""
-        record = step.record
         if previous is not None and previous.number == step.number - 1:
             return previous.receipt.digest
+        record = step.record
         if step.number == 1:
             return genesis(record.store_id, record.run_id)
         dropped, log = self._dropped, self._node.log

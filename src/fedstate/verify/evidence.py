@@ -197,7 +197,9 @@ class RunEvidence:
 
     def node(self, node_id: int) -> NodeEvidence:
         """Return what is known of a node, to add to."""
-        return self.nodes.setdefault(node_id, NodeEvidence(node_id))
+        if (found := self.nodes.get(node_id)) is None:
+            found = self.nodes[node_id] = NodeEvidence(node_id)
+        return found
 
     @property
     def finished(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fedstate.errors import EvidenceError, SettingError
 from fedstate.verify.evidence import RunEvidence
 
+SUPERLINK = "The SuperLink"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -21,10 +22,13 @@ class Selection:
         IDs of runs, or the first digits of them; if there is none, all runs.
     since : float, optional
         A Unix time.
+    whose : str
+        Who has the runs, as the subject of a sentence.
     """
 
     names: tuple[str, ...] = ()
     since: float | None = None
+    whose: str = SUPERLINK
 
     def among(self, runs: Sequence[RunEvidence]) -> list[int]:
         """Return the IDs of the runs that are meant, in the order in which they are named.
@@ -38,25 +42,29 @@ class Selection:
             return [
                 run.run_id for run in runs if self.since is None or run.submitted_at >= self.since
             ]
-        return list(dict.fromkeys(_named(name, runs) for name in self.names))
+        return list(dict.fromkeys(_named(name, runs, self.whose) for name in self.names))
 
 
-def _named(name: str, runs: Sequence[RunEvidence]) -> int:
+def _named(name: str, runs: Sequence[RunEvidence], whose: str) -> int:
     if not name.isdecimal():
         raise EvidenceError(f"'{name}' is no ID of a run: it is a number, as in `flwr list`.")
     found = [run.run_id for run in runs if str(run.run_id).startswith(name)]
     if int(name) in found:
         return int(name)
     if not found:
-        raise EvidenceError(
-            f"The SuperLink has no run whose ID begins with {name}; `flwr list` shows its runs."
-        )
+        shown = "`flwr list` shows its runs" if whose == SUPERLINK else f"it has {_some(runs)}"
+        raise EvidenceError(f"{whose} has no run whose ID begins with {name}; {shown}.")
     if len(found) > 1:
         some = ", ".join(map(str, found[:3]))
         raise EvidenceError(
             f"{len(found)} runs have IDs that begin with {name} ({some}, ...); give more digits."
         )
     return found[0]
+
+
+def _some(runs: Sequence[RunEvidence]) -> str:
+    ids = [str(run.run_id) for run in runs]
+    return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "") or "none"
 
 
 def parse_since(text: str, now: datetime.datetime | None = None) -> float:

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from fedstate.verify.evidence import Evidence, RunEvidence
 from fedstate.verify.report import Report
@@ -39,9 +40,12 @@ class Session:
         # There are few cycles in evidence: to look for them all the time takes a third of it.
         collecting = gc.isenabled()
         gc.disable()
+        # What is there now stays: it need not be looked through after each batch.
+        gc.freeze()
         try:
             return self._verify(progress)
         finally:
+            gc.unfreeze()
             if collecting:
                 gc.enable()
 
@@ -50,7 +54,7 @@ class Session:
         chosen = self._selection.among(runs)
         verifier = Verifier(keep_steps=len(chosen) <= RUNS_WITH_STEPS)
         done: set[int] = set()
-        for evidence in self._source.batches(chosen):
+        for evidence in _ahead(self._source.batches(chosen)):
             verifier.add(evidence, set(chosen))
             done |= {run.run_id for run in evidence.runs}
             progress(len(done & set(chosen)), len(chosen))
@@ -62,3 +66,17 @@ class Session:
             return self._source.batches(rest, ask_nodes=False)
 
         return verifier.finish(others)
+
+
+def _ahead(batches: Iterator[Evidence]) -> Iterator[Evidence]:
+    """Yield batches, the next of which is being fetched while one is checked."""
+    pool = ThreadPoolExecutor(1, "evidence")
+    try:
+        coming = pool.submit(next, batches, None)
+        while (evidence := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield evidence
+            # It is not kept while the next one is waited for.
+            del evidence
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

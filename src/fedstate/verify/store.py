@@ -1,7 +1,7 @@
 """A node alone: the rows of its log against each other and against what its store holds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,6 +28,7 @@ from fedstate.verify.evidence import (
 from fedstate.verify.report import Report
 from fedstate.verify.selection import Selection
 from fedstate.verify.verifier import Verifier
+from fedstate.witness import Receipt
 
 
 def verify_store(
@@ -63,7 +64,7 @@ def verify_store(
     with read_only(place, key) as store:
         chains = {chain.run_id: chain for chain in store.chains()}
         runs = [RunEvidence(run_id, store.series_of(run_id)) for run_id in chains]
-        chosen = Selection(tuple(names)).among(runs)
+        chosen = Selection(tuple(names), whose="The node's store").among(runs)
         about = store.about
         answer = NodeAnswer(ANSWERED, "", about.store_id, b"", about.generation)
         evidence = Evidence([])
@@ -79,6 +80,33 @@ def verify_store(
         verifier = Verifier()
         verifier.add(evidence, set(chosen))
         return verifier.finish()
+
+
+def receipts_of(place: Path, key: bytes | None, names: Sequence[str]) -> Iterator[Receipt]:
+    """Yield the receipts that a node has of its steps, run by run, as it keeps them.
+
+    A SuperLink of ours has them, too; with Flower's own they are on the node alone. A row that is
+    not signed yet has an empty signature.
+
+    Parameters
+    ----------
+    place, key, names
+        As for `verify_store`.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    EvidenceError
+        The store has no such run.
+    """
+    with read_only(place, key) as store:
+        runs = [RunEvidence(chain.run_id) for chain in store.chains()]
+        for run_id in Selection(tuple(names), whose="The node's store").among(runs):
+            try:
+                yield from store.log().of_run(run_id)
+            except DamagedValueError as error:
+                raise StoreError(f"The log in '{place}' is damaged: {error}.") from error
 
 
 def _add(run: RunEvidence, chain: Chain, store: ReadOnlyStore) -> int:

@@ -11,6 +11,9 @@ from fedstate.verify.session import Session
 
 # A verification asks every node, which reads all that it holds of the runs.
 POLL_SECONDS = 5.0
+# A long run takes longer to verify: to watch it takes no more than a tenth of the time.
+_PAUSES = 9.0
+_MOST_SECONDS = 60.0
 
 
 def follow(
@@ -25,6 +28,7 @@ def follow(
     while True:
         # The statuses first: a run that had ended is verified once more as a whole.
         ended = all(run.finished for run in session.selected())
+        start = time.monotonic()
         report = session.verify()
         for run in report.runs:
             steps, failed = (
@@ -42,4 +46,9 @@ def follow(
                 console.print(f"  ✗ {finding}", style="bold red", highlight=False)
         if ended:
             return report
-        sleep(POLL_SECONDS)
+        sleep(pause_after(time.monotonic() - start))
+
+
+def pause_after(seconds: float) -> float:
+    """Return how long to wait after a verification that has taken a time, both in seconds."""
+    return min(max(POLL_SECONDS, _PAUSES * seconds), _MOST_SECONDS)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -35,7 +34,8 @@ class Receipt:
     row: bytes
     signature: bytes = b""
 
-    @cached_property
+    # Not by `functools.cached_property`, which takes a lock: there are a million receipts.
+    @property
     def record(self) -> StepRecord:
         """What the row says.
 
@@ -44,12 +44,18 @@ class Receipt:
         MalformedRecordError
             The bytes are not a row.
         """
-        return StepRecord.decode(self.row)
+        found: StepRecord | None = self.__dict__.get("_record")
+        if found is None:
+            found = self.__dict__["_record"] = StepRecord.decode(self.row)
+        return found
 
-    @cached_property
+    @property
     def digest(self) -> bytes:
         """The digest by which the row that follows names this one."""
-        return record_digest(self.row)
+        found: bytes | None = self.__dict__.get("_digest")
+        if found is None:
+            found = self.__dict__["_digest"] = record_digest(self.row)
+        return found
 
     def encode(self) -> bytes:
         """Return the receipt as bytes."""

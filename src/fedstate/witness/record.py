@@ -115,7 +115,9 @@ class StepRecord:
             encoded = _Encoded.FromString(row)
         except (DecodeError, TypeError) as error:
             raise MalformedRecordError("the bytes are not a row of a node's log") from error
-        record = StepRecord(*_values(encoded))
+        # As its constructor does, which for a frozen class sets each field by a call.
+        record = object.__new__(StepRecord)
+        record.__dict__.update(zip(_NAMES, _values(encoded), strict=True))
         if not (record.sequence and record.run_sequence and record.store_id):
             raise MalformedRecordError("the row has no number or names no store")
         if record.outcome not in (COMMITTED, FAILED):

@@ -135,14 +135,14 @@ def clientapp(server: Server) -> Iterator[ClientAppTask]:
 class SteppingNode(SuperNode):
     """Our SuperNode as a whole, without its threads for maintenance and for pulling."""
 
-    def __init__(self, directory: Path, superlink: SuperLink) -> None:
+    def __init__(self, directory: Path, superlink: SuperLink, keys: Any | None = None) -> None:
         self.superlink = superlink
+        self.keys = keys or key_pair()
         self.directory = directory
         super().__init__(directory)
 
     def application(self) -> FastAPI:
         """Return the Runtime API with our handlers, which lead to the steps."""
-        self.keys = key_pair()
         api = FleetApi(
             self.superlink.address,
             self.keys,

@@ -44,10 +44,12 @@ class Federation:
         self.directory = directory
         self.superlink = stack.enter_context(SuperLink(directory / "link"))
         self.nodes: list[SteppingNode] = []
+        self.closing: list[ExitStack] = []
         for number in (1, 2):
             place = directory / f"node-{number}"
-            node = stack.enter_context(SteppingNode(place, self.superlink))
-            self.nodes.append(node)
+            self.closing.append(stack.enter_context(ExitStack()))
+            node = SteppingNode(place, self.superlink)
+            self.nodes.append(self.closing[-1].enter_context(node))
         self.runs = [Run(self.superlink) for _ in (1, 2)]
         for run in self.runs:
             stack.callback(run.close)

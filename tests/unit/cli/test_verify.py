@@ -16,6 +16,7 @@ from fedstate.connection import Connection, write_connection
 from fedstate.local.process import free_port
 from fedstate.records import SCHEMA, record_file
 from fedstate.verify.evidence import RunEvidence
+from fedstate.verify.watching import pause_after
 
 ROUNDS, NODES = 3, 2
 
@@ -156,9 +157,10 @@ def test_first_digits_name_a_run_and_since_means_those_that_are_newer(world: Wor
     assert {str(run.run_id) for run in world.evidence.runs} <= {
         run["run_id"] for run in recent["runs"]
     }
-    done = fedstate("verify", "--since", "2090-01-01")
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert "There is no run to verify" in done.stderr
+    for form in ("table", "json"):
+        done = fedstate("verify", "--since", "2090-01-01", "--format", form)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "There is no run since 2090-01-01 to verify" in done.stderr
 
 
 @pytest.mark.usefixtures("connected")
@@ -191,6 +193,11 @@ def test_runs_are_watched_until_they_have_ended(
     ]
 
 
+@pytest.mark.parametrize(("took", "pause"), [(0.0, 5.0), (0.5, 5.0), (2.0, 18.0), (99.0, 60.0)])
+def test_watching_a_long_run_takes_a_tenth_of_the_time(took: float, pause: float) -> None:
+    assert pause_after(took) == pause
+
+
 @pytest.mark.usefixtures("connected", "nodes")
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
@@ -198,6 +205,7 @@ def test_runs_are_watched_until_they_have_ended(
         (("x42",), "'x42' is no ID of a run"),
         (("00",), "The SuperLink has no run whose ID begins with 00"),
         (("1", "--all"), "Name runs, or give --all or --since, but not both."),
+        (("--all", "--since", "1h"), "--all means every run, and --since some of them"),
         (("--since", "soon"), "--since is 'soon', which is neither a duration"),
         (("--superlink", "elsewhere"), "The SuperLink connection 'elsewhere' cannot be used"),
         (("--state", "nowhere", "--watch"), "--state checks a node's store alone"),

@@ -28,10 +28,10 @@ def test_a_database_of_before_gets_the_indexes(engine: Engine) -> None:
 
 
 def test_the_account_knows_since_when_it_is_kept(engine: Engine) -> None:
-    began = []
+    began: list[float] = []
     for _ in range(2):
         create_tables(engine)
         with engine.connect() as connection:
-            began.append(connection.scalar(select(ACCOUNT.c.began_at)))
+            began.append(connection.execute(select(ACCOUNT.c.began_at)).scalar_one())
     assert began[0] == began[1]
     assert time.time() - 60 < began[0] <= time.time()

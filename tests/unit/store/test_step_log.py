@@ -273,6 +273,31 @@ def test_a_step_costs_the_same_however_many_there_were(store: NodeStore) -> None
     assert abs(at_1000[1] - tenth[1]) <= 10
 
 
+def test_no_statement_of_a_step_or_a_page_scans_the_log(store: NodeStore) -> None:
+    """So that each costs the same however many rows there are, of this run and of others."""
+    statements: list[str] = []
+    store.keep_log = 3
+    store._db.set_trace_callback(statements.append)
+    for number in range(1, 6):
+        commit(store, RUN, number)
+        fail(store, OTHER, number)
+    store._db.set_trace_callback(None)
+    with store._reading() as now:
+        now.db.set_trace_callback(statements.append)
+        now.log.after(2, [RUN], 10)
+        now.log.after(2, [], 10)
+        now.log.of_message(f"{RUN}-5")
+        list(now.log.of_run(RUN))
+        now.log.newest()
+        now.db.set_trace_callback(None)
+    about = {each for each in statements if "step_log" in each}
+    assert len(about) > 10
+    for statement in about:
+        for *_, line in store._db.execute(f"EXPLAIN QUERY PLAN {statement}"):
+            assert not line.startswith("SCAN step_log"), (statement, line)
+            assert "TEMP B-TREE" not in line, (statement, line)
+
+
 def row_of(store: NodeStore, number: int) -> None:
     failure = Failure(RUN, "It failed.", Attempt(NODE, str(number), "train", b"\1" * 32))
     store._log_failure(hashlib.sha256(str(number).encode()).hexdigest(), failure)

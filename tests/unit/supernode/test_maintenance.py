@@ -27,6 +27,7 @@ from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
 from fedstate.supernode.admission import Admission
+from fedstate.supernode.late_rows import LateRows
 from fedstate.supernode.link import Link
 from fedstate.supernode.maintenance import Maintenance
 from fedstate.supernode.membership import Membership
@@ -37,7 +38,8 @@ from fedstate.supernode.session import SessionFile
 class Working:
     """The steps of a node, as far as they are of concern to what looks after runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, late_rows: LateRows) -> None:
+        self.late_rows = late_rows
         self.runs = Runs()
         self.under_way: set[int] = set()
 
@@ -63,7 +65,7 @@ class Maintained:
         self.link = Link(self.api, self.membership)
         self.admission = Admission(self.state, self.link, {}, lambda _: None)
         self.run_id = self.add_run()
-        self.steps = Working()
+        self.steps = Working(LateRows(self.store, self.link))
         self.failures: list[BaseException] = []
 
     def add_run(self) -> int:

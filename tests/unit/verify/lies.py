@@ -1,5 +1,6 @@
 """Ways to lie about what was kept: each changes evidence that was sound, or its makers."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -67,6 +68,13 @@ def a_row_is_dropped_from_the_nodes_log(world: World) -> None:
 @lie("agreement", "dropped-row")
 def the_last_row_is_dropped_from_the_nodes_log(world: World) -> None:
     del world.of(RUN, NODE).rows[3]
+
+
+@lie("agreement", "dropped-row")
+def the_last_row_is_dropped_before_its_receipt_was_sent(world: World) -> None:
+    of_node = world.of(RUN, NODE)
+    of_node.deliveries[3] = replace(of_node.deliveries[3], answered_at=0.0)
+    del of_node.rows[3], of_node.receipts[3]
 
 
 @lie("agreement", "missing-receipt")
@@ -269,6 +277,21 @@ def a_second_node_uses_a_copied_store(world: World) -> None:
     run = RunEvidence(103, 103, "running")
     exchange(run, second, "the first", "something")
     world.evidence.runs.append(run)
+    world.refresh()
+
+
+@lie("agreement", "copied-store")
+def a_copy_of_the_store_goes_on_beside_it(world: World) -> None:
+    """Two SuperNodes with one key, which take turns at the messages."""
+    node, run = world.nodes[NODE], world.run(RUN)
+    second = copy.deepcopy(node)
+    second.opening = b"the copy's"
+    for number in range(2):
+        for which in (node, second):
+            which.sequence = max(node.sequence, second.sequence)
+            exchange(run, which, f"{which.opening!r} {number}", f"{which.opening!r} {number}")
+    of_node = world.of(RUN, NODE)
+    of_node.rows[:] = [row for row in of_node.rows if row.record.opening != second.opening]
     world.refresh()
 
 

@@ -39,6 +39,19 @@ def test_a_name_that_means_no_run_or_several_is_refused(name: str, sentence: str
         Selection((name,)).among(RUNS)
 
 
+def test_a_store_says_which_runs_it_has() -> None:
+    selection = Selection(("9",), whose="The node's store")
+    with pytest.raises(
+        EvidenceError, match=r"The node's store has no run .* 9; it has 1234, 1299"
+    ):
+        selection.among(RUNS)
+    many = [RunEvidence(number) for number in range(100, 107)]
+    with pytest.raises(EvidenceError, match=r"it has 100, .*, 104 and 2 more\."):
+        selection.among(many)
+    with pytest.raises(EvidenceError, match="it has none"):
+        selection.among([])
+
+
 def test_runs_since_a_time() -> None:
     assert Selection(since=200.0).among(RUNS) == [1234, 1299]
 

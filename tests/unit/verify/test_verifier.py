@@ -125,6 +125,25 @@ def test_failed_steps_are_told_and_break_no_promise() -> None:
     assert str(finding) == ("run 101, node 11: steps 5 to 6 failed: ValueError: no data.")
 
 
+@pytest.mark.parametrize(
+    ("seconds_later", "kind"), [(5, "late-receipt"), (-1, "missing-receipt")]
+)
+def test_the_receipt_of_a_failure_that_was_logged_late_may_still_come(
+    seconds_later: int, kind: str
+) -> None:
+    """The disk was full: the error was accepted before there was a row."""
+    world = fresh()
+    receipt = exchange(world.run(RUN), world.nodes[NODE], "after", reason="full")
+    of_node = world.of(RUN, NODE)
+    answered_at = receipt.record.time - seconds_later
+    of_node.deliveries[-1] = replace(of_node.deliveries[-1], answered_at=answered_at)
+    del of_node.receipts[-1]
+    world.refresh()
+    report = world.verify()
+    assert kinds(report) == {kind}
+    assert report.exit_code == (2 if kind == "late-receipt" else 1)
+
+
 def test_a_message_that_failed_and_was_sent_again_has_two_rows() -> None:
     world = fresh()
     run, node = world.run(RUN), world.nodes[NODE]
