@@ -42,9 +42,9 @@ class Ports:
         while len(found) < (3 if split else 1) + nodes:
             if (port := free_port()) not in found:
                 found.append(port)
-        if not split:
-            found[1:1] = [found[0]] * 2
-        return cls(*found[:3], tuple(found[3:]))
+        if split:
+            return cls(found[0], found[1], found[2], tuple(found[3:]))
+        return cls(found[0], found[0], found[0], tuple(found[1:]))
 
     @property
     def superlink_options(self) -> list[str]:

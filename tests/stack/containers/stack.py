@@ -31,7 +31,10 @@ EXECUTORS = ("serverapp", "executor")
 FIND_EXECUTORS = """
 import pathlib
 for process in sorted(pathlib.Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
-    arguments = (process / "cmdline").read_bytes().split(b"\\0")
+    try:
+        arguments = (process / "cmdline").read_bytes().split(b"\\0")
+    except (FileNotFoundError, ProcessLookupError):
+        continue  # it has ended meanwhile
     if arguments[1:3] == [b"/opt/venv/bin/fedstate", b"executor"] or (
         b"fedstate.forking.server" in arguments  # one that took the place of the first
     ):

@@ -7,6 +7,8 @@ import pytest
 
 from fedstate.local.federation import Federation
 
+pytestmark = pytest.mark.allowed_errors(r"authentication failed")
+
 OWN = {
     "control": ["/v1/control/list-runs", "/v1/control/pull-evidence"],
     "fleet": ["/v1/fleet/pull-messages", "/v1/fleet/wait-for-messages", "/v1/fleet/push-object"],

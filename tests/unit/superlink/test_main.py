@@ -14,7 +14,6 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from fedstate.exchange import paths
 from fedstate.exchange.signals import Notifier, Signals
-from fedstate.flower import superlink_app
 from fedstate.flower.bulk_state import BulkLinkState
 from fedstate.flower.superlink_app import parse
 from fedstate.serving.server import Server
@@ -125,7 +124,7 @@ def test_the_executor_that_a_superlink_starts_is_given_the_runtime_api(
         server.started = True
 
     monkeypatch.setattr("sys.argv", ["pytest"])
-    monkeypatch.setattr(superlink_app.subprocess, "Popen", Executor)
+    monkeypatch.setattr("fedstate.flower.superlink_app.subprocess.Popen", Executor)
     monkeypatch.setattr(Server, "run", run)
     addresses = Addresses(["a:1"], ["b:2"], [runtime]) if runtime else None
     arguments = ["--insecure", "--database", str(tmp_path / "link.db")]
