@@ -23,7 +23,7 @@ from fedstate.executor.room_settings import NONE, REQUIRE, RoomSettings
 from fedstate.executor.task import Task
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import MalformedMessageError
-from fedstate.forking.supervisor import ForeignProcessError, ForkServer
+from fedstate.forking.supervisor import ForeignProcessError, ForkedChild, ForkServer
 from fedstate.logs import logger
 from fedstate.process_table import Process
 from fedstate.records import runs_directory
@@ -92,6 +92,7 @@ class Rooms:
         if missing is not None:
             logger.warning("Not everything keeps runs apart here. %s", missing)
         self._deletions = Deletions()
+        self._ending: list[ForkedChild] = []
         self.limits = _limits(settings.limits, self.directory)
         self._sweep()
 
@@ -159,6 +160,8 @@ class Rooms:
         """Kill the process of a room, and everything of its run."""
         room.kill_all(client)
         if client is not None:
+            if client.child is not None:
+                self._ending.append(client.child)
             self.clear_orphans(client.server)
 
     def close_all(self) -> None:
@@ -173,7 +176,11 @@ class Rooms:
         self._lock.close()
 
     def tidy(self) -> None:
-        """Go on with the deletions under way."""
+        """Go on with the deletions under way, and take note of rooms' processes that have ended.
+
+        Until then a descriptor is held for each of them.
+        """
+        self._ending = [child for child in self._ending if child.poll() is None]
         self._deletions.poll()
 
     def follow_authority(self, tasks: Collection[Task]) -> None:
