@@ -130,7 +130,10 @@ def receipts(
     ] = None,
     key: Key = None,
 ) -> None:
-    """Print the receipts of a node's steps: JSON lines with the signed rows, in hexadecimal."""
+    """Print the receipts of a node's steps: JSON lines with the signed rows, in hexadecimal.
+
+    RUNS are the first digits of the IDs of runs; without any, all runs.
+    """
     from fedstate.verify.store import receipts_of
 
     for receipt in receipts_of(directory, _key(key), runs or []):

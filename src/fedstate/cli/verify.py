@@ -58,7 +58,10 @@ def verify(
     ] = 10.0,
     form: Annotated[Format, typer.Option("--format", help="A table, or JSON.")] = Format.TABLE,
 ) -> None:
-    """Check that state persisted and was isolated: exit code 0 kept, 1 broken, 2 not known."""
+    """Check that state persisted and was isolated: exit code 0 kept, 1 broken, 2 not known.
+
+    RUN_IDS are the first digits of the IDs of runs; without any, all runs are checked.
+    """
     names = run_ids or []
     try:
         if names and (all_runs or since):
