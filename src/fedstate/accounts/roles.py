@@ -44,7 +44,7 @@ _OWN_RUNS = (
 )
 _OPERATORS = (
     # Nodes.
-    *("register-node", "unregister-node", "list-nodes"),
+    *("register-node", "unregister-node", "list-nodes", "replace-node-key", "restore-node"),
     # The federation and its members.
     *("list-federations", "show-federation", "create-federation", "archive-federation"),
     *("add-node-to-federation", "remove-node-from-federation", "set-federation-icon"),
