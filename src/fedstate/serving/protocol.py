@@ -11,6 +11,8 @@ from fedstate.serving.limits import Limits
 # The key in a request's state under which an application finds the connection.
 STATE_KEY = "fedstate_connection"
 
+# The answer has left by then: it is small, and written at once.
+_HANG_UP_SECONDS = 0.01
 _TOO_LARGE = b"The headers of the request are too large."
 _431 = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -71,9 +73,15 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_body(body)
 
     def on_response_complete(self) -> None:
-        """Go on with the next request."""
+        """Go on with the next request, unless there is more of a body that nobody wants."""
+        unread = self.cycle.more_body
         self.connection.end()
+        if unread:
+            self.transport.close()
         super().on_response_complete()
+        if unread:
+            # An orderly end of TLS would take in and decrypt what the client goes on sending.
+            self.loop.call_later(_HANG_UP_SECONDS, self.transport.abort)
 
 
 def connection_of(scope: Any) -> Connection | None:
