@@ -11,6 +11,9 @@ from fedstate.serving.limits import Limits
 # The key in a request's state under which an application finds the connection.
 STATE_KEY = "fedstate_connection"
 
+# Longer than Flower's clients and ours keep an idle connection, which is 5 s: a request that is
+# sent at the moment at which its connection is closed would fail. `Limits.head_seconds` is longer.
+KEEP_ALIVE_SECONDS = 8
 # The answer has left by then: it is small, and written at once.
 _HANG_UP_SECONDS = 0.01
 _TOO_LARGE = b"The headers of the request are too large."
@@ -99,5 +102,6 @@ def bounded_serving(limits: Limits) -> dict[str, Any]:
         "accept": Connections(limits).accept,
         "http": BoundedHttp,
         "loop": "uvloop",
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
         "ws": "none",
     }
