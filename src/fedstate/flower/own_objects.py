@@ -14,7 +14,7 @@ from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
 from flwr.proto.task_pb2 import Task
 
 # What is in memory of states: the object store, and the base of both states that have one.
-from flwr.supercore.corestate import InMemoryCoreState
+from flwr.supercore.corestate.in_memory_corestate import InMemoryCoreState
 
 # One kind of error that flwr answers with a sentence.
 from flwr.supercore.error import ApiErrorCode, FlowerError

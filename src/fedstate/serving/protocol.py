@@ -12,7 +12,7 @@ from fedstate.serving.limits import Limits
 STATE_KEY = "fedstate_connection"
 
 # Longer than Flower's clients and ours keep an idle connection, which is 5 s: a request that is
-# sent at the moment at which its connection is closed would fail. `Limits.head_seconds` is longer.
+# sent at the moment at which its connection is closed would fail. `head_seconds` is longer still.
 KEEP_ALIVE_SECONDS = 8
 # The answer has left by then: it is small, and written at once.
 _HANG_UP_SECONDS = 0.01
