@@ -133,7 +133,7 @@ def asks_for(app: FastAPI) -> dict[str, bool]:
     """Return for each path of an application whether its requests are checked here."""
     checks = dict(_checks(app))
     return {
-        context.path: (method, context.path) in checks
+        str(context.path): (method, str(context.path)) in checks
         for context in iter_route_contexts(app.routes)
         for method in context.methods or ()
     }

@@ -6,7 +6,6 @@ pushed for it: naming one in a message is not enough, its content has to be push
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from fastapi import HTTPException
@@ -14,13 +13,13 @@ from flwr.app import Message
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
 from flwr.proto.task_pb2 import Task
 
+# What is in memory of states: the object store, and the base of both states that have one.
+from flwr.supercore.corestate.in_memory_corestate import InMemoryCoreState
+
 # One kind of error that flwr answers with a sentence.
 from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
-
-# The object store that is in memory, and the state that it is a part of.
 from flwr.supercore.object_store.in_memory_object_store import InMemoryObjectStore
-from flwr.supernode.nodestate import InMemoryNodeState
 
 __all__ = ["OwnObjectStore", "OwnObjects", "OwnRunHandlers", "not_its_own_tree"]
 
@@ -73,7 +72,7 @@ class OwnObjectStore(InMemoryObjectStore):
 
 
 if TYPE_CHECKING:
-    _State = InMemoryNodeState  # one of those whose methods it overrides
+    _State = InMemoryCoreState  # one of those whose methods it overrides
 else:
     _State = object
 
@@ -82,7 +81,6 @@ class OwnObjects(_State):
     """The part of a state in memory that keeps the objects of runs apart."""
 
     object_store: OwnObjectStore
-    _lock_object_push_sessions: AbstractContextManager[Any]
 
     def store_object(
         self, run_id: int, session_id: str, object_id: str, object_content: bytes
@@ -112,7 +110,9 @@ class OwnObjects(_State):
             self.run_of_message(each) not in (None, metadata.run_id) for each in ids
         ):
             raise not_its_own_tree(metadata.message_id)
-        return super().store_message_and_object_tree(message, object_tree, session_id)
+        return super().store_message_and_object_tree(  # type: ignore[safe-super]  # not the base's
+            message, object_tree, session_id
+        )
 
     def get_object(self, run_id: int, object_id: str) -> bytes | None:
         """Return the content of an object of a run; empty if it is still to come."""

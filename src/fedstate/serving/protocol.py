@@ -15,6 +15,11 @@ STATE_KEY = "fedstate_connection"
 # before it has the answer to the last; thousands fit into one read, and each takes kilobytes.
 _PIPELINED = 16
 
+# Longer than Flower's clients and ours keep an idle connection, which is 5 s: a request that is
+# sent at the moment at which its connection is closed would fail. `head_seconds` is longer still.
+KEEP_ALIVE_SECONDS = 8
+# The answer has left by then: it is small, and written at once.
+_HANG_UP_SECONDS = 0.01
 _TOO_LARGE = b"The headers of the request are too large."
 _431 = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -80,9 +85,15 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_body(body)
 
     def on_response_complete(self) -> None:
-        """Go on with the next request."""
+        """Go on with the next request, unless there is more of a body that nobody wants."""
+        unread = self.cycle.more_body
         self.connection.end()
+        if unread:
+            self.transport.close()
         super().on_response_complete()
+        if unread:
+            # An orderly end of TLS would take in and decrypt what the client goes on sending.
+            self.loop.call_later(_HANG_UP_SECONDS, self.transport.abort)
 
 
 def connection_of(scope: Any) -> Connection | None:
@@ -100,5 +111,6 @@ def bounded_serving(limits: Limits) -> dict[str, Any]:
         "accept": Connections(limits).accept,
         "http": BoundedHttp,
         "loop": "uvloop",
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
         "ws": "none",
     }

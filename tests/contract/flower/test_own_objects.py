@@ -7,6 +7,7 @@ another run that know all IDs, or it is said why there is nothing to reach.
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def fleet_confirm(world: World) -> None:
             run_id=run.id,
             message_object_id=world.message.metadata.message_id,
         )
-        refused(lambda request=request: world.rogue.client.ConfirmMessageReceived(request))
+        refused(partial(world.rogue.client.ConfirmMessageReceived, request))
 
 
 def forged(world: World) -> PushMessagesRequest:
@@ -206,7 +207,7 @@ def runtime_confirm(world: World) -> None:
         request = ConfirmMessageReceivedRequest(
             node=SUPERLINK, run_id=world.thief.id, message_object_id=each
         )
-        refused(lambda request=request: world.thief.client.ConfirmMessageReceived(request))
+        refused(partial(world.thief.client.ConfirmMessageReceived, request))
 
 
 def runtime_push_messages(world: World) -> None:
@@ -276,7 +277,7 @@ def runtime_push_objects(world: World) -> None:
     stored = ExtraRoutes(world.thief.client).push(
         paths.RUNTIME_PUSH, SUPERLINK, world.victim.id, world.session, world.reply.objects
     )
-    assert not any(stored)
+    assert not any(stored or [])
 
 
 def runtime_pull_messages(world: World) -> None:
@@ -417,7 +418,7 @@ def test_a_supernode_keeps_runs_apart(our_supernode: OurSuperNode) -> None:
             request = PullObjectRequest(object_id=each, run_id=1)
             assert not RuntimeHttpClient.PullObject(client, request).object_found
             confirm = ConfirmMessageReceivedRequest(message_object_id=each, run_id=2)
-            refused(lambda confirm=confirm: client.ConfirmMessageReceived(confirm))
+            refused(partial(client.ConfirmMessageReceived, confirm))
         pulled = ExtraRoutes(client).pull(paths.RUNTIME_PULL, SUPERLINK, 1, list(_ids(tree)))
         assert not any(each.object_content for each in pulled.values())
 

@@ -4,7 +4,6 @@ import resource
 
 import pytest
 
-from fedstate.serving import limits
 from fedstate.serving.limits import PROTOBUF_BYTES, Limits, affordable_connections
 
 
@@ -15,7 +14,7 @@ from fedstate.serving.limits import PROTOBUF_BYTES, Limits, affordable_connectio
 def test_connections_leave_descriptors_for_the_rest(
     monkeypatch: pytest.MonkeyPatch, descriptors: int, connections: int
 ) -> None:
-    monkeypatch.setattr(limits.resource, "getrlimit", lambda _: (descriptors, descriptors))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
     assert affordable_connections() == connections
 
 
