@@ -133,15 +133,15 @@ def memory_after_runs(which: str) -> float:
     from flwr.supernode.nodestate import InMemoryNodeState, NodeState
 
     from fedstate.flower.nodestate import DurableNodeState
+    from fedstate.flower.own_objects import OwnObjectStore
 
     before = _resident()
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as directory:
-        objects = ObjectStoreFactory().store()
         store = NodeStore(Path(directory))
         state: NodeState = (
-            DurableNodeState(objects, store)
+            DurableNodeState(OwnObjectStore(), store)
             if which == "fedstate"
-            else InMemoryNodeState(objects)
+            else InMemoryNodeState(ObjectStoreFactory().store())
         )
         for number in range(1, _RUNS + 1):
             weights = np.random.default_rng(number).random(_RUN_BYTES // 8)

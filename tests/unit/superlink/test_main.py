@@ -64,7 +64,7 @@ def test_flwrs_routes_stay_and_ours_are_added(superlink: SuperLink) -> None:
 
 
 def test_the_paths_that_notify_are_routes_of_flwrs(superlink: SuperLink) -> None:
-    (notifier,) = (each for each in superlink.app.user_middleware if each.cls is Notifier)
+    notifier = superlink.app.user_middleware[superlink.middleware.index(Notifier)]
     notify: Any = notifier.kwargs["notify"]
     assert len(notify) == 8
     assert set(notify) <= superlink.flwrs
