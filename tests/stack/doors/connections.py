@@ -12,7 +12,7 @@ from tests.stack.doors.registry import Outcome, attempt
 from tests.stack.doors.wire import HOST, client_hello, head
 
 CONNECTIONS = slow(2_000, 20_000)
-KNOWN = slow(400, 9_000)
+KNOWN = slow(300, 9_000)
 # What this process needs beside them: its own files, and the connections of those who are served.
 _SPARE = 500
 
@@ -72,7 +72,7 @@ def connections_of_many(ground: Ground, door: Door, outcome: Outcome) -> None:
     )
 
 
-@attempt(doors=("fleet", "runtime", "node"))
+@attempt(doors=("fleet", "node"))
 def connections_of_somebody_known(ground: Ground, door: Door, outcome: Outcome) -> None:
     """Hold as many connections as one can as a node or a task, each with a request answered."""
     path, body = ground.own_request(door.name)
