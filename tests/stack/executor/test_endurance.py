@@ -89,8 +89,12 @@ def test_runs_leave_nothing_behind(
     assert [
         path for place in SHARED for path in Path(place).iterdir() if path.name in names
     ] == []
+
+    def closed() -> bool:
+        return all(footprint(pid)[0] <= before[pid][0] for pid in trusted)
+
+    wait_until(closed, what="that no descriptor is open any longer")
     for pid in trusted:
-        wait_until(lambda pid=pid: footprint(pid)[0] <= before[pid][0], what="closed descriptors")
         assert footprint(pid)[1] < before[pid][1] + GROWTH_BYTES
 
 
