@@ -6,7 +6,7 @@ Both follow from flwr's own routes, and are compared with what flwr answers itse
 import asyncio
 import base64
 import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,8 @@ class Checking:
             "state": {},
         }
 
-        async def ask() -> Hashable:
-            return await self._check(scope)
+        async def ask() -> bool:
+            return bool(await self._check(scope))
 
         try:
             return asyncio.run(ask())

@@ -246,7 +246,7 @@ def runtime_push_objects(world: World) -> None:
 
 def runtime_pull_messages(world: World) -> None:
     request = PullAppMessagesRequest(message_ids=[world.message.metadata.message_id])
-    refused(lambda: world.thief.client.PullMessages(request), 500)
+    refused(lambda: world.thief.client.PullMessages(request), 400)
 
 
 def runtime_wait_for_replies(world: World) -> None:

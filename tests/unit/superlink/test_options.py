@@ -119,7 +119,7 @@ def test_accounts_are_read_before_anything_starts(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["pytest"])
     given: list[tuple[SuperLinkConfig, Addresses, Door]] = []
-    monkeypatch.setattr(options, "run_superlink", lambda *each: given.append(each))
+    monkeypatch.setattr(options, "run_superlink", lambda *each, **_: given.append(each))
     file, log = tmp_path / "accounts.toml", tmp_path / "audit.log"
     arguments = ["--insecure", "--accounts", str(file), "--audit-log", str(log)]
     with pytest.raises(SettingError, match=r"accounts in .* cannot be read"):
