@@ -228,6 +228,7 @@ def test_volumes_are_shared_no_further_than_they_must(stack: Stack) -> None:
         "superlink-state": {"superlink": write},
         "runs": {"serverapp": write},
         "/certs": {"publish": write},
+        "/etc/fedstate/allow.toml": {f"supernode-{k}": read for k in NODES},
     }
     for k in NODES:
         enrol, supernode, executor = f"enrol-{k}", f"supernode-{k}", f"executor-{k}"
