@@ -86,7 +86,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request, unless there is more of a body that nobody wants."""
-        unread = self.cycle.more_body
+        # The cycle may be that of the next request: a client that has all of an answer sends it
+        # while the application has still to say that this was all.
+        unread = self.cycle.response_complete and self.cycle.more_body
         self.connection.end()
         if unread:
             self.transport.close()

@@ -1,5 +1,6 @@
 """A real server over TLS, and strangers at its port."""
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
-from starlette.types import Scope
+from fastapi import FastAPI, Request, Response
+from starlette.types import Receive, Scope, Send
 from tests.unit.serving.few_descriptors import DESCRIPTORS
 from tests.waiting import wait_until
 
@@ -45,6 +46,18 @@ async def check(scope: Scope) -> bool:
     return True
 
 
+class LateEnd(Response):
+    """An answer that is there before the application says so, as behind Flower's middleware."""
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer."""
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        await asyncio.sleep(0.2)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 def application(limits: Limits) -> Credentials:
     app = FastAPI()
     released = threading.Event()
@@ -60,6 +73,10 @@ def application(limits: Limits) -> Credentials:
     @app.post("/large")
     async def large(request: Request) -> int:
         return len(await request.body())
+
+    @app.post("/late")
+    async def late(request: Request) -> LateEnd:
+        return LateEnd(str(len(await request.body())))
 
     @app.post("/wait")
     def wait() -> bool:
@@ -251,6 +268,21 @@ def test_who_goes_on_sending_after_the_answer_is_hung_up_on(patient: Served) -> 
 
     wait_until(hung_up, 15, "the end of the connection")
     sock.close()
+
+
+def test_a_request_may_come_before_the_end_of_the_answer_to_the_last(patient: Served) -> None:
+    """The head of it, without its body: nobody has read that yet, and yet it is wanted."""
+    head = b"POST /late HTTP/1.1\r\nhost: server\r\ntoken: right\r\ncontent-length: 3\r\n\r\n"
+    with patient.secure() as connection:
+        connection.sendall(head + b"one")
+        for _ in range(3):
+            answer = b""
+            while not answer.endswith(b"\r\n\r\n3"):
+                part = connection.recv(4096)
+                assert part, f"the connection was closed after {answer!r}"
+                answer += part
+            connection.sendall(head)
+            connection.sendall(b"two")
 
 
 def test_what_is_no_request_is_answered_and_closed(patient: Served) -> None:
