@@ -18,6 +18,8 @@ _ERROR = re.compile(r"^(ERROR|CRITICAL)\b|\bTraceback \(most recent call last\)"
 ALWAYS = (
     # A node asks about runs that it holds, and flwr's SuperLink logs the answer as an error.
     r"\[/v1/fleet/get-run\]\[ApiError:2007\].* Run is finished",
+    # A task's heartbeat that was under way when the task reported its end.
+    r"\[/v1/runtime/send-task-heartbeat\]\[ApiError:1008\]",
     # uvicorn's event loop is stopped while it waits to be told to shut down.
     r"(?s)uvicorn/lifespan/on\.py.*CancelledError",
 )

@@ -15,4 +15,6 @@ def test_a_slow_attempt_is_refused(ground: Ground, early: Early, name: str) -> N
     through = [what for outcome in outcomes for what in outcome.through]
     assert not through, f"{len(through)} tries got through: {through[:20]}"
     assert all(outcome.tries for outcome in outcomes), "there was nothing to try"
+    # What made no sense may have said that the intruder's task has ended.
+    ground.renew_intruder()
     assert not ground.not_served()

@@ -79,7 +79,7 @@ def test_a_table_in_a_pipe_is_not_cut(world: World, monkeypatch: pytest.MonkeyPa
     assert {f"    ✗ {each['text']}" for each in report["findings"]} <= set(lines)
     rows = [line.split() for line in lines if "answered" in line.split()]
     assert [row[0] for row in rows] == [
-        str(each) for run in world.evidence.runs for each in run.nodes
+        str(node["node_id"]) for run in report["runs"] for node in run["nodes"]
     ]
     assert all(len(line) == len(line.rstrip()) or len(line) < 200 for line in lines)
 
