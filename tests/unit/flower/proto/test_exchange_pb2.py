@@ -12,6 +12,7 @@ from flwr.proto.node_pb2 import Node
 from fedstate.flower.proto import evidence_pb2, exchange_pb2, nodes_pb2
 from fedstate.flower.proto.evidence_pb2 import (
     Delivery,
+    Dropped,
     EvidencePage,
     EvidenceRequest,
     FormerKey,
@@ -123,6 +124,8 @@ SENT_SINCE: list[tuple[Any, str]] = [
     (ReplaceNodeKeyResponse(changed=True), "0801"),
     (RestoreNodeRequest(node_id=2**64 - 1), "08ffffffffffffffffff01"),
     (RestoreNodeResponse(changed=True), "0801"),
+    (EvidencePage(dropped=[Dropped(run_id=7)], account_began_at=0.5), "3a02080741000000000000e03f"),
+    (Dropped(run_id=2**64 - 1, node_id=3, deliveries=4, receipts=5, store_id="6", step=7, anchor=b"a"), "08ffffffffffffffffff011003180420052a013630073a0161"),
 ]
 
 
