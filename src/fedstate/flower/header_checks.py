@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+from anyio.lowlevel import RunVar
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.responses import JSONResponse
@@ -108,7 +109,8 @@ class _HeaderCheck:
 def header_check(app: FastAPI) -> Check:
     """Return the check of the requests to an application of flwr's, which has all its routes."""
     checks = dict(_checks(app))
-    limiters: list[anyio.CapacityLimiter] = []  # it is made in the event loop
+    # One in each event loop: those who wait for another's are never woken.
+    limiter_of_loop: RunVar[anyio.CapacityLimiter] = RunVar("header checks")
 
     async def check(scope: Scope) -> str:
         found = checks.get((scope["method"], scope["path"]))
@@ -119,10 +121,11 @@ def header_check(app: FastAPI) -> Check:
         if not all(name in request.headers for name in found.headers):
             # Most strangers have nothing to show, and take no thread.
             return found.who(request) if _answering(found.verify, request) else ""
-        if not limiters:
-            limiters.append(anyio.CapacityLimiter(_THREADS))
+        if (limiter := limiter_of_loop.get(None)) is None:
+            limiter = anyio.CapacityLimiter(_THREADS)
+            limiter_of_loop.set(limiter)
         verified = await anyio.to_thread.run_sync(
-            _answering, found.verify, request, limiter=limiters[0]
+            _answering, found.verify, request, limiter=limiter
         )
         return found.who(request) if verified else ""
 
