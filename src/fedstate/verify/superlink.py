@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fedstate.flower.control import Control
 
 # Of runs with a thousand steps each, as many as take some tens of megabytes.
-RUNS_IN_A_BATCH = 10
+RUNS_IN_A_BATCH = 25
 NODE_SECONDS = 10.0
 
 
