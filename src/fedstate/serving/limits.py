@@ -3,8 +3,7 @@
 import resource
 from dataclasses import dataclass, field
 
-# Protobuf refuses a message of 2 GiB, and with it each of flwr's HTTP APIs.
-PROTOBUF_BYTES = 2**31 - 1
+from fedstate.limits import PROTOBUF_BYTES
 
 # What the process has open besides connections: databases, logs, pipes to an executor.
 _OTHER_DESCRIPTORS = 256

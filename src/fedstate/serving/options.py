@@ -4,7 +4,8 @@ import argparse
 import re
 from dataclasses import replace
 
-from fedstate.serving.limits import PROTOBUF_BYTES, Limits
+from fedstate.limits import PROTOBUF_BYTES
+from fedstate.serving.limits import Limits
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _LEAST_MESSAGE = 2**20

@@ -4,7 +4,8 @@ import resource
 
 import pytest
 
-from fedstate.serving.limits import PROTOBUF_BYTES, Limits, affordable_connections
+from fedstate.limits import PROTOBUF_BYTES
+from fedstate.serving.limits import Limits, affordable_connections
 
 
 @pytest.mark.parametrize(
