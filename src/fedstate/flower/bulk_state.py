@@ -30,12 +30,10 @@ from sqlalchemy import delete, event, select, update
 
 from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.flower.bulk_objects import BulkObjectStore, in_batches
-from fedstate.flower.own_objects import not_its_own_tree
+from fedstate.flower.own_objects import NO_SESSION, not_its_own_tree
 from fedstate.logs import logger
 
 _BUSY_MILLISECONDS = 30_000
-# No session has this ID: an empty one stands for any.
-_NO_SESSION = "none"
 
 
 class BulkLinkState(SqlLinkState):
@@ -91,7 +89,7 @@ class BulkLinkState(SqlLinkState):
         """Store an object for which the session waits; return whether it was stored."""
         # A SuperNode of an older release names no session; flwr takes any that waits for the
         # object, that of another run, too.
-        session_id = session_id or self._session_awaiting(run_id, object_id) or _NO_SESSION
+        session_id = session_id or self._session_awaiting(run_id, object_id) or NO_SESSION
         stored = super().store_object(run_id, session_id, object_id, object_content)
         if stored:
             self._objects.register(run_id, object_id)

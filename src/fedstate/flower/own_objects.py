@@ -21,11 +21,11 @@ from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.object_store.in_memory_object_store import InMemoryObjectStore
 
-__all__ = ["OwnObjectStore", "OwnObjects", "OwnRunHandlers", "not_its_own_tree"]
+__all__ = ["NO_SESSION", "OwnObjectStore", "OwnObjects", "OwnRunHandlers", "not_its_own_tree"]
 
 
 # No session has this ID: an empty one stands for any.
-_NO_SESSION = "none"
+NO_SESSION = "none"
 
 
 def not_its_own_tree(message_id: str) -> FlowerError:
@@ -87,7 +87,7 @@ class OwnObjects(_State):
     ) -> bool:
         """Store an object for which the session waits; return whether it was stored."""
         # Where no session is named, flwr takes any that waits for the object.
-        session_id = session_id or self._session_awaiting(run_id, object_id) or _NO_SESSION
+        session_id = session_id or self._session_awaiting(run_id, object_id) or NO_SESSION
         stored = super().store_object(run_id, session_id, object_id, object_content)
         if stored:
             self.object_store.register(run_id, object_id)
