@@ -21,6 +21,7 @@ from flwr.superlink.servicer.control.control_handlers import (
 
 from fedstate.flower.evidence_log import EvidenceLog
 from fedstate.flower.proto.evidence_pb2 import NodeAccount, RunAccount
+from fedstate.flower.runs import FROM_RUN
 from fedstate.flower.witnessed_state import evidence_of, witnessed
 
 
@@ -101,6 +102,7 @@ def _run(run: Run) -> RunAccount:
         status=f"{status.status}:{status.sub_status}" if status.sub_status else status.status,
         submitted_at=_seconds(run.pending_at),
         finished_at=_seconds(run.finished_at),
+        from_run=str(run.override_config.get(FROM_RUN, "")),
     )
 
 

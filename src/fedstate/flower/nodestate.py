@@ -35,6 +35,8 @@ from fedstate.flower.stored_values import (
     encode_context,
 )
 from fedstate.large.context import SplitContext
+from fedstate.store.keeping_store import Origin
+from fedstate.store.kept_states import KeptState
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.step_log import Attempt
 from fedstate.store.values import Value
@@ -78,8 +80,11 @@ class DurableNodeState(StepTasks):
         self._task_lock = _TaskLock(lambda tasks: self.on_tasks_expired(tasks))
         self.lock_task_store = cast("Lock", self._task_lock)
 
-    def add_run(self, run: Run, fab: Fab, context: Context) -> None:
-        """Store a run, its FAB, and the Context that it starts with, in one commit."""
+    def add_run(self, run: Run, fab: Fab, context: Context, origin: Origin | None = None) -> None:
+        """Store a run, its FAB, and the Context that it starts with, in one commit.
+
+        With `origin`, the log says which run the Context's state is of.
+        """
         split = SplitContext.split(context)
         value = encode_context(split)
         with self._lock_of(run.series_id):
@@ -88,6 +93,8 @@ class DurableNodeState(StepTasks):
                 Value(run_to_proto(run).SerializeToString()),
                 Value(b"", [fab_to_proto(fab).SerializeToString()]),
                 value,
+                origin=origin,
+                node_id=self.get_node_id(),
             )
             self._keep(run.series_id, _Cached(split, value.size, generation))
 
@@ -146,6 +153,17 @@ class DurableNodeState(StepTasks):
             loaded = _Cached(decode_context(value), value.size, generation, digest)
             self._keep(series_id, loaded)
             return loaded
+
+    def kept_context(self, run_id: int, number: int | None = None) -> tuple[KeptState, Context]:
+        """Return a state that is kept of a run, its present one without `number`; its Context.
+
+        Raises
+        ------
+        StateNotKeptError
+            There is none.
+        """
+        kept, value = self.store.kept_context(run_id, number)
+        return kept, decode_context(value).join()
 
     def bare_context(self, series_id: int) -> Context | None:
         """Return the committed Context of a run series without its larger arrays, or None."""

@@ -17,7 +17,10 @@ from flwr.supercore.run import Run
 # How flwr checks who has signed a FAB.
 from flwr.supernode.start_client_internal import _verify_fab
 
-__all__ = ["Fab", "Run", "UserConfig", "first_context", "is_verified"]
+# The key of the run config with which a run asks to begin with the state of another one.
+FROM_RUN = "from-run"
+
+__all__ = ["FROM_RUN", "Fab", "Run", "UserConfig", "first_context", "is_verified"]
 
 
 def first_context(

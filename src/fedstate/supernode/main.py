@@ -37,6 +37,7 @@ from fedstate.serving.limits import Limits
 from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
 from fedstate.supernode.admission import Admission
+from fedstate.supernode.beginnings import Beginnings, FromRun
 from fedstate.supernode.link import Link
 from fedstate.supernode.log_answers import LogAnswers
 from fedstate.supernode.maintenance import Maintenance
@@ -72,6 +73,10 @@ class DurableSettings:
         What is granted to whoever connects to the Runtime API.
     allow : Path, optional
         The list of the apps that may run; None for all apps.
+    keep : int
+        How many states of each run are kept, the present one included.
+    from_run : FromRun
+        Whose state a run may begin with, if it asks for it.
     """
 
     state: Path
@@ -82,6 +87,8 @@ class DurableSettings:
     keep_log: int | None = None
     limits: Limits = field(default_factory=Limits)
     allow: Path | None = None
+    keep: int = 1
+    from_run: FromRun = FromRun.NEVER
 
 
 _RETRY_SECONDS = 1.0
@@ -105,7 +112,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
     screening = Screening(settings.trusted_entities, allowed)
     with _ending_in_time(), ExitStack() as stack:
         store = NodeStore(durable.state, key=durable.key)
-        store.keep_log = durable.keep_log
+        store.keep_log, store.keep = durable.keep_log, durable.keep
         stack.callback(store.close)
         keys = settings.keys or _own_keys(durable.state)
         ownership = Ownership(store, fingerprint(keys[1]))
@@ -124,7 +131,8 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
             state,
             link,
             admission=Admission(
-                state, link, settings.node_config, screening, lambda: screening.rules
+                *(state, link, settings.node_config, screening, lambda: screening.rules),
+                Beginnings(state, durable.from_run),
             ),
             concurrency=durable.concurrency,
             on_change=pacing.hurry,

@@ -14,6 +14,7 @@ from fedstate.flower.supernode_options import (
 from fedstate.serving.options import add_limit_options, limits_of
 from fedstate.store.cipher import read_key
 from fedstate.store.retention import Retention
+from fedstate.supernode.beginnings import FromRun
 from fedstate.supernode.main import DurableSettings, fingerprint, run_supernode
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -79,6 +80,22 @@ def _add_options(parser: argparse._ActionsContainer) -> None:
         "its state).",
     )
     parser.add_argument(
+        "--keep",
+        type=_count,
+        default=DurableSettings.keep,
+        metavar="STATES",
+        help="Number of states that are kept of each run, the present one included, to go back "
+        f"to with 'fedstate state rollback' (default: {DurableSettings.keep}).",
+    )
+    parser.add_argument(
+        "--from-run",
+        type=_from_run,
+        default=DurableSettings.from_run,
+        metavar="WHOSE",
+        help="Whose state a run may begin with, if it asks for it by 'from-run' in its config: "
+        "same-app (of runs of the same app and account), any, or never (default: never).",
+    )
+    parser.add_argument(
         "--allow",
         type=Path,
         metavar="FILE",
@@ -115,6 +132,8 @@ def _durable_settings(
         keep_log=options.keep_log,
         limits=limits_of(options),
         allow=options.allow,
+        keep=options.keep,
+        from_run=options.from_run,
     )
 
 
@@ -145,6 +164,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 1 or more")
     return int(text)
+
+
+def _from_run(text: str) -> FromRun:
+    try:
+        return FromRun(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is none of {', '.join(FromRun)}") from None
 
 
 def _positive(text: str) -> float:

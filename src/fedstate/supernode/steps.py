@@ -110,7 +110,7 @@ class Steps:
         self.on_end: Callable[[], None] = lambda: None
         self.runs = Runs() if runs is None else runs
         self._actions = actions = Actions(state, link, self.runs, admission.problem_now)
-        self.late_rows = actions.late_rows
+        self.late_rows, admission.on_row = actions.late_rows, actions.late_rows.written
         self._quick: dict[Command, Callable[[Step, Any], Outcome | None]] = {
             Command.QUEUE: self._queue,
             Command.LOOK_UP: actions.look_up,

@@ -1,17 +1,28 @@
 """What an app tells of itself, beside the evidence: and where that contradicts it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 
 from fedstate.verify.evidence import RunEvidence
 from fedstate.verify.findings import RECORD, SUPERLINK, Finding, Level, Place
 from fedstate.verify.told import Holding, ToldRun
 
 
-def contradictions(run: RunEvidence) -> Iterator[Finding]:
+def contradictions(
+    run: RunEvidence, undone: Mapping[int, Collection[str]] = MappingProxyType({})
+) -> Iterator[Finding]:
     """Find what a ServerApp's record says against the SuperLink's account, or against itself.
 
     The record is a file that the ServerApp has written; where it was overwritten, the replies in
     it are not those that the SuperLink has accepted.
+
+    Parameters
+    ----------
+    run : RunEvidence
+        The run.
+    undone : mapping of int to collection of str
+        For each node, the messages whose states its operator has taken back: its app's ledger
+        has gone back with them.
     """
     if run.told_problem:
         yield Finding(
@@ -26,7 +37,7 @@ def contradictions(run: RunEvidence) -> Iterator[Finding]:
     if run.told.run_id != str(run.run_id):
         yield _found(run, None, f"the record names run {run.told.run_id}")
         return
-    for holding, check, problem in ledger_problems(run.told):
+    for holding, check, problem in ledger_problems(run.told, undone):
         yield _of_ledger(run, holding, check, problem)
     if not run.witnessed:
         return
@@ -77,7 +88,9 @@ def _of_ledger(run: RunEvidence, holding: Holding, check: str, problem: str) -> 
     return Finding(check, "ledger", Level.BROKEN, place, text, 0, (RECORD,))
 
 
-def ledger_problems(told: ToldRun) -> Iterator[tuple[Holding, str, str]]:
+def ledger_problems(
+    told: ToldRun, undone: Mapping[int, Collection[str]] = MappingProxyType({})
+) -> Iterator[tuple[Holding, str, str]]:
     """Yield what is wrong with the ledgers that apps have told, with the check that it fails.
 
     For a run of Flower's Simulation Engine, where no SuperNode keeps a log, it is all there is.
@@ -97,6 +110,7 @@ def ledger_problems(told: ToldRun) -> Iterator[tuple[Holding, str, str]]:
             previous = entry.digest
         if holding.entries and holding.digest != previous:
             yield holding, "persistence", "it holds another state than its ledger says"
+        node_id = holding.node_id
         commits = {
             reply.message_id: reply.commit
             for reply in told.replies
@@ -104,7 +118,8 @@ def ledger_problems(told: ToldRun) -> Iterator[tuple[Holding, str, str]]:
         }
         held = {entry.message_id: entry for entry in holding.entries}
         for message_id, commit in commits.items():
-            if held.get(message_id) != commit:
+            taken_back = undone.get(int(node_id), ()) if node_id.isdecimal() else ()
+            if held.get(message_id) != commit and message_id not in taken_back:
                 text = f"round {commit.round}: its ledger lacks the entry that it had reported"
                 yield holding, "agreement", text
 

@@ -230,7 +230,8 @@ class _Completeness:
         if not self._run.witnessed:
             return
         known = {each.message_id for each in self._node.deliveries} | self._node.later
-        unknown = [step for step in self._steps.chain if step.record.message_id not in known]
+        steps = [step for step in self._steps.chain if step.record.is_step]
+        unknown = [step for step in steps if step.record.message_id not in known]
         delivered = [s.number for s in self._steps.chain if s.record.message_id in known]
         unknown = self._not_dropped(unknown, min(delivered, default=0))
         if not unknown:
@@ -317,7 +318,7 @@ class _Completeness:
         """Tell of steps that failed: their state was kept, and no promise is broken."""
         reasons: dict[str, list[int]] = {}
         for step in self._steps.chain:
-            if not step.record.committed:
+            if step.record.failed:
                 reasons.setdefault(step.record.reason, []).append(step.number)
         for reason, failed in reasons.items():
             which = f"steps {numbers(failed)}" if len(failed) > 1 else f"step {failed[0]}"

@@ -179,6 +179,9 @@ class RunEvidence:
         Why that could not be read.
     witnessed : bool
         Whether the SuperLink keeps evidence at all.
+    from_run : str, optional
+        Which run's state it asked to begin with, by the SuperLink's account; empty if it asked
+        for none, None if that is not known.
     node_alone : bool
         Whether it is what a node's store says, and no SuperLink was asked.
     """
@@ -193,6 +196,7 @@ class RunEvidence:
     told: ToldRun | None = None
     told_problem: str = ""
     witnessed: bool = True
+    from_run: str | None = None
     node_alone: bool = False
 
     def node(self, node_id: int) -> NodeEvidence:

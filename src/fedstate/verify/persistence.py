@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from fedstate.verify.evidence import ANSWERED, NodeAnswer, RunEvidence
 from fedstate.verify.findings import LOG, STORE, Finding, Level, Place, short
+from fedstate.verify.rollback import rolled_back
 from fedstate.verify.steps import NodeSteps, Step
-from fedstate.witness import state_digest
+from fedstate.witness import BEGUN, ROLLED_BACK, state_digest
 
 # The state with which a run series begins.
 EMPTY = state_digest(struct.pack("<II", 0, 0), [])
@@ -56,6 +57,7 @@ class _Walk:
         self._store = ""
         self._last_number: dict[int, int] = {}
         self._stored: dict[bytes, Step] = {}
+        self._by_number: dict[tuple[int, int], bytes] = {}
         # None if it is not known.
         self.current: bytes | None = None
         self.last: Step | None = None
@@ -70,6 +72,8 @@ class _Walk:
             # Rows are missing, or not kept any longer: what they stored is not known.
             self.current = None
         if record.handed_out:
+            if step.number == 1:
+                self._by_number[(record.run_id, 0)] = record.handed_out
             yield from self._handed_out(step, place)
         elif record.committed:
             yield Finding(
@@ -82,13 +86,33 @@ class _Walk:
                 step.number,
                 (STORE, LOG),
             )
-        if not record.committed:
+        if record.failed:
             yield from self._failed(step, place)
+        elif not record.is_step:
+            yield from self._of_no_step(step, place)
         self.current = record.stored or self.current
         self.last = step
         self._last_number[record.run_id] = step.number
-        if record.committed:
+        if record.stores:
             self._stored[record.stored] = step
+            self._by_number[(record.run_id, step.number)] = record.stored
+
+    def _of_no_step(self, step: Step, place: Place) -> Iterator[Finding]:
+        record = step.record
+        if record.outcome == ROLLED_BACK:
+            source = (record.source_run, record.source_number)
+            yield rolled_back(step, place, self._by_number.get(source))
+        elif self.current not in (None, EMPTY):
+            yield Finding(
+                "persistence",
+                "begun-anew",
+                Level.BROKEN,
+                place,
+                f"it began anew, with the state of run {record.source_run}, and had stored "
+                f"{short(self.current or b'')} before",
+                step.number,
+                (LOG,),
+            )
 
     def _next_store(self, step: Step, place: Place) -> Iterator[Finding]:
         if self._store and self.current not in (None, EMPTY):
@@ -105,6 +129,7 @@ class _Walk:
         begins = step.number == 1 and (log is None or log.complete)
         self._store = step.record.store_id
         self._last_number.clear()
+        self._by_number.clear()
         self.current = EMPTY if begins else None
 
     def _handed_out(self, step: Step, place: Place) -> Iterator[Finding | Stray]:
@@ -193,5 +218,6 @@ def _held(
 def stored_states(steps: Iterable[Step]) -> Iterator[tuple[bytes, int]]:
     """Yield the digests of the states that steps have stored, and their numbers."""
     for step in steps:
-        if step.record.committed and step.record.stored != EMPTY:
+        stores = step.record.stores and step.record.outcome != BEGUN
+        if stores and step.record.stored != EMPTY:
             yield step.record.stored, step.number

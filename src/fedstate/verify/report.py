@@ -160,12 +160,12 @@ def _node_result(steps: NodeSteps, asked: str, keep_steps: bool) -> NodeResult:
     deliveries = steps.node.deliveries
     trained = [each for each in deliveries or records if each.action.startswith("train")]
     named = {each.group_id for each in trained if each.group_id}
-    last = next((each for each in reversed(records) if each.committed), None)
+    last = next((each for each in reversed(records) if each.stores), None)
     return NodeResult(
         node_id=steps.node.node_id,
         asked=asked,
-        steps=len(records) or len(deliveries),
-        failed=sum(not record.committed for record in records),
+        steps=sum(record.is_step for record in records) or len(deliveries),
+        failed=sum(record.failed for record in records),
         rounds=len(named) or len(trained),
         stored=last.stored.hex() if last else "",
         state_bytes=last.state_bytes if last else 0,
@@ -182,6 +182,8 @@ def _row(record: Any) -> dict[str, Any]:
         "message_id": record.message_id,
         "outcome": record.outcome,
         "reason": record.reason,
+        "source_run": str(record.source_run) if record.source_run else "",
+        "source_step": record.source_number,
         "handed_out": record.handed_out.hex(),
         "stored": record.stored.hex(),
         "bytes": record.state_bytes,

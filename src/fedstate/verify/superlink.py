@@ -230,6 +230,7 @@ def _run(account: Any) -> RunEvidence:
         status=account.status,
         submitted_at=account.submitted_at,
         finished_at=account.finished_at,
+        from_run=account.from_run if account.HasField("from_run") else None,
     )
 
 

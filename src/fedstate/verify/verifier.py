@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
 
 from fedstate.verify.agreement import agreement
+from fedstate.verify.beginnings import Claims
 from fedstate.verify.beside import contradictions, simulated
 from fedstate.verify.completeness import completeness
 from fedstate.verify.evidence import Evidence, RunEvidence
@@ -11,6 +12,7 @@ from fedstate.verify.findings import Finding, Level, Place
 from fedstate.verify.isolation import States, Stores, isolation
 from fedstate.verify.persistence import Stray, persistence
 from fedstate.verify.report import Report, RunResult, run_result
+from fedstate.verify.rollback import undone
 from fedstate.verify.signatures import Keys
 from fedstate.verify.steps import NodeSteps, put_together
 
@@ -34,13 +36,14 @@ class Verifier:
         self._keep_steps = keep_steps
         self._states = States()
         self._stores = Stores()
+        self._claims = Claims()
         self._strays: list[Stray] = []
         self._results: dict[int, RunResult] = {}
 
     @property
     def seeks_sources(self) -> bool:
-        """Whether a state was found where it has no business: other runs may have stored it."""
-        return bool(self._strays)
+        """Whether other runs may have stored a state that was found in a run."""
+        return bool(self._strays) or self._claims.open(self._states)
 
     def add(self, evidence: Evidence, only: Collection[int] | None = None) -> None:
         """Check runs.
@@ -76,7 +79,7 @@ class Verifier:
         """Note what runs have stored, for states that are somewhere else; check nothing."""
         for run in evidence.runs:
             for node in run.nodes.values():
-                self._states.add(put_together(run.run_id, node))
+                self._note(put_together(run.run_id, node))
 
     def _put_together(self, runs: Iterable[RunEvidence]) -> dict[int, list[NodeSteps]]:
         put = {
@@ -86,9 +89,13 @@ class Verifier:
         every = list(chain.from_iterable(put.values()))
         self._keys.vouch(every)
         for steps in every:
-            self._states.add(steps)
+            self._note(steps)
             self._stores.add_steps(steps)
         return put
+
+    def _note(self, steps: NodeSteps) -> None:
+        self._states.add(steps)
+        self._claims.index(steps)
 
     def _persistence(
         self, evidence: Evidence, put: dict[int, list[NodeSteps]]
@@ -113,7 +120,8 @@ class Verifier:
             yield from isolation(run, steps, self._keys)
             yield from completeness(run, steps, answer)
             yield from agreement(run, steps, answer)
-        yield from contradictions(run)
+            yield from self._claims.add(run, steps)
+        yield from contradictions(run, {steps.node.node_id: undone(steps) for steps in nodes})
 
     def finish(self, others: Callable[[], Iterable[Evidence]] | None = None) -> Report:
         """Return the report.
@@ -124,10 +132,11 @@ class Verifier:
             Returns the evidence of all other runs; it is called if a state was found where it has
             no business, to find out whose it is.
         """
-        if self._strays and others is not None:
+        if self.seeks_sources and others is not None:
             for evidence in others():
                 self.index(evidence)
-        across = [*self._states.leaks(self._strays), *self._stores.copies(self._keys.encoded)]
+        across = [*self._states.leaks(self._strays), *self._claims.findings(self._states)]
+        across += [*self._stores.copies(self._keys.encoded)]
         elsewhere = []
         for finding in across:
             if (result := self._results.get(finding.place.run_id)) is not None:

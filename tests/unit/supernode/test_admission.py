@@ -170,7 +170,7 @@ def test_a_full_store_is_the_reason_and_a_broken_one_ends_the_supernode(
 
 
 def raising(error: Exception) -> object:
-    def call(*_arguments: object) -> None:
+    def call(*_arguments: object, **_more: object) -> None:
         raise error
 
     return call

@@ -109,6 +109,8 @@ def test_a_list_of_allowed_apps_that_is_wrong_keeps_it_from_starting(tmp_path: P
         (["--retain-size", "20"], "'20' is not a size such as 500M or 20G"),
         (["--concurrency", "0"], "'0' is not a whole number of 1 or more"),
         (["--keep-log", "0"], "'0' is not a whole number of 1 or more"),
+        (["--keep", "0"], "'0' is not a whole number of 1 or more"),
+        (["--from-run", "mine"], "'mine' is none of never, same-app, any"),
         (["--poll-interval", "-1"], "'-1' is not a number of seconds above 0"),
         (["--poll-interval", "nan"], "'nan' is not a number of seconds above 0"),
         (["--no-such-option"], "unrecognized arguments: --no-such-option"),

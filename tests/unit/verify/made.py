@@ -114,6 +114,13 @@ class Node:
         self.states[series_id] = receipt.record.stored
         return receipt
 
+    def note(self, run_id: int, outcome: str, stored: bytes, source: tuple[int, int]) -> Receipt:
+        """Write the row of a state that no step has made: rolled back, or begun."""
+        no_step: dict[str, Any] = {"group_id": "", "action": "", "handed_out": b""}
+        no_step |= {"app_seconds": 0.0, "outcome": outcome, "stored": stored}
+        no_step |= {"source_run": source[0], "source_number": source[1]}
+        return self.step(run_id, "", **no_step)
+
     def answer(self) -> NodeAnswer:
         return NodeAnswer(ANSWERED, "", self.store_id, self.opening, self.generation)
 
@@ -145,6 +152,18 @@ def exchange(
             not record.committed,
         )
     )
+    of_node.receipts.append(receipt)
+    of_node.rows.append(Receipt(receipt.row, receipt.signature))
+    of_node.log = node.log(run.run_id, run.series_id)
+    return receipt
+
+
+def note(
+    run: RunEvidence, node: Node, outcome: str, stored: bytes, source: tuple[int, int]
+) -> Receipt:
+    """Let a node write the row of a state that no step has made; its receipt arrives, too."""
+    receipt = node.note(run.run_id, outcome, stored, source)
+    of_node = run.node(node.node_id)
     of_node.receipts.append(receipt)
     of_node.rows.append(Receipt(receipt.row, receipt.signature))
     of_node.log = node.log(run.run_id, run.series_id)

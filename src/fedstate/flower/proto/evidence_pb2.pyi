@@ -38,18 +38,20 @@ class EvidencePage(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[RunAccount, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[NodeAccount, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., receipts: _Optional[_Iterable[_Union[StoredReceipt, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[NodeLog, _Mapping]]] = ..., later_deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., dropped: _Optional[_Iterable[_Union[Dropped, _Mapping]]] = ..., account_began_at: _Optional[float] = ...) -> None: ...
 
 class RunAccount(_message.Message):
-    __slots__ = ("run_id", "series_id", "status", "submitted_at", "finished_at")
+    __slots__ = ("run_id", "series_id", "status", "submitted_at", "finished_at", "from_run")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SERIES_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     SUBMITTED_AT_FIELD_NUMBER: _ClassVar[int]
     FINISHED_AT_FIELD_NUMBER: _ClassVar[int]
+    FROM_RUN_FIELD_NUMBER: _ClassVar[int]
     run_id: int
     series_id: int
     status: str
     submitted_at: float
     finished_at: float
-    def __init__(self, run_id: _Optional[int] = ..., series_id: _Optional[int] = ..., status: _Optional[str] = ..., submitted_at: _Optional[float] = ..., finished_at: _Optional[float] = ...) -> None: ...
+    from_run: str
+    def __init__(self, run_id: _Optional[int] = ..., series_id: _Optional[int] = ..., status: _Optional[str] = ..., submitted_at: _Optional[float] = ..., finished_at: _Optional[float] = ..., from_run: _Optional[str] = ...) -> None: ...
 
 class NodeAccount(_message.Message):
     __slots__ = ("node_id", "public_key", "status", "former_keys")
