@@ -30,10 +30,11 @@ def plot_losses(report: Report, file: Path) -> None:
     for colour, run in enumerate(report.runs):
         holdings = run.told.holdings if run.told else ()
         for style, holding in enumerate(sorted(holdings, key=lambda one: one.partition_id)):
-            rounds = [entry.round for entry in holding.entries]
+            # As many as there are of both: a history need not have one value for each step.
+            rounds = [entry.round for entry in holding.entries][: len(holding.losses)]
             axes.plot(
                 rounds,
-                holding.history[: len(rounds)],
+                holding.losses[: len(rounds)],
                 marker="o",
                 color=f"C{colour}",
                 linestyle=LINE_STYLES[style % len(LINE_STYLES)],

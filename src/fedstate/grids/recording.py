@@ -131,7 +131,7 @@ def _holding(answer: Message) -> dict[str, Any]:
         "node_id": node_id,
         "partition_id": audit["partition-id"],
         "digest": audit["digest"],
-        "history": audit["history"],
+        "histories": json.loads(str(audit["histories"])),
         "entries": json.loads(str(audit["entries"])),
     }
 

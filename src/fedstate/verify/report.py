@@ -212,7 +212,7 @@ def _run(run: RunResult) -> dict[str, Any]:
 def _node(run: RunResult, node: NodeResult, told: Holding | None) -> dict[str, Any]:
     described = asdict(node)
     return {
-        **(_told_node(told) if told else {"partition_id": None, "entries": []}),
+        **(_told_node(told) if told else {"partition_id": None, "histories": {}, "entries": []}),
         "node_id": str(node.node_id),
         "verdict": VERDICTS[run.level_of(node.node_id)],
         "asked": node.asked,
@@ -230,6 +230,7 @@ def _told_node(holding: Holding) -> dict[str, Any]:
     return {
         "node_id": holding.node_id,
         "partition_id": holding.partition_id,
+        "histories": {name: list(values) for name, values in holding.histories.items()},
         "entries": [
             {
                 "sequence": entry.sequence,
@@ -246,7 +247,7 @@ def _told_node(holding: Holding) -> dict[str, Any]:
 
 def _valued(holding: Holding) -> Iterator[tuple[Entry, float | None]]:
     """Give every entry a value of the history, also where the history is shorter."""
-    history = iter(holding.history)
+    history = iter(holding.losses)
     for entry in holding.entries:
         yield entry, next(history, None)
 

@@ -53,7 +53,7 @@ class Keys:
     def vouch(self, nodes: Iterable[NodeSteps]) -> None:
         """Find out for which rows of nodes their keys vouch; see `steps.vouch`.
 
-        Signatures are verified on all processors, since Python's lock is not held meanwhile. A key
+        Signatures are verified on all processors, since Python's lock is not held then. A key
         that was replaced vouches for rows of before. The key that came in its place vouches for
         those, too: the node signs with it what it had not signed, and it is the node's word.
         """

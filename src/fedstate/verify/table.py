@@ -9,6 +9,7 @@ from rich.text import Text
 
 from fedstate.verify.findings import CHECKS, Finding, Level
 from fedstate.verify.report import VERDICTS, NodeResult, Report, RunResult
+from fedstate.verify.told import Holding
 
 SHOWN_FINDINGS = 8
 # Of more runs each has one line, and its nodes are named where something was found.
@@ -65,7 +66,7 @@ def _table(*left: str, right: Sequence[str] = (), rest: Sequence[str] = ()) -> T
 
 def _told(run: RunResult, node: NodeResult) -> str:
     holding = run.told.holding(str(node.node_id)) if run.told else None
-    return _history(holding.history) if holding else "-"
+    return _histories(holding) if holding else "-"
 
 
 def _told_alone(run: RunResult) -> Iterator[tuple[str, str]]:
@@ -73,12 +74,16 @@ def _told_alone(run: RunResult) -> Iterator[tuple[str, str]]:
     known = {str(node.node_id) for node in run.nodes}
     for holding in run.told.holdings if run.told else ():
         if holding.node_id not in known:
-            yield holding.node_id, _history(holding.history)
+            yield holding.node_id, _histories(holding)
 
 
-def _history(values: Sequence[float]) -> str:
-    """Return how many values an app told of, and the last."""
-    return f"{len(values)}: {values[-1]:.4f}" if values else "0"
+def _histories(holding: Holding) -> str:
+    """Return the histories that an app has told of: the last value of each, and how many."""
+    ends = (
+        f"{name} {values[-1]:.4g} ({len(values)})" if values else f"{name} (0)"
+        for name, values in holding.histories.items()
+    )
+    return ", ".join(ends) or "-"
 
 
 def _verdict(level: Level) -> Text:

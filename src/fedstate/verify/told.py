@@ -54,15 +54,20 @@ class Holding:
     ----------
     digest : str
         Of the content, as the app computed it.
-    history : tuple of float
-        The values of the history that the app chose to report.
+    histories : mapping of str to tuple of float
+        The values of each history, by the name that the app chose.
     """
 
     node_id: str
     partition_id: int
     digest: str
-    history: tuple[float, ...]
+    histories: Mapping[str, tuple[float, ...]]
     entries: tuple[Entry, ...]
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """The values of the history that is called "loss"; none if there is no such history."""
+        return self.histories.get("loss", ())
 
 
 @dataclass(frozen=True)
@@ -176,7 +181,7 @@ def _told(file: Path, head: Mapping[str, Any], replies: Any, nodes: Any) -> Told
             holdings=tuple(_holding(node) for node in nodes if "error" not in node),
             unanswered={node["node_id"]: node["error"] for node in nodes if "error" in node},
         )
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise EvidenceError(f"The record {file} is damaged: {error!r} is missing.") from None
 
 
@@ -202,6 +207,10 @@ def _holding(node: Mapping[str, Any]) -> Holding:
         node_id=node["node_id"],
         partition_id=node["partition_id"],
         digest=node["digest"],
-        history=tuple(node["history"]),
+        # Earlier releases told of one, whose name was always this.
+        histories={
+            name: tuple(values)
+            for name, values in node.get("histories", {"loss": node.get("history", ())}).items()
+        },
         entries=tuple(_entry(entry) for entry in node["entries"]),
     )

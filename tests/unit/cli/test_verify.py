@@ -112,7 +112,8 @@ def record(directory: Path, run: RunEvidence) -> None:
     head = {"schema": SCHEMA, "run_id": str(run.run_id), "flwr": "1.42.0"}
     reply = {"node_id": str(node_id), "round": 1, "action": "train"}
     reply |= {"message_id": delivery.message_id, "reply_id": delivery.message_id}
-    told = {"node_id": str(node_id), "partition_id": 0, "digest": "ab", "history": [0.5]}
+    told = {"node_id": str(node_id), "partition_id": 0, "digest": "ab"}
+    told["histories"] = {"accuracy": [0.5]}
     lines = [head | {"engine": "processes", "config": {}}, {"reply": {**reply, "commit": entry}}]
     lines.append({"node": {**told, "entries": [entry]}})
     file = record_file(directory, run.run_id)

@@ -52,7 +52,7 @@ class Nodes(GridWrapper):
                 {
                     "partition-id": 0,
                     "digest": "ab",
-                    "history": [0.5],
+                    "histories": json.dumps({"loss": [0.5]}),
                     "entries": json.dumps([COMMIT]),
                 }
             )
@@ -106,8 +106,8 @@ def test_the_audit_records_what_each_node_holds_and_who_did_not_say(
     grid.send_and_receive(asked(1, 2))
     grid.audit()
     run = read(tmp_path)
-    assert [(held.node_id, held.digest, held.history) for held in run.holdings] == [
-        ("1", "ab", (0.5,))
+    assert [(held.node_id, held.digest, held.histories) for held in run.holdings] == [
+        ("1", "ab", {"loss": (0.5,)})
     ]
     assert run.unanswered == {"2": "out of memory"}
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from flwr.app import Context, Message
 
-from fedstate.state import AUDIT_RECORD, StateTypeError, audit, content_digest, read_ledger
+from fedstate.state import AUDIT_RECORD, audit, content_digest, read_ledger
 from tests.unit.state.steps import make_context, make_message, step, to_bytes
 
 
@@ -16,6 +16,8 @@ def context() -> Context:
         with step(context, server_round) as state:
             state.history("loss").append(1 / server_round)
             state["number"] = 3
+    with step(context, 3) as state:
+        state.history("accuracy").append(0.25)
     context.node_config["partition-id"] = 7
     return context
 
@@ -24,15 +26,16 @@ def query() -> Message:
     return make_message(None, message_type="query.audit")
 
 
-def test_it_gives_the_ledger_the_history_and_the_digest_of_what_is_there(
+def test_it_gives_the_ledger_the_histories_and_the_digest_of_what_is_there(
     context: Context,
 ) -> None:
     before = to_bytes(context)
     record = audit(query(), context).content.config_records[AUDIT_RECORD]
     entries = [entry.to_dict() for entry in read_ledger(context.state)]
     assert json.loads(str(record["entries"])) == entries
-    assert len(entries) == 2
-    assert record["history"] == [1.0, 0.5]
+    assert len(entries) == 3
+    # Under the names that the app chose.
+    assert json.loads(str(record["histories"])) == {"loss": [1.0, 0.5], "accuracy": [0.25]}
     assert record["digest"] == content_digest(context.state) == entries[-1]["digest"]
     assert record["partition-id"] == 7
     assert to_bytes(context) == before
@@ -46,9 +49,4 @@ def test_it_tells_a_digest_that_is_not_the_ledgers(context: Context) -> None:
 
 def test_a_client_without_a_state_says_that_it_has_none() -> None:
     record = audit(query(), make_context()).content.config_records[AUDIT_RECORD]
-    assert dict(record) == {"partition-id": -1, "entries": "[]", "history": [], "digest": ""}
-
-
-def test_what_is_no_history_is_named(context: Context) -> None:
-    with pytest.raises(StateTypeError, match="'number' is a int, no history"):
-        audit(query(), context, history="number")
+    assert dict(record) == {"partition-id": -1, "entries": "[]", "histories": "{}", "digest": ""}

@@ -45,7 +45,7 @@ def test_a_ledger_that_contradicts_itself_is_found(told: ToldRun, check: str) ->
 def test_values_of_a_history_are_the_apps_own_affair() -> None:
     """Another name, two values a step, none at all: nothing is amiss."""
     for history in ((), (1.0,), (1.0, 2.0, 3.0, 4.0)):
-        assert list(ledger_problems(holding(history=history))) == []
+        assert list(ledger_problems(holding(histories={"accuracy": history}))) == []
 
 
 def test_a_run_in_simulation_is_known_by_what_its_apps_tell() -> None:

@@ -1,6 +1,7 @@
 """Records of ServerApps, of today and of earlier releases; whatever is damaged is named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ REPLIES: list[dict[str, Any]] = [
     {"node_id": "12", "round": 1, "action": "train", "message_id": "n", "error": "no reply"},
 ]
 NODES: list[dict[str, Any]] = [
-    {"node_id": "11", "partition_id": 0, "digest": "ab", "history": [0.5], "entries": [ENTRY]},
+    {"node_id": "11", "partition_id": 0, "digest": "ab", "entries": [ENTRY]},
     {"node_id": "12", "error": "away"},
 ]
+HISTORIES = {"histories": {"loss": [0.5], "accuracy": [0.1, 0.2]}}
 
 
 def write(directory: Path, *lines: Any, end: str = "\n") -> Path:
@@ -34,17 +36,24 @@ def write(directory: Path, *lines: Any, end: str = "\n") -> Path:
 
 def lines() -> list[dict[str, Any]]:
     replies = [{"reply": reply} for reply in REPLIES]
-    return [{"schema": SCHEMA, **HEAD}, *replies, *({"node": node} for node in NODES)]
+    return [{"schema": SCHEMA, **HEAD}, *replies, *({"node": HISTORIES | node} for node in NODES)]
 
 
 def test_a_record_of_today_and_one_of_earlier_releases_say_the_same(tmp_path: Path) -> None:
     write(tmp_path / "new", *lines())
-    old = {"schema": OLD_SCHEMA, **HEAD, "replies": REPLIES, "nodes": NODES}
+    old_nodes = [{"history": [0.5]} | node for node in NODES]
+    old = {"schema": OLD_SCHEMA, **HEAD, "replies": REPLIES, "nodes": old_nodes}
     (tmp_path / "old").mkdir()
     old_record_file(tmp_path / "old", 7).write_text(json.dumps(old))
     run = read_told(tmp_path / "new", 7)
     assert run is not None
-    assert run == read_told(tmp_path / "old", 7)
+    old_run = read_told(tmp_path / "old", 7)
+    assert old_run is not None
+    (before,) = old_run.holdings
+    assert replace(run, holdings=(before,)) == old_run
+    # Of one history they told, which had one name.
+    assert run.holdings[0].histories == {"loss": (0.5,), "accuracy": (0.1, 0.2)}
+    assert before.histories == {"loss": (0.5,)}
     assert (run.rounds, run.unanswered) == (1, {"12": "away"})
     assert run.holdings[0].entries[0].round == 0
     assert run.holding("11") == run.holdings[0]
