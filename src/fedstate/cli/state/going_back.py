@@ -1,0 +1,95 @@
+"""Going back: which states of a run are kept, and making one of them the present one."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from fedstate.cli.output import Format, Shown, show_result, show_rows
+from fedstate.cli.place import Key, Node, State, StateDirectory, key_of, place_of
+from fedstate.errors import SettingError
+
+app = typer.Typer()
+
+RunName = Annotated[str, typer.Argument(help="A run, by the first digits of its ID.")]
+_COLUMNS = ("state", "round", "time", "bytes", "digest", "present")
+
+
+@app.command()
+def kept(
+    run: RunName,
+    state: State = None,
+    node: Node = None,
+    key: Key = None,
+    shown: Shown = Format.TABLE,
+) -> None:
+    """List the states of a run that the node has, the oldest first; its SuperNode may run.
+
+    The number of a state is that of the step that has made it, as in `fedstate state log`.
+    """
+    from fedstate.store.read_only import read_only
+
+    with read_only(place_of(state, node), key_of(key)) as store:
+        run_id = _named(run, [chain.run_id for chain in store.chains()])
+        rows = [_row(each) for each in store.kept_states(run_id)]
+    show_rows(rows, _COLUMNS, shown)
+
+
+@app.command()
+def rollback(
+    run: RunName,
+    to: Annotated[int, typer.Option("--to", min=0, help="The number of a state that is kept.")],
+    state: StateDirectory = None,
+    node: Node = None,
+    key: Key = None,
+    shown: Shown = Format.TABLE,
+) -> None:
+    """Give a run a former state of its own again; stop its SuperNode before, and start it after.
+
+    The node's log says so, and `fedstate verify` too. States that came later stay kept.
+    """
+    from fedstate.flower.stored_values import describe_state
+    from fedstate.store.errors import StoreInUseError
+    from fedstate.store.node_store import NodeStore
+
+    directory = place_of(state, node)
+    if directory.is_file():
+        raise SettingError(
+            f"'{directory}' is a backup, which is not changed. Restore it to a directory first."
+        )
+    try:
+        store = NodeStore(directory, key=key_of(key), create=False)
+    except StoreInUseError:
+        raise StoreInUseError(
+            f"The SuperNode of '{directory}' is running, and a run's state is not changed under "
+            "it. Stop the SuperNode, roll back, and start it again: its runs go on."
+        ) from None
+    try:
+        run_id = _named(run, [each.run_id for each in store.runs()])
+        now = store.roll_back(run_id, to, describe_state)
+    finally:
+        store.close()
+    show_result(
+        {"directory": str(directory), "run": str(run_id), "rolled_back_to": to, **_row(now)},
+        shown,
+    )
+
+
+def _named(name: str, run_ids: list[int]) -> int:
+    from fedstate.verify.evidence import RunEvidence
+    from fedstate.verify.selection import Selection
+
+    runs = [RunEvidence(run_id) for run_id in run_ids]
+    return Selection((name,), whose="The node's store").among(runs)[0]
+
+
+def _row(kept_state: Any) -> dict[str, Any]:
+    when = datetime.fromtimestamp(kept_state.committed_at, UTC)
+    return {
+        "state": kept_state.number,
+        "round": kept_state.group_id,
+        "time": when.isoformat(timespec="seconds"),
+        "bytes": kept_state.size,
+        "digest": kept_state.digest.hex(),
+        "present": "yes" if kept_state.current else "",
+    }
