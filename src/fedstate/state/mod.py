@@ -5,7 +5,7 @@ from collections.abc import Callable
 from flwr.app import Context, Message, RecordDict
 
 from fedstate.state.errors import StateTypeError
-from fedstate.state.transaction import Scope, check_options, open_state
+from fedstate.state.transaction import check_options, open_state
 
 COMMIT_RECORD = "fedstate.commit"
 
@@ -13,7 +13,7 @@ ClientAppCallable = Callable[[Message, Context], Message]
 Mod = Callable[[Message, Context, ClientAppCallable], Message]
 
 
-def client_state(*, scope: Scope = "run", ledger_limit: int | None = None) -> Mod:
+def client_state(*, ledger_limit: int | None = None) -> Mod:
     """Return a mod that opens the client's state around each message.
 
     The handler takes its state with ``state_of(context)``. If it changed something, the step
@@ -26,7 +26,7 @@ def client_state(*, scope: Scope = "run", ledger_limit: int | None = None) -> Mo
 
     Parameters
     ----------
-    scope, ledger_limit
+    ledger_limit
         As in `open_state`.
 
     Raises
@@ -39,10 +39,10 @@ def client_state(*, scope: Scope = "run", ledger_limit: int | None = None) -> Mo
     --------
     >>> app = ClientApp(mods=[client_state()])  # doctest: +SKIP
     """
-    check_options(scope, ledger_limit)
+    check_options(ledger_limit)
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-        with open_state(message, context, scope=scope, ledger_limit=ledger_limit) as state:
+        with open_state(message, context, ledger_limit=ledger_limit) as state:
             reply = call_next(message, context)
             _check_reply(reply, message)
             if reply.has_error():

@@ -290,16 +290,6 @@ class TestSeries:
         assert (entry.sequence, entry.parent) == (1, "")
         assert [e.run_id for e in read_ledger(second.state)] == [2]
 
-    def test_it_continues_when_asked(
-        self, second: Context, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        last = read_ledger(second.state)[-1]
-        with caplog.at_level(logging.INFO, "flwr.fedstate"):
-            entry = remember(second, 1, scope="series")
-        assert "run 2 continues from run 1" in caplog.text
-        assert (entry.sequence, entry.parent) == (3, last.digest)
-        assert remember(second, 2).sequence == 4, "it is the run's own state now"
-
     def test_a_fresh_start_that_commits_nothing_keeps_what_was_there(
         self, second: Context
     ) -> None:

@@ -195,7 +195,6 @@ def test_a_handler_that_returns_no_message_is_told_so(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"scope": "forever"}, "scope is 'forever'; it must be 'run' or 'series'"),
         ({"ledger_limit": 0}, "ledger_limit is 0; it must be 1 or more"),
         ({"ledger_limit": True}, "ledger_limit is True"),
     ],

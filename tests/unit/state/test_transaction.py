@@ -147,12 +147,6 @@ def test_wrong_arguments_are_named() -> None:
     given: Any = (context, message)
     with pytest.raises(StateTypeError, match="a Message and a Context, in"), open_state(*given):
         pass
-    scope: Any = "forever"
-    with (
-        pytest.raises(StateTypeError, match="scope is 'forever'"),
-        open_state(message, context, scope=scope),
-    ):
-        pass
     with (
         pytest.raises(StateTypeError, match="ledger_limit is 0"),
         open_state(message, context, ledger_limit=0),

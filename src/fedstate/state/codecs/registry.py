@@ -102,6 +102,10 @@ class Registry:
             encoded = guarded(codec, partial(codec.migrations[old], encoded))
         return codec, encoded
 
+    def check(self, tag: str, version: int) -> None:
+        """Check that what a version of a codec stored can be read; raise StateVersionError."""
+        self._known(tag, version)
+
     def _known(self, tag: str, version: int) -> Codec[Any]:
         """Return the codec of a tag, after checking that it can read a version."""
         codec = self._codecs.get(tag)
