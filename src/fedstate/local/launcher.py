@@ -30,7 +30,7 @@ _EXECUTOR = (_COMMAND_LINE, "fedstate.executor.main")
 _WARM_SECONDS = 120.0
 _LISTEN_SECONDS = 1.0
 _POLL_SECONDS = 0.02
-_UNSEEN = -1  # its fork server died, and nobody else saw how it ended
+UNSEEN = -1  # its fork server died, and nobody else saw how it ended
 
 
 @functools.cache
@@ -186,7 +186,7 @@ class _Launched:
                 if self._server.alive:
                     self._server.listen()
                 if (ending := self._child.poll()) is not None:
-                    self.returncode = _UNSEEN if ending.code is None else ending.code
+                    self.returncode = UNSEEN if ending.code is None else ending.code
             return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
