@@ -53,5 +53,12 @@ def environment(flwr_home: Path) -> dict[str, str]:
         "FLWR_HOME": str(flwr_home),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_CPP_MIN_LOG_LEVEL": tensorflow_log_level(),
     }
+
+
+def tensorflow_log_level() -> str:
+    """Return from which level on TensorFlow writes to logs: the user's own choice holds."""
+    # Fatal errors alone: TensorFlow 2.21 calls it an error each time that Keras builds a data set
+    # ("NodeDef mentions attribute use_unbounded_threadpool"). What goes wrong raises in Python.
+    return os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -94,7 +94,6 @@ def test_one_that_ends_too_often_is_left_until_somebody_asks(few: Few) -> None:
         few.supervisor.look()
         assert executor.process.running
     few.kill(executor)
-    few.now += 3600 * 0
     few.supervisor.look()
     few.now += 3600
     few.supervisor.look()
@@ -148,7 +147,5 @@ def test_a_full_disk_stops_nothing_and_is_said_once(few: Few) -> None:
     few.supervisor.look()
     assert all(member.process.running for member in few.members)
     unwritten = [each for each in few.said if "cannot be written down" in each]
-    assert unwritten == [
-        "What runs cannot be written down for `fedstate local status`: No space left on device "
-        f"in {few.directory}."
-    ]
+    (sentence,) = unwritten
+    assert sentence.endswith(f"No space left on device in {few.directory}.")
