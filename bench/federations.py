@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedstate.errors import FederationError
-from fedstate.local import federation as federations
+from fedstate.local import programs
 from fedstate.local.execute import Start
-from fedstate.local.federation import Federation, Programs
+from fedstate.local.federation import Federation
 from fedstate.local.process import Process
+from fedstate.local.programs import Programs
 from fedstate.local.runs import submit, wait_for_runs
 
 APP = Path(__file__).parent / "app"
@@ -33,7 +34,7 @@ class Contestant:
     polling: bool
 
 
-STOCK = Contestant("stock", federations.STOCK, polling=False)
+STOCK = Contestant("stock", programs.STOCK, polling=False)
 OURS = Contestant(
     "ours",
     Programs(

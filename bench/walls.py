@@ -10,7 +10,8 @@ from statistics import median
 from bench.federations import OURS, Contestant, federation, run
 from bench.row import Row
 from fedstate.local.execute import execute
-from fedstate.local.federation import Federation, Programs
+from fedstate.local.federation import Federation
+from fedstate.local.programs import Programs
 
 GOAL_SECONDS = 0.010
 # One node: a round is then one message.

@@ -24,12 +24,14 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
     $root apt-get install -y -q --no-install-recommends "python$version-venv"
 fi
 
-echo "Installing fedstate and its packages into .venv"
+echo "Installing fedstate and its packages into .venv (once; about 700 MB are downloaded)"
 [ -x .venv/bin/pip ] || "$python" -m venv .venv
 # The lock is complete, so nothing has to be resolved; and to compile on every core takes half the
 # time. A file that is no Python of this version, as some packages carry, is nobody's mistake.
-.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes \
-    -r requirements/dev.txt
-.venv/bin/python -m compileall -q -j0 .venv/lib >/dev/null || true
-.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+shown=".venv/bin/python requirements/progress.py"
+$shown "  packages" .venv/bin/pip install --disable-pip-version-check --no-deps --no-compile \
+    --require-hashes --progress-bar off -r requirements/dev.txt
+$shown "  compiling" sh -c '.venv/bin/python -m compileall -q -j0 .venv/lib >/dev/null 2>&1 || true'
+$shown "  fedstate" .venv/bin/pip install --disable-pip-version-check --no-deps \
+    --no-build-isolation --editable .
 touch .venv/ok

@@ -117,6 +117,24 @@ def read_connection(name: str | None = None) -> Connection:
     return Connection(name, address, Path(certificates), stored_token(flwr_home(), address))
 
 
+def authorities_of(address: str) -> list[Path]:
+    """Return the root certificates of the connections to an address.
+
+    Raises
+    ------
+    SettingError
+        If Flower's configuration cannot be read.
+    """
+    file = flwr_home() / "config.toml"
+    if not file.exists():
+        return []
+    found = _superlinks(file, _read(file)).values()
+    settings = [
+        each for each in found if isinstance(each, dict) and each.get("address") == address
+    ]
+    return [Path(each["root-certificates"]) for each in settings if "root-certificates" in each]
+
+
 def _check(connection: Connection) -> None:
     if connection.name in ("", "default"):
         raise SettingError(

@@ -8,6 +8,7 @@ ended, so that the engine starts its container again.
 
 import http.client
 import math
+import socket
 import ssl
 import sys
 import time
@@ -25,17 +26,24 @@ from fedstate.tls.problems import setting_problem
 
 SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
+# What OpenSSL says of a certificate whose authority is none of those that are trusted: it is not
+# there (2, 20, 21), signs itself (18, 19), or has the same name and another key (7).
+_OTHER_AUTHORITY = {2, 7, 18, 19, 20, 21}
+
+
+class UntrustedError(FederationError):
+    """What listens shows a certificate of another authority."""
 
 
 def check_health(
-    url: str, root_certificates: Path, warn: Callable[[str], object] = lambda _: None
+    address: str, root_certificates: Path, warn: Callable[[str], object] = lambda _: None
 ) -> int:
     """Return the HTTP status of a healthy service.
 
     Parameters
     ----------
-    url : str
-        For example ``https://localhost:8000/health``.
+    address : str
+        For example ``127.0.0.1:8000``, or ``https://localhost:8000/health``.
     root_certificates : Path
         The authority's ``ca.crt``.
     warn : callable
@@ -44,32 +52,90 @@ def check_health(
 
     Raises
     ------
+    UntrustedError
+        If its certificate is of another authority.
     FederationError
-        If the service is not well, cannot be reached, or is not trusted.
+        If the service is not well or cannot be reached; the message says what is wrong.
     """
-    if not url.startswith("https://"):
-        raise FederationError(f"'{url}' is not an https:// address.")
-    parts = urlsplit(url)
+    server, path = _parts(address)
+    context = _trusting(root_certificates)
     try:
-        context = ssl.create_default_context(cafile=str(root_certificates))
-        connection = http.client.HTTPSConnection(parts.netloc, timeout=SECONDS, context=context)
+        connection = http.client.HTTPSConnection(server, timeout=SECONDS, context=context)
         with closing(connection):
-            connection.request("GET", parts.path or "/")
+            connection.request("GET", path)
             end = _end(connection.sock.getpeercert())
             reply = connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
-        reason = setting_problem(error, f"the server at {parts.netloc}") or error
-        raise FederationError(f"{url} is not well: {reason}") from None
+        kind = UntrustedError if _of_another_authority(error) else FederationError
+        raise kind(f"{address} is not well: {_reason(error, server)}") from None
     if not reply.status < http.client.BAD_REQUEST:
-        raise FederationError(f"{url} is not well: {reply.reason}")
+        hint = (
+            ": what listens there is no SuperLink or SuperNode"
+            if reply.status < http.client.INTERNAL_SERVER_ERROR
+            else ""
+        )
+        raise FederationError(
+            f"{address} is not well: it answers {reply.status} {reply.reason}{hint}."
+        )
     now, ends = datetime.now(UTC), [_end(each) for each in context.get_ca_certs()]
     for sentence in (
-        expires_soon(f"The certificate of {parts.netloc}", end, now),
+        expires_soon(f"The certificate of {server}", end, now),
         expires_soon(f"The authority {root_certificates}", max(ends), now, renew=RENEW_AUTHORITY),
     ):
         if sentence is not None:
             warn(sentence)
     return reply.status
+
+
+def _parts(address: str) -> tuple[str, str]:
+    """Return the server, as host:port, and the path that is asked there."""
+    url = address if "://" in address else f"https://{address}"
+    parts = urlsplit(url)
+    try:
+        known = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        known = False
+    if not known or (parts.port is None and "://" not in address):
+        raise FederationError(
+            f"'{address}' is not an address: give HOST:PORT, such as 127.0.0.1:8000, or an "
+            "https:// URL."
+        )
+    return parts.netloc, parts.path.rstrip("/") or "/health"
+
+
+def _trusting(root_certificates: Path) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(root_certificates))
+    except ssl.SSLError:
+        problem = "hold no PEM certificate"
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    raise FederationError(
+        f"The root certificates {root_certificates} {problem}: give the authority's ca.crt."
+    )
+
+
+def _of_another_authority(error: BaseException) -> bool:
+    return (
+        isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _OTHER_AUTHORITY
+    )
+
+
+def _reason(error: Exception, server: str) -> str:
+    """Return in a clause, or a sentence, what is wrong."""
+    if (problem := setting_problem(error, f"the server at {server}")) is not None:
+        return problem
+    match error:
+        case ConnectionRefusedError():
+            return "nothing listens there (connection refused)."
+        case TimeoutError():
+            return f"it has not answered within {SECONDS:.0f} s."
+        case socket.gaierror():
+            return f"its name is not known here ({error.strerror})."
+        case http.client.HTTPException():
+            return f"what listens there does not speak HTTP ({error or type(error).__name__})."
+        case _:
+            return f"{error}."
 
 
 def _end(certificate: Any) -> datetime:

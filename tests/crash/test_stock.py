@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fedstate.local.federation import STOCK, Federation
+from fedstate.local.federation import Federation
+from fedstate.local.programs import STOCK
 from fedstate.local.runs import wait_for_runs
 from fedstate.store.database import connect
 from tests.programs import PROGRAMS

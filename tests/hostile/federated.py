@@ -8,7 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from fedstate.local.federation import Federation, Programs
+from fedstate.local.federation import Federation
+from fedstate.local.programs import Programs
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from fedstate.errors import FederationError
-from fedstate.local.federation import Federation, Programs
+from fedstate.local.federation import Federation
+from fedstate.local.programs import Programs
 from tests.programs import PROGRAMS as LIGHT
 from tests.readme import commands
 from tests.stack.conftest import PROGRAMS, ROOT, command

@@ -12,6 +12,7 @@ from fedstate.cli import (
     connection,
     demo,
     executor,
+    health,
     local,
     node,
     state,
@@ -59,7 +60,7 @@ app.add_typer(state.app, name="state")
 app.command()(demo.demo)
 app.command()(connection.connection)
 app.command()(connection.enrol)
-app.command()(connection.health)
+app.command()(health.health)
 app.command()(executor.executor)
 app.command()(verify.verify)
 app.command(context_settings=supernode.PASSED_ON)(superlink.superlink)

@@ -1,4 +1,4 @@
-"""``fedstate connection``, ``enrol`` and ``health``: the small steps between the services."""
+"""``fedstate connection`` and ``enrol``: the small steps between the services."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,6 @@ import typer
 
 from fedstate.accounts.changes import read_token
 from fedstate.connection import Connection, read_connection, write_connection
-from fedstate.health import check_health
 
 
 def connection(
@@ -42,17 +41,3 @@ def enrol(
         for public_key in public_keys:
             new = link.register(public_key)
             typer.echo(f"{public_key}: {'registered' if new else 'was registered already'}")
-
-
-def health(
-    url: Annotated[str, typer.Argument(help="For example https://localhost:8000/health.")],
-    root_certificates: Annotated[Path, typer.Option(help="The authority's ca.crt.")],
-) -> None:
-    """Ask a SuperLink or SuperNode over TLS whether it is well; exit code 1 if it is not.
-
-    A certificate that expires within 30 days is named in a line of its own.
-    """
-    warnings: list[str] = []
-    typer.echo(f"{url}: {check_health(url, root_certificates, warnings.append)}")
-    for warning in warnings:
-        typer.echo(warning)

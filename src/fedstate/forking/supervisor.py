@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from fedstate.errors import FederationError
 from fedstate.forking import server
@@ -143,6 +143,9 @@ class ForkServer(ForkClient):
         The environment of the server; None for this process's own.
     session
         Whether it gets a session of its own, which a terminal's Ctrl-C does not reach.
+    output
+        Where what its imports say goes, such as TensorFlow's greeting; None for this process's
+        own output.
     """
 
     def __init__(
@@ -153,6 +156,7 @@ class ForkServer(ForkClient):
         by_fork: bool = False,
         environment: Mapping[str, str] | None = None,
         session: bool = False,
+        output: IO[bytes] | None = None,
     ) -> None:
         channel, theirs = Channel.pair()
         if by_fork:
@@ -168,6 +172,8 @@ class ForkServer(ForkClient):
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
                 env=environment,
                 start_new_session=session,
             )

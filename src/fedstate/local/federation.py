@@ -4,8 +4,6 @@ The same federation as the containers': TLS everywhere, node authentication, and
 isolation with every app in an executor of its own.
 """
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,42 +14,31 @@ from fedstate.certificates.authority import ensure_authority, ensure_server_cert
 from fedstate.certificates.keys import ensure_node_key, ensure_secret
 from fedstate.connection import Connection, write_connection
 from fedstate.errors import FederationError, SettingError
-from fedstate.executor.heartbeat import is_beyond_help
 from fedstate.flower.control import control, load_public_key
 from fedstate.interrupts import uninterrupted
 from fedstate.local import accounts
 from fedstate.local.execute import Start
 from fedstate.local.launcher import Launcher, shared_launcher
+from fedstate.local.member import Member
 from fedstate.local.ports import LOOPBACK, Ports
+from fedstate.local.presence import Presence
 from fedstate.local.process import Process, check_port
+from fedstate.local.programs import (
+    OUR_EXECUTOR,
+    OUR_SUPERLINK,
+    Programs,
+    environment,
+    located,
+    tls_options,
+)
 from fedstate.local.rooms import FederationRooms
 from fedstate.waiting import wait_until
 
 HOSTS = (LOOPBACK, "localhost")
 CONNECTION_NAME = "local"
 START_SECONDS = 90.0
-_HEARTBEAT = "heartbeat"
-OUR_EXECUTOR = ("fedstate", "executor")
-OUR_SUPERLINK = ("fedstate", "superlink")
+HEARTBEAT = "heartbeat"
 POLL_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Programs:
-    """The commands that a federation is made of."""
-
-    superlink: Sequence[str] = OUR_SUPERLINK
-    supernode: Sequence[str] = ("fedstate", "supernode")
-    serverapp_executor: Sequence[str] = OUR_EXECUTOR
-    clientapp_executor: Sequence[str] = OUR_EXECUTOR
-
-
-STOCK = Programs(
-    superlink=("flower-superlink",),
-    supernode=("flower-supernode",),
-    serverapp_executor=("flower-superexec",),
-    clientapp_executor=("flower-superexec",),
-)
 
 
 @dataclass(frozen=True)
@@ -116,6 +103,7 @@ class Federation:
         self._start_program = start or shared_launcher()
         self._executor_options = tuple(executor_options)
         self._rooms = FederationRooms(self.directory)
+        self._presence = Presence(self.directory)
         self._authority = self.directory / "authority"
         self._link_directory = self.directory / "superlink"
         self.root_certificates = self._link_directory / "ca.crt"
@@ -130,6 +118,7 @@ class Federation:
             self.ports.runtime,
         )
         self.nodes = [self._node(number, nodes) for number in range(1, nodes + 1)]
+        self.members = self._members()
 
     @property
     def runs_directory(self) -> Path:
@@ -139,8 +128,7 @@ class Federation:
     @property
     def processes(self) -> list[Process]:
         """Everything that runs, in the order of starting."""
-        pairs = [process for node in self.nodes for process in (node.supernode, node.executor)]
-        return [self.superlink, self.serverapp_executor, *pairs]
+        return [member.process for member in self.members]
 
     @property
     def executors(self) -> list[Process]:
@@ -151,19 +139,41 @@ class Federation:
     def environment(self) -> dict[str, str]:
         """The environment in which ``flwr`` and ``fedstate`` find this federation."""
         return {
-            **_environment(self.directory / "flwr"),
+            **environment(self.directory / "flwr"),
             "FEDSTATE_RUNS": str(self.runs_directory),
         }
 
-    def start(self) -> None:
-        """Start everything and wait until every SuperNode is connected.
+    def claim(self) -> None:
+        """Make sure that nobody else runs a federation in this directory, if it is there.
 
         Raises
         ------
         FederationError
-            If a port is taken, a process does not start, or a SuperNode does not connect; the
-            message names it. What was started by then is stopped.
+            If somebody does; the message names the process.
+        SettingError
+            If it is not a directory.
         """
+        if self.directory.is_dir():
+            self._presence.take()
+        elif self.directory.exists():
+            raise SettingError(
+                f"{self.directory} is not a directory: name another with --directory."
+            )
+
+    def start(self) -> None:
+        """Start everything and wait until every SuperNode is connected.
+
+        What an earlier federation in this directory left running, since its process was killed,
+        is ended first.
+
+        Raises
+        ------
+        FederationError
+            If another federation runs in this directory, a port is taken, a process does not
+            start, or a SuperNode does not connect; the message names it. What was started by
+            then is stopped.
+        """
+        self.claim()
         try:
             self._start()
         except BaseException:
@@ -173,9 +183,14 @@ class Federation:
     def stop(self) -> None:
         """Stop everything, apps first, the SuperLink last."""
         with uninterrupted():
-            for process in reversed(self.processes):
-                process.stop()
+            for member in reversed(self.members):
+                member.stop()
             self._rooms.remove_if_empty()
+            self._presence.release()
+
+    def note(self) -> None:
+        """Write down what runs, and how, for the commands that are asked about it."""
+        self._presence.write(self.connection.address, self.members)
 
     def missing_walls(self) -> str | None:
         """Return in one line what does not keep runs apart on this machine; None if all does.
@@ -183,20 +198,6 @@ class Federation:
         Only where this is the one thread of Python, and before the federation is started.
         """
         return self._rooms.missing_walls()
-
-    def restart_silent_executors(self) -> list[str]:
-        """Start executors again of which nothing is left that would; return what they are called.
-
-        The process that watches over an executor starts it again by itself. This is for the case
-        that both of them were stopped.
-        """
-        restarted = []
-        for process in self.executors:
-            if process.running and is_beyond_help(_heartbeat(process)):
-                process.kill()
-                _start_executor(process)
-                restarted.append(process.name)
-        return restarted
 
     def wait_until_connected(self, seconds: float = START_SECONDS) -> None:
         """Wait until every SuperNode is connected to the SuperLink.
@@ -241,6 +242,10 @@ class Federation:
         if isinstance(self._start_program, Launcher):
             self._start_program.warm_up([process.command for process in self.processes])
         check_port(self.port)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.claim()
+        if left := self._presence.end_leftovers():
+            self._progress(f"{left} processes that were left running are ended")
         self._make_certificates()
         self._rooms.prepare()
         if self._ours:
@@ -248,21 +253,26 @@ class Federation:
             self.connection = replace(self.connection, token=token)
         write_connection(self.connection, default=True, home=self.directory / "flwr")
         self._progress("starting the SuperLink")
-        self.superlink.start()
+        self._launch(self.superlink)
         self.superlink.wait_until_healthy(self.port, self.root_certificates, START_SECONDS)
         self._progress(f"starting {len(self.nodes)} SuperNodes")
         with control(self.connection) as link:
             for node in self.nodes:
                 link.register(node.directory / "node.pub")
         for node in self.nodes:
-            node.supernode.start()
+            self._launch(node.supernode)
         for node in self.nodes:
             node.supernode.wait_until_healthy(node.port, self.root_certificates, START_SECONDS)
         # The executors last: what they preload takes longest to import.
         self._progress("starting the executors")
         for executor in self.executors:
-            _start_executor(executor)
+            self._launch(executor)
         self.wait_until_connected()
+
+    def _launch(self, process: Process) -> None:
+        (member,) = (each for each in self.members if each.process is process)
+        member.start()
+        self.note()
 
     def _make_certificates(self) -> None:
         authority = ensure_authority(self._authority)
@@ -277,8 +287,8 @@ class Federation:
     def _superlink(self) -> Process:
         here = self._link_directory
         command = [
-            *_program(self._programs.superlink),
-            *_tls(here),
+            *located(self._programs.superlink),
+            *tls_options(here),
             *self.ports.superlink_options,
             *("--database", str(here / "superlink.db")),
             *(accounts.options(here) if self._ours else []),
@@ -291,12 +301,12 @@ class Federation:
         here, port = self.directory / f"node-{number}", self.ports.nodes[number - 1]
         name = f"SuperNode {number}"
         command = [
-            *_program(self._programs.supernode),
+            *located(self._programs.supernode),
             *("--superlink", f"{LOOPBACK}:{self.ports.fleet}"),
             *("--root-certificates", str(self.root_certificates)),
             *("--auth-supernode-private-key", str(here / "node.key")),
             *("--node-config", f"partition-id={number - 1} num-partitions={count}"),
-            *_tls(here),
+            *tls_options(here),
             *("--host", LOOPBACK, "--port", str(port)),
         ]
         supernode = self._process(name, command, here / "flwr", here / "log")
@@ -307,7 +317,7 @@ class Federation:
 
     def _executor(self, name: str, program: Sequence[str], owner: Path, port: int) -> Process:
         command = [
-            *_program(program),
+            *located(program),
             *("--runtime-api-address", f"{LOOPBACK}:{port}"),
             *("--root-certificates", str(self.root_certificates)),
             *("--superexec-auth-secret-file", str(owner / "superexec.secret")),
@@ -315,7 +325,7 @@ class Federation:
         here = owner / "executor"
         if tuple(program[:2]) == OUR_EXECUTOR:
             command += [
-                *("--heartbeat-file", str(here / _HEARTBEAT)),
+                *("--heartbeat-file", str(here / HEARTBEAT)),
                 *("--rooms", str(self._rooms.of(owner.name))),
                 *self._closed(port),
                 *self._executor_options,
@@ -328,6 +338,22 @@ class Federation:
             FEDSTATE_RUNS=str(self.runs_directory),
             FEDSTATE_ENGINE="processes",
         )
+
+    def _members(self) -> list[Member]:
+        """Return everything that runs, in the order of starting, by the names of `up`."""
+        pairs = [
+            ("superlink", self.superlink, self.ports.control),
+            ("serverapp-executor", self.serverapp_executor, None),
+        ]
+        for node in self.nodes:
+            pairs += [
+                (f"supernode-{node.number}", node.supernode, node.port),
+                (f"executor-{node.number}", node.executor, None),
+            ]
+        return [
+            Member(name, process, self.root_certificates, port=port)
+            for name, process, port in pairs
+        ]
 
     def _closed(self, own_port: int) -> list[str]:
         """Return what of this federation is closed to the apps that an executor runs."""
@@ -344,42 +370,5 @@ class Federation:
     def _process(
         self, name: str, command: list[str], flwr_home: Path, log: Path, **variables: str
     ) -> Process:
-        environment = _environment(flwr_home) | variables
-        return Process(name, command, environment, log, self._start_program)
-
-
-def _tls(directory: Path) -> list[str]:
-    """Return the options that a SuperLink and a SuperNode share for serving their API."""
-    return [
-        *("--isolation", "process"),
-        *("--ssl-certfile", str(directory / "server.crt")),
-        *("--ssl-keyfile", str(directory / "server.key")),
-        *("--ssl-ca-certfile", str(directory / "ca.crt")),
-        *("--superexec-auth-secret-file", str(directory / "superexec.secret")),
-    ]
-
-
-def _heartbeat(executor: Process) -> Path:
-    return executor.log_file.with_name(_HEARTBEAT)
-
-
-def _start_executor(executor: Process) -> None:
-    _heartbeat(executor).unlink(missing_ok=True)  # what it says is of another process
-    executor.start()
-
-
-def _program(command: Sequence[str]) -> list[str]:
-    """Find the program beside the running Python: nobody has to activate the environment."""
-    return [str(Path(sys.executable).parent / command[0]), *command[1:]]
-
-
-def _environment(flwr_home: Path) -> dict[str, str]:
-    programs = str(Path(sys.executable).parent)
-    return {
-        **os.environ,
-        "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "FLWR_HOME": str(flwr_home),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-    }
+        own = environment(flwr_home) | variables
+        return Process(name, command, own, log, self._start_program)

@@ -12,15 +12,18 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from fedstate.errors import FederationError, SettingError
 from fedstate.executor import preload
 from fedstate.forking.channel import Channel
 from fedstate.forking.supervisor import ForkedChild, ForkServer
 from fedstate.local.execute import Started, execute
+from fedstate.local.programs import tensorflow_log_level
 from fedstate.waiting import wait_until
 
 _ENTRY = "fedstate.local.launched"
@@ -30,7 +33,8 @@ _EXECUTOR = (_COMMAND_LINE, "fedstate.executor.main")
 _WARM_SECONDS = 120.0
 _LISTEN_SECONDS = 1.0
 _POLL_SECONDS = 0.02
-_UNSEEN = -1  # its fork server died, and nobody else saw how it ended
+_SAID_LINES = 10
+UNSEEN = -1  # its fork server died, and nobody else saw how it ended
 
 
 @functools.cache
@@ -50,6 +54,8 @@ class Launcher:
 
     def __init__(self) -> None:
         self._servers: dict[tuple[str, ...], ForkServer] = {}
+        # What is said while modules are imported: of no interest, unless the import fails.
+        self._outputs: dict[tuple[str, ...], IO[bytes]] = {}
         self._lock = threading.RLock()
 
     def warm_up(self, commands: Sequence[Sequence[str]]) -> None:
@@ -87,7 +93,8 @@ class Launcher:
                 if server.alive
                 else f"the process that imports it {server.how_server_ended()}"
             )
-            raise FederationError(f"What {' '.join(command[:2])} needs does not load: {why}")
+            said = self._said(modules)
+            raise FederationError(f"What the {command[1]} needs does not load: {why}{said}")
 
     def __call__(
         self, command: Sequence[str], environment: Mapping[str, str], log_file: Path
@@ -120,6 +127,17 @@ class Launcher:
             for server in self._servers.values():
                 server.close()
             self._servers.clear()
+            for output in self._outputs.values():
+                output.close()
+            self._outputs.clear()
+
+    def _said(self, modules: tuple[str, ...]) -> str:
+        """Return the end of what a fork server has said, for the end of a sentence."""
+        output = self._outputs[modules].fileno()
+        # The place at which it writes is the fork servers'.
+        said = os.pread(output, os.fstat(output).st_size, 0)
+        lines = said.decode(errors="replace").strip().splitlines()[-_SAID_LINES:]
+        return "".join(["\nIt said:", *(f"\n  {line}" for line in lines)]) if lines else ""
 
     def _server(self, modules: tuple[str, ...]) -> ForkServer:
         with self._lock:
@@ -130,9 +148,14 @@ class Launcher:
                 environment = {
                     **os.environ,
                     "FLWR_TELEMETRY_ENABLED": "0",
-                    "TF_CPP_MIN_LOG_LEVEL": "2",
+                    "TF_CPP_MIN_LOG_LEVEL": tensorflow_log_level(),
                 }
-                server = ForkServer(_ENTRY, modules, environment=environment, session=True)
+                if modules not in self._outputs:
+                    self._outputs[modules] = tempfile.TemporaryFile()  # noqa: SIM115 - `close`
+                output = self._outputs[modules]
+                server = ForkServer(
+                    _ENTRY, modules, environment=environment, session=True, output=output
+                )
                 self._servers[modules] = server
             return server
 
@@ -186,7 +209,7 @@ class _Launched:
                 if self._server.alive:
                     self._server.listen()
                 if (ending := self._child.poll()) is not None:
-                    self.returncode = _UNSEEN if ending.code is None else ending.code
+                    self.returncode = UNSEEN if ending.code is None else ending.code
             return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:

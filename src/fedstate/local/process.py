@@ -13,13 +13,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fedstate.errors import FederationError, SettingError
+from fedstate.forking.ending import Ending
 from fedstate.interrupts import uninterrupted
 from fedstate.local.execute import Start, Started, execute
-from fedstate.local.launcher import Launcher
+from fedstate.local.launcher import UNSEEN, Launcher
 from fedstate.waiting import wait_until
 
 STOP_SECONDS = 15.0
 LOG_LINES = 5
+_LINE_BYTES = 4096
 FREE_PORTS = (20000, 32000)
 
 
@@ -67,6 +69,12 @@ class Process:
         """Whether it was started and has not ended."""
         return self._started is not None and self._started.poll() is None
 
+    @property
+    def ending(self) -> Ending:
+        """How it ended; it is not running."""
+        code = None if self._started is None else self._started.returncode
+        return Ending(None if code == UNSEEN else code)
+
     def start(self) -> None:
         """Start the program, in a process group of its own."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -83,10 +91,9 @@ class Process:
         FederationError
             If the process ends first, or does not answer within ``seconds``.
         """
-        context = ssl.create_default_context(cafile=str(root_certificates))
 
         def healthy() -> bool:
-            if _is_healthy(port, context):
+            if self.answers(port, root_certificates):
                 return True
             if not self.running:
                 raise FederationError(f"{self.name} ended while starting. {self.log_end()}")
@@ -97,6 +104,11 @@ class Process:
                 f"{self.name} does not answer on port {port} after {seconds:.0f} s. "
                 f"{self.log_end()}"
             )
+
+    def answers(self, port: int, root_certificates: Path) -> bool:
+        """Return whether ``/health`` answers over TLS."""
+        context = ssl.create_default_context(cafile=str(root_certificates))
+        return _is_healthy(port, context)
 
     def stop(self) -> None:
         """End the process and everything it started: asked first, made to after 15 s."""
@@ -119,13 +131,30 @@ class Process:
 
     def log_end(self) -> str:
         """Return a sentence with the last lines of its log."""
-        lines = self.log_file.read_text(errors="replace").strip().splitlines()
-        tail = "\n  ".join(lines[-LOG_LINES:])
+        try:
+            lines = last_lines(self.log_file, LOG_LINES)
+        except OSError as error:
+            return f"Its log {self.log_file} cannot be read ({error.strerror})."
+        tail = "\n  ".join(lines)
         return f"Its log {self.log_file} ends with:\n  {tail}"
 
     def _signal_group(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):  # nobody of the group is left
             os.killpg(self.pid, number)
+
+
+def last_lines(file: Path, count: int) -> list[str]:
+    """Return the last lines of a text, of which it reads no more than they may take.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with file.open("rb") as text:
+        size = text.seek(0, os.SEEK_END)
+        text.seek(max(0, size - count * _LINE_BYTES))
+        return text.read().decode(errors="replace").strip().splitlines()[-count:]
 
 
 def free_port() -> int:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fedstate.local.federation import STOCK, Federation
+from fedstate.local.federation import Federation
+from fedstate.local.programs import STOCK
 from fedstate.local.runs import start, wait_for_runs
 from tests.open_directory import new_directory
 from tests.programs import PROGRAMS

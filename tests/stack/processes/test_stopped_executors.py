@@ -10,6 +10,7 @@ from fedstate.errors import FederationError
 from fedstate.executor.heartbeat import check_executor
 from fedstate.local.federation import Federation
 from fedstate.local.runs import start, wait_for_runs
+from fedstate.local.supervisor import Supervisor
 from tests.stack.conftest import ROOT
 from tests.stack.executor.conftest import children_of
 from tests.waiting import wait_until
@@ -39,12 +40,21 @@ def test_a_stopped_executor_is_unwell_and_works_again(federation: Federation) ->
     before = whole.executor.pid
     wait_until(lambda: not works(alone.directory), KNOWN_SECONDS)
     wait_until(lambda: not works(whole.directory), KNOWN_SECONDS)
-    names = wait_until(federation.restart_silent_executors, KNOWN_SECONDS)
-    assert names == [whole.executor.name]
+    said: list[str] = []
+    supervisor = Supervisor(federation, said.append)
+
+    def noticed() -> bool:
+        supervisor.look()
+        return any("did not answer and was ended" in each for each in said)
+
+    wait_until(noticed, KNOWN_SECONDS)
+    assert said[0].startswith(f"{whole.executor.name} did not answer")
+    supervisor.look()
     wait_until(lambda: works(alone.directory) and works(whole.directory), AGAIN_SECONDS)
     assert alone.executor.pid == parent
     assert stopped not in children_of(parent)
     assert whole.executor.pid != before
-    assert federation.restart_silent_executors() == []
+    supervisor.look()
+    assert len(said) == 2, said
     run_id = start(federation, GUEST, {"num-rounds": 1, "num-nodes": 3})
     assert wait_for_runs(federation, [run_id], 120) == {run_id: "finished:completed"}

@@ -9,7 +9,8 @@ import pytest
 import typer
 from tests.commands import fedstate
 
-from fedstate.cli import executor, local
+from fedstate.cli import executor
+from fedstate.cli.local import up
 from fedstate.errors import FederationError
 from fedstate.local.federation import Federation
 
@@ -19,7 +20,7 @@ from fedstate.local.federation import Federation
     [
         (("--nodes", "0"), "A federation of 0 nodes cannot be; ask for 1 or more."),
         (("--port", "70000"), "Port 70000 cannot be; choose one from 1 to 65535 with --port."),
-        (("--directory", "file"), "authority' cannot be used (Not a directory)."),
+        (("--directory", "file"), "/file is not a directory: name another with --directory."),
         (("--preload", "no_such"), "not installed here: install it, or leave it out."),
         (("--walls", "high"), "'require' (all of it, or an error) or 'none'."),
         (("--max-memory", "much"), "with k, m, g or t, such as 500m or 2g."),
@@ -81,7 +82,7 @@ def test_every_option_of_executors_reaches_them(
 def test_each_of_them_is_an_option_of_the_executor() -> None:
     mine, theirs = (
         {option for parameter in typer.main.get_command(app_).params for option in parameter.opts}
-        for app_ in (_single(local.up), _single(executor.executor))
+        for app_ in (_single(up.up), _single(executor.executor))
     )
     assert mine - theirs == {"--nodes", "--port", "--directory"}
 

@@ -9,8 +9,9 @@ import pytest
 
 from fedstate.errors import FederationError, SettingError
 from fedstate.local.execute import execute
-from fedstate.local.federation import STOCK, Federation, Programs
+from fedstate.local.federation import Federation
 from fedstate.local.process import Process, free_port
+from fedstate.local.programs import STOCK, Programs
 from fedstate.local.rooms import FederationRooms
 
 

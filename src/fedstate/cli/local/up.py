@@ -1,26 +1,21 @@
-"""``fedstate local``: a federation as plain processes on this machine."""
+"""``fedstate local up``: a federation as plain processes, started and kept."""
 
-import time
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from fedstate.cli.place import LOCAL_DIRECTORY
 from fedstate.executor import modules_of
 from fedstate.executor import room_settings as settings
 from fedstate.interrupts import terminate_as_interrupt
 
-app = typer.Typer(help="The federation as plain processes, for machines without Docker.")
+app = typer.Typer()
 
-WATCH_SECONDS = 1.0
 _NO_WALLS = "nothing keeps runs apart, since --walls none was given."
 _EXECUTORS = "Options of all executors; `fedstate executor --help` has more"
-
-
-@app.callback()
-def local() -> None:
-    """Run the federation as plain processes, for machines without Docker."""
 
 
 @app.command()
@@ -29,7 +24,7 @@ def up(
     port: Annotated[int | None, typer.Option(help="The Control API's port; a free one.")] = None,
     directory: Annotated[
         Path, typer.Option(help="Where keys, state, logs and records are kept.")
-    ] = Path(".fedstate"),
+    ] = LOCAL_DIRECTORY,
     preload: Annotated[
         str | None,
         typer.Option(
@@ -81,9 +76,13 @@ def up(
         typer.Option(help="Bytes in a run's directories.", rich_help_panel=_EXECUTORS),
     ] = None,
 ) -> None:
-    """Start a SuperLink and SuperNodes, and keep them until Ctrl-C."""
-    from fedstate.errors import FederationError
+    """Start a SuperLink and SuperNodes, and keep them until Ctrl-C.
+
+    A process of it that ends is started again. `fedstate local status`, `restart`, `logs` and
+    `stop` work from any other terminal, in the same directory.
+    """
     from fedstate.local.federation import Federation
+    from fedstate.local.supervisor import Supervisor
 
     options = {
         "--preload": preload,
@@ -119,8 +118,14 @@ def up(
         executor_options=executor_options,
         progress=status.update,
     )
+    federation.claim()
     # Before anything has a thread: a process is forked to try what this machine has.
     missing = _NO_WALLS if walls == settings.NONE else federation.missing_walls()
+
+    def say(sentence: str) -> None:
+        now = datetime.now().astimezone().strftime("%H:%M:%S")
+        console.print(f"{now} {sentence}", highlight=False, markup=False, soft_wrap=True)
+
     with terminate_as_interrupt():
         try:
             with status, federation as here:
@@ -139,12 +144,6 @@ def up(
                     console.print(
                         f"Not enforced here: {missing}", highlight=False, soft_wrap=True
                     )
-                while True:
-                    ended = [each for each in here.processes if not each.running]
-                    if ended:
-                        raise FederationError(f"{ended[0].name} ended. {ended[0].log_end()}")
-                    for name in here.restart_silent_executors():
-                        console.print(f"{name} did not answer and was started again.")
-                    time.sleep(WATCH_SECONDS)
+                Supervisor(here, say).run()
         except KeyboardInterrupt:
             console.print("Everything is stopped.")
