@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fedstate.store.errors import StoreDamagedError, StoreError, StoreFullError
+from fedstate.store.errors import StoreDamagedError, StoreError
+from fedstate.store.room import full
 
 DATABASE = "node.db"
 LOG_BYTES = 64 * 1024 * 1024
@@ -78,10 +79,7 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
         if name == "SQLITE_FULL":
-            raise StoreFullError(
-                f"The disk of '{path.parent}' is full, so the new state was not stored; the "
-                "old state is still there. Free space or shorten the retention."
-            ) from error
+            raise full(path.parent) from error
         if name.startswith(_DAMAGE):
             raise damaged(path.parent, str(error)) from error
         raise StoreError(

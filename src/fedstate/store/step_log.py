@@ -267,17 +267,17 @@ class StepLog:
         self._db.execute("DELETE FROM step_log WHERE chain_id = ?", (chain["chain_id"],))
         self._rows.change("step_chain", chain, pruned=chain["length"], anchor=chain["head"])
 
-    def strays(self, before: float) -> list[str]:
-        """Return runs of which there are rows and nothing else, the newest older than `before`.
+    def strays(self) -> dict[str, int]:
+        """Return runs of which there are rows and nothing else, with how many there have been.
 
-        The node has refused their messages.
+        The node has refused their messages, or has freed them.
         """
         rows = self._db.execute(
-            "SELECT run_id FROM step_chain WHERE run_id != ? AND length > pruned "
-            "AND written_at < ? AND run_id NOT IN (SELECT run_id FROM run)",
-            (_WHOLE, before),
+            "SELECT run_id, length FROM step_chain WHERE run_id != ? AND length > pruned "
+            "AND run_id NOT IN (SELECT run_id FROM run)",
+            (_WHOLE,),
         )
-        return [row[0] for row in rows]
+        return dict(rows)
 
     def of_run(self, run_id: int) -> Iterator[Receipt]:
         """Yield the rows of a run in their order."""

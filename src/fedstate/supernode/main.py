@@ -36,6 +36,7 @@ from fedstate.logs import logger
 from fedstate.serving.limits import Limits
 from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
+from fedstate.store.room import RESERVE_BYTES
 from fedstate.supernode.admission import Admission
 from fedstate.supernode.link import Link
 from fedstate.supernode.log_answers import LogAnswers
@@ -72,6 +73,8 @@ class DurableSettings:
         What is granted to whoever connects to the Runtime API.
     allow : Path, optional
         The list of the apps that may run; None for all apps.
+    reserve : int
+        The bytes on the state's disk that are kept for freeing states when it is full.
     """
 
     state: Path
@@ -82,6 +85,7 @@ class DurableSettings:
     keep_log: int | None = None
     limits: Limits = field(default_factory=Limits)
     allow: Path | None = None
+    reserve: int = RESERVE_BYTES
 
 
 _RETRY_SECONDS = 1.0
@@ -104,7 +108,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
     allowed = Allowed(durable.allow) if durable.allow else None
     screening = Screening(settings.trusted_entities, allowed)
     with _ending_in_time(), ExitStack() as stack:
-        store = NodeStore(durable.state, key=durable.key)
+        store = NodeStore(durable.state, key=durable.key, reserve=durable.reserve)
         store.keep_log = durable.keep_log
         stack.callback(store.close)
         keys = settings.keys or _own_keys(durable.state)

@@ -2,10 +2,13 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from fedstate.connection import flwr_home
+from fedstate.durations import bytes_of, seconds_of
+from fedstate.errors import SettingError
 from fedstate.flower.supernode_options import (
     SuperNodeSettings,
     supernode_parser,
@@ -14,10 +17,10 @@ from fedstate.flower.supernode_options import (
 from fedstate.serving.options import add_limit_options, limits_of
 from fedstate.store.cipher import read_key
 from fedstate.store.retention import Retention
+from fedstate.store.room import RESERVE_BYTES
 from fedstate.supernode.main import DurableSettings, fingerprint, run_supernode
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+Number = TypeVar("Number", int, float)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -79,6 +82,14 @@ def _add_options(parser: argparse._ActionsContainer) -> None:
         "its state).",
     )
     parser.add_argument(
+        "--reserve",
+        type=_size,
+        default=RESERVE_BYTES,
+        metavar="SIZE",
+        help="Space on the state's disk that is kept for freeing states when it is full, at "
+        "most a quarter of it (default: 8M).",
+    )
+    parser.add_argument(
         "--allow",
         type=Path,
         metavar="FILE",
@@ -115,6 +126,7 @@ def _durable_settings(
         keep_log=options.keep_log,
         limits=limits_of(options),
         allow=options.allow,
+        reserve=options.reserve,
     )
 
 
@@ -127,18 +139,18 @@ def _default_state(settings: SuperNodeSettings) -> Path:
 
 
 def _duration(text: str) -> float:
-    return _with_unit(text, _SECONDS, "a time such as 90s, 12h or 30d")
+    return _read(seconds_of, text)
 
 
 def _size(text: str) -> int:
-    return int(_with_unit(text, _BYTES, "a size such as 500M or 20G"))
+    return _read(bytes_of, text)
 
 
-def _with_unit(text: str, units: dict[str, int], what: str) -> float:
-    match = re.fullmatch(rf"(\d+(?:\.\d+)?)([{''.join(units)}])", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"'{text}' is not {what}")
-    return float(match[1]) * units[match[2]]
+def _read(reader: Callable[[str], Number], text: str) -> Number:
+    try:
+        return reader(text)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _count(text: str) -> int:

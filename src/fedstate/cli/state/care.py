@@ -65,22 +65,39 @@ def restore(
 
 @app.command()
 def free(
-    run: Annotated[int, typer.Argument(help="The ID of a run.")],
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Runs, by the first digits of their IDs.")
+    ] = None,
+    finished: Annotated[
+        bool, typer.Option("--finished", help="All runs that have ended.")
+    ] = False,
+    older_than: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="All runs that ended longer ago: 90s, 12h, 2d."),
+    ] = None,
     state: StateDirectory = None,
     node: Node = None,
     key: Key = None,
     shown: Shown = Format.TABLE,
 ) -> None:
-    """Free a run that has ended or that the SuperLink does not know; stop the SuperNode first."""
-    from contextlib import closing
+    """Free runs that have ended or that the SuperLink does not know; the SuperNode may run.
 
-    from fedstate.store.node_store import NodeStore
-    from fedstate.store.retention import free_by_name
+    Examples: fedstate state free --finished --node 1; fedstate state free 1283 --state DIR
+    """
+    from fedstate.durations import seconds_of
+    from fedstate.errors import SettingError
+    from fedstate.store.requests import free_runs
+    from fedstate.store.retention import Choice
 
+    if bool(runs) == (finished or older_than is not None):
+        raise SettingError(
+            "Which runs? Name them by the first digits of their IDs, or give --finished or "
+            "--older-than 2d."
+        )
+    choice = Choice(runs or [], finished, None if older_than is None else seconds_of(older_than))
     directory = place_of(state, node)
-    with closing(NodeStore(directory, key=key_of(key), create=False)) as store:
-        size = free_by_name(store, run)
-    show_result({"directory": str(directory), "run": run, "freed_bytes": size}, shown)
+    freed = free_runs(directory, choice, key_of(key))
+    show_result({"directory": str(directory), **asdict(freed)}, shown)
 
 
 @app.command()
