@@ -177,22 +177,42 @@ class StepLog:
             generation=ended.generation,
             opening=self._opening,
         ).encode()
-        message = _short(ended.message_id)
-        self._db.execute(
-            "INSERT INTO step_log (sequence, chain_id, run_sequence, message, record, seal) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                *(sequence, chain["chain_id"], number, message),
-                self._cipher.encrypt(record),
-                self._seal(sequence, _int(chain["chain_id"]), number, message, record),
-            ),
-        )
+        place = (sequence, _int(chain["chain_id"]), number)
+        self.store_row(*place, _short(ended.message_id), record, None)
         newest: Row = {"head": record_digest(record), "written_at": now}
         self._rows.change("step_chain", whole, length=sequence, **newest)
         chain = self._rows.change("step_chain", chain, length=number, **newest)
         if keep is not None and number - _int(chain["pruned"]) > keep:
             self._prune(chain, number - keep)
         return record
+
+    def store_row(
+        self,
+        sequence: int,
+        chain_id: int,
+        number: int,
+        message: bytes,
+        record: bytes,
+        signature: bytes | None,
+    ) -> None:
+        """Insert one row as it is; `append` and a copy of the log do."""
+        self._db.execute(
+            "INSERT INTO step_log "
+            "(sequence, chain_id, run_sequence, message, record, signature, seal) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(sequence, chain_id, number, message, self._cipher.encrypt(record), signature),
+                self._seal(sequence, chain_id, number, message, record),
+            ),
+        )
+
+    def stored_rows(self) -> Iterator[tuple[int, int, int, bytes, bytes, bytes | None]]:
+        """Yield all rows as `store_row` takes them; they are checked by who opens the store."""
+        found = self._db.execute(
+            "SELECT sequence, chain_id, run_sequence, message, record, signature FROM step_log"
+        )
+        for sequence, chain_id, number, message, stored, signature in found:
+            yield sequence, chain_id, number, message, self._cipher.decrypt(stored), signature
 
     def _last_stored(self, chain: Row) -> bytes:
         row = self._one("chain_id = ? AND run_sequence = ?", chain["chain_id"], chain["length"])

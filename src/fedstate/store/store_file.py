@@ -17,18 +17,19 @@ from fedstate.store.database import (
     DATABASE,
     connect,
     damaged,
+    no_store,
+    remove_leftovers,
     sync_directory,
     translated,
 )
 from fedstate.store.digests import digesting
 from fedstate.store.early_sync import EarlySync
 from fedstate.store.errors import (
-    StoreError,
     StoreForeignError,
     StoreFullError,
     StoreKeyError,
 )
-from fedstate.store.guard import MARK, Guard
+from fedstate.store.guard import MARK, Guard, mark_problem
 from fedstate.store.readers import Readers, Snapshot
 from fedstate.store.room import Room
 from fedstate.store.rows import CheckedRows, Row
@@ -96,15 +97,13 @@ class StoreFile:
         self.directory = directory
         self.path = directory / DATABASE
         if not create and not (self.path.exists() or (directory / MARK).exists()):
-            raise StoreError(
-                f"There is no node store in '{directory}'. Give the directory that "
-                "'fedstate supernode --state' uses."
-            )
+            raise no_store(directory)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._early_sync = EarlySync(self.path.with_name(f"{self.path.name}-wal"))
         self._write_lock = threading.RLock()
         self.opening = os.urandom(_OPENING_BYTES)
         self.guard = Guard(directory)
+        remove_leftovers(directory)
         self.room = Room(directory, reserve)
         try:
             if self.room.is_used_up:
@@ -160,16 +159,9 @@ class StoreFile:
     def _compare_with_mark(self) -> None:
         store = _store_row(self._rows)
         store_id, generation = str(store["store_id"]), int(str(store["generation"]))
-        if self.guard.store_id is None and generation > 0:
-            raise damaged(self.directory, f"the file '{MARK}' is missing")
-        if self.guard.store_id not in (None, store_id):
-            raise damaged(self.directory, f"'{DATABASE}' and '{MARK}' are of different stores")
-        if generation < self.guard.generation:
-            raise damaged(
-                self.directory,
-                f"'{DATABASE}' is an older copy, it ends at commit {generation} and this "
-                f"directory has seen commit {self.guard.generation}",
-            )
+        mark = (self.guard.store_id, self.guard.generation)
+        if problem := mark_problem(mark, store_id, generation):
+            raise damaged(self.directory, problem)
         self.guard.advance(store_id, generation)
 
     @property

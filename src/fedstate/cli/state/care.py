@@ -129,6 +129,49 @@ def receipts(
         typer.echo(json.dumps(line))
 
 
+@app.command()
+def encrypt(
+    new: Annotated[
+        Path,
+        typer.Option("--state-key", help="The file with the key that the store is to have."),
+    ],
+    state: StateDirectory = None,
+    node: Node = None,
+    shown: Shown = Format.TABLE,
+) -> None:
+    """Encrypt a store that is there; its SuperNode must not run, and has to be given the key.
+
+    Example: fedstate state encrypt --state-key KEY --state DIR
+    """
+    from fedstate.store.cipher import read_key
+    from fedstate.store.rewrite import encrypt as encrypt_store
+
+    directory = place_of(state, node)
+    written = encrypt_store(directory, read_key(new))
+    show_result({"directory": str(directory), "key": str(new), **asdict(written)}, shown)
+
+
+@app.command()
+def decrypt(
+    old: Annotated[
+        Path, typer.Option("--state-key", help="The file with the key that the store has.")
+    ],
+    state: StateDirectory = None,
+    node: Node = None,
+    shown: Shown = Format.TABLE,
+) -> None:
+    """Decrypt a store; its SuperNode must not run, and is then started without a key.
+
+    Example: fedstate state decrypt --state-key KEY --state DIR
+    """
+    from fedstate.store.cipher import read_key
+    from fedstate.store.rewrite import decrypt as decrypt_store
+
+    directory = place_of(state, node)
+    written = decrypt_store(directory, read_key(old))
+    show_result({"directory": str(directory), **asdict(written)}, shown)
+
+
 @app.command("rotate-key")
 def rotate_key(
     old: Annotated[Path, typer.Option("--old-key", help="The file with the present key.")],

@@ -66,7 +66,7 @@ def test_an_older_copy_is_reported(directory: Path) -> None:
     database.write_bytes(older)
     damaged = fedstate("state", "check", "--state", directory)
     assert damaged.exit_code == 1
-    assert "older copy: commit 1 of 2" in damaged.stdout
+    assert "is an older copy, it ends at commit 1" in damaged.stdout
 
 
 def test_the_key_of_an_encrypted_store_is_rotated(tmp_path: Path) -> None:
