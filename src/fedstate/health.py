@@ -7,6 +7,7 @@ ended, so that the engine starts its container again.
 """
 
 import http.client
+import json
 import math
 import ssl
 import sys
@@ -25,6 +26,7 @@ from fedstate.tls.problems import setting_problem
 
 SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
+_MOST_BYTES = 65536
 
 
 def check_health(
@@ -40,7 +42,7 @@ def check_health(
         The authority's ``ca.crt``.
     warn : callable
         Is called with a sentence about each certificate that expires within 30 days: that of the
-        service, and that of the authority.
+        service, and that of the authority; and with each problem that the service names.
 
     Raises
     ------
@@ -69,7 +71,18 @@ def check_health(
     ):
         if sentence is not None:
             warn(sentence)
+    for problem in _problems(reply):
+        warn(problem)
     return reply.status
+
+
+def _problems(reply: http.client.HTTPResponse) -> list[str]:
+    """Return what a service that is well says is wrong with it."""
+    try:
+        said = json.loads(reply.read(_MOST_BYTES))
+        return [str(each) for each in said.get("problems", [])]
+    except (OSError, ValueError, AttributeError, http.client.HTTPException):
+        return []
 
 
 def _end(certificate: Any) -> datetime:

@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from fedstate.store.database import (
     DATABASE,
     RESTORING,
     connect,
+    damaged,
     no_store,
     sync_directory,
     translated,
@@ -56,8 +57,21 @@ class Backup:
     sha256: str
 
 
-def back_up(directory: Path, target: Path) -> Backup:
+def back_up(
+    directory: Path,
+    target: Path,
+    verify: Callable[[sqlite3.Connection], Iterable[str]] = lambda _: (),
+) -> Backup:
     """Write the store in `directory` to the file `target`; a SuperNode may be running.
+
+    Parameters
+    ----------
+    directory : Path
+        The state directory.
+    target : Path
+        The file, which must not exist.
+    verify : callable
+        Returns what is wrong with the copy of the database.
 
     Raises
     ------
@@ -90,6 +104,8 @@ def back_up(directory: Path, target: Path) -> Backup:
             store_id, generation = writer.execute(
                 "SELECT store_id, generation FROM store"
             ).fetchone()
+            if problem := next(iter(verify(writer)), None):
+                raise damaged(directory, problem)
         backup = Backup(store_id, generation, copy.stat().st_size, _checksum(copy, 0))
         _write(partial, backup, copy)
         partial.replace(target)

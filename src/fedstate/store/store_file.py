@@ -1,6 +1,7 @@
 """Opening, checking, committing to and closing a node store, whatever it contains."""
 
 import os
+import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -225,6 +226,10 @@ class StoreFile:
                 )
             wrapped = rewrap(wrapped, old, new)
             self._rows.put("store", row | {"wrapped_key": wrapped})
+
+    def findings(self, connection: sqlite3.Connection) -> Iterator[str]:
+        """Yield what is wrong with a copy of the database; see `check.findings`."""
+        return findings(connection, self._cipher)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -38,6 +38,7 @@ from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
 from fedstate.store.room import RESERVE_BYTES
 from fedstate.supernode.admission import Admission
+from fedstate.supernode.backups import Backups, Schedule
 from fedstate.supernode.link import Link
 from fedstate.supernode.log_answers import LogAnswers
 from fedstate.supernode.maintenance import Maintenance
@@ -75,6 +76,8 @@ class DurableSettings:
         The list of the apps that may run; None for all apps.
     reserve : int
         The bytes on the state's disk that are kept for freeing states when it is full.
+    backups : Schedule, optional
+        When the state is backed up, and where to; None for no backups.
     """
 
     state: Path
@@ -86,6 +89,7 @@ class DurableSettings:
     limits: Limits = field(default_factory=Limits)
     allow: Path | None = None
     reserve: int = RESERVE_BYTES
+    backups: Schedule | None = None
 
 
 _RETRY_SECONDS = 1.0
@@ -138,13 +142,17 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         stack.callback(answers.close)
         link.on_log_requests = answers.take
         stack.callback(_leave, membership, steps)
-        stack.enter_context(runtime_api(settings, state, steps, durable.limits))
+        backups = Backups(store, durable.backups) if durable.backups else None
+        api_problems = backups.problems if backups else list[str]
+        stack.enter_context(runtime_api(settings, state, steps, durable.limits, api_problems))
         if settings.starts_executor:
             _start_executor(settings)
         ownership.settle(membership, state)
         state.set_node_id(membership.node_id)
         logger.info("SuperNode ID: %s", membership.node_id)
         stack.enter_context(_maintenance(state, link, steps, durable.retention, pacing))
+        if backups:
+            stack.enter_context(backups.running())
         steps.resume()
         _pull_messages(link, steps, pacing)
 

@@ -18,9 +18,13 @@ from fedstate.serving.options import add_limit_options, limits_of
 from fedstate.store.cipher import read_key
 from fedstate.store.retention import Retention
 from fedstate.store.room import RESERVE_BYTES
+from fedstate.supernode.backups import Schedule
 from fedstate.supernode.main import DurableSettings, fingerprint, run_supernode
 
 Number = TypeVar("Number", int, float)
+
+_BACKUP_SECONDS = 6 * 60 * 60.0
+_BACKUPS_KEPT = 7
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -90,6 +94,26 @@ def _add_options(parser: argparse._ActionsContainer) -> None:
         "most a quarter of it (default: 8M).",
     )
     parser.add_argument(
+        "--backup",
+        type=Path,
+        metavar="DIR",
+        help="Directory for backups of the state, on another disk at best (default: no backups).",
+    )
+    parser.add_argument(
+        "--backup-every",
+        type=_duration,
+        default=_BACKUP_SECONDS,
+        metavar="TIME",
+        help="Time between two backups, such as 30m or 1d (default: 6h).",
+    )
+    parser.add_argument(
+        "--backup-keep",
+        type=_count,
+        default=_BACKUPS_KEPT,
+        metavar="BACKUPS",
+        help=f"Number of backups that are kept (default: {_BACKUPS_KEPT}).",
+    )
+    parser.add_argument(
         "--allow",
         type=Path,
         metavar="FILE",
@@ -127,6 +151,9 @@ def _durable_settings(
         limits=limits_of(options),
         allow=options.allow,
         reserve=options.reserve,
+        backups=Schedule(options.backup, options.backup_every, options.backup_keep)
+        if options.backup
+        else None,
     )
 
 

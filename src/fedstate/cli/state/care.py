@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fedstate.cli.examples import examples
 from fedstate.cli.output import Format, Shown, show_result
 from fedstate.cli.place import Key, Node, State, StateDirectory, key_of, place_of
 
@@ -63,7 +64,12 @@ def restore(
     show_result({"directory": str(directory), **asdict(restored)}, shown)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "fedstate state free 1848 --node 2",
+        "fedstate state free --finished --older-than 2d --node 2",
+    )
+)
 def free(
     runs: Annotated[
         list[str] | None, typer.Argument(help="Runs, by the first digits of their IDs.")
@@ -80,10 +86,7 @@ def free(
     key: Key = None,
     shown: Shown = Format.TABLE,
 ) -> None:
-    """Free runs that have ended or that the SuperLink does not know; the SuperNode may run.
-
-    Examples: fedstate state free --finished --node 1; fedstate state free 1283 --state DIR
-    """
+    """Free runs that have ended or that the SuperLink does not know; the SuperNode may run."""
     from fedstate.durations import seconds_of
     from fedstate.errors import SettingError
     from fedstate.store.requests import free_runs
@@ -129,7 +132,7 @@ def receipts(
         typer.echo(json.dumps(line))
 
 
-@app.command()
+@app.command(epilog=examples("fedstate state encrypt --state-key new.key --state state"))
 def encrypt(
     new: Annotated[
         Path,
@@ -139,10 +142,7 @@ def encrypt(
     node: Node = None,
     shown: Shown = Format.TABLE,
 ) -> None:
-    """Encrypt a store that is there; its SuperNode must not run, and has to be given the key.
-
-    Example: fedstate state encrypt --state-key KEY --state DIR
-    """
+    """Encrypt a store that is there; its SuperNode must not run, and has to be given the key."""
     from fedstate.store.cipher import read_key
     from fedstate.store.rewrite import encrypt as encrypt_store
 
@@ -151,7 +151,7 @@ def encrypt(
     show_result({"directory": str(directory), "key": str(new), **asdict(written)}, shown)
 
 
-@app.command()
+@app.command(epilog=examples("fedstate state decrypt --state-key old.key --state encrypted"))
 def decrypt(
     old: Annotated[
         Path, typer.Option("--state-key", help="The file with the key that the store has.")
@@ -160,10 +160,7 @@ def decrypt(
     node: Node = None,
     shown: Shown = Format.TABLE,
 ) -> None:
-    """Decrypt a store; its SuperNode must not run, and is then started without a key.
-
-    Example: fedstate state decrypt --state-key KEY --state DIR
-    """
+    """Decrypt a store; its SuperNode must not run, and is then started without a key."""
     from fedstate.store.cipher import read_key
     from fedstate.store.rewrite import decrypt as decrypt_store
 
