@@ -37,6 +37,11 @@ NAMES = frozenset(
         "reply-noted",  # the store knows it, the step is not yet over
         "migration",  # inside the transaction of a migration
         "rollback",  # inside the transaction that makes a former state the present one
+        "restore-copied",  # the backup's database is beside the store that it replaces
+        "restore-moved",  # the store that was there is moved aside
+        "restore-marked",  # the mark is the backup's, its database is not yet in place
+        "rewrite-copied",  # the database with another cipher is whole, and not in place
+        "rewrite-replaced",  # it is in place
         "retention",  # inside the transaction that frees a finished run
     }
 )

@@ -7,6 +7,7 @@ ended, so that the engine starts its container again.
 """
 
 import http.client
+import json
 import math
 import socket
 import ssl
@@ -35,6 +36,9 @@ class UntrustedError(FederationError):
     """What listens shows a certificate of another authority."""
 
 
+_MOST_BYTES = 65536
+
+
 def check_health(
     address: str, root_certificates: Path, warn: Callable[[str], object] = lambda _: None
 ) -> int:
@@ -48,7 +52,7 @@ def check_health(
         The authority's ``ca.crt``.
     warn : callable
         Is called with a sentence about each certificate that expires within 30 days: that of the
-        service, and that of the authority.
+        service, and that of the authority; and with each problem that the service names.
 
     Raises
     ------
@@ -84,6 +88,8 @@ def check_health(
     ):
         if sentence is not None:
             warn(sentence)
+    for problem in _problems(reply):
+        warn(problem)
     return reply.status
 
 
@@ -136,6 +142,15 @@ def _reason(error: Exception, server: str) -> str:
             return f"what listens there does not speak HTTP ({error or type(error).__name__})."
         case _:
             return f"{error}."
+
+
+def _problems(reply: http.client.HTTPResponse) -> list[str]:
+    """Return what a service that is well says is wrong with it."""
+    try:
+        said = json.loads(reply.read(_MOST_BYTES))
+        return [str(each) for each in said.get("problems", [])]
+    except (OSError, ValueError, AttributeError, http.client.HTTPException):
+        return []
 
 
 def _end(certificate: Any) -> datetime:

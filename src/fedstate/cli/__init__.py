@@ -21,6 +21,7 @@ from fedstate.cli import (
     verify,
 )
 from fedstate.errors import FedstateError
+from fedstate.os_errors import sentence
 
 
 class _OneSentence(TyperGroup):
@@ -36,8 +37,7 @@ class _OneSentence(TyperGroup):
         except OSError as error:
             if error.filename is None:  # no file or directory that somebody has named
                 raise
-            problem = f"'{error.filename}' cannot be used ({error.strerror})."
-            typer.secho(f"fedstate: {problem}", fg=typer.colors.RED, err=True)
+            typer.secho(f"fedstate: {sentence(error)}", fg=typer.colors.RED, err=True)
             raise typer.Exit(1) from None
 
 

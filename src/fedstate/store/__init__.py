@@ -16,7 +16,8 @@ from fedstate.store.keeping_store import Origin, StateNotKeptError
 from fedstate.store.kept_states import KeptState
 from fedstate.store.logged_store import Failure, Held
 from fedstate.store.node_store import Commit, NodeStore, StoredRun, StoredStep
-from fedstate.store.retention import Retention, free_by_name
+from fedstate.store.requests import free_runs
+from fedstate.store.retention import Choice, Freed, Retention
 from fedstate.store.step_log import Attempt, Chain
 from fedstate.store.values import Value
 
@@ -24,8 +25,10 @@ __all__ = [
     "Attempt",
     "Backup",
     "Chain",
+    "Choice",
     "Commit",
     "Failure",
+    "Freed",
     "Held",
     "KeptState",
     "NodeStore",
@@ -44,7 +47,7 @@ __all__ = [
     "Value",
     "back_up",
     "check_store",
-    "free_by_name",
+    "free_runs",
     "read_backup",
     "read_key",
     "restore",

@@ -5,16 +5,27 @@ what was committed when the backup began; an encrypted store's backup is encrypt
 """
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedstate.store.database import DATABASE, connect, sync_directory, translated
+from fedstate.failpoints import reach
+from fedstate.store.database import (
+    DATABASE,
+    RESTORING,
+    connect,
+    damaged,
+    no_store,
+    sync_directory,
+    translated,
+)
 from fedstate.store.errors import StoreDamagedError, StoreError, StoreFullError
 from fedstate.store.guard import MARK, Guard
 from fedstate.store.schema import version
@@ -46,8 +57,21 @@ class Backup:
     sha256: str
 
 
-def back_up(directory: Path, target: Path) -> Backup:
+def back_up(
+    directory: Path,
+    target: Path,
+    verify: Callable[[sqlite3.Connection], Iterable[str]] = lambda _: (),
+) -> Backup:
     """Write the store in `directory` to the file `target`; a SuperNode may be running.
+
+    Parameters
+    ----------
+    directory : Path
+        The state directory.
+    target : Path
+        The file, which must not exist.
+    verify : callable
+        Returns what is wrong with the copy of the database.
 
     Raises
     ------
@@ -58,10 +82,7 @@ def back_up(directory: Path, target: Path) -> Backup:
     """
     source = directory / DATABASE
     if not source.exists():
-        raise StoreError(
-            f"There is no node store in '{directory}'. Give the directory that "
-            "'fedstate supernode --state' uses."
-        )
+        raise no_store(directory)
     if target.exists():
         raise StoreError(f"The backup '{target}' exists already. Give the name of a new file.")
     copy = target.with_name(target.name + ".database")
@@ -83,6 +104,8 @@ def back_up(directory: Path, target: Path) -> Backup:
             store_id, generation = writer.execute(
                 "SELECT store_id, generation FROM store"
             ).fetchone()
+            if problem := next(iter(verify(writer)), None):
+                raise damaged(directory, problem)
         backup = Backup(store_id, generation, copy.stat().st_size, _checksum(copy, 0))
         _write(partial, backup, copy)
         partial.replace(target)
@@ -180,52 +203,88 @@ def restore(source: Path, directory: Path, *, replace: bool = False) -> Backup:
         There is a store and `replace` is not set, or the disk failed.
     """
     backup = read_backup(source)
-    present = (directory / DATABASE).exists() or (directory / MARK).exists()
-    if present and not replace:
+    if (directory / DATABASE).exists() and not replace:
         raise StoreError(
             f"There is a node store in '{directory}'. Give --replace to move it aside, or "
             "another directory."
         )
+    made = not directory.exists()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _free_mark(directory)
-    guard = Guard(directory)
+    incoming = directory / RESTORING
     try:
-        incoming = directory / (DATABASE + ".restoring")
-        with source.open("rb") as content, incoming.open("wb") as out:
-            os.fchmod(out.fileno(), 0o600)
-            content.seek(_HEADER_BYTES)
-            shutil.copyfileobj(content, out, _BLOCK_BYTES)
-            out.flush()
-            os.fsync(out.fileno())
-        if present:
-            _move_aside(directory)
-        incoming.replace(directory / DATABASE)
-        guard.advance(backup.store_id, backup.generation)
-        sync_directory(directory)
+        with _held(directory) as guard:
+            _extract(source, incoming)
+            reach("restore-copied")
+            # From here on a restore that is killed is done again: without a database there is
+            # no store, whatever the mark says.
+            with _aside(directory):
+                reach("restore-moved")
+                guard.advance(backup.store_id, backup.generation)
+                reach("restore-marked")
+                incoming.replace(directory / DATABASE)
+            sync_directory(directory)
     except OSError as error:
         raise StoreError(
-            f"The store could not be restored to '{directory}' ({error.strerror}). "
-            "Free space, then restore again."
+            f"The store could not be restored to '{directory}' ({error.strerror}), and nothing "
+            "was changed. Free space or give another directory, then restore again."
         ) from error
     finally:
-        guard.close()
+        incoming.unlink(missing_ok=True)
+        if made and not (directory / DATABASE).exists():
+            shutil.rmtree(directory, ignore_errors=True)
     return backup
 
 
-def _free_mark(directory: Path) -> None:
-    """Empty a mark that cannot be read, unless a SuperNode holds it."""
+def _extract(source: Path, target: Path) -> None:
+    with source.open("rb") as content, target.open("wb") as out:
+        os.fchmod(out.fileno(), 0o600)
+        content.seek(_HEADER_BYTES)
+        shutil.copyfileobj(content, out, _BLOCK_BYTES)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[Guard]:
+    """Hold a directory in the block, also one whose mark cannot be read."""
+    mark = directory / MARK
+    there = mark.exists()
     try:
-        Guard(directory).close()
+        guard = Guard(directory)
     except StoreDamagedError:
-        (directory / MARK).write_bytes(b"")
+        mark.write_bytes(b"")
+        guard = Guard(directory)
+    try:
+        yield guard
+    finally:
+        # A mark that says nothing is not left where there was none.
+        if not there and guard.store_id is None:
+            mark.unlink(missing_ok=True)
+        guard.close()
 
 
-def _move_aside(directory: Path) -> None:
-    aside = directory / time.strftime("replaced-%Y%m%d-%H%M%S", time.gmtime())
-    aside.mkdir(mode=0o700)
-    for name in (DATABASE, DATABASE + "-wal", DATABASE + "-shm"):
-        if (directory / name).exists():
+@contextmanager
+def _aside(directory: Path) -> Iterator[None]:
+    """Move what there is of a store out of the way, and back if the block fails."""
+    names = (DATABASE, DATABASE + "-wal", DATABASE + "-shm")
+    present = [name for name in names if (directory / name).exists()]
+    stem = aside = directory / time.strftime("replaced-%Y%m%d-%H%M%S", time.gmtime())
+    for number in itertools.count(2):
+        if not aside.exists():
+            break
+        aside = stem.with_name(f"{stem.name}-{number}")
+    if present:
+        aside.mkdir(mode=0o700)
+    moved: list[str] = []
+    try:
+        for name in present:
             (directory / name).replace(aside / name)
+            moved.append(name)
+        yield
+    except OSError:
+        for name in moved:
+            (aside / name).replace(directory / name)
+        raise
 
 
 def _checksum(path: Path, start: int) -> str:

@@ -1,18 +1,25 @@
 """The integrity check: SQLite's own, every row's and every value's checksum."""
 
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedstate.store.backup import database_of
 from fedstate.store.cipher import Cipher, open_cipher
-from fedstate.store.database import DATABASE, connect, translated
-from fedstate.store.errors import StoreError
-from fedstate.store.guard import read_mark
+from fedstate.store.database import (
+    DATABASE,
+    connect_unchanged,
+    damaged,
+    no_store,
+    translated,
+)
+from fedstate.store.guard import mark_problem, read_mark
 from fedstate.store.log_check import log_findings
 from fedstate.store.rows import COLUMNS, CheckedRows
-from fedstate.store.schema import MIGRATIONS, version
+from fedstate.store.schema import MIGRATIONS, migrate, version
 from fedstate.store.step_log import StepLog
 from fedstate.store.values import DamagedValueError, ValueTable
 
@@ -82,46 +89,94 @@ class Report:
     problems: list[str]
 
 
-def check(directory: Path, key: bytes | None = None) -> Report:
-    """Check the store in a state directory; a SuperNode may be using it.
+def check(place: Path, key: bytes | None = None) -> Report:
+    """Say of a store what a SuperNode would say that opens it; a SuperNode may be using it.
+
+    Nothing is changed, and every problem is named and not the first alone.
+
+    Parameters
+    ----------
+    place : Path
+        The state directory, or a backup.
+    key : bytes, optional
+        The encryption key.
 
     Raises
     ------
     StoreError
         There is no store, or it is so damaged that it cannot be opened.
+    StoreForeignError
+        A newer fedstate or another program wrote the database.
     StoreKeyError
         The key is missing or wrong.
     """
-    path = directory / DATABASE
+    with tempfile.TemporaryDirectory(prefix="fedstate-") as aside:
+        # Before the database, which goes on while it is read.
+        path, mark = _find(place, Path(aside))
+        with translated(path), closing(_open(path, Path(aside), mark)) as connection:
+            return _report(connection, path, mark, key)
+
+
+Mark = tuple[str | None, int]
+
+
+def _find(place: Path, aside: Path) -> tuple[Path, Mark | None]:
+    """Return the database in a place, and what its directory has seen last."""
+    if place.is_file():
+        path = aside / "backup" / DATABASE
+        path.parent.mkdir()
+        database_of(place, path)
+        return path, None
+    path, mark = place / DATABASE, read_mark(place)
     if not path.exists():
-        raise StoreError(
-            f"There is no node store in '{directory}'. Give the directory that "
-            "'fedstate supernode --state' uses."
-        )
-    # Before the database, which goes on while it is read.
-    marked = read_mark(directory)
-    with translated(path), closing(connect(path, write=False)) as connection:
+        if mark[0] is not None:
+            raise damaged(place, f"the file '{DATABASE}' is missing")
+        raise no_store(place)
+    return path, mark
+
+
+def _open(path: Path, aside: Path, mark: Mark | None) -> sqlite3.Connection:
+    """Open a database as the SuperNode would find it: of the newest schema."""
+    connection = connect_unchanged(path, aside)
+    try:
         connection.execute("BEGIN")
-        schema = version(connection)
-        if schema != len(MIGRATIONS):
-            raise StoreError(
-                f"The node store in '{directory}' has schema {schema}, and this command checks "
-                f"schema {len(MIGRATIONS)}. Start the SuperNode once, or use its fedstate."
-            )
-        store = connection.execute("SELECT node, generation, wrapped_key FROM store").fetchone()
-        problems = list(findings(connection, open_cipher(store[2], key)))
-        if store[1] < marked:
-            problems.append(f"the store is an older copy: commit {store[1]} of {marked}")
-        unknown = connection.execute("SELECT run_id FROM unknown_run ORDER BY since").fetchall()
-        runs, contexts, chunks, steps = (
-            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
-            for table in ("run", "context", "chunk", "step_log")
-        )
-    size = path.stat().st_size
-    unknown_runs = [row[0] for row in unknown]
+        found = version(connection)
+        if found == 0:
+            if mark and mark[0] is not None:
+                raise damaged(path.parent, f"the file '{DATABASE}' is empty")
+            raise no_store(path.parent)
+        if found == len(MIGRATIONS):
+            return connection
+        newest = sqlite3.connect(aside / "newest.db", isolation_level=None)
+        try:
+            connection.backup(newest)
+            migrate(newest)
+        except BaseException:
+            newest.close()
+            raise
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return newest
+
+
+def _report(
+    connection: sqlite3.Connection, path: Path, mark: Mark | None, key: bytes | None
+) -> Report:
+    row = connection.execute("SELECT store_id, node, generation, wrapped_key FROM store")
+    store_id, node, generation, wrapped = row.fetchone()
+    problems = list(findings(connection, open_cipher(wrapped, key)))
+    if mark is not None and (problem := mark_problem(mark, store_id, generation)):
+        problems.append(problem)
+    unknown = connection.execute("SELECT run_id FROM unknown_run ORDER BY since").fetchall()
+    runs, contexts, chunks, steps = (
+        connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
+        for table in ("run", "context", "chunk", "step_log")
+    )
     return Report(
-        *(schema, store[0], store[1], runs, contexts, chunks, steps),
-        unknown_runs,
-        size,
+        *(version(connection), node, generation, runs, contexts, chunks, steps),
+        [row[0] for row in unknown],
+        path.stat().st_size,
         problems,
     )

@@ -1,14 +1,18 @@
 """Connections to the node store's database, and SQLite's errors as the store's own."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fedstate.store.errors import StoreDamagedError, StoreError, StoreFullError
+from fedstate.store.errors import StoreDamagedError, StoreError
+from fedstate.store.room import full
 
 DATABASE = "node.db"
+# What a restore, and a store that gets another cipher, write beside the database.
+RESTORING, REWRITING = DATABASE + ".restoring", DATABASE + ".rewriting"
 LOG_BYTES = 64 * 1024 * 1024
 
 # Values are megabytes: with the largest page a commit of 100 MB takes half the time that it takes
@@ -25,6 +29,8 @@ _SETTINGS = (
     f"journal_size_limit = {LOG_BYTES}",
 )
 
+# The second one is of the index of the log, whose file cannot grow.
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 # SQLITE_ERROR is a table or column that is not there: our statements fit the schema.
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ", "SQLITE_ERROR")
 
@@ -60,6 +66,39 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     return connection
 
 
+def connect_unchanged(path: Path, aside: Path) -> sqlite3.Connection:
+    """Open the database at `path` for reading: no lock, no file beside it, nothing written.
+
+    Parameters
+    ----------
+    path : Path
+        The database, which another process may be writing to.
+    aside : Path
+        An empty directory, for a copy where SQLite cannot read the database otherwise.
+    """
+    log = path.with_name(path.name + "-wal")
+    if not log.exists():
+        # No SuperNode has it open: SQLite needs no lock, and no files beside it.
+        return _open(path, "immutable=1")
+    if path.with_name(path.name + "-shm").exists():
+        try:
+            connection = _open(path, "mode=ro")
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            pass
+        else:
+            return connection
+    # The log of a SuperNode that was killed: SQLite would write beside it to read it.
+    for each in (path, log):
+        shutil.copyfile(each, aside / each.name)
+    return _open(aside / path.name, "mode=rw")
+
+
+def _open(path: Path, how: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{how}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Raise SQLite's errors as the store's, each in one sentence with the way out.
@@ -77,17 +116,21 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
-        if name == "SQLITE_FULL":
-            raise StoreFullError(
-                f"The disk of '{path.parent}' is full, so the new state was not stored; the "
-                "old state is still there. Free space or shorten the retention."
-            ) from error
+        if name in _FULL:
+            raise full(path.parent) from error
         if name.startswith(_DAMAGE):
             raise damaged(path.parent, str(error)) from error
         raise StoreError(
             f"The node store '{path}' failed ({name or type(error).__name__}: {error}). "
             "Look at the disk, then start the SuperNode again."
         ) from error
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what was not finished when its program was killed; the caller has the directory."""
+    for name in (RESTORING, REWRITING):
+        for end in ("", "-wal", "-shm", "-journal"):
+            (directory / (name + end)).unlink(missing_ok=True)
 
 
 def sync_directory(directory: Path) -> None:
@@ -105,4 +148,12 @@ def damaged(directory: Path, finding: str) -> StoreDamagedError:
         f"The node store in '{directory}' is damaged: {finding}. Look at it with: fedstate "
         f"state check --state {directory} and go back to a backup with: fedstate state restore "
         f"BACKUP --state {directory} --replace"
+    )
+
+
+def no_store(directory: Path) -> StoreError:
+    """Return the error for a directory in which there is no store."""
+    return StoreError(
+        f"There is no node store in '{directory}'. Give the directory that "
+        "'fedstate supernode --state' uses."
     )

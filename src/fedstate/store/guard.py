@@ -64,8 +64,8 @@ class Guard:
             self._file = -1
 
 
-def read_mark(directory: Path) -> int:
-    """Return the number of the last commit that a directory has seen, 0 without a mark.
+def read_mark(directory: Path) -> tuple[str | None, int]:
+    """Return the store and the last commit that a directory has seen; None and 0 without a mark.
 
     Raises
     ------
@@ -73,7 +73,32 @@ def read_mark(directory: Path) -> int:
         The file does not hold what `Guard` wrote.
     """
     path = directory / MARK
-    return _parse(path)[1] if path.exists() else 0
+    return _parse(path) if path.exists() else (None, 0)
+
+
+def mark_problem(mark: tuple[str | None, int], store_id: str, generation: int) -> str | None:
+    """Say why a database is not the one that a directory has seen last, or None if it is.
+
+    Parameters
+    ----------
+    mark : tuple
+        What `read_mark` has returned.
+    store_id : str
+        The name of the store in the database.
+    generation : int
+        The number of the last commit in the database.
+    """
+    marked_id, marked = mark
+    if marked_id is None and generation > 0:
+        return f"the file '{MARK}' is missing"
+    if marked_id not in (None, store_id):
+        return f"the database and '{MARK}' are of different stores"
+    if generation < marked:
+        return (
+            f"the database is an older copy, it ends at commit {generation} and this directory "
+            f"has seen commit {marked}"
+        )
+    return None
 
 
 def _parse(path: Path) -> tuple[str | None, int]:

@@ -142,20 +142,23 @@ class LoggedStore(StoreFile):
         with self._reading() as now:
             return now.log.after(sequence, run_ids, limit)
 
-    def free_strays(self, before: float) -> list[int]:
-        """Remove rows of runs that the node never had or has freed, if all are older.
+    def free_stray(self, run_id: int) -> bool:
+        """Remove the rows of a run that the node never had or has freed.
 
-        Parameters
-        ----------
-        before : float
-            Unix time.
+        Returns
+        -------
+        bool
+            Whether there were any.
         """
         with self._reading() as now:
-            strays = now.log.strays(before)
-        for run_id in strays:
-            with self._transaction():
-                self._steps.free(run_id)
-        return [int(run_id) for run_id in strays]
+            if str(run_id) not in now.log.strays():
+                return False
+        self._with_reserve(lambda: self._free_stray(str(run_id)))
+        return True
+
+    def _free_stray(self, run_id: str) -> None:
+        with self._transaction():
+            self._steps.free(run_id)
 
     def held(
         self,

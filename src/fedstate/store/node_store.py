@@ -6,11 +6,11 @@ SuperLink has the reply. A step that fails is forgotten: it left no state. Howev
 leaves a row in the log.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fedstate.failpoints import reach
+from fedstate.store.ended_runs import EndedRunsStore
 from fedstate.store.keeping_store import KeepingStore, Origin
 from fedstate.store.kept_states import state_bytes
 from fedstate.store.logged_store import Failure
@@ -62,7 +62,7 @@ class StoredRun:
     finished_at: float | None
 
 
-class NodeStore(KeepingStore):
+class NodeStore(KeepingStore, EndedRunsStore):
     """The durable state of one SuperNode; see `StoreFile` for opening it.
 
     Every method that changes something is durable when it returns, and changes nothing when it
@@ -174,6 +174,7 @@ class NodeStore(KeepingStore):
         before.
         """
         with self._storing(message) as (new_message,), self._transaction():
+            self.room.need()
             run = self._rows.one("run", str(run_id))
             if run is not None and run["finished_at"] is not None:
                 self._rows.put("run", run | {"finished_at": None})
@@ -257,6 +258,9 @@ class NodeStore(KeepingStore):
 
     def answered(self, message_id: str, signature: bytes = b"") -> None:
         """Note that the SuperLink has the reply to a message, and its receipt's signature."""
+        self._with_reserve(lambda: self._answered(message_id, signature))
+
+    def _answered(self, message_id: str, signature: bytes) -> None:
         with self._transaction():
             if signature:
                 self._steps.sign(message_id, signature)
@@ -279,6 +283,10 @@ class NodeStore(KeepingStore):
         failure : Failure, optional
             The row to write, if that was not possible before.
         """
+        # A run of which a step stays under way could not be freed.
+        self._with_reserve(lambda: self._forget(message_id, signature, failure))
+
+    def _forget(self, message_id: str, signature: bytes, failure: Failure | None) -> None:
         with self._transaction():
             if failure is not None:
                 self._log_failure(message_id, failure)
@@ -292,35 +300,6 @@ class NodeStore(KeepingStore):
         for value in (row["message_value"], row["reply_value"]):
             if value is not None:
                 self._values.release(_number(value))
-
-    def finish_run(self, run_id: int) -> None:
-        """Note that a run has ended: its state may be freed when the retention says so."""
-        with self._transaction():
-            row = self._rows.one("run", str(run_id))
-            if row is not None and row["finished_at"] is None:
-                self._rows.put("run", row | {"finished_at": time.time()})
-
-    def note_unknown(self, run_id: int) -> bool:
-        """Note that the SuperLink does not know a run; return whether that is news."""
-        with self._transaction():
-            if self._rows.one("unknown_run", str(run_id)) is not None:
-                return False
-            self._rows.put("unknown_run", {"run_id": str(run_id), "since": time.time()})
-            return True
-
-    def note_known(self, run_id: int) -> bool:
-        """Note that the SuperLink knows a run; return whether that is news."""
-        if run_id not in self.unknown_runs():
-            return False
-        with self._transaction():
-            self._rows.delete("unknown_run", str(run_id))
-        return True
-
-    def unknown_runs(self) -> dict[int, float]:
-        """Return the runs that the SuperLink does not know, and since when (Unix time)."""
-        with self._reading() as now:
-            rows = now.rows.find("unknown_run", "since")
-        return {int(str(row["run_id"])): float(str(row["since"])) for row in rows}
 
     def finished_bytes(self) -> Iterator[tuple[StoredRun, int]]:
         """Yield the finished runs, the first to finish first, with the bytes of their state."""
@@ -341,7 +320,10 @@ class NodeStore(KeepingStore):
         ValueError
             The run has not ended, as far as this node knows, and the SuperLink knows it.
         """
-        with self._transaction(commits_state=True):
+        self._with_reserve(lambda: self._free_run(run_id))
+
+    def _free_run(self, run_id: int) -> None:
+        with self._transaction(commits_state=True, makes_room=True):
             row = self._rows.one("run", str(run_id))
             if row is None:
                 return

@@ -4,7 +4,6 @@ Nothing is locked and nothing is written, beside the store neither: a SuperNode 
 nobody had looked.
 """
 
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from fedstate.store.backup import database_of
 from fedstate.store.cipher import open_cipher
-from fedstate.store.database import DATABASE, translated
+from fedstate.store.database import DATABASE, connect_unchanged, translated
 from fedstate.store.errors import StoreError
 from fedstate.store.keeping_store import KeepingStore
 from fedstate.store.readers import Snapshot
@@ -90,7 +89,7 @@ def read_only(place: Path, key: bytes | None = None) -> Iterator[ReadOnlyStore]:
                 f"There is no node store in '{place}', and it is no backup. Give the directory "
                 "that 'fedstate supernode --state' uses, or a file of 'fedstate state backup'."
             )
-        with translated(path), closing(_connect(path, Path(aside))) as connection:
+        with translated(path), closing(connect_unchanged(path, Path(aside))) as connection:
             connection.execute("BEGIN")
             schema = version(connection)
             if schema != len(MIGRATIONS):
@@ -99,27 +98,3 @@ def read_only(place: Path, key: bytes | None = None) -> Iterator[ReadOnlyStore]:
                     f"schema {len(MIGRATIONS)}. Start the SuperNode once, or use its fedstate."
                 )
             yield ReadOnlyStore(connection, path, key)
-
-
-def _connect(path: Path, aside: Path) -> sqlite3.Connection:
-    log = path.with_name(path.name + "-wal")
-    if not log.exists():
-        # No SuperNode has it open: SQLite needs no lock, and no files beside it.
-        return _open(path, "immutable=1")
-    if path.with_name(path.name + "-shm").exists():
-        try:
-            connection = _open(path, "mode=ro")
-            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            pass
-        else:
-            return connection
-    # The log of a SuperNode that was killed: SQLite would write beside it to read it.
-    for each in (path, log):
-        shutil.copyfile(each, aside / each.name)
-    return _open(aside / path.name, "mode=rw")
-
-
-def _open(path: Path, how: str) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?{how}"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)

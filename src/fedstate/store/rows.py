@@ -40,6 +40,8 @@ COLUMNS = {
         "head",
         "written_at",
     ),
+    "node_clock": ("only", "seconds", "boot", "boot_seconds"),
+    "retained": ("run_id", "since", "mark"),
 }
 
 Column = str | int | float | bytes | None

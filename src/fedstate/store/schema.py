@@ -146,6 +146,24 @@ MIGRATIONS = (
             "CREATE INDEX kept_state_by_value ON kept_state (value_id)",
         ),
     ),
+    Migration(
+        "how long runs that have ended are retained",
+        (
+            # The time that the node has counted, and where its machine's clock was then.
+            """CREATE TABLE node_clock (
+                only INTEGER PRIMARY KEY CHECK (only = 1),
+                seconds REAL NOT NULL,
+                boot TEXT NOT NULL,
+                boot_seconds REAL NOT NULL,
+                seal BLOB NOT NULL)""",
+            # The mark changes when a run has ended again, or its log has grown.
+            """CREATE TABLE retained (
+                run_id TEXT PRIMARY KEY,
+                since REAL NOT NULL,
+                mark REAL NOT NULL,
+                seal BLOB NOT NULL)""",
+        ),
+    ),
 )
 
 

@@ -181,16 +181,8 @@ class StepLog:
             source_run=ended.source_run,
             source_number=ended.source_number,
         ).encode()
-        message = _short(ended.message_id)
-        self._db.execute(
-            "INSERT INTO step_log (sequence, chain_id, run_sequence, message, record, seal) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                *(sequence, chain["chain_id"], number, message),
-                self._cipher.encrypt(record),
-                self._seal(sequence, _int(chain["chain_id"]), number, message, record),
-            ),
-        )
+        place = (sequence, _int(chain["chain_id"]), number)
+        self.store_row(*place, _short(ended.message_id), record, None)
         newest: Row = {"head": record_digest(record), "written_at": now}
         self._rows.change("step_chain", whole, length=sequence, **newest)
         chain = self._rows.change("step_chain", chain, length=number, **newest)
@@ -213,6 +205,34 @@ class StepLog:
         return self._one(
             "chain_id = (SELECT chain_id FROM step_chain WHERE run_id = ?)", str(run_id)
         )
+
+    def store_row(
+        self,
+        sequence: int,
+        chain_id: int,
+        number: int,
+        message: bytes,
+        record: bytes,
+        signature: bytes | None,
+    ) -> None:
+        """Insert one row as it is; `append` and a copy of the log do."""
+        self._db.execute(
+            "INSERT INTO step_log "
+            "(sequence, chain_id, run_sequence, message, record, signature, seal) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(sequence, chain_id, number, message, self._cipher.encrypt(record), signature),
+                self._seal(sequence, chain_id, number, message, record),
+            ),
+        )
+
+    def stored_rows(self) -> Iterator[tuple[int, int, int, bytes, bytes, bytes | None]]:
+        """Yield all rows as `store_row` takes them; they are checked by who opens the store."""
+        found = self._db.execute(
+            "SELECT sequence, chain_id, run_sequence, message, record, signature FROM step_log"
+        )
+        for sequence, chain_id, number, message, stored, signature in found:
+            yield sequence, chain_id, number, message, self._cipher.decrypt(stored), signature
 
     def _last_stored(self, chain: Row) -> bytes:
         row = self._one("chain_id = ? AND run_sequence = ?", chain["chain_id"], chain["length"])
@@ -287,17 +307,17 @@ class StepLog:
         self._db.execute("DELETE FROM step_log WHERE chain_id = ?", (chain["chain_id"],))
         self._rows.change("step_chain", chain, pruned=chain["length"], anchor=chain["head"])
 
-    def strays(self, before: float) -> list[str]:
-        """Return runs of which there are rows and nothing else, the newest older than `before`.
+    def strays(self) -> dict[str, int]:
+        """Return runs of which there are rows and nothing else, with how many there have been.
 
-        The node has refused their messages.
+        The node has refused their messages, or has freed them.
         """
         rows = self._db.execute(
-            "SELECT run_id FROM step_chain WHERE run_id != ? AND length > pruned "
-            "AND written_at < ? AND run_id NOT IN (SELECT run_id FROM run)",
-            (_WHOLE, before),
+            "SELECT run_id, length FROM step_chain WHERE run_id != ? AND length > pruned "
+            "AND run_id NOT IN (SELECT run_id FROM run)",
+            (_WHOLE,),
         )
-        return [row[0] for row in rows]
+        return dict(rows)
 
     def of_run(self, run_id: int) -> Iterator[Receipt]:
         """Yield the rows of a run in their order."""

@@ -4,34 +4,46 @@ import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from fedstate.failpoints import reach
 from fedstate.logs import logger
 from fedstate.store.check import findings
+from fedstate.store.checkpoints import Checkpoints
 from fedstate.store.cipher import new_wrapped_key, open_cipher, rewrap
 from fedstate.store.database import (
     DATABASE,
-    LOG_BYTES,
     connect,
     damaged,
+    no_store,
+    remove_leftovers,
     sync_directory,
     translated,
 )
 from fedstate.store.digests import digesting
 from fedstate.store.early_sync import EarlySync
-from fedstate.store.errors import StoreError, StoreForeignError, StoreKeyError
-from fedstate.store.guard import MARK, Guard
+from fedstate.store.errors import (
+    StoreForeignError,
+    StoreFullError,
+    StoreKeyError,
+)
+from fedstate.store.guard import MARK, Guard, mark_problem
 from fedstate.store.kept_states import KeptStates
 from fedstate.store.readers import Readers, Snapshot
+from fedstate.store.room import Room
 from fedstate.store.rows import CheckedRows, Row
 from fedstate.store.schema import migrate, version
 from fedstate.store.step_log import StepLog
 from fedstate.store.values import DamagedValueError, DigestedValue, Value, ValueTable
 
+Result = TypeVar("Result")
+
 _OPENING_BYTES = 16
+# A mebibyte: a commit waits for no more than its move.
+_PAGES_AT_ONCE = 16
 
 
 class StoreFile:
@@ -52,11 +64,15 @@ class StoreFile:
         The encryption key, 32 bytes; None for a store that is not encrypted.
     create : bool
         Whether to make a new store in an empty or missing directory.
+    reserve : int
+        The bytes that are kept free for the ways out of a full disk; see `Room`.
 
     Attributes
     ----------
     opening : bytes
         A random name for the time in which it is open.
+    room : Room
+        Its room on the disk.
 
     Raises
     ------
@@ -72,29 +88,44 @@ class StoreFile:
         There is no store and `create` is not set.
     """
 
-    def __init__(self, directory: Path, *, key: bytes | None = None, create: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        key: bytes | None = None,
+        create: bool = True,
+        reserve: int = 0,
+    ) -> None:
         self.directory = directory
         self.path = directory / DATABASE
         if not create and not (self.path.exists() or (directory / MARK).exists()):
-            raise StoreError(
-                f"There is no node store in '{directory}'. Give the directory that "
-                "'fedstate supernode --state' uses."
-            )
+            raise no_store(directory)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._log = self.path.with_name(f"{self.path.name}-wal")
-        self._early_sync = EarlySync(self._log)
+        self._early_sync = EarlySync(self.path.with_name(f"{self.path.name}-wal"))
         self._write_lock = threading.RLock()
         self.opening = os.urandom(_OPENING_BYTES)
         self.guard = Guard(directory)
+        remove_leftovers(directory)
+        self.room = Room(directory, reserve)
         try:
-            self._connect()
-            try:
-                self._open(key)
-            except BaseException:
-                self._db.close()
-                raise
+            if self.room.is_used_up:
+                # Whatever else a program writes at its start finds room, too.
+                self.room.give_up()
+            self._with_reserve(lambda: self._begin(key))
         except BaseException:
+            self.room.close()
             self.guard.close()
+            raise
+
+    def _begin(self, key: bytes | None) -> None:
+        self._connect()
+        try:
+            self.room.open(self.path)
+            self._open(key)
+            self.room.take()
+        except BaseException:
+            self._db.close()
+            self.room.close()
             raise
 
     def _connect(self) -> None:
@@ -120,25 +151,20 @@ class StoreFile:
             if problem := next(findings(self._db, cipher), None):
                 raise DamagedValueError(problem)
             self._compare_with_mark()
+            self._page_bytes = int(self._db.execute("PRAGMA page_size").fetchone()[0])
             self._steps = StepLog(self._db, self._rows, cipher, self.store_id, self.opening)
             self._kept = KeptStates(self._db, self._rows, self._values, self._steps)
             self._readers = Readers(self.path, cipher)
+            self._checkpoints = Checkpoints(self.path, self._write_lock, self._readers, self.room)
         for each in (self.directory, self.directory.parent):
             sync_directory(each)
 
     def _compare_with_mark(self) -> None:
         store = _store_row(self._rows)
         store_id, generation = str(store["store_id"]), int(str(store["generation"]))
-        if self.guard.store_id is None and generation > 0:
-            raise damaged(self.directory, f"the file '{MARK}' is missing")
-        if self.guard.store_id not in (None, store_id):
-            raise damaged(self.directory, f"'{DATABASE}' and '{MARK}' are of different stores")
-        if generation < self.guard.generation:
-            raise damaged(
-                self.directory,
-                f"'{DATABASE}' is an older copy, it ends at commit {generation} and this "
-                f"directory has seen commit {self.guard.generation}",
-            )
+        mark = (self.guard.store_id, self.guard.generation)
+        if problem := mark_problem(mark, store_id, generation):
+            raise damaged(self.directory, problem)
         self.guard.advance(store_id, generation)
 
     @property
@@ -150,6 +176,11 @@ class StoreFile:
     def generation(self) -> int:
         """The number of state commits so far."""
         return self.guard.generation
+
+    @property
+    def log_bytes(self) -> int:
+        """How much of the disk the log takes until it is emptied."""
+        return self._checkpoints.log_bytes
 
     def bind(self, node: str) -> None:
         """Tie the store to a node's key; a store stays with its node.
@@ -198,6 +229,10 @@ class StoreFile:
             wrapped = rewrap(wrapped, old, new)
             self._rows.put("store", row | {"wrapped_key": wrapped})
 
+    def findings(self, connection: sqlite3.Connection) -> Iterator[str]:
+        """Yield what is wrong with a copy of the database; see `check.findings`."""
+        return findings(connection, self._cipher)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -219,13 +254,19 @@ class StoreFile:
             yield digested
 
     @contextmanager
-    def _transaction(self, *, commits_state: bool = False) -> Iterator[int]:
+    def _transaction(
+        self, *, commits_state: bool = False, makes_room: bool = False
+    ) -> Iterator[int]:
         """Run a block in one durable transaction; yield the number of the commit.
 
-        The block reads and writes through `_rows`, `_values` and `_db`.
+        The block reads and writes through `_rows`, `_values` and `_db`. A commit that does not
+        make room needs the reserve to be there.
         """
         self._readers.forbid()
         with self._translated(), self._write_lock:
+            self._checkpoints.shorten()
+            if commits_state and not makes_room:
+                self.room.need()
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 generation = self.generation + commits_state
@@ -233,6 +274,7 @@ class StoreFile:
                 if commits_state:
                     self._rows.put("store", _store_row(self._rows) | {"generation": generation})
                 reach("store-write")
+                self._provide()
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
@@ -249,39 +291,63 @@ class StoreFile:
             logger.warning("The file '%s' could not be written: %s", self.guard.path, error)
             self.guard.generation = generation
 
+    def _provide(self) -> None:
+        """Make sure that the log can be moved into the database after this transaction."""
+        (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+        self.room.provide(pages * self._page_bytes)
+
+    def _with_reserve(self, action: Callable[[], Result]) -> Result:
+        """Do what makes room, or begins; if there is none for it, give the reserve up first."""
+        try:
+            return action()
+        except StoreFullError:
+            if not self.room.held:
+                raise
+            self.room.give_up()
+            return action()
+
     def maintain(self) -> None:
         """Remove what is no longer needed and move the log into the database.
 
         Runs beside the steps: short transactions, so that no commit waits long. Only emptying a
         log that has grown large waits for the reads under way, and makes new ones wait.
         """
-        while True:
-            with self._transaction():
-                if not self._values.collect():
-                    break
-        with translated(self.path):
-            # Of its own, and without patience: a reader, such as a backup, is not waited for.
-            checkpointer = sqlite3.connect(self.path, isolation_level=None, timeout=0)
-            try:
-                checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                if self._log_size() > LOG_BYTES:
-                    # Whatever was written meanwhile keeps SQLite from using the log again from
-                    # its beginning: it would grow by every large commit.
-                    with self._write_lock, self._readers.paused():
-                        checkpointer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            finally:
-                checkpointer.close()
+        while self._with_reserve(self._collect):
+            pass
+        self._checkpoints.work()
+        self.look_for_room()
 
-    def _log_size(self) -> int:
-        return self._log.stat().st_size if self._log.exists() else 0
+    def look_for_room(self) -> None:
+        """Take the reserve if it was given up and there is room for it again."""
+        with self._write_lock:
+            self.room.look()
+
+    def _collect(self) -> int:
+        with self._transaction():
+            return self._values.collect()
 
     def compact(self) -> None:
-        """Give the space of removed values back to the file system."""
+        """Give the space of removed values back to the file system.
+
+        Piece by piece: no commit waits long, and a disk that is full has room for a piece.
+        """
         self.maintain()
-        with self._translated(), self._write_lock, self._readers.paused():
+        while self._with_reserve(self._give_back):
+            pass
+        self._checkpoints.empty()
+        self.look_for_room()
+
+    def _give_back(self) -> bool:
+        """Take some unused pages out of the database; return whether there may be more."""
+        with self._translated(), self._write_lock:
+            self._checkpoints.shorten()
+            unused = self._unused_pages()
             # `execute` would run it for a single page.
-            self._db.executescript("PRAGMA incremental_vacuum")
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._db.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+            return 0 < self._unused_pages() < unused
+
+    def _unused_pages(self) -> int:
+        return int(self._db.execute("PRAGMA freelist_count").fetchone()[0])
 
     def close(self) -> None:
         """Wait for who reads or writes, move the log into the database, release the directory."""
@@ -292,6 +358,7 @@ class StoreFile:
                 with translated(self.path):
                     self._db.close()
             finally:
+                self.room.close()
                 self.guard.close()
 
 

@@ -332,6 +332,17 @@ class ValueTable:
     def _checksum(self, value_id: int, *columns: object) -> bytes:
         return checksum(self._cipher, "value", value_id, *columns)
 
+    def seal(self, value_id: int) -> None:
+        """Write the checksum of a value whose rows were copied."""
+        parts, size, stored = self._db.execute(
+            "SELECT parts, size, header FROM value WHERE value_id = ?", (value_id,)
+        ).fetchone()
+        header, digests = self._cipher.decrypt(stored), self._addresses(value_id)
+        self._db.execute(
+            "UPDATE value SET seal = ? WHERE value_id = ?",
+            (self._checksum(value_id, parts, size, header, digests), value_id),
+        )
+
     def release(self, value_id: int | None) -> None:
         """Mark a value as no longer needed; `collect` removes it later."""
         self._db.execute("UPDATE value SET released = 1 WHERE value_id = ?", (value_id,))

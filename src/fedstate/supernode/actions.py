@@ -130,7 +130,10 @@ class Actions:
             context = SplitContext(self._context(step.series_id, left.context.state), left.arrays)
             value = encode_reply(envelope, objects)
             self._state.commit_step(step.message_id, step.series_id, context, value, attempt)
-        except (StoreFullError, LookupError, ValueError) as error:
+        except StoreFullError as error:
+            self._state.store.room.say(error, step.run_id)
+            return Event.COMMIT_REFUSED, Error(ErrorCode.UNKNOWN, str(error))
+        except (LookupError, ValueError) as error:
             logger.error("%s", error)
             return Event.COMMIT_REFUSED, Error(ErrorCode.UNKNOWN, str(error))
         reach("step-committed")
@@ -168,7 +171,7 @@ class Actions:
         try:
             self._state.store.record_failure(step.message_id, failure)
         except StoreFullError as full:
-            logger.warning("%s", full)
+            self._state.store.room.say(full)
             # That of a step that the store has is written when it is forgotten.
             if step.phase.stage in (Stage.ANSWERING, Stage.OVER):
                 self.late_rows.add(step.message_id, failure)
@@ -268,7 +271,7 @@ class Actions:
         try:
             note()
         except StoreFullError as error:
-            logger.warning("%s", error)
+            self._state.store.room.say(error)
             return Event.DISK_FULL, None
         reach("reply-noted")
         return Event.NOTED, None

@@ -36,7 +36,9 @@ from fedstate.logs import logger
 from fedstate.serving.limits import Limits
 from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
+from fedstate.store.room import RESERVE_BYTES
 from fedstate.supernode.admission import Admission
+from fedstate.supernode.backups import Backups, Schedule
 from fedstate.supernode.beginnings import Beginnings, FromRun
 from fedstate.supernode.link import Link
 from fedstate.supernode.log_answers import LogAnswers
@@ -77,6 +79,10 @@ class DurableSettings:
         How many states of each run are kept, the present one included.
     from_run : FromRun
         Whose state a run may begin with, if it asks for it.
+    reserve : int
+        The bytes on the state's disk that are kept for freeing states when it is full.
+    backups : Schedule, optional
+        When the state is backed up, and where to; None for no backups.
     """
 
     state: Path
@@ -89,6 +95,8 @@ class DurableSettings:
     allow: Path | None = None
     keep: int = 1
     from_run: FromRun = FromRun.NEVER
+    reserve: int = RESERVE_BYTES
+    backups: Schedule | None = None
 
 
 _RETRY_SECONDS = 1.0
@@ -111,7 +119,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
     allowed = Allowed(durable.allow) if durable.allow else None
     screening = Screening(settings.trusted_entities, allowed)
     with _ending_in_time(), ExitStack() as stack:
-        store = NodeStore(durable.state, key=durable.key)
+        store = NodeStore(durable.state, key=durable.key, reserve=durable.reserve)
         store.keep_log, store.keep = durable.keep_log, durable.keep
         stack.callback(store.close)
         keys = settings.keys or _own_keys(durable.state)
@@ -142,13 +150,17 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         stack.callback(answers.close)
         link.on_log_requests = answers.take
         stack.callback(_leave, membership, steps)
-        stack.enter_context(runtime_api(settings, state, steps, durable.limits))
+        backups = Backups(store, durable.backups) if durable.backups else None
+        api_problems = backups.problems if backups else list[str]
+        stack.enter_context(runtime_api(settings, state, steps, durable.limits, api_problems))
         if settings.starts_executor:
             _start_executor(settings)
         ownership.settle(membership, state)
         state.set_node_id(membership.node_id)
         logger.info("SuperNode ID: %s", membership.node_id)
         stack.enter_context(_maintenance(state, link, steps, durable.retention, pacing))
+        if backups:
+            stack.enter_context(backups.running())
         steps.resume()
         _pull_messages(link, steps, pacing)
 

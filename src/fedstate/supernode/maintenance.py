@@ -14,7 +14,8 @@ from fedstate.flower.nodestate import DurableNodeState
 from fedstate.logs import logger
 from fedstate.store.errors import StoreFullError
 from fedstate.store.node_store import StoredRun
-from fedstate.store.retention import Retention
+from fedstate.store.requests import answer_requests
+from fedstate.store.retention import Choice, Freed, Retention, free
 from fedstate.supernode.late_rows import LateRows
 from fedstate.supernode.link import Link
 from fedstate.supernode.runs import Runs
@@ -99,13 +100,16 @@ class Maintenance:
                 try:
                     self._once()
                 except StoreFullError as error:
-                    logger.warning("%s", error)
+                    self._state.store.room.say(error)
         except BaseException as error:
             self._on_failure(error)
 
     def _once(self) -> None:
         # Looking at tasks is what makes flwr notice those whose process is gone.
         self._state.get_tasks(task_ids=[0])
+        # First: it may be the way out of what makes the rest fail.
+        answer_requests(self._state.store.directory, self._free)
+        self._state.store.look_for_room()
         self._steps.late_rows.flush()
         generation = self._state.store.generation
         if generation != self._maintained:
@@ -152,8 +156,8 @@ class Maintenance:
             if store.note_unknown(run.run_id):
                 logger.warning(
                     "The SuperLink does not know run %s, or this node is not in its federation. "
-                    "Its state is kept. If the run will not go on, stop the SuperNode and free "
-                    "it with: fedstate state free %s --state %s",
+                    "Its state is kept. If the run will not go on, free it with: "
+                    "fedstate state free %s --state %s",
                     run.run_id,
                     run.run_id,
                     store.directory,
@@ -163,6 +167,15 @@ class Maintenance:
             logger.info("The SuperLink knows run %s again.", run.run_id)
         if status is RunStatus.ENDED:
             self._steps.end_run(run.run_id)
+
+    def _free(self, choice: Choice) -> Freed:
+        store = self._state.store
+        series = {run.run_id: run.series_id for run in store.runs()}
+        freed = free(store, choice, busy=self._steps.running)
+        for run_id in map(int, freed.runs):
+            self._state.forget_run(run_id, series[run_id])
+            logger.info("The state of run %s is freed, as an operator has asked.", run_id)
+        return freed
 
     def _apply_retention(self) -> None:
         for run_id in self._retention.apply(self._state.store):

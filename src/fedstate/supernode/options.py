@@ -2,10 +2,13 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from fedstate.connection import flwr_home
+from fedstate.durations import bytes_of, seconds_of
+from fedstate.errors import SettingError
 from fedstate.flower.supernode_options import (
     SuperNodeSettings,
     supernode_parser,
@@ -14,11 +17,15 @@ from fedstate.flower.supernode_options import (
 from fedstate.serving.options import add_limit_options, limits_of
 from fedstate.store.cipher import read_key
 from fedstate.store.retention import Retention
+from fedstate.store.room import RESERVE_BYTES
+from fedstate.supernode.backups import Schedule
 from fedstate.supernode.beginnings import FromRun
 from fedstate.supernode.main import DurableSettings, fingerprint, run_supernode
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+Number = TypeVar("Number", int, float)
+
+_BACKUP_SECONDS = 6 * 60 * 60.0
+_BACKUPS_KEPT = 7
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -96,6 +103,34 @@ def _add_options(parser: argparse._ActionsContainer) -> None:
         "same-app (of runs of the same app and account), any, or never (default: never).",
     )
     parser.add_argument(
+        "--reserve",
+        type=_size,
+        default=RESERVE_BYTES,
+        metavar="SIZE",
+        help="Space on the state's disk that is kept for freeing states when it is full, at "
+        "most a quarter of it (default: 8M).",
+    )
+    parser.add_argument(
+        "--backup",
+        type=Path,
+        metavar="DIR",
+        help="Directory for backups of the state, on another disk at best (default: no backups).",
+    )
+    parser.add_argument(
+        "--backup-every",
+        type=_duration,
+        default=_BACKUP_SECONDS,
+        metavar="TIME",
+        help="Time between two backups, such as 30m or 1d (default: 6h).",
+    )
+    parser.add_argument(
+        "--backup-keep",
+        type=_count,
+        default=_BACKUPS_KEPT,
+        metavar="BACKUPS",
+        help=f"Number of backups that are kept (default: {_BACKUPS_KEPT}).",
+    )
+    parser.add_argument(
         "--allow",
         type=Path,
         metavar="FILE",
@@ -134,6 +169,10 @@ def _durable_settings(
         allow=options.allow,
         keep=options.keep,
         from_run=options.from_run,
+        reserve=options.reserve,
+        backups=Schedule(options.backup, options.backup_every, options.backup_keep)
+        if options.backup
+        else None,
     )
 
 
@@ -146,18 +185,18 @@ def _default_state(settings: SuperNodeSettings) -> Path:
 
 
 def _duration(text: str) -> float:
-    return _with_unit(text, _SECONDS, "a time such as 90s, 12h or 30d")
+    return _read(seconds_of, text)
 
 
 def _size(text: str) -> int:
-    return int(_with_unit(text, _BYTES, "a size such as 500M or 20G"))
+    return _read(bytes_of, text)
 
 
-def _with_unit(text: str, units: dict[str, int], what: str) -> float:
-    match = re.fullmatch(rf"(\d+(?:\.\d+)?)([{''.join(units)}])", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"'{text}' is not {what}")
-    return float(match[1]) * units[match[2]]
+def _read(reader: Callable[[str], Number], text: str) -> Number:
+    try:
+        return reader(text)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _count(text: str) -> int:

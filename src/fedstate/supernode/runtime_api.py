@@ -1,7 +1,7 @@
 """Serving the Runtime API to executors and ClientApps."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fedstate.errors import FederationError
@@ -15,6 +15,7 @@ from fedstate.flower.senseless import refuse_senseless
 from fedstate.flower.strangers import bounded, without_documentation
 from fedstate.flower.supernode_options import SuperNodeSettings
 from fedstate.large.middleware import LargeContexts
+from fedstate.serving.health import tell_problems
 from fedstate.serving.limits import Limits
 from fedstate.serving.protocol import bounded_serving
 from fedstate.serving.server import Certificate, Listener, Server
@@ -30,8 +31,16 @@ def runtime_api(
     state: DurableNodeState,
     steps: Steps,
     limits: Limits | None = None,
+    problems: Callable[[], list[str]] = list,
 ) -> Iterator[None]:
     """Serve the Runtime API while the block runs.
+
+    Parameters
+    ----------
+    settings, state, steps, limits
+        What it is about.
+    problems : callable
+        Returns what the node's health has to say; anybody may read it.
 
     Raises
     ------
@@ -44,6 +53,7 @@ def runtime_api(
     api = runtime_app(state, StepHandlers(steps), settings.executor_secret)
     without_documentation(api)
     refuse_senseless(api)
+    tell_problems(api, problems)
     signals = Signals(closing=lambda: server.should_exit)
 
     def expire(task_ids: list[int]) -> None:

@@ -311,8 +311,7 @@ class Steps:
             problem = self._admission.problem_with(step.run_id)
             if problem is None:
                 step.run = self._state.get_run(step.run_id)
-                value = Value(step.envelope.to_bytes())
-                store.receive(step.message_id, step.run_id, value)
+                store.receive(step.message_id, step.run_id, Value(step.envelope.to_bytes()))
         except RunEndedError:
             logger.info("Run %s has ended; its message is ignored.", step.run_id)
             return Event.RUN_ENDED, None
@@ -320,7 +319,8 @@ class Steps:
             known = self._actions.look_up(step, None)
             if known[0] is not Event.MISSING:
                 return known
-            problem = Error(ErrorCode.UNKNOWN, str(error))
+            store.room.say(error, step.run_id)
+            return Event.REFUSED, Error(ErrorCode.UNKNOWN, str(error))
         if problem is None and step.run is None:
             problem = Error(ErrorCode.UNKNOWN, f"Run {step.run_id} was removed from this node.")
         if problem is not None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.waiting import wait_until
 
 from fedstate import failpoints
-from fedstate.store import store_file
+from fedstate.store import checkpoints
 from fedstate.store.backup import back_up
 from fedstate.store.cipher import PlainCipher
 from fedstate.store.errors import StoreError
@@ -305,11 +305,11 @@ def test_closing_waits_for_readers_and_refuses_new_ones(
 def test_the_log_is_emptied_although_somebody_always_reads(
     store: NodeStore, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_file, "LOG_BYTES", CHUNK_BYTES)
+    monkeypatch.setattr(checkpoints, "LOG_BYTES", CHUNK_BYTES)
     store.set_context(1, 1, Value(b"0", [os.urandom(2 * CHUNK_BYTES)]))
     store.set_context(1, 1, number(1))
     first = Reader(store, pool)
-    assert store._log_size() > 2 * CHUNK_BYTES
+    assert store.log_bytes > 2 * CHUNK_BYTES
     maintenance = pool.submit(store.maintain)
     wait_until(lambda: store._readers._paused)
     # One that comes now does not make it wait longer.
@@ -318,7 +318,7 @@ def test_the_log_is_emptied_although_somebody_always_reads(
     assert first.end() == {1: 1, 2: 0}
     maintenance.result(60)
     assert number_of(second.result(60)) == 1
-    assert store._log_size() == 0
+    assert store.log_bytes == 0
 
 
 def test_a_backup_is_waited_for_by_nobody(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.store import store_file
+from fedstate.store import checkpoints
 from fedstate.store.backup import back_up, restore
 from fedstate.store.database import DATABASE
 from fedstate.store.errors import (
@@ -327,7 +327,7 @@ def test_the_log_does_not_grow_with_every_large_commit(
     store: NodeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a run something is always written while a checkpoint copies the log."""
-    monkeypatch.setattr(store_file, "LOG_BYTES", CHUNK_BYTES)
+    monkeypatch.setattr(checkpoints, "LOG_BYTES", CHUNK_BYTES)
     real = sqlite3.connect
     readers: list[sqlite3.Connection] = []
 
@@ -348,7 +348,7 @@ def test_the_log_does_not_grow_with_every_large_commit(
         layers = [bytes([number, each]) * CHUNK_BYTES for each in range(2)]
         store.receive(f"m{number}", RUN.run_id, Value(b"message"))
         store.commit(f"m{number}", RUN.series_id, Value(b"c", layers), Value(b"reply"))
-        sizes.append(store._log_size())
+        sizes.append(store.log_bytes)
         readers.append(_reader(real, store))
         store.answered(f"m{number}")
         store.maintain()

@@ -1,13 +1,19 @@
 """Backups: what is refused, and that nothing is left of one that failed."""
 
 import json
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.small_disk import fill, small_disk
 
+from fedstate.failpoints import VARIABLE
 from fedstate.store.backup import back_up, read_backup, restore
 from fedstate.store.errors import StoreDamagedError, StoreError
 from fedstate.store.node_store import NodeStore, StoredRun
@@ -100,3 +106,88 @@ def test_a_restore_puts_a_damaged_mark_right(directory: Path, tmp_path: Path) ->
     restore(tmp_path / "backup", directory, replace=True)
     with closing(NodeStore(directory)) as store:
         assert store.context(1) == Value(b"context", [])
+
+
+def restore_killed(backup: Path, directory: Path, failpoint: str) -> None:
+    """Restore in a program that is killed at a failpoint."""
+    program = (
+        "import sys; from pathlib import Path; from fedstate.store.backup import restore\n"
+        "restore(Path(sys.argv[1]), Path(sys.argv[2]), replace=len(sys.argv) > 3)"
+    )
+    arguments = [str(backup), str(directory)]
+    arguments += ["--replace"] if (directory / "node.db").exists() else []
+    killed = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, VARIABLE: f"{failpoint}=kill"},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("failpoint", ["restore-copied", "restore-moved", "restore-marked"])
+def test_a_restore_that_was_killed_is_done_again(
+    directory: Path, tmp_path: Path, failpoint: str
+) -> None:
+    back_up(directory, tmp_path / "backup")
+    with closing(NodeStore(directory)) as store:
+        store.set_context(1, 1, Value(b"later"))
+    for place in (directory, tmp_path / "new"):
+        there = place.exists()
+        restore_killed(tmp_path / "backup", place, failpoint)
+        restore(tmp_path / "backup", place, replace=there)
+        with closing(NodeStore(place)) as store:
+            assert store.context(1) == Value(b"context", [])
+        assert not (place / "node.db.restoring").exists()
+
+
+def test_a_store_is_as_it_was_after_a_restore_that_was_killed_early(
+    directory: Path, tmp_path: Path
+) -> None:
+    back_up(directory, tmp_path / "backup")
+    restore_killed(tmp_path / "backup", directory, "restore-copied")
+    assert (directory / "node.db.restoring").exists()
+    with closing(NodeStore(directory)) as store:
+        assert store.context(1) == Value(b"context", [])
+    assert not (directory / "node.db.restoring").exists()
+
+
+@pytest.mark.parametrize("present", [False, True])
+def test_a_restore_to_a_full_disk_leaves_nothing_and_is_done_again(
+    directory: Path, tmp_path: Path, present: bool
+) -> None:
+    back_up(directory, tmp_path / "backup")
+    with small_disk(tmp_path / "disk", "size=6m") as disk:
+        if present:
+            restore(tmp_path / "backup", disk / "state")
+        before = sorted(each.name for each in disk.rglob("*"))
+        fill(disk / "filler")
+        with pytest.raises(StoreError, match=r"could not be restored .*No space left on device"):
+            restore(tmp_path / "backup", disk / "state", replace=present)
+        (disk / "filler").unlink()
+        assert sorted(each.name for each in disk.rglob("*")) == before
+        restore(tmp_path / "backup", disk / "state", replace=present)
+        with closing(NodeStore(disk / "state")) as store:
+            assert store.context(1) == Value(b"context", [])
+
+
+def test_a_restore_that_fails_at_the_end_puts_the_store_back(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(directory, tmp_path / "backup")
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fedstate.store.guard.Guard.advance", broken)
+        with pytest.raises(StoreError, match="Input/output error"):
+            restore(tmp_path / "backup", directory, replace=True)
+    with closing(NodeStore(directory)) as store:
+        assert store.context(1) == Value(b"context", [])
+
+
+def test_a_store_is_moved_aside_twice_in_a_second(directory: Path, tmp_path: Path) -> None:
+    back_up(directory, tmp_path / "backup")
+    for _ in range(3):
+        restore(tmp_path / "backup", directory, replace=True)
+    assert len(list(directory.glob("replaced-*/node.db"))) == 3

@@ -1,13 +1,16 @@
 """The check of a store: what it counts, and that it finds every damage, not the first alone."""
 
+import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from fedstate.store.backup import back_up
 from fedstate.store.check import check
-from fedstate.store.errors import StoreError, StoreKeyError
+from fedstate.store.errors import StoreDamagedError, StoreError, StoreKeyError
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.schema import MIGRATIONS
 from fedstate.store.values import Value
@@ -17,14 +20,14 @@ KEY = bytes(32)
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    with closing(NodeStore(tmp_path)) as store:
+    with closing(NodeStore(tmp_path / "state")) as store:
         store.bind("SHA256:node")
         for number in (1, 2):
             run = StoredRun(run_id=number, series_id=number, fab_hash="fab", finished_at=None)
             blob = bytes([number]) * 5000
             store.add_run(run, Value(b"record"), Value(b"fab"), Value(b"context", [blob]))
         store.note_unknown(2)
-    return tmp_path
+    return tmp_path / "state"
 
 
 def test_a_sound_store_is_described(directory: Path) -> None:
@@ -61,7 +64,129 @@ def test_an_older_copy_is_named(directory: Path) -> None:
     with closing(NodeStore(directory)) as store:
         store.set_context(1, 1, Value(b"newer"))
     (directory / "node.db").write_bytes(older)
-    assert check(directory).problems == ["the store is an older copy: commit 2 of 3"]
+    (problem,) = check(directory).problems
+    assert "is an older copy, it ends at commit 2 and this directory has seen commit 3" in problem
+
+
+def lone(directory: Path) -> None:
+    (directory / "node.mark").unlink()
+
+
+def of_another_store(directory: Path) -> None:
+    (directory / "node.mark").write_text('{"store": "another", "generation": 1}')
+
+
+def older(directory: Path) -> None:
+    content = (directory / "node.db").read_bytes()
+    with closing(NodeStore(directory)) as store:
+        store.set_context(1, 1, Value(b"newer"))
+    (directory / "node.db").write_bytes(content)
+
+
+def without_its_database(directory: Path) -> None:
+    (directory / "node.db").unlink()
+
+
+def empty(directory: Path) -> None:
+    (directory / "node.db").write_bytes(b"")
+
+
+def cut_off(directory: Path) -> None:
+    content = (directory / "node.db").read_bytes()
+    (directory / "node.db").write_bytes(content[: len(content) // 2])
+
+
+def no_database(directory: Path) -> None:
+    (directory / "node.db").write_bytes(b"text" * 10_000)
+
+
+def of_another_program(directory: Path) -> None:
+    (directory / "node.db").unlink()
+    (directory / "node.mark").unlink()
+    with closing(sqlite3.connect(directory / "node.db")) as connection:
+        connection.execute("CREATE TABLE theirs (value)")
+
+
+def newer_schema(directory: Path) -> None:
+    with closing(sqlite3.connect(directory / "node.db")) as connection, connection:
+        connection.execute("INSERT INTO migration VALUES (99, 'from the future')")
+
+
+def older_schema(directory: Path) -> None:
+    with closing(sqlite3.connect(directory / "node.db")) as connection, connection:
+        connection.execute("DROP TABLE node_clock")
+        connection.execute("DROP TABLE retained")
+        name = "how long runs that have ended are retained"
+        connection.execute("DELETE FROM migration WHERE name = ?", (name,))
+
+
+def wrong_mark(directory: Path) -> None:
+    (directory / "node.mark").write_text("nonsense")
+
+
+def altered_row(directory: Path) -> None:
+    with closing(sqlite3.connect(directory / "node.db")) as connection, connection:
+        connection.execute("UPDATE run SET finished_at = 1.0 WHERE run_id = '1'")
+
+
+def sound(_: Path) -> None:
+    pass
+
+
+def after_a_kill(directory: Path) -> None:
+    """Leave a log beside the database."""
+    with closing(NodeStore(directory)) as store:
+        store.set_context(1, 1, Value(b"newer"))
+        copy = directory.parent / "copy"
+        shutil.copytree(directory, copy)
+    shutil.rmtree(directory)
+    copy.rename(directory)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(lone, of_another_store, older, without_its_database, empty, cut_off, no_database),
+        *(of_another_program, newer_schema, older_schema, wrong_mark, altered_row),
+        *(sound, after_a_kill),
+    ],
+)
+@pytest.mark.parametrize("key", [None, KEY])
+def test_the_verdict_is_that_of_a_supernode_and_nothing_is_changed(
+    directory: Path, damage: Callable[[Path], None], key: bytes | None
+) -> None:
+    damage(directory)
+    before = content_of(directory)
+    problems = []
+    try:
+        problems = check(directory, key).problems
+    except StoreError as error:
+        problems = [str(error)]
+    assert content_of(directory) == before
+    opened = ""
+    try:
+        NodeStore(directory, key=key).close()
+    except StoreError as error:
+        opened = str(error)
+    assert bool(problems) == bool(opened), opened
+    assert not problems or problems[0] in opened
+
+
+def content_of(directory: Path) -> dict[str, bytes]:
+    # Readers note in the index of the log what they read.
+    files = (each for each in directory.iterdir() if each.name != "node.db-shm")
+    return {each.name: each.read_bytes() for each in files}
+
+
+def test_a_backup_is_checked_as_its_store_is(directory: Path, tmp_path: Path) -> None:
+    back_up(directory, tmp_path / "backup")
+    assert check(tmp_path / "backup").problems == []
+    assert check(tmp_path / "backup").runs == 2
+    content = bytearray((tmp_path / "backup").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "backup").write_bytes(content)
+    with pytest.raises(StoreDamagedError, match="does not have its checksum"):
+        check(tmp_path / "backup")
 
 
 def test_what_cannot_be_checked_is_refused(tmp_path: Path, directory: Path) -> None:

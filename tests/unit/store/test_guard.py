@@ -23,7 +23,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     first = Guard(tmp_path)
     with pytest.raises(StoreInUseError, match="in use by another process"):
         Guard(tmp_path)
-    assert read_mark(tmp_path) == 0
+    assert read_mark(tmp_path) == (None, 0)
     first.close()
     first.close()
     Guard(tmp_path).close()
@@ -40,4 +40,4 @@ def test_a_damaged_mark_is_refused_and_let_go(tmp_path: Path, content: bytes) ->
 
 
 def test_a_directory_without_a_mark_has_seen_no_commit(tmp_path: Path) -> None:
-    assert read_mark(tmp_path) == 0
+    assert read_mark(tmp_path) == (None, 0)

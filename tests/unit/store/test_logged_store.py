@@ -9,6 +9,7 @@ import pytest
 from tests.unit.store.logged import add_run, attempt, commit, fail, rows
 
 from fedstate.store.backup import back_up, restore
+from fedstate.store.clock import Moment
 from fedstate.store.logged_store import Failure, Held
 from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
@@ -118,8 +119,8 @@ def test_a_backup_has_the_log_and_goes_on_under_another_opening(
 def test_retention_frees_refused_messages_too(store: NodeStore) -> None:
     fail(store, RUN, 1)
     store.record_failure("m", Failure(99, "refused", attempt()))
-    now = rows(store)[-1].record.time
-    Retention(seconds=10).apply(store, now + 5)
+    Retention(seconds=10).apply(store, Moment("boot", 100))
+    Retention(seconds=10).apply(store, Moment("boot", 109))
     assert len(rows(store)) == 2
-    Retention(seconds=10).apply(store, now + 11)
+    Retention(seconds=10).apply(store, Moment("boot", 110))
     assert [each.record.run_id for each in rows(store)] == [RUN]

@@ -25,7 +25,8 @@ from fedstate.flower.errors import RunStatus
 from fedstate.flower.nodestate import DurableNodeState, durable_node_state
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.node_store import NodeStore
-from fedstate.store.retention import Retention
+from fedstate.store.requests import free_runs
+from fedstate.store.retention import Choice, Retention
 from fedstate.supernode.admission import Admission
 from fedstate.supernode.late_rows import LateRows
 from fedstate.supernode.link import Link
@@ -190,6 +191,21 @@ def answer_for_an_unknown_run(superlink: SuperLink) -> bytes:
         connection.plan("get-run", listen)
         assert api.run_status(4711) is RunStatus.UNKNOWN
     return said[0]
+
+
+def test_a_run_is_freed_for_who_asks_while_no_step_of_it_is_under_way(node: Maintained) -> None:
+    node.store.note_unknown(node.run_id)
+    node.connection.down("get-run", answers(500))
+    node.steps.under_way.add(node.run_id)
+    with node.running():
+        with pytest.raises(StoreError, match=r"A step of run .* is under way"):
+            free_runs(node.store.directory, Choice(runs=[str(node.run_id)]))
+        node.steps.under_way.clear()
+        freed = free_runs(node.store.directory, Choice(runs=[str(node.run_id)[:3]]))
+    assert freed.runs == [str(node.run_id)]
+    assert node.store.runs() == []
+    assert node.state.get_run(node.run_id) is None
+    assert not node.failures
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fedstate.cli.examples import examples
 from fedstate.cli.output import Format, Shown, show_result
 from fedstate.cli.place import Key, Node, State, StateDirectory, key_of, place_of
 
@@ -63,24 +64,43 @@ def restore(
     show_result({"directory": str(directory), **asdict(restored)}, shown)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "fedstate state free 1848 --node 2",
+        "fedstate state free --finished --older-than 2d --node 2",
+    )
+)
 def free(
-    run: Annotated[int, typer.Argument(help="The ID of a run.")],
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Runs, by the first digits of their IDs.")
+    ] = None,
+    finished: Annotated[
+        bool, typer.Option("--finished", help="All runs that have ended.")
+    ] = False,
+    older_than: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="All runs that ended longer ago: 90s, 12h, 2d."),
+    ] = None,
     state: StateDirectory = None,
     node: Node = None,
     key: Key = None,
     shown: Shown = Format.TABLE,
 ) -> None:
-    """Free a run that has ended or that the SuperLink does not know; stop the SuperNode first."""
-    from contextlib import closing
+    """Free runs that have ended or that the SuperLink does not know; the SuperNode may run."""
+    from fedstate.durations import seconds_of
+    from fedstate.errors import SettingError
+    from fedstate.store.requests import free_runs
+    from fedstate.store.retention import Choice
 
-    from fedstate.store.node_store import NodeStore
-    from fedstate.store.retention import free_by_name
-
+    if bool(runs) == (finished or older_than is not None):
+        raise SettingError(
+            "Which runs? Name them by the first digits of their IDs, or give --finished or "
+            "--older-than 2d."
+        )
+    choice = Choice(runs or [], finished, None if older_than is None else seconds_of(older_than))
     directory = place_of(state, node)
-    with closing(NodeStore(directory, key=key_of(key), create=False)) as store:
-        size = free_by_name(store, run)
-    show_result({"directory": str(directory), "run": run, "freed_bytes": size}, shown)
+    freed = free_runs(directory, choice, key_of(key))
+    show_result({"directory": str(directory), **asdict(freed)}, shown)
 
 
 @app.command()
@@ -110,6 +130,43 @@ def receipts(
             "signature": receipt.signature.hex(),
         }
         typer.echo(json.dumps(line))
+
+
+@app.command(epilog=examples("fedstate state encrypt --state-key new.key --state state"))
+def encrypt(
+    new: Annotated[
+        Path,
+        typer.Option("--state-key", help="The file with the key that the store is to have."),
+    ],
+    state: StateDirectory = None,
+    node: Node = None,
+    shown: Shown = Format.TABLE,
+) -> None:
+    """Encrypt a store that is there; its SuperNode must not run, and has to be given the key."""
+    from fedstate.store.cipher import read_key
+    from fedstate.store.rewrite import encrypt as encrypt_store
+
+    directory = place_of(state, node)
+    written = encrypt_store(directory, read_key(new))
+    show_result({"directory": str(directory), "key": str(new), **asdict(written)}, shown)
+
+
+@app.command(epilog=examples("fedstate state decrypt --state-key old.key --state encrypted"))
+def decrypt(
+    old: Annotated[
+        Path, typer.Option("--state-key", help="The file with the key that the store has.")
+    ],
+    state: StateDirectory = None,
+    node: Node = None,
+    shown: Shown = Format.TABLE,
+) -> None:
+    """Decrypt a store; its SuperNode must not run, and is then started without a key."""
+    from fedstate.store.cipher import read_key
+    from fedstate.store.rewrite import decrypt as decrypt_store
+
+    directory = place_of(state, node)
+    written = decrypt_store(directory, read_key(old))
+    show_result({"directory": str(directory), **asdict(written)}, shown)
 
 
 @app.command("rotate-key")

@@ -66,7 +66,7 @@ def test_an_older_copy_is_reported(directory: Path) -> None:
     database.write_bytes(older)
     damaged = fedstate("state", "check", "--state", directory)
     assert damaged.exit_code == 1
-    assert "older copy: commit 1 of 2" in damaged.stdout
+    assert "is an older copy, it ends at commit 1" in damaged.stdout
 
 
 def test_the_key_of_an_encrypted_store_is_rotated(tmp_path: Path) -> None:
@@ -91,17 +91,23 @@ def test_a_run_is_freed_by_name_once_it_has_ended_or_is_unknown(directory: Path)
     missing = fedstate("state", "free", "2", "--state", directory)
     assert missing.exit_code == 1
     assert "has no run 2; it has 1." in missing.stderr
-    assert result("free", "1", "--state", directory)["run"] == 1
+    assert result("free", "1", "--state", directory)["runs"] == ["1"]
     report = result("check", "--state", directory)
     assert (report["runs"], report["contexts"], report["unknown_runs"]) == (0, 0, [])
 
 
-def test_a_run_is_not_freed_under_its_supernode(directory: Path) -> None:
+def test_which_runs_are_freed_has_to_be_said(directory: Path) -> None:
+    for arguments in ([], ["1", "--finished"], ["--finished", "1", "--older-than", "2d"]):
+        refused = fedstate("state", "free", "--state", directory, *arguments)
+        assert refused.exit_code == 1
+        assert "Which runs?" in refused.stderr
+    refused = fedstate("state", "free", "--state", directory, "--older-than", "2 days")
+    assert refused.exit_code == 1
+    assert "'2 days' is not a time such as" in refused.stderr
     with closing(NodeStore(directory)) as store:
         store.finish_run(1)
-        refused = fedstate("state", "free", "1", "--state", directory)
-    assert refused.exit_code == 1
-    assert "is in use by another process" in refused.stderr
+    assert result("free", "--state", directory, "--older-than", "1d")["runs"] == []
+    assert result("free", "--state", directory, "--older-than", "0s")["runs"] == ["1"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""What the operating system refuses, in one sentence: the true culprit and the way out."""
+
+import errno
+
+_WAYS_OUT = {
+    errno.ENOENT: ("does not exist", "Give the path of something that exists."),
+    errno.EEXIST: ("exists already", "Give the path of something that does not exist."),
+    errno.EISDIR: ("is a directory", "Give the path of a file."),
+    errno.ENOTDIR: ("is not a directory", "Give the path of a directory, or of a file in one."),
+    errno.ENOTEMPTY: ("is not empty", "Give the path of an empty directory."),
+    errno.ENAMETOOLONG: ("is too long for a path", "Give a shorter one."),
+    errno.ELOOP: ("is a link to itself", "Give the path of a file or directory."),
+    errno.ENOSPC: (
+        "cannot be written, since its disk is full",
+        "Free space there, or give a path on another disk.",
+    ),
+    errno.EDQUOT: (
+        "cannot be written, since the quota of its disk is used up",
+        "Free space there, or give a path on another disk.",
+    ),
+    errno.EROFS: (
+        "cannot be written, since its disk is read-only",
+        "Give a path on another disk, or mount this one for writing.",
+    ),
+    errno.EACCES: (
+        "may not be used by this user (permission denied)",
+        "Change its permissions, or run the command as the user that owns it.",
+    ),
+    errno.EPERM: (
+        "may not be changed by this user (operation not permitted)",
+        "Change its permissions, or run the command as the user that owns it.",
+    ),
+}
+
+
+def sentence(error: OSError) -> str:
+    """Return what is wrong with the path that an error names, and what to do."""
+    path = error.filename2 if error.filename2 is not None else error.filename
+    text = str(path).replace("\n", "\\n")
+    problem, way_out = _WAYS_OUT.get(
+        error.errno or 0, (f"cannot be used ({error.strerror})", "Give another path.")
+    )
+    return f"'{text}' {problem}. {way_out}"
