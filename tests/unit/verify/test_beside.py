@@ -12,7 +12,7 @@ from fedstate.verify.told import Entry, Holding, Reply, ToldRun
 
 FIRST = Entry(1, "7", "11", 1, "m1", "", "a")
 SECOND = Entry(2, "7", "11", 2, "m2", "a", "b")
-HOLDING = Holding("11", 0, "b", (0.5, 0.25), (FIRST, SECOND))
+HOLDING = Holding("11", 0, "b", {"loss": (0.5, 0.25)}, (FIRST, SECOND))
 REPLIES = tuple(
     Reply("11", e.round, "train", e.message_id, e, None, "r") for e in (FIRST, SECOND)
 )
