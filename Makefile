@@ -1,4 +1,4 @@
-.PHONY: demo test test-long test-next lint format bench up down lock proto clean
+.PHONY: demo test test-long test-next lint format bench bench-peers up down lock proto clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -26,6 +26,8 @@ format: .venv/ok ## put the code into its format
 	.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 bench: .venv/ok  ## ours against stock Flower, as ratios; QUICK=1 for a few minutes of it
 	QUICK=$(QUICK) .venv/bin/python -m bench
+bench-peers: .venv/ok ## ours against NVIDIA FLARE, in an environment of its own; adds to the table of make bench
+	QUICK=$(QUICK) .venv/bin/python -m bench peers
 up:              ## the federation in containers
 	@docker info >/dev/null 2>&1 || { echo "fedstate: no Docker engine answers; start one (on Debian, as root: sh .ci/engine.sh), or use make demo, which needs none." >&2; exit 1; }
 	docker compose up --detach --wait --remove-orphans
@@ -36,7 +38,7 @@ lock: .venv/ok   ## write requirements/*.txt again
 proto: .venv/ok  ## generate the modules of our .proto files again
 	.venv/bin/python -m fedstate.flower.proto.generate
 clean:           ## forget the local federation, results and the environment
-	rm -rf .venv .venv-next .fedstate out build
+	rm -rf .venv .venv-next .venv-peers .fedstate out build
 
 .venv/ok: pyproject.toml requirements/dev.txt requirements/install.sh
 	sh requirements/install.sh

@@ -26,7 +26,8 @@ def main() -> int:
     """Run every module's rows; return 1 if a measurement failed."""
     console = Console()
     names = [f"bench.{name}" for name in sys.argv[1:]] or MODULES
-    rows: list[Row] = []
+    # Modules that are named add to the table that is there.
+    rows = _earlier() if sys.argv[1:] else []
     failed = False
     for name in names:
         if find_spec(name) is None:
@@ -35,7 +36,7 @@ def main() -> int:
         try:
             with terminate_as_interrupt(), console.status(f"{name}: measuring"):
                 for row in measure():
-                    rows.append(row)
+                    rows = [*(each for each in rows if each.name != row.name), row]
                     _write(rows)
                     console.print(f"{row.name}: {row.ours:.3g} against {row.peer:.3g} {row.unit}")
         except FedstateError as error:
@@ -56,6 +57,16 @@ def _table(rows: list[Row]) -> Table:
             row.name, f"{row.ours:.3g}", f"{row.peer:.3g}", row.unit, f"{row.ratio:.3g}", goal
         )
     return table
+
+
+def _earlier() -> list[Row]:
+    """Return the rows of the report that is there."""
+    report = OUTPUT / "report.json"
+    if not report.exists():
+        return []
+    fields = ("name", "ours", "peer", "goal", "unit")
+    rows = json.loads(report.read_text())
+    return [Row(**{field: row[field] for field in fields}) for row in rows]
 
 
 def _write(rows: list[Row]) -> None:
