@@ -11,7 +11,7 @@ from tests.waiting import wait_until
 
 
 class Simulation:
-    """A local SuperLink that simulates; ``flwr run APP local`` finds it by its environment."""
+    """A local SuperLink that simulates; ``flwr run APP simulation`` finds it by its environment."""
 
     def __init__(self, directory: Path) -> None:
         port = str(free_port())
@@ -34,7 +34,7 @@ class Simulation:
     def submit(self, app: Path, config: str) -> str:
         """Start a run; return its id."""
         started = command(
-            *("flwr", "run", app, "local", "--format", "json", "-c", config),
+            *("flwr", "run", app, "simulation", "--format", "json", "-c", config),
             environment=self.environment,
         )
         run_id: str = json.loads(started.stdout)["run-id"]
@@ -45,7 +45,7 @@ class Simulation:
 
         def status() -> str:
             listing = command(
-                *("flwr", "list", "local", "--run-id", run_id, "--format", "json"),
+                *("flwr", "list", "simulation", "--run-id", run_id, "--format", "json"),
                 environment=self.environment,
             )
             return str(json.loads(listing.stdout)["runs"][0]["status"])
@@ -54,6 +54,9 @@ class Simulation:
         assert status() == "finished:completed"
 
     def __enter__(self) -> Self:
+        # All that the README has somebody do who has set up nothing else.
+        done = command("fedstate", "connection", "simulation", environment=self.environment)
+        assert done.returncode == 0, done.stderr
         self._superlink.start()
         return self
 
