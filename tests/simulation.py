@@ -6,12 +6,13 @@ from types import TracebackType
 from typing import Self
 
 from fedstate.local.process import Process, free_port
+from tests.readme import commands
 from tests.stack.conftest import PROGRAMS, command
 from tests.waiting import wait_until
 
 
 class Simulation:
-    """A local SuperLink that simulates; ``flwr run APP simulation`` finds it by its environment."""
+    """A local SuperLink that simulates, on a port by which ``flwr run`` finds it."""
 
     def __init__(self, directory: Path) -> None:
         port = str(free_port())
@@ -54,8 +55,11 @@ class Simulation:
         assert status() == "finished:completed"
 
     def __enter__(self) -> Self:
-        # All that the README has somebody do who has set up nothing else.
-        done = command("fedstate", "connection", "simulation", environment=self.environment)
+        # All that the README has somebody do who has set up nothing else; this SuperLink installs
+        # nothing, whatever is exported.
+        connect, export, _ = commands("In simulation")
+        assert export == "export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1"
+        done = command(*connect.split(), environment=self.environment)
         assert done.returncode == 0, done.stderr
         self._superlink.start()
         return self

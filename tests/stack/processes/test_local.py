@@ -19,6 +19,7 @@ from fedstate.process_table import living
 from tests.commands import fedstate
 from tests.federation_logs import AFTER_A_KILL
 from tests.open_directory import new_directory
+from tests.readme import commands
 from tests.waiting import wait_until
 
 APP = Path(__file__).parents[2] / "apps" / "counting"
@@ -136,6 +137,13 @@ def test_a_supernode_and_its_executor_are_restarted_when_somebody_asks(up: Up) -
     wrong = fedstate("local", "restart", "3", "--directory", up.directory)
     assert wrong.exit_code == 1
     assert "There is no '3' in this federation" in wrong.stderr
+
+
+def test_the_readme_has_the_commands_that_are_tried_here() -> None:
+    tried = Path(__file__).read_text()
+    for line in commands("Without Docker"):
+        _, group, command, *_ = line.split()
+        assert f'"{group}", "{command}"' in tried
 
 
 def test_a_second_one_says_that_one_is_there(up: Up) -> None:
