@@ -24,7 +24,7 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
     $root apt-get install -y -q --no-install-recommends "python$version-venv"
 fi
 
-echo "Installing fedstate and its packages into .venv (once; about 700 MB are downloaded)"
+echo "Installing fedstate and its packages into .venv (once)"
 [ -x .venv/bin/pip ] || "$python" -m venv .venv
 # The lock is complete, so nothing has to be resolved; and to compile on every core takes half the
 # time. A file that is no Python of this version, as some packages carry, is nobody's mistake.

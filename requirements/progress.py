@@ -43,7 +43,7 @@ class Progress:
         elif (file := _FILE.match(line)) is not None:
             self._at = f"{file[1]} ({file[2]})"
         elif _UNPACKING.match(line):
-            self._at = "unpacking all of them"
+            self._total, self._at = 0, "unpacking"
 
     def line(self, seconds: float) -> str:
         """Return the line that says so."""

@@ -6,12 +6,13 @@ from types import TracebackType
 from typing import Self
 
 from fedstate.local.process import Process, free_port
+from tests.readme import commands
 from tests.stack.conftest import PROGRAMS, command
 from tests.waiting import wait_until
 
 
 class Simulation:
-    """A local SuperLink that simulates; ``flwr run APP local`` finds it by its environment."""
+    """A local SuperLink that simulates, on a port by which ``flwr run`` finds it."""
 
     def __init__(self, directory: Path) -> None:
         port = str(free_port())
@@ -34,7 +35,7 @@ class Simulation:
     def submit(self, app: Path, config: str) -> str:
         """Start a run; return its id."""
         started = command(
-            *("flwr", "run", app, "local", "--format", "json", "-c", config),
+            *("flwr", "run", app, "simulation", "--format", "json", "-c", config),
             environment=self.environment,
         )
         run_id: str = json.loads(started.stdout)["run-id"]
@@ -45,7 +46,7 @@ class Simulation:
 
         def status() -> str:
             listing = command(
-                *("flwr", "list", "local", "--run-id", run_id, "--format", "json"),
+                *("flwr", "list", "simulation", "--run-id", run_id, "--format", "json"),
                 environment=self.environment,
             )
             return str(json.loads(listing.stdout)["runs"][0]["status"])
@@ -54,6 +55,12 @@ class Simulation:
         assert status() == "finished:completed"
 
     def __enter__(self) -> Self:
+        # All that the README has somebody do who has set up nothing else; this SuperLink installs
+        # nothing, whatever is exported.
+        connect, export, _ = commands("In simulation")
+        assert export == "export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1"
+        done = command(*connect.split(), environment=self.environment)
+        assert done.returncode == 0, done.stderr
         self._superlink.start()
         return self
 

@@ -12,6 +12,10 @@ from fedstate.accounts.credentials import store_token, stored_token
 from fedstate.errors import SettingError
 from fedstate.files import PUBLIC, write_new
 
+# Flower's Simulation Engine on this machine, which `flwr run` starts.
+SIMULATION = "simulation"
+_SIMULATED = {"address": ":local:"}
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -75,12 +79,41 @@ def write_connection(
         "address": connection.address,
         "root-certificates": str(connection.root_certificates.resolve()),
     }
-    # `flwr run APP simulation` runs the same app in Flower's Simulation Engine on this machine.
-    superlinks.setdefault("simulation", {"address": ":local:"})
+    superlinks.setdefault(SIMULATION, _SIMULATED)
     if default:
         superlinks["default"] = connection.name
     if connection.token is not None:
         store_token(home, connection.address, connection.token)
+    write_new(file, tomli_w.dumps(config).encode(), PUBLIC)
+    return file
+
+
+def write_simulation(*, home: Path | None = None) -> Path:
+    """Let ``flwr run APP simulation`` run an app in Flower's Simulation Engine on this machine.
+
+    Other connections stay as they are; it is the default one where there is no other.
+
+    Parameters
+    ----------
+    home : Path, optional
+        Flower's directory; without it, ``flwr_home()``.
+
+    Returns
+    -------
+    Path
+        The configuration file.
+
+    Raises
+    ------
+    SettingError
+        If the configuration that is there cannot be used.
+    """
+    file = (home or flwr_home()) / "config.toml"
+    config = _read(file) if file.exists() else {}
+    superlinks = _superlinks(file, config)
+    config["superlink"] = superlinks
+    superlinks[SIMULATION] = _SIMULATED
+    superlinks.setdefault("default", SIMULATION)
     write_new(file, tomli_w.dumps(config).encode(), PUBLIC)
     return file
 

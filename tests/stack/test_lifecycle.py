@@ -100,7 +100,7 @@ def test_make_demo_is_that_command() -> None:
 
 
 def test_a_federation_of_processes_stays_until_ctrl_c(tmp_path: Path) -> None:
-    (line,) = commands("Without Docker")
+    line, *_ = commands("Without Docker")
     output = tmp_path / "output"
     command = shlex.split(f"{PROGRAMS}/{line}")
     with started(output, *command, "--directory", tmp_path) as local:

@@ -3,7 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.connection import Connection, read_connection, write_connection
+from fedstate.connection import (
+    Connection,
+    authorities_of,
+    read_connection,
+    write_connection,
+    write_simulation,
+)
 from fedstate.errors import SettingError
 
 
@@ -29,6 +35,22 @@ def test_other_connections_stay(tmp_path: Path, home: Path) -> None:
     config = tomllib.loads((home / "config.toml").read_text())
     assert config["superlink"]["theirs"] == {"address": "a:1"}
     assert config["other"] == {"x": 1}
+
+
+def test_the_simulation_leaves_the_others_and_their_default(tmp_path: Path, home: Path) -> None:
+    write_connection(connection("here", tmp_path), default=True)
+    write_simulation()
+    superlinks = tomllib.loads((home / "config.toml").read_text())["superlink"]
+    assert superlinks["simulation"] == {"address": ":local:"}
+    assert superlinks["default"] == "here"
+
+
+def test_the_authority_of_an_address_is_that_of_its_connections(tmp_path: Path) -> None:
+    assert authorities_of("a:1") == []
+    for name, address in (("one", "a:1"), ("two", "b:2"), ("three", "a:1")):
+        write_connection(Connection(name, address, tmp_path / f"{name}.crt"))
+    assert authorities_of("a:1") == [tmp_path / "one.crt", tmp_path / "three.crt"]
+    assert authorities_of("c:3") == []
 
 
 def test_no_configuration_is_said(home: Path) -> None:

@@ -17,7 +17,8 @@ import pytest
 from fedstate.certificates.authority import ensure_authority, ensure_server_certificate
 from fedstate.errors import FederationError
 from fedstate.executor.heartbeat import write_heartbeat
-from fedstate.health import check_health
+from fedstate.health import UntrustedError, check_health
+from fedstate.local.process import free_port
 from tests.commands import fedstate
 
 NEW_MODULES = """
@@ -45,10 +46,10 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 
 @contextmanager
-def served(tmp_path: Path) -> Iterator[str]:
+def served(tmp_path: Path, handler: type[Handler] = Handler) -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -62,7 +63,9 @@ def test_a_well_service_answers(address: str, tmp_path: Path) -> None:
 
 
 def test_an_unwell_service_is_said(address: str, tmp_path: Path) -> None:
-    with pytest.raises(FederationError, match="/broken is not well: Service Unavailable"):
+    with pytest.raises(
+        FederationError, match=r"/broken is not well: it answers 503 Service Unavailable\."
+    ):
         check_health(f"{address}/broken", tmp_path / "ca.crt")
 
 
@@ -73,7 +76,7 @@ def test_what_expires_soon_is_said_in_a_line_of_its_own(tmp_path: Path) -> None:
         done = fedstate("health", f"{address}/health", "--root-certificates", tmp_path / "ca.crt")
         assert done.exit_code == 0
         well, certificate, authority_line = done.stdout.splitlines()
-        assert well == f"{address}/health: 200"
+        assert well == f"{address}/health is well."
         assert "The certificate of 127.0.0.1:" in certificate
         assert "in 9 days: `fedstate certificates renew` makes another." in certificate
         assert authority_line.startswith(f"The authority {tmp_path / 'ca.crt'} expires on ")
@@ -101,21 +104,98 @@ def test_what_has_expired_is_said(tmp_path: Path) -> None:
 
 def test_what_lasts_is_not_spoken_of(address: str, tmp_path: Path) -> None:
     done = fedstate("health", f"{address}/health", "--root-certificates", tmp_path / "ca.crt")
-    assert done.stdout == f"{address}/health: 200\n"
+    assert done.stdout == f"{address}/health is well.\n"
 
 
 def test_another_authority_is_not_trusted(address: str, tmp_path: Path) -> None:
     ensure_authority(tmp_path / "other")
-    with pytest.raises(FederationError, match="is not signed by an authority that is trusted"):
+    with pytest.raises(UntrustedError, match="is not signed by an authority that is trusted"):
         check_health(f"{address}/health", tmp_path / "other" / "ca.crt")
 
 
+@pytest.mark.parametrize("path", ["", "/", "/health", "/health/"])
+def test_an_address_is_asked_for_its_health(address: str, tmp_path: Path, path: str) -> None:
+    assert check_health(address + path, tmp_path / "ca.crt") == 200
+    assert check_health(address.removeprefix("https://"), tmp_path / "ca.crt") == 200
+
+
 @pytest.mark.parametrize(
-    "url", ["http://localhost/health", "localhost:8000", "file:///etc/passwd"]
+    "address",
+    [
+        *("http://localhost/health", "file:///etc/passwd", "localhost", "", ":8000", "a:b"),
+        *("a:0", "a:65536", "https://", "127.0.0.1"),
+    ],
 )
-def test_nothing_but_tls_is_asked(url: str, tmp_path: Path) -> None:
-    with pytest.raises(FederationError, match=f"'{url}' is not an https:// address."):
-        check_health(url, tmp_path / "ca.crt")
+def test_what_is_no_address_is_refused(address: str, tmp_path: Path) -> None:
+    with pytest.raises(FederationError, match=f"'{address}' is not an address: give HOST:PORT"):
+        check_health(address, tmp_path / "ca.crt")
+
+
+class NotFound(Handler):
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+
+class NoHttp(Handler):
+    def handle(self) -> None:
+        self.wfile.write(b"SSH-2.0-OpenSSH\r\n")
+
+
+@pytest.mark.parametrize(
+    ("handler", "culprit"),
+    [
+        (NotFound, "answers 404 Not Found: what listens there is no SuperLink or SuperNode."),
+        (NoHttp, "what listens there does not speak HTTP (SSH-2.0-OpenSSH"),
+    ],
+)
+def test_something_else_that_listens_is_said(
+    tmp_path: Path, handler: type[Handler], culprit: str
+) -> None:
+    ensure_server_certificate(tmp_path, ensure_authority(tmp_path / "authority"), ["127.0.0.1"])
+    with served(tmp_path, handler) as address, pytest.raises(FederationError) as raised:
+        check_health(address, tmp_path / "ca.crt")
+    assert culprit in str(raised.value)
+
+
+def test_a_server_without_tls_is_said(tmp_path: Path) -> None:
+    ensure_authority(tmp_path)
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with pytest.raises(FederationError, match="which does not speak it"):
+            check_health(f"127.0.0.1:{server.server_port}", tmp_path / "ca.crt")
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("address", "culprit"),
+    [
+        ("127.0.0.1:{free}", "nothing listens there"),
+        ("no-such-host.invalid:8000", "its name is not known here"),
+    ],
+)
+def test_nobody_who_answers_is_said(tmp_path: Path, address: str, culprit: str) -> None:
+    ensure_authority(tmp_path)
+    asked = address.format(free=free_port())
+    with pytest.raises(FederationError, match=f"{asked} is not well: {culprit}"):
+        check_health(asked, tmp_path / "ca.crt")
+
+
+@pytest.mark.parametrize(
+    ("content", "culprit"),
+    [(None, "cannot be read (No such file or directory)"), ("x", "hold no PEM certificate")],
+)
+def test_root_certificates_that_are_none_are_the_culprit(
+    tmp_path: Path, content: str | None, culprit: str
+) -> None:
+    file = tmp_path / "ca.crt"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(FederationError) as raised:
+        check_health("127.0.0.1:8000", file)
+    assert str(raised.value) == (
+        f"The root certificates {file} {culprit}: give the authority's ca.crt."
+    )
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ ELSEWHERE = {
     "serving/answers.py": ["unit/serving/test_credentials.py", "unit/serving/test_bodies.py"],
     "forking/server.py": ["unit/forking/test_supervisor.py"],
     "local/accounts.py": ["stack/processes/test_accounts.py"],
-    "local/rooms.py": ["unit/local/test_federation.py", "unit/cli/test_local.py"],
+    "local/rooms.py": ["unit/local/test_federation.py", "unit/cli/local/test_up.py"],
     "local/launched.py": ["unit/local/test_launcher.py"],
     "state/codecs/base.py": ["unit/state/codecs/test_registry.py"],
     "superlink/control_door.py": ["contract/flower/test_control_accounts.py"],

@@ -8,7 +8,8 @@ from tests.readme import ROOT, commands, sections
 RUN_BY = {
     "Two commands": ".ci/run",
     "In containers": "tests/stack/containers/test_readme.py",
-    "Without Docker": "tests/stack/test_lifecycle.py",
+    "Without Docker": "tests/stack/processes/test_local.py",
+    "In simulation": "tests/simulation.py",
 }
 
 

@@ -6,20 +6,51 @@ from typing import Annotated
 import typer
 
 from fedstate.accounts.changes import read_token
-from fedstate.connection import Connection, read_connection, write_connection
+from fedstate.cli.examples import examples
+from fedstate.connection import (
+    SIMULATION,
+    Connection,
+    read_connection,
+    write_connection,
+    write_simulation,
+)
+from fedstate.errors import SettingError
+
+CONNECTION_EXAMPLES = examples(
+    "fedstate connection hospital --address superlink.example:8000 --root-certificates ca.crt",
+    "fedstate connection simulation",
+)
+ENROL_EXAMPLES = examples("fedstate enrol node.pub", "fedstate enrol node.pub --superlink here")
 
 
 def connection(
     name: Annotated[str, typer.Argument(help="What `flwr run APP NAME` calls it.")],
-    address: Annotated[str, typer.Option(help="The SuperLink, as host:port.")],
-    root_certificates: Annotated[Path, typer.Option(help="The authority's ca.crt.")],
+    address: Annotated[
+        str | None, typer.Option(help="The SuperLink, as HOST:PORT; none for `simulation`.")
+    ] = None,
+    root_certificates: Annotated[
+        Path | None, typer.Option(help="The authority's ca.crt; none for `simulation`.")
+    ] = None,
     default: Annotated[bool, typer.Option(help="Use it where no name is given.")] = True,
     token_file: Annotated[
         Path | None,
         typer.Option(help="The token of your account; it goes into $FLWR_HOME/credentials.yaml."),
     ] = None,
 ) -> None:
-    """Write a SuperLink connection into Flower's configuration ($FLWR_HOME/config.toml)."""
+    """Write a SuperLink connection into Flower's configuration ($FLWR_HOME/config.toml).
+
+    The connection `simulation` is Flower's Simulation Engine on this machine.
+    """
+    if name == SIMULATION and address is None:
+        typer.echo(
+            f"Connection '{name}' to Flower's Simulation Engine is in {write_simulation()}."
+        )
+        return
+    if address is None or root_certificates is None:
+        raise SettingError(
+            f"Connection '{name}' needs --address HOST:PORT and --root-certificates FILE; "
+            f"`fedstate connection {SIMULATION}` alone needs neither."
+        )
     token = None if token_file is None else read_token(token_file)
     target = Connection(name, address, root_certificates, token)
     file = write_connection(target, default=default)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fedstate.cli.examples import examples
 from fedstate.cli.place import LOCAL_DIRECTORY
 from fedstate.connection import authorities_of, flwr_home
 from fedstate.errors import FederationError, SettingError
@@ -14,6 +15,12 @@ from fedstate.health import UntrustedError, check_health
 
 # Where the federations that can be started here keep their authority.
 _AUTHORITIES = (LOCAL_DIRECTORY / "superlink" / "ca.crt", Path("certs/generated/ca.crt"))
+
+
+EXAMPLES = examples(
+    "fedstate health 127.0.0.1:8000",
+    "fedstate health 127.0.0.1:8000 --root-certificates ca.crt --format json",
+)
 
 
 class Format(StrEnum):
@@ -39,8 +46,6 @@ def health(
     """Ask a SuperLink or SuperNode over TLS whether it is well; exit code 1 if it is not.
 
     A certificate that expires within 30 days is named in a line of its own.
-
-    Example: `fedstate health 127.0.0.1:8000`
     """
     warnings: list[str] = []
     try:

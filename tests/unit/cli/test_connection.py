@@ -1,4 +1,4 @@
-"""The steps between the services: writing a connection, enrolling nodes, asking for health."""
+"""The steps between the services: writing a connection and enrolling nodes."""
 
 import tomllib
 from pathlib import Path
@@ -96,8 +96,19 @@ def test_enrolling_needs_a_connection(home: Path) -> None:
     assert line.startswith(f"fedstate: Flower's configuration {home / 'config.toml'} is missing")
 
 
-def test_health_of_who_is_not_there_is_said(tmp_path: Path) -> None:
-    ensure_authority(tmp_path)
-    url = f"https://127.0.0.1:{free_port()}/health"
-    line = refusal("health", url, "--root-certificates", tmp_path / "ca.crt")
-    assert line.startswith(f"fedstate: {url} is not well: ")
+def test_the_simulation_needs_no_address(home: Path) -> None:
+    done = fedstate("connection", "simulation")
+    file = home / "config.toml"
+    assert done.stdout == (
+        f"Connection 'simulation' to Flower's Simulation Engine is in {file}.\n"
+    )
+    assert tomllib.loads(file.read_text()) == {
+        "superlink": {"simulation": {"address": ":local:"}, "default": "simulation"}
+    }
+
+
+@pytest.mark.parametrize("options", [(), ("--address", "a:1"), ("--root-certificates", "ca.crt")])
+def test_any_other_needs_both(home: Path, options: tuple[str, ...]) -> None:
+    line = refusal("connection", "here", *options)
+    assert line.startswith("fedstate: Connection 'here' needs --address HOST:PORT and --root-")
+    assert not home.exists()

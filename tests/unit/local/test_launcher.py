@@ -137,6 +137,26 @@ def test_what_cannot_be_preloaded_is_named(
     assert not (tmp_path / "log").exists()
 
 
+def test_what_a_module_says_when_it_is_imported_is_shown_if_that_fails(
+    launcher: Launcher,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """TensorFlow greets on the terminal of whoever imports it."""
+    (tmp_path / "greets.py").write_text("import os; os.write(2, b'hello\\n')\n")
+    (tmp_path / "dies.py").write_text("import os; os.write(2, b'no room\\n'); os.abort()\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    greeting, dying = (
+        [each if each != "none" else name for each in WAITING] for name in ("greets", "dies")
+    )
+    launcher.wait_until_warm(greeting)
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(FederationError, match=r"(?s)was ended by SIGABRT.*It said:.*no room"):
+        launcher.wait_until_warm(dying)
+
+
 def test_a_program_of_somebody_else_is_executed(launcher: Launcher, tmp_path: Path) -> None:
     program = launcher(["sh", "-c", "echo done; exit 3"], dict(os.environ), tmp_path / "log")
     assert program.wait(30) == 3

@@ -7,7 +7,7 @@ import pytest
 
 from fedstate.certificates.authority import ensure_authority
 from fedstate.errors import FederationError, SettingError
-from fedstate.local.process import Process, check_port, free_port
+from fedstate.local.process import Process, check_port, free_port, last_lines
 from tests.waiting import wait_until
 
 
@@ -55,6 +55,28 @@ def test_stopping_ends_what_the_program_started(tmp_path: Path) -> None:
     process.stop()
     assert not process.running
     wait_until(lambda: not _alive(child))
+
+
+def test_the_last_lines_of_a_log_are_read_and_no_more(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(b"x" * 200_000 + b"\n" + b"one\ntwo\xff\nthree\n\n")
+    assert last_lines(file, 2) == ["two\ufffd", "three"]
+    assert len(last_lines(file, 4)[0]) < 20_000
+
+
+def test_a_log_that_is_not_there_is_said(tmp_path: Path) -> None:
+    process = Process("the SuperLink", ["true"], {}, tmp_path / "log")
+    assert process.log_end() == (
+        f"Its log {tmp_path}/log cannot be read (No such file or directory)."
+    )
+
+
+def test_how_it_ended_is_known(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "raise SystemExit(3)"]
+    process = Process("the SuperLink", command, dict(os.environ), tmp_path / "log")
+    process.start()
+    wait_until(lambda: not process.running)
+    assert str(process.ending) == "ended with exit code 3"
 
 
 def _alive(pid: int) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedstate.cli.examples import examples
 from fedstate.cli.output import Format, Shown, console, show_rows
 from fedstate.cli.place import LOCAL_DIRECTORY
 
@@ -23,12 +24,9 @@ _COLUMNS = ("name", "process", "since", "restarts", "health", "address", "log")
 _FOLLOW_SECONDS = 0.2
 
 
-@app.command()
+@app.command(epilog=examples("fedstate local status", "fedstate local status --format json"))
 def status(directory: Directory = LOCAL_DIRECTORY, shown: Shown = Format.TABLE) -> None:
-    """Show each process of the federation; exit code 1 if one is not well.
-
-    Example: `fedstate local status --format json`
-    """
+    """Show each process of the federation; exit code 1 if one is not well."""
     import json
 
     from fedstate.local.running import abandoned, read_running
@@ -54,7 +52,7 @@ def status(directory: Directory = LOCAL_DIRECTORY, shown: Shown = Format.TABLE) 
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("fedstate local restart 2", "fedstate local restart superlink"))
 def restart(
     target: Annotated[
         str,
@@ -64,10 +62,7 @@ def restart(
     ],
     directory: Directory = LOCAL_DIRECTORY,
 ) -> None:
-    """Stop and start a SuperNode with its executor, or one process, and wait until it works.
-
-    Example: `fedstate local restart 2`
-    """
+    """Stop and start a SuperNode with its executor, or one process, and wait until it works."""
     from fedstate.local.running import restart as restart_processes
 
     for each in restart_processes(directory, target):
@@ -75,12 +70,9 @@ def restart(
         typer.echo(f"{title} was started again, as process {each.pid}.")
 
 
-@app.command()
+@app.command(epilog=examples("fedstate local stop"))
 def stop(directory: Directory = LOCAL_DIRECTORY) -> None:
-    """Stop everything that runs; keys, state and runs are kept for the next `up`.
-
-    Example: `fedstate local stop`
-    """
+    """Stop everything that runs; keys, state and runs are kept for the next `up`."""
     from fedstate.local.running import stop as stop_processes
 
     left = stop_processes(directory)
@@ -94,7 +86,7 @@ def stop(directory: Directory = LOCAL_DIRECTORY) -> None:
         typer.echo(f"No federation runs in {directory}.")
 
 
-@app.command()
+@app.command(epilog=examples("fedstate local logs", "fedstate local logs 2 --follow"))
 def logs(
     name: Annotated[
         str | None,
@@ -109,10 +101,7 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Go on with what is written, until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Show the ends of the logs of the federation's processes; they may have ended.
-
-    Example: `fedstate local logs 2 --follow`
-    """
+    """Show the ends of the logs of the federation's processes; they may have ended."""
     from fedstate.errors import SettingError
     from fedstate.local.log_files import Followed, log_files
     from fedstate.local.running import names_of

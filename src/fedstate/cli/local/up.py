@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fedstate.cli.examples import examples
 from fedstate.cli.place import LOCAL_DIRECTORY
 from fedstate.executor import modules_of
 from fedstate.executor import room_settings as settings
@@ -18,7 +19,7 @@ _NO_WALLS = "nothing keeps runs apart, since --walls none was given."
 _EXECUTORS = "Options of all executors; `fedstate executor --help` has more"
 
 
-@app.command()
+@app.command(epilog=examples("fedstate local up", "fedstate local up --nodes 5 --max-memory 2g"))
 def up(
     nodes: Annotated[int, typer.Option(help="How many SuperNodes.")] = 3,
     port: Annotated[int | None, typer.Option(help="The Control API's port; a free one.")] = None,
