@@ -18,6 +18,7 @@ import pytest
 
 from fedstate.failpoints import VARIABLE
 from fedstate.store.node_store import NodeStore
+from fedstate.witness.record import ROLLED_BACK
 
 CHILD = """
 import sys
@@ -89,6 +90,7 @@ def committed_number(directory: Path) -> int:
     [
         ("migration=kill:1", {0}),
         ("migration=kill:2", {0}),
+        ("migration=kill:5", {0}),
         ("store-write=kill:1", {0}),  # the run is being added
         ("store-write=kill:3", {0}),  # the first step is being committed
         ("store-write=kill:8", {0, 1}),
@@ -115,3 +117,70 @@ def test_kills_at_random_moments_lose_nothing(tmp_path: Path) -> None:
         assert number - printed in {0, 1}
         printed = number
     assert printed > 5
+
+
+KEEPING = """
+import sys
+from pathlib import Path
+from fedstate.store.node_store import NodeStore, StoredRun
+from fedstate.store.step_log import Attempt
+from fedstate.store.values import Value
+store = NodeStore(Path(sys.argv[1]))
+store.keep = 3
+def state(number):
+    text = str(number).encode()
+    return Value(text, [text * 3000, b"same" * 3000], text)
+if not store.runs():
+    store.add_run(StoredRun(1, 1, "fab", None), Value(b""), Value(b"fab"), state(0))
+for number in range(1, 1000):
+    name = f"m{store.generation}"
+    store.receive(name, 1, Value(b"message"))
+    store.commit(name, 1, state(number), Value(b"reply"), Attempt(9))
+    store.answered(name)
+    store.maintain()
+    if number % 3 == 0:
+        store.roll_back(1, store.kept_states(1)[-2].number, bytes)
+    if number % 8 == 0:
+        store.finish_run(1)
+        store.free_run(1)
+        store.add_run(StoredRun(1, 1, "fab", None), Value(b""), Value(b"fab"), state(0))
+"""
+
+
+@pytest.mark.parametrize(
+    "failpoint",
+    [
+        "store-write=kill:1",  # the run is being added
+        "store-write=kill:6",
+        "store-write=kill:23",
+        "rollback=kill:1",
+        "rollback=kill:2",
+        "retention=kill:1",
+    ],
+)
+def test_former_states_are_whole_after_a_kill(tmp_path: Path, failpoint: str) -> None:
+    """Each state that the log's last rows have stored is there, under its number, or none is."""
+    environment = {**os.environ, VARIABLE: failpoint}
+    command = [sys.executable, "-c", KEEPING, str(tmp_path)]
+    child = subprocess.run(command, env=environment, check=False, timeout=60)
+    assert child.returncode == -signal.SIGKILL
+    with closing(NodeStore(tmp_path)) as store:
+        if not store.runs():
+            assert store.kept_states(1) == []
+            return
+        kept = store.kept_states(1)
+        contents = [store.kept_context(1, each.number)[1] for each in kept]
+        for value in contents:
+            text = bytes(value.header)
+            assert list(value.blobs) == [text * 3000, b"same" * 3000]
+        rows = [row.record for row in store.rows_after(0, [1], 1000) if row.record.stores]
+        # A rollback lets go of nothing, and the next step of more than one.
+        last = rows[-len(kept) :]
+        began = [] if len(last) == len(kept) else [kept[0].number]
+        assert [each.number for each in kept] == began + [row.run_sequence for row in last]
+        assert [each.digest for each in kept[len(began) :]] == [row.stored for row in last]
+        assert len(kept) >= min(3, len(rows) + 1)
+        assert [each.current for each in kept].index(True) == len(kept) - 1
+        for row, value in zip(reversed(last), reversed(contents), strict=False):
+            if row.outcome == ROLLED_BACK and row.source_number in [each.number for each in kept]:
+                assert store.kept_context(1, row.source_number)[1] == value
