@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fedstate.cli.examples import examples
 from fedstate.errors import FederationError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ SuperLink = Annotated[
 NodeId = Annotated[str, typer.Argument(help="A node's ID, or its first digits.")]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("fedstate node list", "fedstate node list --format json"))
 def list_nodes(superlink: SuperLink = None, shown: Shown = Format.TABLE) -> None:
     """List the nodes of your account, those that were unregistered included."""
     from fedstate.flower.control import control_by_name
@@ -53,7 +54,7 @@ def list_nodes(superlink: SuperLink = None, shown: Shown = Format.TABLE) -> None
     Console().print(table)
 
 
-@app.command("replace-key")
+@app.command("replace-key", epilog=examples("fedstate node replace-key 8123 new.pub"))
 def change_key(
     node: NodeId,
     public_key: Annotated[Path, typer.Argument(help="The new key's node.pub.")],
@@ -75,7 +76,7 @@ def change_key(
         typer.echo(f"Node {node_id} has the key {public_key} already.")
 
 
-@app.command()
+@app.command(epilog=examples("fedstate node restore 8123"))
 def restore(node: NodeId, superlink: SuperLink = None) -> None:
     """Take back a node that was unregistered, with the ID and the key that it had."""
     from fedstate.flower.control import control_by_name

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedstate.cli.console import console
+from fedstate.cli.examples import examples
 from fedstate.errors import EvidenceError, FedstateError, SettingError
 from fedstate.records import runs_directory
 
 if TYPE_CHECKING:
     from fedstate.verify.report import Report
+
+EXAMPLES = examples(
+    "fedstate verify",
+    "fedstate verify 4711 --format json",
+    "fedstate verify --since 12h --watch",
+    "fedstate verify --state node.backup",
+)
 
 
 class Format(StrEnum):

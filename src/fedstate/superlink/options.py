@@ -20,8 +20,15 @@ _LISTENERS = (
 )
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str], examples: str = "") -> None:
     """Run a SuperLink with these command-line arguments.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        They, without the name of the command.
+    examples : str
+        What the help ends with.
 
     Raises
     ------
@@ -32,6 +39,8 @@ def main(arguments: Sequence[str]) -> None:
     """
     parser = superlink_parser()
     parser.prog = "fedstate superlink"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = examples.replace("\n\n", "\n")
     parser.description = DESCRIPTION
     parser.set_defaults(host=None, port=None)
     _add_options(parser.add_argument_group("listeners", _LISTENERS))

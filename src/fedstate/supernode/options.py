@@ -20,8 +20,15 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str], examples: str = "") -> None:
     """Run a SuperNode with these command-line arguments.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        They, without the name of the command.
+    examples : str
+        What the help ends with.
 
     Raises
     ------
@@ -32,6 +39,8 @@ def main(arguments: Sequence[str]) -> None:
     """
     parser = supernode_parser()
     parser.prog = "fedstate supernode"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = examples.replace("\n\n", "\n")
     parser.description = "Start a Flower SuperNode with durable client state."
     _add_options(parser.add_argument_group("durable client state"))
     add_limit_options(parser.add_argument_group("limits of the Runtime API"))
