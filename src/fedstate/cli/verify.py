@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedstate.cli.console import console
 from fedstate.cli.examples import examples
+from fedstate.cli.output import console
 from fedstate.errors import EvidenceError, FedstateError, SettingError
 from fedstate.records import runs_directory
 
