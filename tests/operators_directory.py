@@ -28,7 +28,7 @@ from fedstate.accounts.changes import add_account
 from fedstate.certificates.authority import ensure_authority, ensure_server_certificate
 from fedstate.certificates.keys import ensure_node_key, ensure_secret, fingerprint
 from fedstate.flower.control import load_public_key
-from fedstate.flower.stored_values import encode_context
+from fedstate.flower.stored_values import digest_of, encode_context
 from fedstate.large.context import SplitContext
 from fedstate.state import ClientState, open_state
 from fedstate.store.backup import back_up
@@ -42,6 +42,9 @@ GOING, ENDED, PLAIN = 4711082614935260417, 1848190217735512009, 9127443200163384
 NODES = (2301, 2302)
 ROUNDS = 8
 FAILED_ROUND, REASON = 6, "ValueError: The loss of round 6 is not a number."
+
+
+split = SplitContext.split
 
 
 def make(directory: Path) -> Path:
@@ -82,11 +85,12 @@ def make_state(
         contexts = {run_id: context_of(run_id, node_id) for run_id in (PLAIN, ENDED, GOING)}
         for number in range(1, ROUNDS + 1):
             for run_id, context in contexts.items():
+                attempt = Attempt(node_id, str(number), "train", digest_of(split(context)), 0.5)
                 if (run_id, number) == (GOING, FAILED_ROUND):
-                    fail(store, context, number, REASON)
+                    fail(store, context, attempt, REASON)
                     continue
                 step(context, number)
-                commit(store, context, number)
+                commit(store, context, attempt)
         for run_id in (PLAIN, ENDED):
             store.finish_run(run_id)
 
@@ -124,26 +128,21 @@ def work(state: ClientState, generator: np.random.Generator, number: int) -> Non
 def begin(store: NodeStore, context: Context) -> None:
     """Let a run begin on a node."""
     run = StoredRun(context.run_id, context.series_id, "fab", None)
-    value = encode_context(SplitContext.split(context))
-    store.add_run(run, Value(b"record"), Value(b"fab"), value)
+    store.add_run(run, Value(b"record"), Value(b"fab"), encode_context(split(context)))
 
 
-def commit(store: NodeStore, context: Context, number: int) -> None:
+def commit(store: NodeStore, context: Context, attempt: Attempt) -> None:
     """Commit a Context as the state of a round, and let the SuperLink have the reply."""
-    message = f"{context.run_id}-{number}"
+    message = f"{context.run_id}-{attempt.group_id}"
     store.receive(message, context.run_id, Value(b"message"))
-    value = encode_context(SplitContext.split(context))
-    store.commit(message, context.series_id, value, Value(b"reply"), _attempt(context, number))
+    value = encode_context(split(context))
+    store.commit(message, context.series_id, value, Value(b"reply"), attempt)
     store.answered(message, b"signature")
 
 
-def fail(store: NodeStore, context: Context, number: int, reason: str) -> None:
+def fail(store: NodeStore, context: Context, attempt: Attempt, reason: str) -> None:
     """Let the step of a round fail."""
-    message = f"{context.run_id}-{number}"
+    message = f"{context.run_id}-{attempt.group_id}"
     store.receive(message, context.run_id, Value(b"message"))
-    store.record_failure(message, Failure(context.run_id, reason, _attempt(context, number)))
+    store.record_failure(message, Failure(context.run_id, reason, attempt))
     store.forget(message)
-
-
-def _attempt(context: Context, number: int) -> Attempt:
-    return Attempt(context.node_id, str(number), "train", b"", 0.5)
