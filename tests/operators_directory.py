@@ -81,7 +81,7 @@ def make_state(
     with closing(NodeStore(directory, key=key)) as store:
         store.bind(node)
         for run_id in (PLAIN, ENDED, GOING):
-            begin(store, context_of(run_id, node_id))
+            start(store, context_of(run_id, node_id))
         contexts = {run_id: context_of(run_id, node_id) for run_id in (PLAIN, ENDED, GOING)}
         for number in range(1, ROUNDS + 1):
             for run_id, context in contexts.items():
@@ -125,7 +125,7 @@ def work(state: ClientState, generator: np.random.Generator, number: int) -> Non
     state.history("loss").append(1.0 / number)
 
 
-def begin(store: NodeStore, context: Context) -> None:
+def start(store: NodeStore, context: Context) -> None:
     """Let a run begin on a node."""
     run = StoredRun(context.run_id, context.series_id, "fab", None)
     store.add_run(run, Value(b"record"), Value(b"fab"), encode_context(split(context)))

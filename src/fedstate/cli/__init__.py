@@ -20,11 +20,16 @@ from fedstate.cli import (
     supernode,
     verify,
 )
+from fedstate.cli.arguments import keep_argument_help
 from fedstate.errors import FedstateError
 
 
 class _OneSentence(TyperGroup):
     """Ends a user's mistake in one sentence and exit code 1, whatever the command."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        keep_argument_help(self)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
@@ -48,7 +53,6 @@ app = typer.Typer(
     no_args_is_help=True,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 

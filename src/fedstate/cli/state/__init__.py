@@ -6,9 +6,11 @@ of the federation in this directory; runs are named by the first digits of their
 
 import typer
 
+from fedstate.cli.place import OnAStore
 from fedstate.cli.state import care, looking
 
 app = typer.Typer(
+    cls=OnAStore,
     help="Look into the state of a node, check it, back it up and restore it.",
     no_args_is_help=True,
 )
