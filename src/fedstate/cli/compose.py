@@ -1,6 +1,7 @@
 """The nodes of a compose project: a command on their stores is run where the store is."""
 
 import contextlib
+import functools
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ def compose_in(directory: Path) -> "Compose | None":
     return None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Compose:
     """The compose project in a directory.
 
@@ -51,8 +52,24 @@ class Compose:
 
     def is_up(self, node: int) -> bool:
         """Return whether the container of a SuperNode is running; raise FederationError."""
-        running = self._said("ps", "--services", "--status", "running").split()
-        return f"{_SERVICE}{node}" in running
+        return f"{_SERVICE}{node}" in self._running
+
+    @functools.cached_property
+    def _running(self) -> list[str]:
+        return self._said("ps", "--services", "--status", "running").split()
+
+    def about(self, node: int) -> tuple[str, str, int | None]:
+        """Return where a node's store is, its public key (OpenSSH), and its store's bytes.
+
+        Of a node that is down neither key nor size are known without starting a container.
+        """
+        service = f"{_SERVICE}{node}"
+        place = f"{service}:{STATE[1]}"
+        if not self.is_up(node):
+            return place, "", None
+        script = f"stat -c %s {STATE[1]}/node.db*; cat identity/node.pub"
+        *sizes, key = self._said("exec", "-T", service, "sh", "-c", script).strip().splitlines()
+        return place, key, sum(map(int, sizes))
 
     def run(self, node: int, arguments: list[str]) -> int:
         """Run ``fedstate`` where the store of a node is; return its exit code.

@@ -65,6 +65,11 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
+def warn(sentence: str) -> None:
+    """Say something that is not part of a command's result."""
+    typer.secho(f"fedstate: {sentence}", fg=typer.colors.YELLOW, err=True)
+
+
 def show_rows(
     rows: Iterable[Mapping[str, Any]],
     columns: Sequence[str | Column],

@@ -19,5 +19,7 @@ def connected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served_superlink: Connection
 ) -> None:
     """Let commands find the SuperLink by Flower's configuration, as the default one."""
+    # Away from the compose project of the repository.
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FLWR_HOME", str(tmp_path / "home"))
     write_connection(served_superlink, default=True)
