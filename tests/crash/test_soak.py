@@ -33,7 +33,7 @@ def memory(node: LocalNode) -> float:
 def check(directory: Path) -> dict[str, int]:
     fedstate = Path(sys.executable).parent / "fedstate"
     checked = subprocess.run(
-        [fedstate, "state", "check", directory, "--format", "json"],
+        [fedstate, "state", "check", "--state", directory, "--format", "json"],
         capture_output=True,
         text=True,
         check=True,

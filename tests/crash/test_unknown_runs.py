@@ -24,7 +24,7 @@ NOBODYS = 4711
 
 def state(command: str, directory: Path, *arguments: str) -> Any:
     done = subprocess.run(
-        [FEDSTATE, "state", command, directory, *arguments, "--format", "json"],
+        [FEDSTATE, "state", command, *arguments, "--state", directory, "--format", "json"],
         capture_output=True,
         text=True,
         check=True,

@@ -1,14 +1,11 @@
 """``fedstate node``: the nodes that a SuperLink knows, for their operator."""
 
-import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from fedstate.cli.output import Format, Shown, show_rows
 from fedstate.errors import FederationError
 
 if TYPE_CHECKING:
@@ -23,14 +20,6 @@ app = typer.Typer(
 _COLUMNS = ("node", "status", "name", "location", "registered", "key")
 
 
-class Format(StrEnum):
-    """How a command shows its result."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-Shown = Annotated[Format, typer.Option("--format", help="How to show the result.")]
 SuperLink = Annotated[
     str | None, typer.Option(help="The SuperLink's connection; the default one, if none.")
 ]
@@ -44,13 +33,7 @@ def list_nodes(superlink: SuperLink = None, shown: Shown = Format.TABLE) -> None
 
     with control_by_name(superlink) as link:
         rows = [_row(node) for node in link.nodes()]
-    if shown is Format.JSON:
-        typer.echo(json.dumps(rows))
-        return
-    table = Table(*_COLUMNS)
-    for row in rows:
-        table.add_row(*(row[column] for column in _COLUMNS))
-    Console().print(table)
+    show_rows(rows, _COLUMNS, shown)
 
 
 @app.command("replace-key")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedstate.cli.console import console
+from fedstate.cli.output import console
 from fedstate.errors import EvidenceError, FedstateError, SettingError
 from fedstate.records import runs_directory
 

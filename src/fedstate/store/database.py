@@ -103,6 +103,6 @@ def damaged(directory: Path, finding: str) -> StoreDamagedError:
     """Return the error for a damaged store, with what was found and how to go on."""
     return StoreDamagedError(
         f"The node store in '{directory}' is damaged: {finding}. Look at it with: fedstate "
-        f"state check {directory} and go back to a backup with: fedstate state restore BACKUP "
-        f"{directory} --replace"
+        f"state check --state {directory} and go back to a backup with: fedstate state restore "
+        f"BACKUP --state {directory} --replace"
     )

@@ -86,5 +86,5 @@ def _parse(path: Path) -> tuple[str | None, int]:
     except (ValueError, KeyError, TypeError) as error:
         raise StoreDamagedError(
             f"The file '{path}' is damaged. Restore the node's state with: "
-            f"fedstate state restore BACKUP {path.parent} --replace"
+            f"fedstate state restore BACKUP --state {path.parent} --replace"
         ) from error

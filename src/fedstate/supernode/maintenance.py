@@ -153,10 +153,10 @@ class Maintenance:
                 logger.warning(
                     "The SuperLink does not know run %s, or this node is not in its federation. "
                     "Its state is kept. If the run will not go on, stop the SuperNode and free "
-                    "it with: fedstate state free %s %s",
+                    "it with: fedstate state free %s --state %s",
+                    run.run_id,
                     run.run_id,
                     store.directory,
-                    run.run_id,
                 )
             return
         if store.note_known(run.run_id):

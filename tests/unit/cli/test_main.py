@@ -31,7 +31,7 @@ def test_wrong_usage_ends_with_2() -> None:
 
 def test_a_mistake_is_one_sentence_from_a_real_process_too(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "fedstate", "state", "check", tmp_path / "none"],
+        [sys.executable, "-m", "fedstate", "state", "check", "--state", tmp_path / "none"],
         capture_output=True,
         text=True,
         check=False,

@@ -75,4 +75,6 @@ def test_other_errors_stay_what_they_are() -> None:
 
 
 def test_damage_names_the_way_back() -> None:
-    assert "fedstate state restore BACKUP /state --replace" in str(damaged(Path("/state"), "x"))
+    assert "fedstate state restore BACKUP --state /state --replace" in str(
+        damaged(Path("/state"), "x")
+    )

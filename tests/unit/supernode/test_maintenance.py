@@ -171,7 +171,7 @@ def test_a_run_that_is_not_known_is_kept_and_said_once(
         node.looked()
         assert [run.run_id for run in node.store.runs()] == [run_id]
         assert caplog.text.count(f"does not know run {run_id}") == 1
-        assert f"fedstate state free {node.store.directory} {run_id}" in caplog.text
+        assert f"fedstate state free {run_id} --state {node.store.directory}" in caplog.text
         node.connection.up()
         wait_until(lambda: not node.store.unknown_runs())
         assert f"The SuperLink knows run {run_id} again." in caplog.text

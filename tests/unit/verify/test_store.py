@@ -117,7 +117,7 @@ def test_a_store_without_a_run_is_no_verdict(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("key", [KEY], indirect=True)
-@pytest.mark.parametrize("command", [("verify", "--state"), ("state", "receipts")])
+@pytest.mark.parametrize("command", [("verify", "--state"), ("state", "receipts", "--state")])
 def test_an_encrypted_store_wants_its_key(
     store: NodeStore, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
@@ -158,7 +158,7 @@ def test_receipts_can_be_fetched_from_the_node(
 ) -> None:
     """With Flower's own SuperLink they are nowhere else."""
     wanted = (str(RUN)[:6], *key_option(tmp_path, key))
-    done = fedstate("state", "receipts", str(store.directory), *wanted)
+    done = fedstate("state", "receipts", *wanted, "--state", str(store.directory))
     assert done.exit_code == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
@@ -170,7 +170,7 @@ def test_receipts_can_be_fetched_from_the_node(
 
 
 @pytest.mark.parametrize("key", [None], indirect=True)
-@pytest.mark.parametrize("command", [("verify", "--state"), ("state", "receipts")])
+@pytest.mark.parametrize("command", [("verify", "--state"), ("state", "receipts", "--state")])
 def test_a_run_that_the_store_does_not_have_is_named(
     store: NodeStore, command: tuple[str, ...]
 ) -> None:

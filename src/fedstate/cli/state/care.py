@@ -1,94 +1,55 @@
-"""``fedstate state``: look after the state of a node."""
+"""Looking after a store: check it, back it up, restore it, free a run, change its key."""
 
 import json
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from fedstate.cli.console import console
+from fedstate.cli.output import Format, Shown, show_result
+from fedstate.cli.place import Key, Node, State, StateDirectory, key_of, place_of
 
-app = typer.Typer(
-    help="Check, back up and restore the state of a node, and list its steps.",
-    no_args_is_help=True,
-)
-
-
-class Format(StrEnum):
-    """How a command shows its result."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-Directory = Annotated[Path, typer.Argument(help="The state directory of a node.")]
-Shown = Annotated[Format, typer.Option("--format", help="How to show the result.")]
-Key = Annotated[
-    Path | None, typer.Option("--state-key", help="The file with the encryption key.")
-]
+app = typer.Typer()
 
 
 @app.command()
-def check(directory: Directory, key: Key = None, shown: Shown = Format.TABLE) -> None:
+def check(
+    state: State = None, node: Node = None, key: Key = None, shown: Shown = Format.TABLE
+) -> None:
     """Check every checksum in a store; its SuperNode may run. Exit code 1 if one fails."""
     from fedstate.store.check import check as check_store
 
-    report = check_store(directory, _key(key))
+    directory = place_of(state, node)
+    report = check_store(directory, key_of(key))
     result = {
         "directory": str(directory),
         "state": "damaged" if report.problems else "intact",
         **asdict(report),
     }
-    _show(result, shown)
+    show_result(result, shown)
     if report.problems:
         raise typer.Exit(1)
 
 
 @app.command()
-def steps(
-    directory: Annotated[Path, typer.Argument(help="The state directory, or a backup.")],
-    run: Annotated[int | None, typer.Option(help="Those of one run, by its ID.")] = None,
-    failed: Annotated[
-        bool, typer.Option("--failed", help="Those that failed, and messages that were refused.")
-    ] = False,
-    key: Key = None,
-    shown: Shown = Format.TABLE,
-) -> None:
-    """List the steps in the node's log, the oldest first; its SuperNode may run."""
-    from fedstate.store.read_only import read_only
-    from fedstate.store.step_rows import step_rows
-
-    with read_only(directory, _key(key)) as store:
-        rows = step_rows(store, run, failed=failed)
-        if shown is Format.JSON:
-            typer.echo(json.dumps(list(rows)))
-            return
-        columns = ("time", "run", "round", "action", "outcome", "reason")
-        table = Table(*columns)
-        for row in rows:
-            table.add_row(*(str(row[column]) for column in columns))
-    console().print(table)
-
-
-@app.command()
 def backup(
-    directory: Directory,
     file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
+    state: StateDirectory = None,
+    node: Node = None,
     shown: Shown = Format.TABLE,
 ) -> None:
     """Write a store to one file with a checksum, while its SuperNode runs or not."""
     from fedstate.store.backup import back_up
 
-    _show({"backup": str(file), **asdict(back_up(directory, file))}, shown)
+    show_result({"backup": str(file), **asdict(back_up(place_of(state, node), file))}, shown)
 
 
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(help="A file that `fedstate state backup` wrote.")],
-    directory: Directory,
+    state: StateDirectory = None,
+    node: Node = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Move a store that is there aside.")
     ] = False,
@@ -97,14 +58,16 @@ def restore(
     """Put a backup into a state directory; its SuperNode must not run."""
     from fedstate.store.backup import restore as restore_store
 
+    directory = place_of(state, node)
     restored = restore_store(file, directory, replace=replace)
-    _show({"directory": str(directory), **asdict(restored)}, shown)
+    show_result({"directory": str(directory), **asdict(restored)}, shown)
 
 
 @app.command()
 def free(
-    directory: Directory,
     run: Annotated[int, typer.Argument(help="The ID of a run.")],
+    state: StateDirectory = None,
+    node: Node = None,
     key: Key = None,
     shown: Shown = Format.TABLE,
 ) -> None:
@@ -114,20 +77,20 @@ def free(
     from fedstate.store.node_store import NodeStore
     from fedstate.store.retention import free_by_name
 
-    with closing(NodeStore(directory, key=_key(key), create=False)) as store:
+    directory = place_of(state, node)
+    with closing(NodeStore(directory, key=key_of(key), create=False)) as store:
         size = free_by_name(store, run)
-    _show({"directory": str(directory), "run": run, "freed_bytes": size}, shown)
+    show_result({"directory": str(directory), "run": run, "freed_bytes": size}, shown)
 
 
 @app.command()
 def receipts(
-    directory: Annotated[
-        Path, typer.Argument(help="The state directory of a node, or a backup; it may be in use.")
-    ],
     runs: Annotated[
         list[str] | None,
         typer.Argument(help="Runs, by the first digits of their IDs; all, if none is named."),
     ] = None,
+    state: State = None,
+    node: Node = None,
     key: Key = None,
 ) -> None:
     """Print the receipts of a node's steps: JSON lines with the signed rows, in hexadecimal.
@@ -136,7 +99,7 @@ def receipts(
     """
     from fedstate.verify.store import receipts_of
 
-    for receipt in receipts_of(directory, _key(key), runs or []):
+    for receipt in receipts_of(place_of(state, node), key_of(key), runs or []):
         record = receipt.record
         line = {
             "run_id": str(record.run_id),
@@ -151,9 +114,10 @@ def receipts(
 
 @app.command("rotate-key")
 def rotate_key(
-    directory: Directory,
     old: Annotated[Path, typer.Option("--old-key", help="The file with the present key.")],
     new: Annotated[Path, typer.Option("--new-key", help="The file with the next key.")],
+    state: StateDirectory = None,
+    node: Node = None,
     shown: Shown = Format.TABLE,
 ) -> None:
     """Change the key of an encrypted store; its SuperNode must not run."""
@@ -162,24 +126,8 @@ def rotate_key(
     from fedstate.store.cipher import read_key
     from fedstate.store.store_file import StoreFile
 
+    directory = place_of(state, node)
     old_key, new_key = read_key(old), read_key(new)
     with closing(StoreFile(directory, key=old_key, create=False)) as store:
         store.rotate_key(old_key, new_key)
-    _show({"directory": str(directory), "key": str(new)}, shown)
-
-
-def _key(path: Path | None) -> bytes | None:
-    from fedstate.store.cipher import read_key
-
-    return read_key(path) if path else None
-
-
-def _show(result: dict[str, Any], shown: Format) -> None:
-    if shown is Format.JSON:
-        typer.echo(json.dumps(result))
-        return
-    table = Table(show_header=False)
-    for name, value in result.items():
-        lines = value if isinstance(value, list) else [value]
-        table.add_row(name, "\n".join(str(line) for line in lines) or "none")
-    console().print(table)
+    show_result({"directory": str(directory), "key": str(new)}, shown)

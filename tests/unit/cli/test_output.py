@@ -3,7 +3,7 @@
 import pytest
 from rich.table import Table
 
-from fedstate.cli.console import console
+from fedstate.cli.output import console
 
 
 @pytest.mark.parametrize("stderr", [False, True])

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from tests.commands import fedstate
-from tests.unit.store.logged import add_run, commit, fail
 
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
@@ -33,7 +32,7 @@ def directory(tmp_path: Path) -> Path:
 
 def test_an_intact_store_is_checked_while_it_is_in_use(directory: Path) -> None:
     with closing(NodeStore(directory)):
-        report = result("check", directory)
+        report = result("check", "--state", directory)
     assert report["state"] == "intact"
     assert (report["node"], report["runs"], report["generation"]) == ("SHA256:node", 1, 1)
 
@@ -42,19 +41,19 @@ def test_a_damaged_store_is_reported_and_restored_from_a_backup(
     directory: Path, tmp_path: Path
 ) -> None:
     backup = tmp_path / "backup"
-    assert result("backup", directory, backup)["generation"] == 1
+    assert result("backup", backup, "--state", directory)["generation"] == 1
 
     database = directory / "node.db"
     content = database.read_bytes()
     place = content.index(LAYER[:1000])
     database.write_bytes(content[:place] + b"x" + content[place + 1 :])
-    damaged = fedstate("state", "check", directory, "--format", "json")
+    damaged = fedstate("state", "check", "--state", directory, "--format", "json")
     assert damaged.exit_code == 1
     (problem,) = json.loads(damaged.stdout)["problems"]
     assert "does not have its checksum" in problem
 
-    result("restore", backup, directory, "--replace")
-    assert result("check", directory)["state"] == "intact"
+    result("restore", backup, "--state", directory, "--replace")
+    assert result("check", "--state", directory)["state"] == "intact"
     with closing(NodeStore(directory)) as store:
         assert store.context(1) == Value(b"context", [LAYER])
 
@@ -65,7 +64,7 @@ def test_an_older_copy_is_reported(directory: Path) -> None:
     with closing(NodeStore(directory)) as store:
         store.set_context(1, 1, Value(b"newer"))
     database.write_bytes(older)
-    damaged = fedstate("state", "check", directory)
+    damaged = fedstate("state", "check", "--state", directory)
     assert damaged.exit_code == 1
     assert "older copy: commit 1 of 2" in damaged.stdout
 
@@ -75,32 +74,32 @@ def test_the_key_of_an_encrypted_store_is_rotated(tmp_path: Path) -> None:
     old.write_text("01" * 32)
     new.write_text("02" * 32)
     NodeStore(tmp_path / "state", key=b"\x01" * 32).close()
-    result("rotate-key", tmp_path / "state", "--old-key", old, "--new-key", new)
-    assert result("check", tmp_path / "state", "--state-key", new)["state"] == "intact"
-    refused = fedstate("state", "check", tmp_path / "state", "--state-key", old)
+    result("rotate-key", "--state", tmp_path / "state", "--old-key", old, "--new-key", new)
+    assert result("check", "--state", tmp_path / "state", "--state-key", new)["state"] == "intact"
+    refused = fedstate("state", "check", "--state", tmp_path / "state", "--state-key", old)
     assert refused.exit_code == 1
     assert "is not the key of this node store" in refused.stderr
 
 
 def test_a_run_is_freed_by_name_once_it_has_ended_or_is_unknown(directory: Path) -> None:
-    going = fedstate("state", "free", directory, "1")
+    going = fedstate("state", "free", "1", "--state", directory)
     assert going.exit_code == 1
     assert "Run 1 is still going" in going.stderr
     with closing(NodeStore(directory)) as store:
         store.note_unknown(1)
-    assert result("check", directory)["unknown_runs"] == ["1"]
-    missing = fedstate("state", "free", directory, "2")
+    assert result("check", "--state", directory)["unknown_runs"] == ["1"]
+    missing = fedstate("state", "free", "2", "--state", directory)
     assert missing.exit_code == 1
     assert "has no run 2; it has 1." in missing.stderr
-    assert result("free", directory, "1")["run"] == 1
-    report = result("check", directory)
+    assert result("free", "1", "--state", directory)["run"] == 1
+    report = result("check", "--state", directory)
     assert (report["runs"], report["contexts"], report["unknown_runs"]) == (0, 0, [])
 
 
 def test_a_run_is_not_freed_under_its_supernode(directory: Path) -> None:
     with closing(NodeStore(directory)) as store:
         store.finish_run(1)
-        refused = fedstate("state", "free", directory, "1")
+        refused = fedstate("state", "free", "1", "--state", directory)
     assert refused.exit_code == 1
     assert "is in use by another process" in refused.stderr
 
@@ -108,10 +107,10 @@ def test_a_run_is_not_freed_under_its_supernode(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "nowhere"], "There is no node store in 'nowhere'."),
-        (["free", "nowhere", "1"], "There is no node store in 'nowhere'."),
-        (["backup", "nowhere", "file"], "There is no node store in 'nowhere'."),
-        (["restore", "nowhere", "state"], "The backup 'nowhere' cannot be read"),
+        (["check", "--state", "nowhere"], "There is no node store in 'nowhere'."),
+        (["free", "1", "--state", "nowhere"], "There is no node store in 'nowhere'."),
+        (["backup", "file", "--state", "nowhere"], "There is no node store in 'nowhere'."),
+        (["restore", "nowhere", "--state", "state"], "The backup 'nowhere' cannot be read"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments: list[str], message: str) -> None:
@@ -121,27 +120,5 @@ def test_a_mistake_is_one_sentence(arguments: list[str], message: str) -> None:
 
 
 def test_a_table_shows_what_json_does(directory: Path) -> None:
-    shown = fedstate("state", "check", directory).stdout
-    assert all(name in shown for name in result("check", directory))
-
-
-def test_the_steps_of_a_node_are_listed(directory: Path) -> None:
-    with closing(NodeStore(directory)) as store:
-        for run_id in (2, 3):
-            add_run(store, run_id)
-            commit(store, run_id, 1)
-            fail(store, run_id, 2, "This node does not allow the app.")
-        # While its SuperNode runs.
-        done = fedstate("state", "steps", directory, "--format", "json")
-    rows = json.loads(done.stdout)
-    assert [(row["run"], row["round"], row["outcome"]) for row in rows] == [
-        ("2", "1", "committed"),
-        ("2", "2", "failed"),
-        ("3", "1", "committed"),
-        ("3", "2", "failed"),
-    ]
-    some = fedstate("state", "steps", directory, "--run", "3", "--failed", "--format", "json")
-    (row,) = json.loads(some.stdout)
-    assert (row["run"], row["reason"]) == ("3", "This node does not allow the app.")
-    assert fedstate("state", "steps", directory).stdout.count("committed") == 2
-    assert fedstate("state", "steps", directory / "none").exit_code == 1
+    shown = fedstate("state", "check", "--state", directory).stdout
+    assert all(name in shown for name in result("check", "--state", directory))
