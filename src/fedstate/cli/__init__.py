@@ -1,5 +1,6 @@
 """The ``fedstate`` command: one module per group of commands, joined here."""
 
+import functools
 from importlib import metadata
 from typing import Annotated, Any
 
@@ -51,19 +52,21 @@ app = typer.Typer(
 )
 
 
+_passed_on = functools.partial(app.command, context_settings=supernode.PASSED_ON)
+
 app.add_typer(account.app, name="account")
 app.add_typer(certificates.app, name="certificates")
 app.add_typer(local.app, name="local")
 app.add_typer(node.app, name="node")
 app.add_typer(state.app, name="state")
-app.command()(demo.demo)
-app.command()(connection.connection)
-app.command()(connection.enrol)
-app.command()(connection.health)
-app.command()(executor.executor)
-app.command()(verify.verify)
-app.command(context_settings=supernode.PASSED_ON)(superlink.superlink)
-app.command(context_settings=supernode.PASSED_ON)(supernode.supernode)
+app.command(epilog=demo.EXAMPLES)(demo.demo)
+app.command(epilog=connection.CONNECTION_EXAMPLES)(connection.connection)
+app.command(epilog=connection.ENROL_EXAMPLES)(connection.enrol)
+app.command(epilog=connection.HEALTH_EXAMPLES)(connection.health)
+app.command(epilog=executor.EXAMPLES)(executor.executor)
+app.command(epilog=verify.EXAMPLES)(verify.verify)
+_passed_on(epilog=superlink.EXAMPLES)(superlink.superlink)
+_passed_on(epilog=supernode.EXAMPLES)(supernode.supernode)
 
 
 @app.callback()

@@ -17,6 +17,7 @@ from fedstate.accounts.changes import (
     write_token,
 )
 from fedstate.accounts.credentials import store_token
+from fedstate.cli.examples import examples
 from fedstate.connection import flwr_home, read_connection
 from fedstate.errors import SettingError
 
@@ -44,7 +45,12 @@ class Format(StrEnum):
     JSON = "json"
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "fedstate account add maya --role submitter --accounts accounts.toml --output maya.token",
+        "fedstate account add ines --role operator --accounts accounts.toml",
+    )
+)
 def add(
     name: Name,
     role: Annotated[
@@ -98,7 +104,13 @@ def add(
     )
 
 
-@app.command("list")
+@app.command(
+    "list",
+    epilog=examples(
+        "fedstate account list --accounts accounts.toml",
+        "fedstate account list --accounts accounts.toml --format csv",
+    ),
+)
 def list_accounts(
     accounts: AccountsFile,
     form: Annotated[Format, typer.Option("--format", help="A table, or JSON.")] = Format.TABLE,
@@ -115,7 +127,7 @@ def list_accounts(
     Console().print(table)
 
 
-@app.command()
+@app.command(epilog=examples("fedstate account revoke rosa --accounts accounts.toml"))
 def revoke(name: Name, accounts: AccountsFile) -> None:
     """Refuse an account's token from now on; its runs go on, and stay the account's."""
     new = revoke_account(accounts, name)

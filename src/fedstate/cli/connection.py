@@ -6,8 +6,17 @@ from typing import Annotated
 import typer
 
 from fedstate.accounts.changes import read_token
+from fedstate.cli.examples import examples
 from fedstate.connection import Connection, read_connection, write_connection
 from fedstate.health import check_health
+
+CONNECTION_EXAMPLES = examples(
+    "fedstate connection hospital --address superlink.example.org:8000 --root-certificates ca.crt"
+)
+ENROL_EXAMPLES = examples("fedstate enrol node.pub", "fedstate enrol node.pub --superlink here")
+HEALTH_EXAMPLES = examples(
+    "fedstate health https://localhost:8000/health --root-certificates ca.crt"
+)
 
 
 def connection(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fedstate.cli.examples import examples
 from fedstate.executor import modules_of
 from fedstate.executor import room_settings as settings
 from fedstate.interrupts import terminate_as_interrupt
@@ -23,7 +24,7 @@ def local() -> None:
     """Run the federation as plain processes, for machines without Docker."""
 
 
-@app.command()
+@app.command(epilog=examples("fedstate local up", "fedstate local up --nodes 5 --max-memory 2g"))
 def up(
     nodes: Annotated[int, typer.Option(help="How many SuperNodes.")] = 3,
     port: Annotated[int | None, typer.Option(help="The Control API's port; a free one.")] = None,

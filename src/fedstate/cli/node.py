@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedstate.cli.examples import examples
 from fedstate.cli.output import Format, Shown, show_rows
 from fedstate.errors import FederationError
 
@@ -26,7 +27,7 @@ SuperLink = Annotated[
 NodeId = Annotated[str, typer.Argument(help="A node's ID, or its first digits.")]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("fedstate node list", "fedstate node list --format json"))
 def list_nodes(superlink: SuperLink = None, shown: Shown = Format.TABLE) -> None:
     """List the nodes of your account, those that were unregistered included."""
     from fedstate.flower.control import control_by_name
@@ -36,7 +37,7 @@ def list_nodes(superlink: SuperLink = None, shown: Shown = Format.TABLE) -> None
     show_rows(rows, _COLUMNS, shown)
 
 
-@app.command("replace-key")
+@app.command("replace-key", epilog=examples("fedstate node replace-key 8123 new.pub"))
 def change_key(
     node: NodeId,
     public_key: Annotated[Path, typer.Argument(help="The new key's node.pub.")],
@@ -58,7 +59,7 @@ def change_key(
         typer.echo(f"Node {node_id} has the key {public_key} already.")
 
 
-@app.command()
+@app.command(epilog=examples("fedstate node restore 8123"))
 def restore(node: NodeId, superlink: SuperLink = None) -> None:
     """Take back a node that was unregistered, with the ID and the key that it had."""
     from fedstate.flower.control import control_by_name

@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedstate.cli.examples import examples
 from fedstate.cli.output import console
 from fedstate.errors import EvidenceError, FedstateError, SettingError
 from fedstate.records import runs_directory
 
 if TYPE_CHECKING:
     from fedstate.verify.report import Report
+
+EXAMPLES = examples(
+    "fedstate verify",
+    "fedstate verify 4711 --format json",
+    "fedstate verify --since 12h --watch",
+    "fedstate verify --state node.backup",
+)
 
 
 class Format(StrEnum):

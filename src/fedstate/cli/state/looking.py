@@ -4,13 +4,16 @@ from typing import Annotated
 
 import typer
 
+from fedstate.cli.examples import examples
 from fedstate.cli.output import Format, Shown, show_rows
 from fedstate.cli.place import Key, Node, State, key_of, place_of
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples("fedstate state log --node 2", "fedstate state log --node 2 --failed")
+)
 def log(
     run: Annotated[int | None, typer.Argument(help="The ID of a run; all, if none.")] = None,
     state: State = None,
