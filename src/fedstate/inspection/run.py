@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
-from fedstate.inspection.errors import InspectionError, NotFoundError
+from fedstate.inspection.errors import InspectionError
 from fedstate.inspection.source import Source
 from fedstate.inspection.state import State, Values
 from fedstate.inspection.tables import Table
 from fedstate.state.errors import StateError
 from fedstate.state.history import History
+from fedstate.store.keeping_store import find_state
+from fedstate.store.kept_states import KeptState, KeptStates
 from fedstate.store.read_only import ReadOnlyStore
 from fedstate.witness.receipts import Receipt
 
@@ -141,25 +143,33 @@ class Run:
         Parameters
         ----------
         at : int, optional
-            The number of a kept state.
+            The number of a kept state: that of the step that has stored it.
 
         Raises
         ------
-        NotFoundError
-            The run has no state of that number.
+        StateNotKeptError
+            The store has no state of that number.
         InspectionError
             A later run of the series has replaced the state.
         StateDamagedError
             It cannot be read.
         """
-        if at is not None:
-            raise NotFoundError(f"Run {self.id} has no state {at} that is kept.")
         if self.replaced_by is not None:
             raise InspectionError(
                 f"The state of run {self.id} went on in run {self.replaced_by} of the same "
                 "series; look at that one."
             )
-        return State.newest(self._source, self.id, self.series_id)
+        with self._source.reading() as store:
+            now = store.now
+            states = KeptStates(now.db, now.rows, now.values, now.log).of_run(self.id)
+            kept, value_id = find_state(states, self.id, at)
+            return State.read(self._source, kept, value_id)
+
+    @property
+    def states(self) -> list[KeptState]:
+        """The states that are kept, the oldest first, the present one last."""
+        with self._source.reading() as store:
+            return store.kept_states(self.id)
 
     @property
     def values(self) -> Values:

@@ -16,7 +16,7 @@ from fedstate.state.content import MANIFEST_RECORD, RESERVED_PREFIX, Stored
 from fedstate.state.errors import StateDamagedError, StateError
 from fedstate.state.history import History
 from fedstate.state.ledger import Ledger, LedgerEntry
-from fedstate.store.rows import Row
+from fedstate.store.kept_states import KeptState
 from fedstate.store.values import DamagedValueError
 from fedstate.store.values import Value as StoredValue
 
@@ -99,6 +99,8 @@ class State:
     ----------
     run_id, node_id : int
         Whose state it is.
+    number : int
+        The number of the step that stored it, as in the run's log; 0 before the first one.
     generation : int
         The number of the commit of the store that stored it.
     committed_at : datetime
@@ -109,12 +111,11 @@ class State:
         The configuration of the run, and of the node.
     values : Values
         The values, by name.
-    number : int or None
-        Its number among the states of the run that are kept.
     """
 
     run_id: int
     node_id: int
+    number: int
     generation: int
     committed_at: datetime
     size: int
@@ -122,7 +123,6 @@ class State:
     node_config: dict[str, Any]
     values: Values = field(repr=False)
     _records: RecordDict = field(repr=False)
-    number: int | None = None
 
     @property
     def ledger(self) -> list[LedgerEntry]:
@@ -137,30 +137,16 @@ class State:
         return [] if ledger is None else ledger.parsed()
 
     @classmethod
-    def newest(cls, source: Source, run_id: int, series_id: int) -> Self:
-        """Return the newest state of a run.
+    def read(cls, source: Source, kept: KeptState, value_id: int) -> Self:
+        """Return a state that a store has.
 
         Raises
         ------
-        InspectionError
-            It has none any more, or a later run of its series has replaced it.
         StoreDamagedError, StateDamagedError
             It cannot be read.
         """
-        with source.reading() as store:
-            row = store.now.rows.one("context", str(series_id))
-            if row is None or str(row["run_id"]) != str(run_id):
-                raise InspectionError(
-                    f"The state of run {run_id} is not in '{source.place}' any more: the run was "
-                    "freed, or a later run of its series has replaced it."
-                )
-        return cls.of_row(source, run_id, row)
-
-    @classmethod
-    def of_row(cls, source: Source, run_id: int, row: Row, number: int | None = None) -> Self:
-        """Return the state that a row of the store speaks of: `value_id`, when, which commit."""
-        where = f"The state of run {run_id}" if number is None else f"State {run_id}@{number}"
-        value_id = int(str(row["value_id"]))
+        run_id = kept.run_id
+        where = f"The state of run {run_id}" if kept.current else f"State {run_id}@{kept.number}"
         with source.reading() as store:
             try:
                 header, count, chunks = store.now.values.layout(value_id)
@@ -197,14 +183,14 @@ class State:
         return cls(
             run_id=run_id,
             node_id=context.node_id,
-            generation=int(str(row["generation"])),
-            committed_at=datetime.fromtimestamp(float(str(row["committed_at"])), UTC),
+            number=kept.number,
+            generation=kept.generation,
+            committed_at=datetime.fromtimestamp(kept.committed_at, UTC),
             size=len(header) + sum(sizes),
             run_config=dict(context.run_config),
             node_config=dict(context.node_config),
             values=Values(values, where),
             _records=context.state,
-            number=number,
         )
 
 

@@ -9,6 +9,7 @@ from typing import Self
 from fedstate.inspection.errors import NotFoundError
 from fedstate.inspection.run import Run, runs_of
 from fedstate.inspection.source import Source
+from fedstate.inspection.state import State
 from fedstate.inspection.tables import Table
 from fedstate.store.cipher import read_key
 
@@ -79,6 +80,25 @@ class Store:
         """The runs as they are now, in the order in which they began."""
         with self._source.reading() as store:
             return Runs(runs_of(self._source, store), str(self.path))
+
+    def state(self, name: str) -> State:
+        """Return a state by its name: a run (``12``), or a state that is kept (``12@7``).
+
+        Raises
+        ------
+        NotFoundError
+            There is no such run, or the name is no name of a state.
+        StateNotKeptError
+            The store does not have that state of the run.
+        InspectionError, StateDamagedError, StoreDamagedError
+            As for `Run.state`.
+        """
+        run, at, number = name.partition("@")
+        if at and not number.isdecimal():
+            raise NotFoundError(
+                f"'{name}' names no state: give RUN, or RUN@N with the number of a step."
+            )
+        return self.runs[run].state(int(number) if at else None)
 
     def __enter__(self) -> Self:
         """Read what is committed now, until the end of the block."""

@@ -31,8 +31,16 @@ _NAMES = {
     "torch.optimizer": "PyTorch optimizer",
     "torch.scheduler": "PyTorch scheduler",
 }
+# What is never made of what is stored, but shown as arrays: a framework would be imported.
+_FRAMEWORKS = ("tensor", "special tensor", "parameter", "uninitialized", "torch", "keras", "tf.")
 # What kinds of nested values are called by those who have them.
-_KINDS = {"ndarray": "array", "tensor": "PyTorch tensor"}
+_KINDS = {
+    "scalar": "NumPy number",
+    "tensor": "PyTorch tensor",
+    "special tensor": "PyTorch tensor",
+    "parameter": "PyTorch parameter",
+    "sklearn": "scikit-learn estimator",
+}
 
 
 def type_name(record: Record, stored: Stored | None) -> str:
@@ -145,13 +153,14 @@ def _plain_tree(text: str, arrays: Mapping[str, Array]) -> Any:
 def _plain(node: Any, reader: Reader) -> Any:
     if not isinstance(node, dict) or MARK not in node:
         return read_node(node, reader)
-    before = dict(reader.arrays)
-    try:
-        return read_node(node, reader)
-    except (StateVersionError, StateTypeError):
-        reader.arrays.clear()
-        reader.arrays.update(before)
-    mark, content = node[MARK], node["of"]
+    mark, content = str(node[MARK]), node["of"]
+    if not mark.startswith(_FRAMEWORKS):
+        before = dict(reader.arrays)
+        try:
+            return read_node(node, reader)
+        except (StateVersionError, StateTypeError):
+            reader.arrays.clear()
+            reader.arrays.update(before)
     match mark, content:
         case "registered", [_, _, inner]:
             return reader.value(inner)
@@ -162,4 +171,17 @@ def _plain(node: Any, reader: Reader) -> Any:
         case "tensor", _:
             return as_numpy(reader.array(content))
         case _:
-            return {MARK: mark, "of": content}
+            return {MARK: mark, "of": _parts(content, reader)}
+
+
+def _parts(content: Any, reader: Reader) -> Any:
+    """Return what a part is stored as that nothing here can make anything of."""
+    if isinstance(content, list):
+        return [_parts(item, reader) for item in content]
+    if isinstance(content, dict):
+        if MARK in content:
+            return reader.value(content)
+        return {key: _parts(item, reader) for key, item in content.items()}
+    if isinstance(content, str) and content in reader.arrays:
+        return as_numpy(reader.array(content))
+    return content

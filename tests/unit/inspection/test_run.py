@@ -7,7 +7,8 @@ import pytest
 
 import fedstate
 from fedstate.inspection import Store
-from fedstate.inspection.errors import InspectionError, NotFoundError
+from fedstate.inspection.errors import InspectionError
+from fedstate.store.keeping_store import StateNotKeptError
 from fedstate.store.node_store import NodeStore
 from tests.unit.inspection.stores import NODE, OTHER, RUN, Recorder, remember
 
@@ -41,7 +42,7 @@ def test_a_finished_run_and_one_that_the_superlink_does_not_know(
 
 def test_a_state_says_whose_it_is_and_with_which_configuration(store: Store) -> None:
     state = store.runs[RUN].state()
-    assert (state.run_id, state.node_id, state.number) == (RUN, NODE, None)
+    assert (state.run_id, state.node_id, state.number) == (RUN, NODE, 3)
     assert state.run_config == {"learning-rate": 0.1, "seed": 7}
     assert state.node_config == {"partition-id": 1}
     assert [entry.round for entry in state.ledger] == [1, 2, 3]
@@ -62,7 +63,10 @@ def test_the_state_of_a_run_that_a_later_one_has_replaced(tmp_path: Path) -> Non
 
 
 def test_a_state_that_is_not_kept(store: Store) -> None:
-    with pytest.raises(NotFoundError, match=f"Run {RUN} has no state 77 that is kept"):
+    with pytest.raises(
+        StateNotKeptError,
+        match=f"The state 77 of run {RUN} is not kept; of this run the node has: 3",
+    ):
         store.runs[RUN].state(at=77)
 
 
@@ -90,3 +94,17 @@ def test_log_and_values_as_frames(store: Store) -> None:
     run = store.runs[RUN]
     assert list(run.log.frame()["outcome"]) == ["committed"] * 3 + ["failed"]
     assert list(run.values.frame()["name"]) == list(run.values)
+
+
+def test_states_that_are_kept_are_read_like_the_newest(tmp_path: Path) -> None:
+    with closing(NodeStore(tmp_path)) as made:
+        made.keep = 3
+        run = Recorder(made, RUN)
+        for number in (1, 2, 3, 4):
+            run.step(number, remember)
+    run_of = fedstate.open_store(tmp_path).runs[RUN]
+    assert [kept.number for kept in run_of.states] == [2, 3, 4]
+    for number in (2, 3, 4):
+        state = run_of.state(number)
+        assert (state.number, state.values["count"].load()) == (number, number)
+        assert state.values["weights"].load()[0] == number
