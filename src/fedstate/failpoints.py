@@ -36,6 +36,7 @@ NAMES = frozenset(
         "reply-sent",  # the SuperLink has the reply, the store does not know it yet
         "reply-noted",  # the store knows it, the step is not yet over
         "migration",  # inside the transaction of a migration
+        "rollback",  # inside the transaction that makes a former state the present one
         "retention",  # inside the transaction that frees a finished run
     }
 )

@@ -12,6 +12,8 @@ from fedstate.store.errors import (
     StoreInUseError,
     StoreKeyError,
 )
+from fedstate.store.keeping_store import Origin, StateNotKeptError
+from fedstate.store.kept_states import KeptState
 from fedstate.store.logged_store import Failure, Held
 from fedstate.store.node_store import Commit, NodeStore, StoredRun, StoredStep
 from fedstate.store.retention import Retention, free_by_name
@@ -25,9 +27,12 @@ __all__ = [
     "Commit",
     "Failure",
     "Held",
+    "KeptState",
     "NodeStore",
+    "Origin",
     "Report",
     "Retention",
+    "StateNotKeptError",
     "StoreDamagedError",
     "StoreError",
     "StoreForeignError",

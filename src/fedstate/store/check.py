@@ -45,12 +45,7 @@ def findings(connection: sqlite3.Connection, cipher: Cipher) -> Iterator[str]:
         yield from log_findings(StepLog(connection, rows, cipher), store_id)
     except DamagedValueError as error:
         yield str(error)
-    values = ValueTable(connection, cipher)
-    for (value_id,) in connection.execute("SELECT value_id FROM value").fetchall():
-        try:
-            values.check(value_id)
-        except DamagedValueError as error:
-            yield str(error)
+    yield from ValueTable(connection, cipher).findings()
 
 
 @dataclass(frozen=True)

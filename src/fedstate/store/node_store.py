@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fedstate.failpoints import reach
-from fedstate.store.logged_store import Failure, LoggedStore
+from fedstate.store.keeping_store import KeepingStore, Origin
+from fedstate.store.kept_states import state_bytes
+from fedstate.store.logged_store import Failure
 from fedstate.store.rows import Column, Row
 from fedstate.store.step_log import Attempt
-from fedstate.store.values import DigestedValue, StoredValue, Value
+from fedstate.store.values import Value
+from fedstate.witness.record import BEGUN
 
 # A server asks again only for the step that it waits for; one more is kept to be safe.
 _REPLIES_KEPT = 2
@@ -59,7 +62,7 @@ class StoredRun:
     finished_at: float | None
 
 
-class NodeStore(LoggedStore):
+class NodeStore(KeepingStore):
     """The durable state of one SuperNode; see `StoreFile` for opening it.
 
     Every method that changes something is durable when it returns, and changes nothing when it
@@ -67,7 +70,16 @@ class NodeStore(LoggedStore):
     damaged, `StoreError` if the disk failed.
     """
 
-    def add_run(self, run: StoredRun, record: Value, fab: Value, context: Value) -> int:
+    def add_run(
+        self,
+        run: StoredRun,
+        record: Value,
+        fab: Value,
+        context: Value,
+        *,
+        origin: Origin | None = None,
+        node_id: int = 0,
+    ) -> int:
         """Store a run, its FAB, and the Context that it starts with; return the commit's number.
 
         Parameters
@@ -80,6 +92,10 @@ class NodeStore(LoggedStore):
             The FAB, stored once for all runs of it.
         context : Value
             The Context, which replaces that of an earlier run of the series.
+        origin : Origin, optional
+            The state of another run that the Context begins with, which the log then says.
+        node_id : int
+            The node, for the log.
         """
         run_id, series_id = str(run.run_id), str(run.series_id)
         with (
@@ -94,20 +110,11 @@ class NodeStore(LoggedStore):
             row |= {"value_id": self._values.put(new_record), "finished_at": None}
             self._rows.put("run", row)
             self._steps.begin(run_id)
-            self._put_context(series_id, run_id, new_context, generation)
+            state = self._put_context(series_id, run_id, new_context, generation)
+            if origin is not None:
+                self._log_state(BEGUN, series_id, run.run_id, state, generation, origin, node_id)
+            self._kept.made(run_id, generation, state, "", self.keep)
         return generation
-
-    def _put_context(
-        self, series_id: str, run_id: str, context: DigestedValue, generation: int
-    ) -> StoredValue:
-        old = self._rows.one("context", series_id)
-        state = self._values.put_state(context)
-        row: Row = {"series_id": series_id, "run_id": run_id, "generation": generation}
-        row |= {"committed_at": time.time(), "value_id": state.value_id}
-        self._rows.put("context", row)
-        if old is not None:
-            self._values.release(_number(old["value_id"]))
-        return state
 
     def runs(self) -> list[StoredRun]:
         """Return the runs that the store holds."""
@@ -238,6 +245,7 @@ class NodeStore(LoggedStore):
             self._rows.put("step", row | done)
             self._drop_old_replies(run_id)
             self._log_commit(message_id, run_id, series_id, state, generation, attempt)
+            self._kept.made(run_id, generation, state, attempt.group_id, self.keep)
         return Commit(generation, state.digest)
 
     def _drop_old_replies(self, run_id: str) -> None:
@@ -317,15 +325,13 @@ class NodeStore(LoggedStore):
     def finished_bytes(self) -> Iterator[tuple[StoredRun, int]]:
         """Yield the finished runs, the first to finish first, with the bytes of their state."""
         with self._reading() as now:
-            sizes = now.db.execute(
-                "SELECT run.run_id, (SELECT coalesce(sum(size), 0) FROM value WHERE value_id IN"
-                " (SELECT value_id FROM context WHERE context.series_id = run.series_id UNION"
-                "  SELECT reply_value FROM step WHERE step.run_id = run.run_id UNION"
-                "  SELECT message_value FROM step WHERE step.run_id = run.run_id))"
-                " FROM run WHERE finished_at IS NOT NULL ORDER BY finished_at"
+            finished = now.db.execute(
+                "SELECT run_id FROM run WHERE finished_at IS NOT NULL ORDER BY finished_at"
             ).fetchall()
-            rows = [(now.rows.one("run", run_id), size) for run_id, size in sizes]
-        yield from ((_run(row), int(size)) for row, size in rows if row)
+            rows = [now.rows.one("run", run_id) for (run_id,) in finished]
+            runs = [_run(row) for row in rows if row is not None]
+            sizes = [state_bytes(now.db, run.run_id, run.series_id) for run in runs]
+        yield from zip(runs, sizes, strict=True)
 
     def free_run(self, run_id: int) -> None:
         """Remove a run, and its Context unless another run of its series needs it.
@@ -345,6 +351,7 @@ class NodeStore(LoggedStore):
             for step in self._rows.find("step", run_id=str(run_id)):
                 self._delete_step(step)
             self._steps.free(str(run_id))
+            self._kept.free(str(run_id))
             self._rows.delete("run", str(run_id))
             self._values.release(_number(row["value_id"]))
             if not self._rows.find("run", series_id=row["series_id"]):

@@ -16,7 +16,7 @@ from fedstate.store.backup import database_of
 from fedstate.store.cipher import open_cipher
 from fedstate.store.database import DATABASE, translated
 from fedstate.store.errors import StoreError
-from fedstate.store.logged_store import LoggedStore
+from fedstate.store.keeping_store import KeepingStore
 from fedstate.store.readers import Snapshot
 from fedstate.store.rows import CheckedRows
 from fedstate.store.schema import MIGRATIONS, version
@@ -33,7 +33,7 @@ class About:
     generation: int
 
 
-class ReadOnlyStore(LoggedStore):
+class ReadOnlyStore(KeepingStore):
     """A store of which one state is read: what was committed when it was opened."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, key: bytes | None) -> None:
@@ -51,6 +51,11 @@ class ReadOnlyStore(LoggedStore):
     @contextmanager
     def _reading(self) -> Iterator[Snapshot]:
         yield self._snapshot
+
+    @property
+    def now(self) -> Snapshot:
+        """What was committed when the store was opened."""
+        return self._snapshot
 
     def log(self) -> StepLog:
         """Return the log of steps."""

@@ -12,6 +12,16 @@ COLUMNS = {
     "run": ("run_id", "series_id", "fab_hash", "value_id", "finished_at"),
     "unknown_run": ("run_id", "since"),
     "context": ("series_id", "run_id", "generation", "committed_at", "value_id"),
+    "kept_state": (
+        "generation",
+        "run_id",
+        "number",
+        "group_id",
+        "digest",
+        "size",
+        "committed_at",
+        "value_id",
+    ),
     "step": (
         "message_id",
         "sequence",

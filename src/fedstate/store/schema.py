@@ -127,6 +127,25 @@ MIGRATIONS = (
             "CREATE INDEX step_log_by_chain ON step_log (chain_id)",
         ),
     ),
+    Migration(
+        "former states of runs",
+        (
+            # One commit stores one state: its number is the key.
+            """CREATE TABLE kept_state (
+                generation INTEGER PRIMARY KEY,
+                run_id TEXT NOT NULL REFERENCES run,
+                number INTEGER NOT NULL,
+                group_id TEXT NOT NULL,
+                digest BLOB NOT NULL,
+                size INTEGER NOT NULL,
+                committed_at REAL NOT NULL,
+                value_id INTEGER NOT NULL REFERENCES value,
+                seal BLOB NOT NULL)""",
+            "CREATE INDEX kept_state_by_run ON kept_state (run_id, generation)",
+            # Whenever a value goes, SQLite looks for rows that refer to it.
+            "CREATE INDEX kept_state_by_value ON kept_state (value_id)",
+        ),
+    ),
 )
 
 

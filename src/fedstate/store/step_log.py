@@ -59,7 +59,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Ended:
-    """How an attempt at a step has ended, for `StepLog.append`; as in `StepRecord`."""
+    """What a row says beside the `Attempt`, for `StepLog.append`; as in `StepRecord`."""
 
     run_id: str
     series_id: str
@@ -70,6 +70,8 @@ class Ended:
     stored: bytes = b""
     state_bytes: int = 0
     new_bytes: int = 0
+    source_run: int = 0
+    source_number: int = 0
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,8 @@ class StepLog:
             previous_of_store=_bytes(whole["head"]),
             generation=ended.generation,
             opening=self._opening,
+            source_run=ended.source_run,
+            source_number=ended.source_number,
         ).encode()
         message = _short(ended.message_id)
         self._db.execute(
@@ -193,6 +197,22 @@ class StepLog:
         if keep is not None and number - _int(chain["pruned"]) > keep:
             self._prune(chain, number - keep)
         return record
+
+    def newest_stored(self, run_id: int) -> StepRecord | None:
+        """Return what the newest row of a run says that has stored a state, or None."""
+        found = self._read(
+            "chain_id = (SELECT chain_id FROM step_chain WHERE run_id = ?) "
+            "ORDER BY run_sequence DESC",
+            str(run_id),
+        )
+        with closing(found):
+            return next((each.record for each in found if each.record.stores), None)
+
+    def newest_of(self, run_id: int) -> Receipt | None:
+        """Return the newest row of a run, or None."""
+        return self._one(
+            "chain_id = (SELECT chain_id FROM step_chain WHERE run_id = ?)", str(run_id)
+        )
 
     def _last_stored(self, chain: Row) -> bytes:
         row = self._one("chain_id = ? AND run_sequence = ?", chain["chain_id"], chain["length"])

@@ -24,6 +24,7 @@ from fedstate.store.digests import digesting
 from fedstate.store.early_sync import EarlySync
 from fedstate.store.errors import StoreError, StoreForeignError, StoreKeyError
 from fedstate.store.guard import MARK, Guard
+from fedstate.store.kept_states import KeptStates
 from fedstate.store.readers import Readers, Snapshot
 from fedstate.store.rows import CheckedRows, Row
 from fedstate.store.schema import migrate, version
@@ -120,6 +121,7 @@ class StoreFile:
                 raise DamagedValueError(problem)
             self._compare_with_mark()
             self._steps = StepLog(self._db, self._rows, cipher, self.store_id, self.opening)
+            self._kept = KeptStates(self._db, self._rows, self._values, self._steps)
             self._readers = Readers(self.path, cipher)
         for each in (self.directory, self.directory.parent):
             sync_directory(each)

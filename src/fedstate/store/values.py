@@ -217,6 +217,29 @@ class ValueTable:
         header, count = self._checked_header(value_id)
         return header, count, self._addresses(value_id)
 
+    def blob_sizes(self, value_id: int) -> list[int]:
+        """Return how many bytes each blob of a value has, without reading any of them."""
+        sizes: dict[int, int] = {}
+        rows = self._db.execute(
+            "SELECT part, length(data) FROM value_chunk JOIN chunk USING (chunk_id) "
+            "WHERE value_id = ? ORDER BY position",
+            (value_id,),
+        )
+        for blob, size in rows.fetchall():
+            sizes[blob] = sizes.get(blob, 0) + size - self._cipher.overhead
+        return [sizes[blob] for blob in sorted(sizes)]
+
+    def chunk(self, address: bytes) -> bytes | None:
+        """Return a chunk, checked; None if it is gone.
+
+        Raises
+        ------
+        DamagedValueError
+            It is not what was stored.
+        """
+        row = self._db.execute("SELECT data FROM chunk WHERE digest = ?", (address,)).fetchone()
+        return self._checked_chunk(address, row[0], f"chunk {address.hex()}") if row else None
+
     def chunk_content(self, address: bytes) -> bytes | None:
         """Return the SHA-256 of a chunk, computed from its stored bytes; None if it is gone.
 
@@ -225,21 +248,63 @@ class ValueTable:
         DamagedValueError
             They are not what was stored.
         """
-        row = self._db.execute("SELECT data FROM chunk WHERE digest = ?", (address,)).fetchone()
-        if row is None:
-            return None
-        data = self._checked_chunk(address, row[0], f"chunk {address.hex()}")
-        return self._cipher.content_digest(address, data)
+        data = self.chunk(address)
+        return None if data is None else self._cipher.content_digest(address, data)
 
     def header(self, value_id: int) -> bytes:
         """Load only the header of a value, checked; raise DamagedValueError."""
         return self._checked_header(value_id)[0]
 
-    def check(self, value_id: int) -> None:
-        """Read and check everything in a value; raise DamagedValueError."""
-        self._checked_header(value_id)
-        for _ in self._read_chunks(value_id):
-            pass
+    def copy(self, value_id: int) -> tuple[int, int]:
+        """Store a value once more; return its number and its size in bytes.
+
+        Raises
+        ------
+        DamagedValueError
+            It is missing or not what was stored; its blobs are not read.
+        """
+        header, count = self._checked_header(value_id)
+        addresses = self._addresses(value_id)
+        (size,) = self._db.execute(
+            "SELECT size FROM value WHERE value_id = ?", (value_id,)
+        ).fetchone()
+        cursor = self._db.execute(
+            "INSERT INTO value (header, parts, size, seal) VALUES (?, ?, ?, x'')",
+            (self._cipher.encrypt(header), count, size),
+        )
+        copied = int(cursor.lastrowid or 0)
+        self._db.execute(
+            "INSERT INTO value_chunk SELECT ?, position, part, chunk_id FROM value_chunk "
+            "WHERE value_id = ?",
+            (copied, value_id),
+        )
+        seal = self._checksum(copied, count, size, header, addresses)
+        self._db.execute("UPDATE value SET seal = ? WHERE value_id = ?", (seal, copied))
+        return copied, int(size)
+
+    def findings(self) -> Iterator[str]:
+        """Read and check everything; yield what is wrong, a sentence fragment for each.
+
+        A chunk is read once, however many values have it.
+        """
+        for (value_id,) in self._db.execute("SELECT value_id FROM value").fetchall():
+            try:
+                self._checked_header(value_id)
+            except DamagedValueError as error:
+                yield str(error)
+        chunks = self._db.execute("SELECT chunk_id, digest, data FROM chunk")
+        with closing(chunks):
+            for chunk_id, digest, stored in chunks:
+                try:
+                    self._checked_chunk(digest, stored, "")
+                except DamagedValueError:
+                    yield from self._users_of(chunk_id)
+
+    def _users_of(self, chunk_id: int) -> Iterator[str]:
+        for (value_id,) in self._db.execute(
+            "SELECT DISTINCT value_id FROM value_chunk WHERE chunk_id = ?", (chunk_id,)
+        ).fetchall():
+            yield f"a chunk of value {value_id} does not have its checksum"
 
     def _checked_header(self, value_id: int) -> tuple[bytes, int]:
         row = self._db.execute(

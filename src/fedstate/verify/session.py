@@ -59,7 +59,6 @@ class Session:
             done |= {run.run_id for run in evidence.runs}
             progress(len(done & set(chosen)), len(chosen))
             del evidence
-            gc.collect()
 
         def others() -> Iterator[Evidence]:
             rest = [run.run_id for run in runs if run.run_id not in done]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Of runs with a thousand steps each, as many as take some tens of megabytes.
 RUNS_IN_A_BATCH = 25
+RUNS_IN_THE_FIRST_BATCH = 5
 NODE_SECONDS = 10.0
 
 
@@ -105,6 +106,8 @@ class SuperLinkSource:
         for run in self._runs.values():
             series.setdefault(run.series_id or run.run_id, []).append(run.run_id)
         batch: list[int] = []
+        # The first ones are small: until one has come there is nothing to check.
+        limit = RUNS_IN_THE_FIRST_BATCH
         done: set[int] = set()
         for run_id in run_ids:
             if run_id in done:
@@ -113,9 +116,9 @@ class SuperLinkSource:
             members = [run_id] if known is None else series[known.series_id or run_id]
             done.update(members)
             batch += members
-            if len(batch) >= RUNS_IN_A_BATCH:
+            if len(batch) >= limit:
                 yield batch
-                batch = []
+                batch, limit = [], min(2 * limit, RUNS_IN_A_BATCH)
         if batch:
             yield batch
 

@@ -1,6 +1,7 @@
 """All checks over runs, batch by batch, and what runs have to do with each other."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain
 
 from fedstate.verify.agreement import agreement
 from fedstate.verify.beside import contradictions, simulated
@@ -54,7 +55,7 @@ class Verifier:
         self._keys.update(evidence.keys, evidence.former_keys)
         for node_id, answer in evidence.answers.items():
             self._stores.add(answer.store_id, node_id, Place(0, node_id))
-        put = {run.run_id: self._put_together(run) for run in evidence.runs}
+        put = self._put_together(evidence.runs)
         findings: dict[int, list[Finding]] = {run.run_id: [] for run in evidence.runs}
         for found in self._persistence(evidence, put):
             if isinstance(found, Stray):
@@ -77,13 +78,17 @@ class Verifier:
             for node in run.nodes.values():
                 self._states.add(put_together(run.run_id, node))
 
-    def _put_together(self, run: RunEvidence) -> list[NodeSteps]:
-        nodes = [put_together(run.run_id, node) for _, node in sorted(run.nodes.items())]
-        for steps in nodes:
-            self._keys.vouch(steps)
+    def _put_together(self, runs: Iterable[RunEvidence]) -> dict[int, list[NodeSteps]]:
+        put = {
+            run.run_id: [put_together(run.run_id, node) for _, node in sorted(run.nodes.items())]
+            for run in runs
+        }
+        every = list(chain.from_iterable(put.values()))
+        self._keys.vouch(every)
+        for steps in every:
             self._states.add(steps)
             self._stores.add_steps(steps)
-        return nodes
+        return put
 
     def _persistence(
         self, evidence: Evidence, put: dict[int, list[NodeSteps]]

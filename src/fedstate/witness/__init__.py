@@ -12,9 +12,11 @@ from fedstate.witness.chain import Break, Fault, breaks
 from fedstate.witness.digests import CHUNK_BYTES, EMPTY_STATE, chunk_digests, state_digest
 from fedstate.witness.receipts import Receipt, is_signed_by, public_key_from, sign, signed_by
 from fedstate.witness.record import (
+    BEGUN,
     COMMITTED,
     FAILED,
     REASON_CHARACTERS,
+    ROLLED_BACK,
     MalformedRecordError,
     StepRecord,
     genesis,
@@ -22,11 +24,13 @@ from fedstate.witness.record import (
 )
 
 __all__ = [
+    "BEGUN",
     "CHUNK_BYTES",
     "COMMITTED",
     "EMPTY_STATE",
     "FAILED",
     "REASON_CHARACTERS",
+    "ROLLED_BACK",
     "Break",
     "Fault",
     "MalformedRecordError",

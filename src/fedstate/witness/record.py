@@ -1,5 +1,7 @@
 """One step as the node that made it has written it down: a row of its log.
 
+There are rows that are of no step: what else the node did with the state of a run.
+
 A row is bytes. It is encoded once, by the node that writes it; digests and signatures are over
 these bytes, and nobody encodes a row again to compare it.
 """
@@ -15,6 +17,10 @@ from fedstate.witness.witness_pb2 import StepRecord as _Encoded
 
 COMMITTED = "committed"
 FAILED = "failed"
+# No attempts at a step: what the node did with the state of a run all the same.
+ROLLED_BACK = "rolled back"
+BEGUN = "begun"
+OUTCOMES = (COMMITTED, FAILED, ROLLED_BACK, BEGUN)
 
 REASON_CHARACTERS = 1000
 
@@ -55,7 +61,8 @@ class StepRecord:
     time : float
         Unix time at which the row was written, by the node's clock.
     outcome : str
-        ``committed`` or ``failed``.
+        ``committed`` or ``failed``; of rows that are of no step, ``rolled back``, by the node's
+        operator, or ``begun``: the run's first state is that of another run, as it asked for.
     reason : str
         Of a failure, `REASON_CHARACTERS` at most.
     previous : bytes
@@ -67,6 +74,9 @@ class StepRecord:
     opening : bytes
         A random name that the store gets whenever it is opened: a store that was copied or put
         back goes on under another one.
+    source_run, source_number : int
+        Of a row that is of no step: the run that the state is from, and the number of the row
+        there that had stored it, 0 for the state with which that run began.
     """
 
     sequence: int
@@ -91,11 +101,28 @@ class StepRecord:
     previous_of_store: bytes
     generation: int
     opening: bytes
+    source_run: int = 0
+    source_number: int = 0
 
     @property
     def committed(self) -> bool:
-        """Whether the step stored a state."""
+        """Whether it is a step that stored a state."""
         return self.outcome == COMMITTED
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is a step that failed."""
+        return self.outcome == FAILED
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is an attempt at a step."""
+        return self.outcome in (COMMITTED, FAILED)
+
+    @property
+    def stores(self) -> bool:
+        """Whether the run has had another state since, whoever made it."""
+        return self.outcome != FAILED
 
     def encode(self) -> bytes:
         """Return the row as bytes."""
@@ -120,7 +147,7 @@ class StepRecord:
         record.__dict__.update(zip(_NAMES, _values(encoded), strict=True))
         if not (record.sequence and record.run_sequence and record.store_id):
             raise MalformedRecordError("the row has no number or names no store")
-        if record.outcome not in (COMMITTED, FAILED):
+        if record.outcome not in OUTCOMES:
             raise MalformedRecordError(f"the row has the outcome '{record.outcome}'")
         if len(record.previous) != hashlib.sha256().digest_size:
             raise MalformedRecordError("the row does not name the row before it")

@@ -5,7 +5,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StepRecord(_message.Message):
-    __slots__ = ("sequence", "run_sequence", "run_id", "series_id", "node_id", "store_id", "group_id", "action", "message_id", "handed_out", "stored", "state_bytes", "new_bytes", "app_seconds", "commit_seconds", "time", "outcome", "reason", "previous", "previous_of_store", "generation", "opening")
+    __slots__ = ("sequence", "run_sequence", "run_id", "series_id", "node_id", "store_id", "group_id", "action", "message_id", "handed_out", "stored", "state_bytes", "new_bytes", "app_seconds", "commit_seconds", "time", "outcome", "reason", "previous", "previous_of_store", "generation", "opening", "source_run", "source_number")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RUN_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,8 @@ class StepRecord(_message.Message):
     PREVIOUS_OF_STORE_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     OPENING_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_RUN_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_NUMBER_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     run_sequence: int
     run_id: int
@@ -50,7 +52,9 @@ class StepRecord(_message.Message):
     previous_of_store: bytes
     generation: int
     opening: bytes
-    def __init__(self, sequence: _Optional[int] = ..., run_sequence: _Optional[int] = ..., run_id: _Optional[int] = ..., series_id: _Optional[int] = ..., node_id: _Optional[int] = ..., store_id: _Optional[str] = ..., group_id: _Optional[str] = ..., action: _Optional[str] = ..., message_id: _Optional[str] = ..., handed_out: _Optional[bytes] = ..., stored: _Optional[bytes] = ..., state_bytes: _Optional[int] = ..., new_bytes: _Optional[int] = ..., app_seconds: _Optional[float] = ..., commit_seconds: _Optional[float] = ..., time: _Optional[float] = ..., outcome: _Optional[str] = ..., reason: _Optional[str] = ..., previous: _Optional[bytes] = ..., previous_of_store: _Optional[bytes] = ..., generation: _Optional[int] = ..., opening: _Optional[bytes] = ...) -> None: ...
+    source_run: int
+    source_number: int
+    def __init__(self, sequence: _Optional[int] = ..., run_sequence: _Optional[int] = ..., run_id: _Optional[int] = ..., series_id: _Optional[int] = ..., node_id: _Optional[int] = ..., store_id: _Optional[str] = ..., group_id: _Optional[str] = ..., action: _Optional[str] = ..., message_id: _Optional[str] = ..., handed_out: _Optional[bytes] = ..., stored: _Optional[bytes] = ..., state_bytes: _Optional[int] = ..., new_bytes: _Optional[int] = ..., app_seconds: _Optional[float] = ..., commit_seconds: _Optional[float] = ..., time: _Optional[float] = ..., outcome: _Optional[str] = ..., reason: _Optional[str] = ..., previous: _Optional[bytes] = ..., previous_of_store: _Optional[bytes] = ..., generation: _Optional[int] = ..., opening: _Optional[bytes] = ..., source_run: _Optional[int] = ..., source_number: _Optional[int] = ...) -> None: ...
 
 class Receipt(_message.Message):
     __slots__ = ("record", "signature")

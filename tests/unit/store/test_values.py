@@ -44,7 +44,7 @@ def test_a_value_comes_back_as_it_was(
 ) -> None:
     values = ValueTable(db, cipher)
     value_id = put(db, cipher, Value(header, blobs))
-    values.check(value_id)
+    assert list(values.findings()) == []
     assert values.header(value_id) == header
     assert [bytes(blob) for blob in values.get(value_id).blobs] == blobs
 
@@ -96,6 +96,23 @@ def test_only_what_nobody_else_uses_goes_with_a_value(db: sqlite3.Connection) ->
 def test_what_was_altered_is_refused(db: sqlite3.Connection, cipher: Cipher, change: str) -> None:
     value_id = put(db, cipher, Value(b"header", [b"a" * CHUNK + b"b", b"c"]))
     db.execute(change)
-    for read in (ValueTable(db, cipher).get, ValueTable(db, cipher).check):
-        with pytest.raises(DamagedValueError):
-            read(value_id)
+    with pytest.raises(DamagedValueError):
+        ValueTable(db, cipher).get(value_id)
+    assert any(f"value {value_id} " in each for each in ValueTable(db, cipher).findings())
+
+
+def test_a_copy_has_the_same_chunks_and_outlives_the_original(db: sqlite3.Connection) -> None:
+    for cipher in CIPHERS:
+        values = ValueTable(db, cipher)
+        value = Value(b"header", [b"a" * CHUNK + b"b", b"", b"c"])
+        value_id = put(db, cipher, value)
+        before = count(db)
+        copied, size = values.copy(value_id)
+        assert (count(db), size) == (before, value.size)
+        values.release(value_id)
+        assert values.collect() == 1
+        assert values.get(copied) == value
+        assert list(values.findings()) == []
+        values.release(copied)
+        values.collect()
+        assert count(db) == 0
