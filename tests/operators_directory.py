@@ -80,6 +80,7 @@ def make_state(
     """Make a node's state directory with three runs."""
     with closing(NodeStore(directory, key=key)) as store:
         store.bind(node)
+        store.keep = ROUNDS
         for run_id in (PLAIN, ENDED, GOING):
             start(store, context_of(run_id, node_id))
         contexts = {run_id: context_of(run_id, node_id) for run_id in (PLAIN, ENDED, GOING)}

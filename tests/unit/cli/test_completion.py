@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import typer
 from click.shell_completion import ShellComplete
-from tests import operators_directory
 from tests.commands import fedstate
 from tests.operators_directory import ENDED, GOING, PLAIN
 
@@ -15,15 +14,10 @@ from fedstate.cli import app
 COMMAND = typer.main.get_command(app)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return operators_directory.make(tmp_path_factory.mktemp("operator"))
-
-
 @pytest.fixture(autouse=True)
-def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(made)
-    return made
+def here(operators_place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(operators_place)
+    return operators_place
 
 
 def offered(line: str) -> list[str]:
