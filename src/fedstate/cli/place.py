@@ -143,6 +143,43 @@ def place_of(state: Path | None, node: int | None, *, copied: bool = False) -> P
     raise SettingError(_nothing(directory))
 
 
+def places_of(states: Sequence[Path], nodes: Sequence[int], *, every: bool = False) -> list[Path]:
+    """Return the stores that a command is about which writes files here.
+
+    Parameters
+    ----------
+    states : sequence of Path
+        What ``--state`` names, each time that it is given.
+    nodes : sequence of int
+        What ``--node`` names, each time that it is given.
+    every : bool
+        Whether the stores of all nodes of the federation in this directory are meant where
+        neither is given.
+
+    Raises
+    ------
+    SettingError
+        Neither is given, or there is no such node.
+    """
+    if not states and not nodes:
+        nodes = _every_node() if every else []
+        if not nodes:
+            return [place_of(None, None)]
+    return [*states, *(place_of(None, node, copied=True) for node in nodes)]
+
+
+def _every_node() -> list[int]:
+    context = click.get_current_context(silent=True)
+    given: Path | None = context.meta.get(_DIRECTORY) if context else None
+    directory = given or LOCAL_DIRECTORY
+    if stores := local_stores(directory):
+        return sorted(stores)
+    compose = compose_in(given or Path())
+    if compose is None:
+        raise SettingError(_nothing(directory))
+    return compose.nodes()
+
+
 def _in_container(compose: Compose, node: int, arguments: list[str], *, copied: bool) -> Path:
     if copied:
         return compose.backup_of(node)

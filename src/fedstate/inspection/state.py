@@ -61,15 +61,21 @@ class Values(Mapping[str, Value]):
         NotFoundError
             There is none of that name.
         """
-        histories = self.histories()
-        if name not in histories:
-            known = ", ".join(map(repr, histories)) or "none"
-            raise NotFoundError(f"{self._where} has no history {name!r}; it has {known}.")
-        return histories[name].history()
+        for value in self._values.values():
+            if name in value.histories():
+                return value.history(name)
+        if name in self._values:
+            return self._values[name].history()
+        known = ", ".join(map(repr, self.histories())) or "none"
+        raise NotFoundError(f"{self._where} has no history {name!r}; it has {known}.")
 
-    def histories(self) -> dict[str, Value]:
-        """Return the values that are histories, by name."""
-        return {name: value for name, value in self._values.items() if value.is_history}
+    def histories(self) -> list[str]:
+        """Return the names of the histories.
+
+        A list of numbers in a record of an app without fedstate's library is one, too: its name
+        is ``RECORD/KEY``, and it has no rounds.
+        """
+        return [name for value in self._values.values() for name in value.histories()]
 
     def table(self) -> Table:
         """Return a row for each value."""

@@ -17,6 +17,7 @@ from fedstate.state.digest import Digester
 from fedstate.state.errors import (
     StateDamagedError,
     StateError,
+    StateFitError,
     StateTypeError,
     StateVersionError,
 )
@@ -206,8 +207,21 @@ class Value:
         except StateError as error:
             raise self._damaged(error) from error
 
-    def history(self) -> History:
-        """Return the history that this is.
+    def histories(self) -> list[str]:
+        """Return the name of the history that this is, or of the lists of numbers in a record."""
+        if self.is_history:
+            return [self.name]
+        if self._stored is not None or isinstance(self._record, ArrayRecord | None):
+            return []
+        return [f"{self.name}/{key}" for key, item in self._record.items() if _is_series(item)]
+
+    def history(self, name: str | None = None) -> History:
+        """Return the history that this is, or a list of numbers in a record as one.
+
+        Parameters
+        ----------
+        name : str, optional
+            One of the names that `histories` has.
 
         Raises
         ------
@@ -215,11 +229,44 @@ class Value:
             It is something else.
         """
         value = self.load()
+        if name is not None and name in self.histories() and not self.is_history:
+            series = History()
+            for number in value[name.removeprefix(f"{self.name}/")]:
+                series.append(number)
+            series.name = name
+            return series
         if not isinstance(value, History):
             raise InspectionError(
                 f"{self._origin.where} has no history {self.name!r}: that value is a {self.type}."
             )
         return value
+
+    def load_into(self, model: Any) -> None:
+        """Put the value into a model or optimizer, all of it or nothing, as ``state.load`` does.
+
+        Raises
+        ------
+        InspectionError
+            It is a record that an app stored itself, which does not say what it holds.
+        StateFitError
+            It does not fit; nothing has changed.
+        StateDamagedError, StoreDamagedError
+            It is not what was stored; the value is named.
+        """
+        record, stored = self._checked(), self._stored
+        if stored is None:
+            raise InspectionError(
+                f"The value {self.name!r} is a {self.type} of the app's own, which does not say "
+                "what it holds; take its arrays (`load`) instead."
+            )
+        try:
+            encoded = Encoded(record, stored.meta, stored.fixed)
+            codec, encoded = codecs.read(stored.tag, stored.version, encoded)
+            codec.load(encoded, model)
+        except StateFitError as error:
+            raise StateFitError(self._named(error)) from error
+        except StateError as error:
+            raise self._damaged(error) from error
 
     def same_content(self, other: "Value") -> bool:
         """Return whether two values of one store are known to be equal, without reading them."""
@@ -265,12 +312,19 @@ class Value:
         return Array(each.array.dtype, each.array.shape, each.array.stype, data)
 
     def _damaged(self, error: StateError) -> StateDamagedError:
+        return StateDamagedError(self._named(error))
+
+    def _named(self, error: StateError) -> str:
         sentence = str(error).rstrip(".")
-        return StateDamagedError(f"{self._origin.where}: value {self.name!r}: {sentence}.")
+        return f"{self._origin.where}: value {self.name!r}: {sentence}."
 
 
 def _arrays_of(record: Record) -> Mapping[str, Array]:
     return record if isinstance(record, ArrayRecord) else {}
+
+
+def _is_series(item: object) -> bool:
+    return isinstance(item, list) and len(item) > 0 and all(type(i) in (int, float) for i in item)
 
 
 def _bytes_of(item: object) -> int:
