@@ -118,8 +118,15 @@ def write_simulation(*, home: Path | None = None) -> Path:
     return file
 
 
-def read_connection(name: str | None = None) -> Connection:
+def read_connection(name: str | None = None, *, home: Path | None = None) -> Connection:
     """Read a connection; without a name, the default one.
+
+    Parameters
+    ----------
+    name : str, optional
+        The connection's name.
+    home : Path, optional
+        Flower's directory; without it, ``flwr_home()``.
 
     Raises
     ------
@@ -127,7 +134,8 @@ def read_connection(name: str | None = None) -> Connection:
         If there is no configuration, no such connection, or no TLS in it; or if Flower's
         credentials cannot be read.
     """
-    file = flwr_home() / "config.toml"
+    home = home or flwr_home()
+    file = home / "config.toml"
     if not file.exists():
         raise SettingError(
             f"Flower's configuration {file} is missing; "
@@ -147,7 +155,7 @@ def read_connection(name: str | None = None) -> Connection:
             f"Connection '{name}' in {file} has no address or no root-certificates; "
             "fedstate talks to a SuperLink over TLS alone."
         )
-    return Connection(name, address, Path(certificates), stored_token(flwr_home(), address))
+    return Connection(name, address, Path(certificates), stored_token(home, address))
 
 
 def authorities_of(address: str) -> list[Path]:

@@ -16,6 +16,7 @@ UNIT = TESTS / "unit"
 # The module, relative to src/fedstate, and the files or directories below tests/ that test it.
 ELSEWHERE = {
     "accounts/errors.py": ["unit/accounts/test_tokens.py"],
+    "cli/nodes_here.py": ["unit/cli/test_node.py", "unit/cli/test_compose.py"],
     "demo.py": ["unit/cli/test_demo.py", "stack/test_lifecycle.py"],
     "executor/heart.py": ["unit/executor/test_watch.py"],
     "executor/bare_room.py": ["unit/executor/test_warmth.py"],
@@ -78,6 +79,10 @@ ELSEWHERE = {
     "flower/witnessed_state.py": ["contract/flower/test_evidence.py"],
     "serving/answers.py": ["unit/serving/test_credentials.py", "unit/serving/test_bodies.py"],
     "forking/server.py": ["unit/forking/test_supervisor.py"],
+    "inspection/errors.py": ["unit/inspection/test_store.py"],
+    "inspection/source.py": ["unit/inspection/test_store.py"],
+    "inspection/state.py": ["unit/inspection/test_run.py", "unit/inspection/test_value.py"],
+    "inspection/stored.py": ["unit/inspection/test_value.py"],
     "local/accounts.py": ["stack/processes/test_accounts.py"],
     "local/rooms.py": ["unit/local/test_federation.py", "unit/cli/local/test_up.py"],
     "local/launched.py": ["unit/local/test_launcher.py"],

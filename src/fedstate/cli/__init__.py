@@ -1,5 +1,6 @@
 """The ``fedstate`` command: one module per group of commands, joined here."""
 
+import functools
 from importlib import metadata
 from typing import Annotated, Any
 
@@ -20,12 +21,17 @@ from fedstate.cli import (
     supernode,
     verify,
 )
+from fedstate.cli.arguments import keep_argument_help
 from fedstate.errors import FedstateError
 from fedstate.os_errors import sentence
 
 
 class _OneSentence(TyperGroup):
     """Ends a user's mistake in one sentence and exit code 1, whatever the command."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        keep_argument_help(self)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
@@ -48,23 +54,24 @@ app = typer.Typer(
     no_args_is_help=True,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
+
+_passed_on = functools.partial(app.command, context_settings=supernode.PASSED_ON)
 
 app.add_typer(account.app, name="account")
 app.add_typer(certificates.app, name="certificates")
 app.add_typer(local.app, name="local")
 app.add_typer(node.app, name="node")
 app.add_typer(state.app, name="state")
-app.command()(demo.demo)
+app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command(epilog=connection.CONNECTION_EXAMPLES)(connection.connection)
 app.command(epilog=connection.ENROL_EXAMPLES)(connection.enrol)
 app.command(epilog=health.EXAMPLES)(health.health)
-app.command()(executor.executor)
-app.command()(verify.verify)
-app.command(context_settings=supernode.PASSED_ON)(superlink.superlink)
-app.command(context_settings=supernode.PASSED_ON)(supernode.supernode)
+app.command(epilog=executor.EXAMPLES)(executor.executor)
+app.command(epilog=verify.EXAMPLES)(verify.verify)
+_passed_on(epilog=superlink.EXAMPLES)(superlink.superlink)
+_passed_on(epilog=supernode.EXAMPLES)(supernode.supernode)
 
 
 @app.callback()

@@ -1,13 +1,10 @@
 """``fedstate account``: who may call a SuperLink's Control API."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from fedstate.accounts.account import Account, Role, read_accounts
 from fedstate.accounts.changes import (
@@ -17,6 +14,8 @@ from fedstate.accounts.changes import (
     write_token,
 )
 from fedstate.accounts.credentials import store_token
+from fedstate.cli.examples import examples
+from fedstate.cli.output import Format, Shown, show_rows
 from fedstate.connection import flwr_home, read_connection
 from fedstate.errors import SettingError
 
@@ -37,14 +36,12 @@ AccountsFile = Annotated[
 Name = Annotated[str, typer.Argument(help="The account's name.")]
 
 
-class Format(StrEnum):
-    """How a command shows its result."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-@app.command()
+@app.command(
+    epilog=examples(
+        "fedstate account add maya --role submitter --accounts accounts.toml --output maya.token",
+        "fedstate account add ines --role operator --accounts accounts.toml",
+    )
+)
 def add(
     name: Name,
     role: Annotated[
@@ -98,24 +95,27 @@ def add(
     )
 
 
-@app.command("list")
+@app.command(
+    "list",
+    epilog=examples(
+        "fedstate account list --accounts accounts.toml",
+        "fedstate account list --accounts accounts.toml --format csv",
+    ),
+)
 def list_accounts(
     accounts: AccountsFile,
-    form: Annotated[Format, typer.Option("--format", help="A table, or JSON.")] = Format.TABLE,
+    shown: Shown = Format.TABLE,
 ) -> None:
     """Show the accounts, also those that were revoked; never a token."""
     _, known = read_accounts(accounts)
     rows = [_row(account) for account in known.values()]
-    if form is Format.JSON:
+    if shown is Format.JSON:
         typer.echo(json.dumps({"accounts": rows}, indent=2))
         return
-    table = Table("name", "role", "created", "revoked")
-    for row in rows:
-        table.add_row(*(value or "" for value in row.values()))
-    Console().print(table)
+    show_rows(rows, ("name", "role", "created", "revoked"), shown)
 
 
-@app.command()
+@app.command(epilog=examples("fedstate account revoke rosa --accounts accounts.toml"))
 def revoke(name: Name, accounts: AccountsFile) -> None:
     """Refuse an account's token from now on; its runs go on, and stay the account's."""
     new = revoke_account(accounts, name)

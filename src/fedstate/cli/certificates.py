@@ -9,6 +9,7 @@ import typer
 from fedstate.certificates import renewal
 from fedstate.certificates.authority import ensure_authority, ensure_server_certificate
 from fedstate.certificates.keys import ensure_node_key, ensure_secret
+from fedstate.cli.examples import examples
 from fedstate.errors import SettingError
 
 app = typer.Typer(help="Make keys and certificates; what exists and is valid stays as it is.")
@@ -16,13 +17,17 @@ app = typer.Typer(help="Make keys and certificates; what exists and is valid sta
 Directory = Annotated[Path, typer.Argument(help="Where the files are, or are to be.")]
 
 
-@app.command()
+@app.command(epilog=examples("fedstate certificates authority authority"))
 def authority(directory: Directory) -> None:
     """Make the federation's certificate authority: ca.crt and ca.key."""
     ensure_authority(directory)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "fedstate certificates server superlink --authority authority --host link.example.org"
+    )
+)
 def server(
     directory: Directory,
     authority: Annotated[Path, typer.Option(help="The authority's directory.")],
@@ -32,7 +37,12 @@ def server(
     ensure_server_certificate(directory, ensure_authority(authority), host)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "fedstate certificates renew superlink --authority authority",
+        "fedstate certificates renew superlink nodes --authority authority --new-authority",
+    )
+)
 def renew(
     directories: Annotated[
         list[Path],
@@ -73,13 +83,13 @@ def renew(
             typer.echo(f"{each.directory}: server.crt is {what}, until {each.end:%Y-%m-%d}.")
 
 
-@app.command()
+@app.command(epilog=examples("fedstate certificates node identity"))
 def node(directory: Directory) -> None:
     """Make a SuperNode's key pair: node.key and node.pub."""
     ensure_node_key(directory)
 
 
-@app.command()
+@app.command(epilog=examples("fedstate certificates secret superexec.secret"))
 def secret(file: Annotated[Path, typer.Argument(help="The secret's file.")]) -> None:
     """Make the secret that a SuperExec shares with its SuperNode or SuperLink."""
     ensure_secret(file)

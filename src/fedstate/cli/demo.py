@@ -6,7 +6,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fedstate.cli.examples import examples
 from fedstate.interrupts import terminate_as_interrupt
+
+EXAMPLES = examples("fedstate demo", "fedstate demo --nodes 5 --rounds 10 --output out")
 
 
 def demo(

@@ -8,12 +8,19 @@ from typing import Annotated
 
 import typer
 
+from fedstate.cli.examples import examples
 from fedstate.errors import SettingError
 from fedstate.executor import modules_of
 from fedstate.executor import room_settings as settings
 from fedstate.executor.watch import watched
 
 _VARIABLE = "FEDSTATE_EXECUTOR_"
+
+EXAMPLES = examples(
+    "fedstate executor --runtime-api-address localhost:9094 --root-certificates ca.crt "
+    "--superexec-auth-secret-file superexec.secret",
+    "fedstate executor --runtime-api-address localhost:9094 --insecure --max-concurrent-tasks 2",
+)
 
 
 def executor(

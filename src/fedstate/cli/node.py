@@ -1,12 +1,16 @@
 """``fedstate node``: the nodes that a SuperLink knows, for their operator."""
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedstate.cli.output import Format, Shown, show_rows
-from fedstate.errors import FederationError
+from fedstate.cli.examples import examples
+from fedstate.cli.human import human_size
+from fedstate.cli.nodes_here import NodeHere, connection_here, nodes_here
+from fedstate.cli.output import Column, Format, Shown, show_rows, warn
+from fedstate.errors import FederationError, FedstateError
 
 if TYPE_CHECKING:
     from fedstate.flower.control import Control
@@ -18,7 +22,12 @@ app = typer.Typer(
 )
 
 _COLUMNS = ("node", "status", "name", "location", "registered", "key")
-
+_COLUMNS_HERE = (
+    Column("number", right=True),
+    *("node", "status", "name", "location", "registered"),
+    Column("store_bytes", "store", human_size, right=True),
+    *("directory", "key"),
+)
 
 SuperLink = Annotated[
     str | None, typer.Option(help="The SuperLink's connection; the default one, if none.")
@@ -26,17 +35,65 @@ SuperLink = Annotated[
 NodeId = Annotated[str, typer.Argument(help="A node's ID, or its first digits.")]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("fedstate node list", "fedstate node list --format json"))
 def list_nodes(superlink: SuperLink = None, shown: Shown = Format.TABLE) -> None:
-    """List the nodes of your account, those that were unregistered included."""
-    from fedstate.flower.control import control_by_name
+    """List the nodes of your account, those that were unregistered included.
 
-    with control_by_name(superlink) as link:
-        rows = [_row(node) for node in link.nodes()]
-    show_rows(rows, _COLUMNS, shown)
+    In the directory of a local federation or of a compose project it has their directories and
+    the sizes of their stores as well, also while no SuperLink can be reached.
+    """
+    here = nodes_here()
+    try:
+        rows = _at_superlink(superlink, here)
+    except FedstateError as error:
+        if not here:
+            raise
+        rows = []
+        warn(f"No SuperLink was asked, and this is what is here: {error}")
+    if not here:
+        show_rows(rows, _COLUMNS, shown)
+        return
+    by_key = {node.key: node for node in here if node.key}
+    known = {row["key"] for row in rows}
+    rows += [_unlisted(node) for node in here if node.key not in known]
+    both = [_here(by_key.get(row["key"])) | row for row in rows]
+    both.sort(key=lambda row: (row["number"] is None, row["number"]))
+    show_rows(both, _COLUMNS_HERE, shown)
 
 
-@app.command("replace-key")
+def _at_superlink(superlink: str | None, here: list[NodeHere]) -> list[dict[str, Any]]:
+    from fedstate.flower.control import control, control_by_name
+
+    if superlink is not None or "FLWR_HOME" in os.environ:
+        opened = control_by_name(superlink)
+    elif connection := connection_here():
+        # Whoever has named no SuperLink means that of the federation in this directory.
+        opened = control(connection)
+    elif here:
+        raise FederationError("the federation in this directory has no connection yet.")
+    else:
+        opened = control_by_name(None)
+    with opened as link:
+        return [_row(node) for node in link.nodes()]
+
+
+def _here(node: NodeHere | None) -> dict[str, Any]:
+    if node is None:
+        return {"number": None, "directory": "", "store_bytes": None}
+    return {
+        "number": node.number,
+        "directory": node.directory,
+        "store_bytes": node.store_bytes,
+    }
+
+
+def _unlisted(node: NodeHere) -> dict[str, Any]:
+    """Return the row of a node of which no SuperLink has told anything."""
+    empty = dict.fromkeys(("node", "name", "location", "registered"), "")
+    return {**empty, **_here(node), "status": "not known", "key": node.key}
+
+
+@app.command("replace-key", epilog=examples("fedstate node replace-key 8123 new.pub"))
 def change_key(
     node: NodeId,
     public_key: Annotated[Path, typer.Argument(help="The new key's node.pub.")],
@@ -58,7 +115,7 @@ def change_key(
         typer.echo(f"Node {node_id} has the key {public_key} already.")
 
 
-@app.command()
+@app.command(epilog=examples("fedstate node restore 8123"))
 def restore(node: NodeId, superlink: SuperLink = None) -> None:
     """Take back a node that was unregistered, with the ID and the key that it had."""
     from fedstate.flower.control import control_by_name
@@ -87,7 +144,7 @@ def _named(link: "Control", name: str) -> int:
     raise FederationError(f"There is no node {name}; `fedstate node list` shows them.")
 
 
-def _row(node: "Node") -> dict[str, str]:
+def _row(node: "Node") -> dict[str, Any]:
     from fedstate.certificates.keys import fingerprint
 
     return {

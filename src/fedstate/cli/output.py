@@ -3,13 +3,15 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 # Wider than any line of ours.
 _NO_WINDOW = 10_000
@@ -28,6 +30,33 @@ Shown = Annotated[
 ]
 
 
+def _text(value: object) -> str:
+    lines = value if isinstance(value, list) else [value]
+    return "\n".join("" if line is None else str(line) for line in lines)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table for people.
+
+    Attributes
+    ----------
+    name : str
+        What rows, JSON and CSV call it.
+    heading : str
+        What the table calls it; its name, if it is empty.
+    text : callable
+        How the table shows a value, such as `human_size`; JSON and CSV have the value itself.
+    right : bool
+        Whether it is a column of numbers.
+    """
+
+    name: str
+    heading: str = ""
+    text: Callable[[Any], str] = _text
+    right: bool = False
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console that cuts and wraps nothing without a window: in a pipe or a file."""
     made = Console(stderr=stderr)
@@ -36,8 +65,15 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
+def warn(sentence: str) -> None:
+    """Say something that is not part of a command's result."""
+    typer.secho(f"fedstate: {sentence}", fg=typer.colors.YELLOW, err=True)
+
+
 def show_rows(
-    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], shown: Format = Format.TABLE
+    rows: Iterable[Mapping[str, Any]],
+    columns: Sequence[str | Column],
+    shown: Format = Format.TABLE,
 ) -> None:
     """Print rows that have the same columns.
 
@@ -45,7 +81,7 @@ def show_rows(
     ----------
     rows : iterable of mapping
         The rows; JSON shows all that is in them, the other formats the columns.
-    columns : sequence of str
+    columns : sequence of str or Column
         The columns, in their order.
     shown : Format
         How.
@@ -53,22 +89,41 @@ def show_rows(
     if shown is Format.JSON:
         typer.echo(json.dumps(list(rows)))
         return
-    cells = ([_text(row[column]) for column in columns] for row in rows)
+    known = [Column(each) if isinstance(each, str) else each for each in columns]
     if shown is Format.CSV:
         written = io.StringIO()
         writer = csv.writer(written, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(cells)
+        writer.writerow([column.name for column in known])
+        writer.writerows([_text(row[column.name]) for column in known] for row in rows)
         typer.echo(written.getvalue(), nl=False)
         return
-    table = Table(*columns)
-    for each in cells:
-        table.add_row(*each)
+    table = Table()
+    for column in known:
+        table.add_column(
+            column.heading or column.name, justify="right" if column.right else "left"
+        )
+    for row in rows:
+        # As text: brackets in it are no markup.
+        table.add_row(*(Text(column.text(row[column.name])) for column in known))
     console().print(table)
 
 
-def show_result(result: Mapping[str, Any], shown: Format = Format.TABLE) -> None:
-    """Print one result: its names beside its values, or one row."""
+def show_result(
+    result: Mapping[str, Any],
+    shown: Format = Format.TABLE,
+    human: Mapping[str, Callable[[Any], str]] | None = None,
+) -> None:
+    """Print one result: its names beside its values, or one row.
+
+    Parameters
+    ----------
+    result : mapping of str to object
+        The result.
+    shown : Format
+        How.
+    human : mapping of str to callable, optional
+        How a table shows some of the values, such as ``{"size": human_size}``.
+    """
     if shown is Format.JSON:
         typer.echo(json.dumps(result))
         return
@@ -77,10 +132,6 @@ def show_result(result: Mapping[str, Any], shown: Format = Format.TABLE) -> None
         return
     table = Table(show_header=False)
     for name, value in result.items():
-        table.add_row(name, _text(value) or "none")
+        text = (human or {}).get(name, _text)
+        table.add_row(name, Text(text(value) or "none"))
     console().print(table)
-
-
-def _text(value: object) -> str:
-    lines = value if isinstance(value, list) else [value]
-    return "\n".join("" if line is None else str(line) for line in lines)

@@ -1,13 +1,21 @@
 """Which store a command is about: one grammar for all commands on the state of a node."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import click
 import typer
+from typer.core import TyperGroup, TyperOption
 
+from fedstate.cli import completion
+from fedstate.cli.compose import Compose, compose_in
 from fedstate.errors import SettingError
 
 LOCAL_DIRECTORY = Path(".fedstate")
+
+# What a command line has besides what its command is given: see `OnAStore`.
+_ARGUMENTS, _DIRECTORY = "fedstate.arguments", "fedstate.directory"
 
 State = Annotated[
     Path | None,
@@ -18,28 +26,97 @@ StateDirectory = Annotated[
 ]
 Node = Annotated[
     int | None,
-    typer.Option("--node", min=1, help="A node of the federation in this directory: 1, 2, …"),
+    typer.Option(
+        "--node",
+        min=1,
+        help="A node of the federation in this directory: 1, 2, …",
+        autocompletion=completion.nodes,
+    ),
 ]
 Key = Annotated[
     Path | None,
     typer.Option("--state-key", help="The file with the encryption key, if there is one."),
 ]
+Run = Annotated[
+    str,
+    typer.Argument(
+        help="A run, by the first digits of its ID.", autocompletion=completion.run_ids
+    ),
+]
+RunState = Annotated[
+    str,
+    typer.Argument(
+        help="A run, by the first digits of its ID, or RUN@N: the state of its N-th step.",
+        autocompletion=completion.run_ids,
+        metavar="RUN[@N]",
+    ),
+]
+AnyRun = Annotated[
+    str | None,
+    typer.Argument(
+        help="A run, by the first digits of its ID; all, if none.",
+        autocompletion=completion.run_ids,
+    ),
+]
 
 
-def place_of(state: Path | None, node: int | None) -> Path:
+class OnAStore(TyperGroup):
+    """A group of commands on stores; those with ``--node`` get ``--directory`` as well."""
+
+    def __init__(
+        self,
+        *,
+        commands: Mapping[str, click.Command] | Sequence[click.Command] | None = None,
+        **attributes: Any,
+    ) -> None:
+        named = commands.values() if isinstance(commands, Mapping) else commands or ()
+        for command in named:
+            if any(parameter.name == "node" for parameter in command.params):
+                command.params.append(_directory_option())
+        super().__init__(commands=commands, **attributes)  # type: ignore[arg-type]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the arguments, which may have to be given to the command elsewhere."""
+        ctx.meta[_ARGUMENTS] = list(args)
+        return super().parse_args(ctx, args)
+
+
+def _directory_option() -> click.Option:
+    def keep(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+        context.meta[_DIRECTORY] = value
+
+    return TyperOption(
+        param_decls=["--directory"],
+        type=click.Path(path_type=Path),
+        help="With --node: the federation's directory, if it is not '.fedstate' or this one.",
+        callback=keep,
+        expose_value=False,
+        # Before --node is completed.
+        is_eager=True,
+    )
+
+
+def place_of(state: Path | None, node: int | None, *, copied: bool = False) -> Path:
     """Return the state directory, or the backup, that a command is about.
+
+    In a compose project the store is in a container: the command is run there, and ends here.
 
     Parameters
     ----------
     state : Path, optional
         What ``--state`` names.
     node : int, optional
-        What ``--node`` names: the number of a node of the local federation in this directory.
+        What ``--node`` names: the number of a node of the federation in this directory, which
+        may be up or down.
+    copied : bool
+        Whether the command writes files here: it gets a backup from the container then.
 
     Raises
     ------
     SettingError
         Neither is given, or both; or there is no such node.
+    typer.Exit
+        The command was run in a container, with its exit code.
     """
     if state is not None and node is not None:
         raise SettingError("--state and --node both name a store: give one of them.")
@@ -50,27 +127,106 @@ def place_of(state: Path | None, node: int | None) -> Path:
             "Which node? Give --state DIRECTORY (a state directory or a backup), or --node 1 for "
             "the first node of the federation in this directory."
         )
-    if not LOCAL_DIRECTORY.is_dir():
-        raise SettingError(
-            "--node names a node of the federation in this directory, and there is none here "
-            f"(no '{LOCAL_DIRECTORY}'). Go to the directory of `fedstate local up`, or give "
-            "--state DIRECTORY."
-        )
-    stores = _stores()
-    if node not in stores:
-        there = ", ".join(map(str, sorted(stores))) or "none"
-        raise SettingError(
-            f"There is no node {node} with a store in '{LOCAL_DIRECTORY}'; there is {there}."
-        )
-    return stores[node]
+    context = click.get_current_context(silent=True)
+    meta = context.meta if context else {}
+    given: Path | None = meta.get(_DIRECTORY)
+    directory = given or LOCAL_DIRECTORY
+    if stores := local_stores(directory):
+        if node not in stores:
+            there = ", ".join(map(str, sorted(stores)))
+            raise SettingError(
+                f"There is no node {node} with a store in '{directory}'; there is {there}."
+            )
+        return stores[node]
+    if compose := compose_in(given or Path()):
+        return _in_container(compose, node, meta.get(_ARGUMENTS, []), copied=copied)
+    raise SettingError(_nothing(directory))
 
 
-def _stores() -> dict[int, Path]:
-    """Return the state directories of the local federation's nodes, by their numbers."""
-    # In each node's FLWR_HOME, under a name that follows from its key.
-    found = LOCAL_DIRECTORY.glob("node-*/flwr/fedstate/nodes/*/node.db")
-    numbered = ((each.parent, each.parts[-6].removeprefix("node-")) for each in found)
-    return {int(number): directory for directory, number in numbered if number.isdecimal()}
+def places_of(states: Sequence[Path], nodes: Sequence[int], *, every: bool = False) -> list[Path]:
+    """Return the stores that a command is about which writes files here.
+
+    Parameters
+    ----------
+    states : sequence of Path
+        What ``--state`` names, each time that it is given.
+    nodes : sequence of int
+        What ``--node`` names, each time that it is given.
+    every : bool
+        Whether the stores of all nodes of the federation in this directory are meant where
+        neither is given.
+
+    Raises
+    ------
+    SettingError
+        Neither is given, or there is no such node.
+    """
+    if not states and not nodes:
+        nodes = _every_node() if every else []
+        if not nodes:
+            return [place_of(None, None)]
+    return [*states, *(place_of(None, node, copied=True) for node in nodes)]
+
+
+def _every_node() -> list[int]:
+    context = click.get_current_context(silent=True)
+    given: Path | None = context.meta.get(_DIRECTORY) if context else None
+    directory = given or LOCAL_DIRECTORY
+    if stores := local_stores(directory):
+        return sorted(stores)
+    compose = compose_in(given or Path())
+    if compose is None:
+        raise SettingError(_nothing(directory))
+    return compose.nodes()
+
+
+def _in_container(compose: Compose, node: int, arguments: list[str], *, copied: bool) -> Path:
+    if copied:
+        return compose.backup_of(node)
+    raise typer.Exit(compose.run(node, ["state", *without(arguments, "--node", "--directory")]))
+
+
+def _nothing(directory: Path) -> str:
+    if directory.is_dir():
+        return (
+            f"No node in '{directory}' has a store yet: a SuperNode makes it when it is started "
+            "for the first time."
+        )
+    return (
+        f"--node names a node of the federation in this directory, and there is none here (no "
+        f"'{directory}', no compose project with SuperNodes). Go to the directory of "
+        "`fedstate local up` or of docker-compose.yml, or give --state DIRECTORY."
+    )
+
+
+def local_stores(directory: Path = LOCAL_DIRECTORY) -> dict[int, Path]:
+    """Return the state directories of a local federation's nodes, by their numbers."""
+    # In each node's FLWR_HOME, under a name that follows from its key: the one that was used
+    # last, if it has had several keys.
+    found = directory.glob("node-*/flwr/fedstate/nodes/*/node.db")
+    numbered: dict[int, Path] = {}
+    for each in sorted(found, key=_last_used):
+        number = each.parts[-6].removeprefix("node-")
+        if number.isdecimal():
+            numbered[int(number)] = each.parent
+    return numbered
+
+
+def _last_used(database: Path) -> float:
+    log = database.with_name(f"{database.name}-wal")
+    return max(each.stat().st_mtime for each in (database, log) if each.exists())
+
+
+def without(arguments: Sequence[str], *options: str) -> list[str]:
+    """Return arguments without some options and their values."""
+    kept: list[str] = []
+    rest = iter(arguments)
+    for each in rest:
+        if each in options:
+            next(rest, None)
+        elif each.partition("=")[0] not in options:
+            kept.append(each)
+    return kept
 
 
 def key_of(path: Path | None) -> bytes | None:

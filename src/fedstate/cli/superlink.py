@@ -2,6 +2,15 @@
 
 import typer
 
+from fedstate.cli.examples import examples
+
+EXAMPLES = examples(
+    "fedstate superlink --insecure --isolation process",
+    "fedstate superlink --control 0.0.0.0:8000 --fleet 0.0.0.0:8001 --runtime localhost:8002 "
+    "--ssl-certfile superlink/server.crt --ssl-keyfile superlink/server.key "
+    "--ssl-ca-certfile superlink/ca.crt --database superlink.db --accounts accounts.toml",
+)
+
 
 def superlink(context: typer.Context) -> None:
     """Flower's SuperLink with push notification.
@@ -10,4 +19,4 @@ def superlink(context: typer.Context) -> None:
     """
     from fedstate.superlink.options import main
 
-    main(context.args)
+    main(context.args, EXAMPLES)

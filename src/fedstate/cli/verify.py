@@ -1,25 +1,25 @@
 """``fedstate verify``: what nodes say of their steps, compared with what the SuperLink has."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedstate.cli.output import console
+from fedstate.cli.examples import examples
+from fedstate.cli.output import Format, Shown, console, show_rows
 from fedstate.errors import EvidenceError, FedstateError, SettingError
 from fedstate.records import runs_directory
 
 if TYPE_CHECKING:
     from fedstate.verify.report import Report
 
-
-class Format(StrEnum):
-    """How a command shows its result."""
-
-    TABLE = "table"
-    JSON = "json"
+EXAMPLES = examples(
+    "fedstate verify",
+    "fedstate verify 4711 --format json",
+    "fedstate verify --since 12h --watch",
+    "fedstate verify --state node.backup",
+)
 
 
 def verify(
@@ -56,7 +56,7 @@ def verify(
     node_seconds: Annotated[
         float, typer.Option(min=0.0, help="How long a node has for its answer, in seconds.")
     ] = 10.0,
-    form: Annotated[Format, typer.Option("--format", help="A table, or JSON.")] = Format.TABLE,
+    form: Shown = Format.TABLE,
 ) -> None:
     """Check that state persisted and was isolated: exit code 0 kept, 1 broken, 2 not known.
 
@@ -140,13 +140,16 @@ def _superlink_report(
         from fedstate.verify.watching import follow
 
         # What people watch is not part of a command's result.
-        return follow(session, console(stderr=form is Format.JSON))
+        return follow(session, console(stderr=form is not Format.TABLE))
 
 
 def _show(report: "Report", form: Format) -> None:
     if form is Format.JSON:
         typer.echo(json.dumps(report.to_json(), indent=2))
         return
-    from fedstate.verify.table import to_table
+    from fedstate.verify.table import COLUMNS, to_rows, to_table
 
+    if form is Format.CSV:
+        show_rows(to_rows(report), COLUMNS, form)
+        return
     console().print(to_table(report))

@@ -19,6 +19,7 @@ from fedstate.store.errors import StoreKeyError
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
+_TAG_BYTES = 16
 _WRAPPING = b"fedstate node store data key"
 
 Buffer = bytes | memoryview
@@ -31,9 +32,12 @@ class Cipher(Protocol):
     ----------
     keyed : bool
         Whether the digests depend on a key.
+    overhead : int
+        How many bytes more than what was written are on the disk.
     """
 
     keyed: bool
+    overhead: int
 
     def digest(self, plain: Buffer) -> bytes:
         """Return the 32 bytes by which a chunk is addressed and checked."""
@@ -52,6 +56,7 @@ class PlainCipher:
     """No encryption: chunks are addressed by their SHA-256."""
 
     keyed = False
+    overhead = 0
 
     def digest(self, plain: Buffer) -> bytes:
         """Return the SHA-256 of `plain`."""
@@ -74,6 +79,7 @@ class AesGcmCipher:
     """AES-256-GCM with a random nonce for each value."""
 
     keyed = True
+    overhead = _NONCE_BYTES + _TAG_BYTES
 
     def __init__(self, data_key: bytes) -> None:
         self._aead = AESGCM(data_key)

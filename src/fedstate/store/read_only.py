@@ -51,6 +51,11 @@ class ReadOnlyStore(KeepingStore):
     def _reading(self) -> Iterator[Snapshot]:
         yield self._snapshot
 
+    @property
+    def now(self) -> Snapshot:
+        """What was committed when the store was opened."""
+        return self._snapshot
+
     def log(self) -> StepLog:
         """Return the log of steps."""
         return self._snapshot.log

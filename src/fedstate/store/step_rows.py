@@ -1,6 +1,6 @@
 """The rows of a node's log as its operator reads them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from fedstate.store.logged_store import LoggedStore
@@ -9,16 +9,16 @@ _ROWS_AT_ONCE = 1000
 
 
 def step_rows(
-    store: LoggedStore, run_id: int | None = None, *, failed: bool = False
-) -> Iterator[dict[str, str]]:
-    """Yield what the log says of each step, the oldest first.
+    store: LoggedStore, run_ids: Sequence[int] = (), *, failed: bool = False
+) -> Iterator[dict[str, str | int | float]]:
+    """Yield what the log says of each attempt at a step, the oldest first.
 
     Parameters
     ----------
     store : LoggedStore
         The node store.
-    run_id : int, optional
-        The run; without it, all runs.
+    run_ids : sequence of int
+        The runs; without any, all runs.
     failed : bool
         Whether to leave out the steps that were committed. A message that the node has refused is
         a step that failed.
@@ -28,7 +28,6 @@ def step_rows(
     StoreDamagedError
         A row is not as it was written.
     """
-    run_ids = [] if run_id is None else [run_id]
     sequence = 0
     while rows := store.rows_after(sequence, run_ids, _ROWS_AT_ONCE):
         for row in rows:
@@ -36,12 +35,18 @@ def step_rows(
             sequence = record.sequence
             if failed and record.committed:
                 continue
+            ended = datetime.fromtimestamp(record.time, UTC)
             yield {
-                "time": datetime.fromtimestamp(record.time, UTC).isoformat(timespec="seconds"),
+                "time": ended.isoformat(timespec="milliseconds"),
                 "run": str(record.run_id),
+                "step": record.run_sequence,
                 "round": record.group_id,
                 "action": record.action,
                 "message": record.message_id,
                 "outcome": record.outcome,
                 "reason": record.reason,
+                "app_seconds": record.app_seconds,
+                "commit_seconds": record.commit_seconds,
+                "state_bytes": record.state_bytes,
+                "new_bytes": record.new_bytes,
             }

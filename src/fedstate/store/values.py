@@ -217,6 +217,29 @@ class ValueTable:
         header, count = self._checked_header(value_id)
         return header, count, self._addresses(value_id)
 
+    def blob_sizes(self, value_id: int) -> list[int]:
+        """Return how many bytes each blob of a value has, without reading any of them."""
+        sizes: dict[int, int] = {}
+        rows = self._db.execute(
+            "SELECT part, length(data) FROM value_chunk JOIN chunk USING (chunk_id) "
+            "WHERE value_id = ? ORDER BY position",
+            (value_id,),
+        )
+        for blob, size in rows.fetchall():
+            sizes[blob] = sizes.get(blob, 0) + size - self._cipher.overhead
+        return [sizes[blob] for blob in sorted(sizes)]
+
+    def chunk(self, address: bytes) -> bytes | None:
+        """Return a chunk, checked; None if it is gone.
+
+        Raises
+        ------
+        DamagedValueError
+            It is not what was stored.
+        """
+        row = self._db.execute("SELECT data FROM chunk WHERE digest = ?", (address,)).fetchone()
+        return self._checked_chunk(address, row[0], f"chunk {address.hex()}") if row else None
+
     def chunk_content(self, address: bytes) -> bytes | None:
         """Return the SHA-256 of a chunk, computed from its stored bytes; None if it is gone.
 
@@ -225,11 +248,8 @@ class ValueTable:
         DamagedValueError
             They are not what was stored.
         """
-        row = self._db.execute("SELECT data FROM chunk WHERE digest = ?", (address,)).fetchone()
-        if row is None:
-            return None
-        data = self._checked_chunk(address, row[0], f"chunk {address.hex()}")
-        return self._cipher.content_digest(address, data)
+        data = self.chunk(address)
+        return None if data is None else self._cipher.content_digest(address, data)
 
     def header(self, value_id: int) -> bytes:
         """Load only the header of a value, checked; raise DamagedValueError."""

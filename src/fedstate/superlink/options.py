@@ -20,8 +20,15 @@ _LISTENERS = (
 )
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str], examples: str = "") -> None:
     """Run a SuperLink with these command-line arguments.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        They, without the name of the command.
+    examples : str
+        What the help ends with.
 
     Raises
     ------
@@ -30,14 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     FedstateError
         A setting, a certificate, the database, the accounts or an address cannot be used.
     """
-    parser = superlink_parser()
-    parser.prog = "fedstate superlink"
-    parser.description = DESCRIPTION
-    parser.set_defaults(host=None, port=None)
-    _add_options(parser.add_argument_group("listeners", _LISTENERS))
-    control_door.add_options(parser.add_argument_group("accounts"))
-    add_limit_options(parser.add_argument_group("limits"))
-    _add_bounds(parser.add_argument_group("evidence of runs"))
+    parser = options_parser(examples)
     one_port = parser.parse_args(arguments)
 
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -56,6 +56,21 @@ def main(arguments: Sequence[str]) -> None:
             "give --ssl-certfile, --ssl-keyfile and --ssl-ca-certfile."
         )
     run_superlink(config, addresses, door, limits=limits_of(options), keep_log=options.keep_log)
+
+
+def options_parser(examples: str = "") -> argparse.ArgumentParser:
+    """Return the parser of all options, flower-superlink's and ours, for help and errors."""
+    parser = superlink_parser()
+    parser.prog = "fedstate superlink"
+    parser.description = DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = examples.replace("\n\n", "\n")
+    parser.set_defaults(host=None, port=None)
+    _add_options(parser.add_argument_group("listeners", _LISTENERS))
+    control_door.add_options(parser.add_argument_group("accounts"))
+    add_limit_options(parser.add_argument_group("limits"))
+    _add_bounds(parser.add_argument_group("evidence of runs"))
+    return parser
 
 
 def _add_options(parser: argparse._ActionsContainer) -> None:

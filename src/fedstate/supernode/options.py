@@ -28,8 +28,15 @@ _BACKUP_SECONDS = 6 * 60 * 60.0
 _BACKUPS_KEPT = 7
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str], examples: str = "") -> None:
     """Run a SuperNode with these command-line arguments.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        They, without the name of the command.
+    examples : str
+        What the help ends with.
 
     Raises
     ------
@@ -38,12 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     FedstateError
         The store or the connection cannot be used.
     """
-    parser = supernode_parser()
-    parser.prog = "fedstate supernode"
-    parser.description = "Start a Flower SuperNode with durable client state."
-    _add_options(parser.add_argument_group("durable client state"))
-    add_limit_options(parser.add_argument_group("limits of the Runtime API"))
-    parser.parse_args(arguments)
+    options_parser(examples).parse_args(arguments)
 
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_options(ours)
@@ -51,6 +53,18 @@ def main(arguments: Sequence[str]) -> None:
     options, rest = ours.parse_known_args(arguments)
     settings = supernode_settings(rest)
     run_supernode(settings, _durable_settings(options, settings))
+
+
+def options_parser(examples: str = "") -> argparse.ArgumentParser:
+    """Return the parser of all options, flower-supernode's and ours, for help and errors."""
+    parser = supernode_parser()
+    parser.prog = "fedstate supernode"
+    parser.description = "Start a Flower SuperNode with durable client state."
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = examples.replace("\n\n", "\n")
+    _add_options(parser.add_argument_group("durable client state"))
+    add_limit_options(parser.add_argument_group("limits of the Runtime API"))
+    return parser
 
 
 def _add_options(parser: argparse._ActionsContainer) -> None:

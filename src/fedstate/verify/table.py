@@ -15,6 +15,19 @@ SHOWN_FINDINGS = 8
 # Of more runs each has one line, and its nodes are named where something was found.
 RUNS_WITH_NODES = 12
 
+COLUMNS = (
+    "run",
+    "status",
+    "node",
+    "rounds",
+    "steps",
+    "failed",
+    "state",
+    "asked",
+    "told",
+    "verdict",
+)
+
 _STYLES = {Level.TOLD: "green", Level.UNKNOWN: "yellow", Level.BROKEN: "bold red"}
 _MARKS = {Level.TOLD: "✓", Level.UNKNOWN: "?", Level.BROKEN: "✗"}
 
@@ -24,6 +37,25 @@ def to_table(report: Report) -> RenderableType:
     if len(report.runs) > RUNS_WITH_NODES:
         return Group(_overview(report.runs), _verdicts(report))
     return Group(*(_nodes(run) for run in report.runs), _verdicts(report))
+
+
+def to_rows(report: Report) -> Iterator[dict[str, str | int]]:
+    """Yield a row for each node in each run, with the `COLUMNS`."""
+    for run in report.runs:
+        for node in run.nodes:
+            told = run.told.holding(str(node.node_id)) if run.told else None
+            yield {
+                "run": str(run.run_id),
+                "status": run.status,
+                "node": str(node.node_id),
+                "rounds": node.rounds,
+                "steps": node.steps,
+                "failed": node.failed,
+                "state": node.stored,
+                "asked": node.asked,
+                "told": len(told.history) if told else "",
+                "verdict": VERDICTS[run.level_of(node.node_id)],
+            }
 
 
 def _overview(runs: Sequence[RunResult]) -> Table:

@@ -1,6 +1,7 @@
 """The nodes of a SuperLink, as their operator sees and changes them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,12 @@ from flwr.common.constant import NOOP_FLWR_AID
 from tests.commands import fedstate
 from tests.unit.superlink_in_process import SuperLink
 
+from fedstate.certificates.authority import ensure_authority
 from fedstate.certificates.keys import ensure_node_key, fingerprint
+from fedstate.connection import Connection, write_connection
 from fedstate.flower.control import load_public_key
+from fedstate.local.process import free_port
+from fedstate.store.node_store import NodeStore
 
 pytestmark = pytest.mark.usefixtures("connected")
 
@@ -92,3 +97,50 @@ def test_a_node_that_is_none_is_said(name: str, message: str) -> None:
 
 def test_a_key_that_is_missing_is_said(tmp_path: Path, node_id: str) -> None:
     assert "new.pub is missing" in refusal("replace-key", node_id, tmp_path / "new.pub")
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node_id: str) -> Path:
+    """The directory of a local federation whose first node is the one that is registered."""
+    monkeypatch.chdir(tmp_path)
+    for number, key in ((1, tmp_path / "old"), (2, tmp_path / "second")):
+        home = tmp_path / ".fedstate" / f"node-{number}"
+        ensure_node_key(key)
+        shutil.copytree(key, home)
+        NodeStore(home / "flwr/fedstate/nodes/key").close()
+    return tmp_path
+
+
+def test_the_nodes_of_a_local_federation_have_their_directories(
+    local: Path, node_id: str
+) -> None:
+    row = listed(node_id)
+    assert (row["number"], row["status"]) == (1, "registered")
+    directory = Path(row["directory"])
+    assert row["directory"] == ".fedstate/node-1/flwr/fedstate/nodes/key"
+    assert row["store_bytes"] == (directory / "node.db").stat().st_size
+    (second,) = [
+        each for each in json.loads(said("list", "--format", "json")) if each["number"] == 2
+    ]
+    assert (second["node"], second["status"]) == ("", "not known")
+    assert second["key"] == fingerprint(load_public_key(local / "second" / "node.pub"))
+    written = said("list", "--format", "csv").splitlines()
+    assert written[0] == "number,node,status,name,location,registered,store_bytes,directory,key"
+    assert written[1].split(",")[:2] == ["1", node_id]
+
+
+def test_the_directories_are_shown_while_no_superlink_can_be_reached(
+    local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLWR_HOME")
+    done = fedstate("node", "list", "--format", "json")
+    assert done.exit_code == 0
+    assert [row["number"] for row in json.loads(done.stdout)] == [1, 2]
+    assert "has no connection yet" in done.stderr
+    # Its own connection is the one that is used there.
+    target = Connection("local", f"127.0.0.1:{free_port()}", local / "authority" / "ca.crt")
+    ensure_authority(local / "authority")
+    write_connection(target, default=True, home=local / ".fedstate" / "flwr")
+    done = fedstate("node", "list", "--format", "json")
+    assert [row["status"] for row in json.loads(done.stdout)] == ["not known"] * 2
+    assert f"The SuperLink at {target.address} cannot be reached" in done.stderr

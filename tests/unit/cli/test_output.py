@@ -1,9 +1,14 @@
 """What is printed into a pipe is as wide as it is; a window has its own width."""
 
+import csv
+import io
+import json
+
 import pytest
 from rich.table import Table
 
-from fedstate.cli.output import console
+from fedstate.cli.human import human_size
+from fedstate.cli.output import Column, Format, console, show_result, show_rows
 
 
 @pytest.mark.parametrize("stderr", [False, True])
@@ -25,3 +30,51 @@ def test_a_window_keeps_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert console().width == 40
+
+
+ROWS = [
+    {"name": "a [red]b[/red]", "size": 1_500_000, "more": 1},
+    {"name": "c,d", "size": None, "more": 2},
+]
+COLUMNS = (Column("name"), Column("size", "Size", human_size, right=True))
+
+
+def shown(form: Format, capsys: pytest.CaptureFixture[str]) -> str:
+    show_rows(ROWS, COLUMNS, form)
+    return capsys.readouterr().out
+
+
+def test_people_see_human_sizes_and_programs_exact_numbers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = shown(Format.TABLE, capsys)
+    assert "1.5 MB" in table
+    assert "Size" in table
+    assert "1500000" not in table
+    assert json.loads(shown(Format.JSON, capsys)) == ROWS
+    written = shown(Format.CSV, capsys)
+    assert list(csv.reader(io.StringIO(written))) == [
+        ["name", "size"],
+        ["a [red]b[/red]", "1500000"],
+        ["c,d", ""],
+    ]
+
+
+def test_what_looks_like_markup_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "a [red]b[/red]" in shown(Format.TABLE, capsys)
+    show_result({"reason": "[/nothing] was open"}, Format.TABLE)
+    assert "[/nothing] was open" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_one_result_is_shown_in_each_form(
+    form: Format, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_result({"size": 2000, "problems": []}, form, {"size": human_size})
+    expected = {
+        Format.TABLE: ["2 kB", "none"],
+        Format.JSON: ['{"size": 2000, "problems": []}'],
+        Format.CSV: ["size,problems\n2000,\n"],
+    }
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in expected[form])

@@ -1,10 +1,12 @@
 """How commands name the store that they are about."""
 
+import os
 from pathlib import Path
 
 import pytest
+from tests.commands import fedstate
 
-from fedstate.cli.place import place_of
+from fedstate.cli.place import local_stores, place_of, without
 from fedstate.errors import SettingError
 
 
@@ -41,3 +43,43 @@ def test_a_node_of_the_local_federation_has_a_number(here: Path) -> None:
 def test_a_mistake_is_one_sentence(state: Path | None, node: int | None, message: str) -> None:
     with pytest.raises(SettingError, match=message):
         place_of(state, node)
+
+
+def test_a_node_that_has_had_two_keys_has_the_store_that_was_used_last(here: Path) -> None:
+    stores = [here / f".fedstate/node-1/flwr/fedstate/nodes/{name}" for name in ("a", "b")]
+    for age, store in enumerate(stores):
+        store.mkdir(parents=True)
+        (store / "node.db").touch()
+        os.utime(store / "node.db", (1000 - age, 1000 - age))
+    assert local_stores() == {1: Path(".fedstate/node-1/flwr/fedstate/nodes/a")}
+    # What is used at the moment is in the log beside it.
+    (stores[1] / "node.db-wal").touch()
+    assert local_stores() == {1: Path(".fedstate/node-1/flwr/fedstate/nodes/b")}
+
+
+def test_a_federation_elsewhere_is_named_by_its_directory(here: Path) -> None:
+    missing = fedstate("state", "log", "--node", "1", "--directory", "there")
+    assert missing.exit_code == 1
+    assert "(no 'there', no compose project with SuperNodes)" in missing.stderr
+    (here / "there").mkdir()
+    empty = fedstate("state", "log", "--node", "1", "--directory", "there")
+    assert "No node in 'there' has a store yet" in empty.stderr
+    directory = here / "there/node-1/flwr/fedstate/nodes/key"
+    directory.mkdir(parents=True)
+    (directory / "node.db").touch()
+    found = fedstate("state", "log", "--node", "2", "--directory", "there")
+    assert "There is no node 2 with a store in 'there'; there is 1." in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        (["list", "--node", "2", "--format", "csv"], ["list", "--format", "csv"]),
+        (["list", "--node=2", "--directory=a", "1"], ["list", "1"]),
+        (["list"], ["list"]),
+    ],
+)
+def test_the_place_is_left_out_of_what_is_run_elsewhere(
+    arguments: list[str], kept: list[str]
+) -> None:
+    assert without(arguments, "--node", "--directory") == kept

@@ -19,4 +19,4 @@ def test_rows_are_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             (commit if number % 2 else fail)(store, 1, number)
         assert [row["round"] for row in step_rows(store)] == ["1", "2", "3", "4", "5"]
         assert [row["round"] for row in step_rows(store, failed=True)] == ["2", "4"]
-        assert list(step_rows(store, 7)) == []
+        assert list(step_rows(store, [7])) == []

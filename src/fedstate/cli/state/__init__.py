@@ -6,13 +6,15 @@ of the federation in this directory; runs are named by the first digits of their
 
 import typer
 
-from fedstate.cli.state import care, going_back, looking
+from fedstate.cli.place import OnAStore
+from fedstate.cli.state import care, going_back, looking, showing, values
 
 app = typer.Typer(
+    cls=OnAStore,
     help="Look into the state of a node, check it, back it up and restore it.",
     no_args_is_help=True,
 )
-for each in (looking.app, going_back.app, care.app):
+for each in (looking.app, showing.app, values.app, going_back.app, care.app):
     app.add_typer(each)
 
 __all__ = ["app"]

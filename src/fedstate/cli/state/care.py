@@ -14,7 +14,9 @@ from fedstate.cli.place import Key, Node, State, StateDirectory, key_of, place_o
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples("fedstate state check --node 2", "fedstate state check --state state")
+)
 def check(
     state: State = None, node: Node = None, key: Key = None, shown: Shown = Format.TABLE
 ) -> None:
@@ -33,7 +35,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("fedstate state backup node-2.backup --node 2"))
 def backup(
     file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
     state: StateDirectory = None,
@@ -46,7 +48,12 @@ def backup(
     show_result({"backup": str(file), **asdict(back_up(place_of(state, node), file))}, shown)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "fedstate state restore node.backup --state restored",
+        "fedstate state restore node.backup --node 2 --replace",
+    )
+)
 def restore(
     file: Annotated[Path, typer.Argument(help="A file that `fedstate state backup` wrote.")],
     state: StateDirectory = None,
@@ -103,7 +110,11 @@ def free(
     show_result({"directory": str(directory), **asdict(freed)}, shown)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "fedstate state receipts 4711 --node 2", "fedstate state receipts --state node.backup"
+    )
+)
 def receipts(
     runs: Annotated[
         list[str] | None,
@@ -169,7 +180,12 @@ def decrypt(
     show_result({"directory": str(directory), **asdict(written)}, shown)
 
 
-@app.command("rotate-key")
+@app.command(
+    "rotate-key",
+    epilog=examples(
+        "fedstate state rotate-key --state encrypted --old-key old.key --new-key new.key"
+    ),
+)
 def rotate_key(
     old: Annotated[Path, typer.Option("--old-key", help="The file with the present key.")],
     new: Annotated[Path, typer.Option("--new-key", help="The file with the next key.")],

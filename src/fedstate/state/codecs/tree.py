@@ -158,7 +158,7 @@ def from_tree(text: str, arrays: dict[str, Array]) -> Any:
     """
     try:
         unused = dict(arrays)
-        value = _value(json.loads(text), Reader(unused, _value))
+        value = read_node(json.loads(text), Reader(unused, read_node))
     except _MALFORMED as error:
         raise StateDamagedError(f"its structure cannot be read: {error!r}") from None
     if unused:
@@ -166,17 +166,18 @@ def from_tree(text: str, arrays: dict[str, Array]) -> Any:
     return value
 
 
-def _value(node: Any, reader: Reader) -> Any:
+def read_node(node: Any, reader: Reader) -> Any:
+    """Return the value that a part of the JSON stands for."""
     if isinstance(node, list):
-        return [_value(item, reader) for item in node]
+        return [reader.value(item) for item in node]
     if not isinstance(node, dict):
         return node
     if MARK not in node:
-        return {key: _value(item, reader) for key, item in node.items()}
+        return {key: reader.value(item) for key, item in node.items()}
     content = node["of"]
     match node[MARK]:
         case "tuple":
-            return tuple(_value(item, reader) for item in content)
+            return tuple(reader.value(item) for item in content)
         case "dict":
             return dict(containers.read_pairs(content, reader))
         case "int":

@@ -1,0 +1,83 @@
+"""Sizes, times and series as people read them; JSON and CSV have the exact numbers."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+
+_STEP = 1000
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+_BARS = "▁▂▃▄▅▆▇█"
+_NO_NUMBER = "!"
+SPARKS = 24
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def human_size(size: int | None) -> str:
+    """Return a number of bytes with three digits, such as ``1.23 MB``."""
+    if size is None:
+        return ""
+    number = float(size)
+    for unit in _UNITS:
+        # What would be rounded to 1000 belongs to the next unit.
+        if abs(number) < _STEP - 0.5 or unit == _UNITS[-1]:
+            return f"{size} B" if unit == "B" else f"{_three_digits(number)} {unit}"
+        number /= _STEP
+    raise AssertionError("the last unit has no end")
+
+
+def human_time(seconds: float | None) -> str:
+    """Return a Unix time as the date and time of here, such as ``2026-11-26 18:04:03``."""
+    if seconds is None:
+        return ""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def human_ago(seconds: float | None, now: float) -> str:
+    """Return a Unix time as the date and time of here, and for a day how long that is ago."""
+    if seconds is None:
+        return ""
+    ago = now - seconds
+    if not 0 <= ago < _DAY:
+        return human_time(seconds)
+    return f"{human_time(seconds)} ({human_seconds(max(1, round(ago)))} ago)"
+
+
+def human_seconds(seconds: float | None) -> str:
+    """Return how long something took, such as ``12 ms``, ``3.2 s`` or ``2 h 5 min``."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    if seconds < _MINUTE:
+        return f"{_three_digits(seconds)} s"
+    if seconds < _HOUR:
+        minutes, rest = divmod(round(seconds), _MINUTE)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    if seconds < _DAY:
+        hours, rest = divmod(round(seconds / _MINUTE), _MINUTE)
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    return f"{seconds / _DAY:.1f} days"
+
+
+def sparkline(values: Sequence[float], width: int = SPARKS) -> str:
+    """Return the end of a series as bars, one for each value; what is not finite is ``!``."""
+    shown = list(values)[-width:]
+    finite = [value for value in shown if math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+
+    def bar(value: float) -> str:
+        if not math.isfinite(value):
+            return _NO_NUMBER
+        # Halved first: the difference of the largest numbers would be infinite.
+        part = (value / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.5
+        return _BARS[min(int(part * len(_BARS)), len(_BARS) - 1)]
+
+    return "".join(map(bar, shown))
+
+
+def _three_digits(number: float) -> str:
+    for decimals, bound in ((2, 9.995), (1, 99.95)):
+        if abs(number) < bound:
+            return f"{number:.{decimals}f}".rstrip("0").rstrip(".")
+    return f"{number:.0f}"

@@ -1,0 +1,32 @@
+"""Looking into a node's store from Python: runs, values, histories, as plain objects.
+
+Nothing is locked and nothing is changed: the store may be that of a SuperNode that runs or not,
+or a backup. Nothing of an app is imported or called, and no framework either until a value of
+that framework is loaded.
+
+>>> import fedstate
+>>> with fedstate.open_store(".fedstate/node-1") as store:  # doctest: +SKIP
+...     run = store.runs["1234"]
+...     print(run.status, run.values["weights"].shape)
+...     frame = run.history("loss").frame()
+"""
+
+from fedstate.inspection.errors import InspectionError
+from fedstate.inspection.run import Run, Step
+from fedstate.inspection.state import State
+from fedstate.inspection.store import Runs, Store, open_store
+from fedstate.inspection.tables import Table
+from fedstate.inspection.value import ArrayInfo, Value
+
+__all__ = [
+    "ArrayInfo",
+    "InspectionError",
+    "Run",
+    "Runs",
+    "State",
+    "Step",
+    "Store",
+    "Table",
+    "Value",
+    "open_store",
+]

@@ -1,0 +1,116 @@
+"""What a compose project is asked: the program `docker` here writes down what it is told.
+
+A real project is in tests/stack/containers.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.commands import fedstate
+from tests.operators_directory import make_state
+
+from fedstate.certificates.keys import ensure_node_key
+from fedstate.cli.compose import STATE
+from fedstate.cli.nodes_here import nodes_here
+from fedstate.store.backup import read_backup
+
+ROOT = Path(__file__).parents[3]
+
+# One SuperNode is up, and the other down; what runs in a container runs here, beside the state.
+DOCKER = """#!/bin/sh
+echo "$@" >> "$SAID"
+case "$*" in
+    "compose config --services") printf 'superlink\\nsupernode-1\\nsupernode-2\\nexecutor-1\\n' ;;
+    "compose ps --services --status running") echo supernode-1 ;;
+    "compose exec -T supernode-1 "*) shift 4; cd container && exec "$@" ;;
+    "compose run --rm --no-deps -T supernode-2 "*) shift 6; cd container && exec "$@" ;;
+    *) echo "no such service" >&2; exit 14 ;;
+esac
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a compose project; what it is told is in the file ``said``."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docker-compose.yml").touch()
+    (tmp_path / "container" / "identity").mkdir(parents=True)
+    make_state(tmp_path / "container" / "state", 2301)
+    ensure_node_key(tmp_path / "container" / "identity")
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text(DOCKER)
+    program.chmod(0o755)
+    monkeypatch.setenv("SAID", str(tmp_path / "said"))
+    programs = [str(program.parent), str(ROOT / ".venv" / "bin"), os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(programs))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("node", "how"),
+    [("1", "compose exec -T supernode-1"), ("2", "compose run --rm --no-deps -T supernode-2")],
+)
+def test_a_command_is_run_where_the_store_is(
+    project: Path, capfd: pytest.CaptureFixture[str], node: str, how: str
+) -> None:
+    done = fedstate("state", "log", "4711", "--node", node, "--failed", "--format", "csv")
+    assert done.exit_code == 0, done.stderr
+    *_, told = (project / "said").read_text().splitlines()
+    assert told == f"{how} fedstate state log 4711 --failed --format csv --state state"
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split(",")[5] for line in lines] == ["outcome", "failed"]
+
+
+def test_its_exit_code_is_that_of_the_command(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    done = fedstate("state", "log", "12345", "--node", "1")
+    assert done.exit_code == 1
+    assert "has no run whose ID begins with 12345" in capfd.readouterr().err
+
+
+def test_a_node_that_is_none_is_said(project: Path) -> None:
+    done = fedstate("state", "log", "--node", "3")
+    assert done.exit_code == 1
+    assert "has no SuperNode 3; it has 1, 2." in done.stderr
+
+
+def test_what_docker_cannot_do_is_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "bin" / "docker").write_text("#!/bin/sh\necho 'no daemon here' >&2; exit 1\n")
+    done = fedstate("state", "log", "--node", "1")
+    assert "`docker compose config --services` failed in" in done.stderr
+    assert done.stderr.endswith("no daemon here\n")
+    monkeypatch.setenv("PATH", str(project / "none"))
+    done = fedstate("state", "log", "--node", "1")
+    assert done.exit_code == 1
+    assert "there is no `docker` here" in done.stderr
+
+
+def test_a_command_that_writes_files_here_gets_a_backup(project: Path) -> None:
+    import click
+
+    from fedstate.cli.place import place_of
+
+    with click.Context(click.Command("export")):
+        place = place_of(None, 1, copied=True)
+        assert read_backup(place).generation > 0
+    assert not place.exists()
+
+
+def test_what_is_known_of_the_nodes(project: Path) -> None:
+    first, second = nodes_here()
+    size = (project / "container" / "state" / "node.db").stat().st_size
+    assert (first.number, first.directory) == (1, "supernode-1:state")
+    assert first.store_bytes == size
+    assert first.key.startswith("SHA256:")
+    # Of a node that is down, without starting a container.
+    assert (second.number, second.key, second.store_bytes) == (2, "", None)
+
+
+def test_the_state_is_where_the_project_has_it() -> None:
+    command = (ROOT / "compose" / "node.yml").read_text()
+    assert f"fedstate supernode {' '.join(STATE)} " in command
+    assert "identity/node.key" in command
