@@ -13,6 +13,7 @@ from fedstate.cli import (
     demo,
     executor,
     local,
+    logs,
     node,
     state,
     superlink,
@@ -20,6 +21,7 @@ from fedstate.cli import (
     verify,
 )
 from fedstate.errors import FedstateError
+from fedstate.logs import JSON, log_format, logger
 
 
 class _OneSentence(TyperGroup):
@@ -30,14 +32,20 @@ class _OneSentence(TyperGroup):
         try:
             return super().invoke(ctx)
         except FedstateError as error:
-            typer.secho(f"fedstate: {error}", fg=typer.colors.RED, err=True)
+            _say(str(error))
             raise typer.Exit(1) from None
         except OSError as error:
             if error.filename is None:  # no file or directory that somebody has named
                 raise
-            problem = f"'{error.filename}' cannot be used ({error.strerror})."
-            typer.secho(f"fedstate: {problem}", fg=typer.colors.RED, err=True)
+            _say(f"'{error.filename}' cannot be used ({error.strerror}).")
             raise typer.Exit(1) from None
+
+
+def _say(problem: str) -> None:
+    if log_format() == JSON:  # a program whose every line is an object
+        logger.error("%s", problem)
+    else:
+        typer.secho(f"fedstate: {problem}", fg=typer.colors.RED, err=True)
 
 
 app = typer.Typer(
@@ -61,6 +69,7 @@ app.command()(connection.connection)
 app.command()(connection.enrol)
 app.command()(connection.health)
 app.command()(executor.executor)
+app.command()(logs.logs)
 app.command()(verify.verify)
 app.command(context_settings=supernode.PASSED_ON)(superlink.superlink)
 app.command(context_settings=supernode.PASSED_ON)(supernode.supernode)

@@ -33,6 +33,9 @@ START_SECONDS = 90.0
 _HEARTBEAT = "heartbeat"
 OUR_EXECUTOR = ("fedstate", "executor")
 OUR_SUPERLINK = ("fedstate", "superlink")
+OUR_SUPERNODE = ("fedstate", "supernode")
+# Beside a node's log, or the SuperLink's: what runs print there.
+OUTPUT = "output"
 POLL_SECONDS = 0.2
 
 
@@ -41,7 +44,7 @@ class Programs:
     """The commands that a federation is made of."""
 
     superlink: Sequence[str] = OUR_SUPERLINK
-    supernode: Sequence[str] = ("fedstate", "supernode")
+    supernode: Sequence[str] = OUR_SUPERNODE
     serverapp_executor: Sequence[str] = OUR_EXECUTOR
     clientapp_executor: Sequence[str] = OUR_EXECUTOR
 
@@ -299,6 +302,8 @@ class Federation:
             *_tls(here),
             *("--host", LOOPBACK, "--port", str(port)),
         ]
+        if tuple(self._programs.supernode[:2]) == OUR_SUPERNODE:
+            command += ["--output", str(here / OUTPUT)]
         supernode = self._process(name, command, here / "flwr", here / "log")
         executor = self._executor(
             f"{name}'s executor", self._programs.clientapp_executor, here, port
@@ -317,6 +322,7 @@ class Federation:
             command += [
                 *("--heartbeat-file", str(here / _HEARTBEAT)),
                 *("--rooms", str(self._rooms.of(owner.name))),
+                *("--output", str(owner / OUTPUT)),
                 *self._closed(port),
                 *self._executor_options,
             ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedstate.connection import flwr_home
+from fedstate.flower.log_options import add_log_options, configure_logs
 from fedstate.flower.supernode_options import (
     SuperNodeSettings,
     supernode_parser,
@@ -35,12 +36,17 @@ def main(arguments: Sequence[str]) -> None:
     parser.description = "Start a Flower SuperNode with durable client state."
     _add_options(parser.add_argument_group("durable client state"))
     add_limit_options(parser.add_argument_group("limits of the Runtime API"))
+    _add_output_option(logs := parser.add_argument_group("logs"))
+    add_log_options(logs)
     parser.parse_args(arguments)
 
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_options(ours)
     add_limit_options(ours)
+    _add_output_option(ours)
+    add_log_options(ours)
     options, rest = ours.parse_known_args(arguments)
+    configure_logs("supernode", options)
     settings = supernode_settings(rest)
     run_supernode(settings, _durable_settings(options, settings))
 
@@ -103,6 +109,16 @@ def _add_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def _add_output_option(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="Directory in which the node's executor keeps what runs print, deleted with their "
+        "state (default: 'output' in the state directory).",
+    )
+
+
 def _durable_settings(
     options: argparse.Namespace, settings: SuperNodeSettings
 ) -> DurableSettings:
@@ -115,6 +131,7 @@ def _durable_settings(
         keep_log=options.keep_log,
         limits=limits_of(options),
         allow=options.allow,
+        output=options.output,
     )
 
 
