@@ -6,6 +6,7 @@ from fedstate.executor.printed import Printed
 from fedstate.flower.task_order import TaskOrder
 from fedstate.logs import labelled, logger
 from fedstate.logs.run_files import (
+    MOST_BYTES_IN_ALL,
     RunFile,
     bound_outputs,
     has_end,
@@ -23,6 +24,8 @@ class RunOutputs:
     ----------
     directory : Path, optional
         Where the files are; without it there are none.
+    most_bytes : int
+        How large all of them may get.
 
     Attributes
     ----------
@@ -35,8 +38,9 @@ class RunOutputs:
         The directory cannot be written.
     """
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: Path | None, most_bytes: int = MOST_BYTES_IN_ALL) -> None:
         self._directory = None
+        self._most_bytes = most_bytes
         self.without_end: frozenset[int] = frozenset()
         if directory is None:
             return
@@ -56,7 +60,8 @@ class RunOutputs:
         component = str(order.kind).removeprefix("flwr-")
         file = None
         if self._directory is not None:
-            bound_outputs(self._directory, {*self.without_end, order.run_id})
+            kept = {*self.without_end, order.run_id}
+            bound_outputs(self._directory, kept, self._most_bytes)
             file = RunFile(self._directory, order.run_id)
             self.without_end |= {order.run_id}
             if file.problem is not None:

@@ -307,6 +307,8 @@ class Reader:
             *whole, self._partial = (self._partial + data).split(b"\n")
             for each in whole:
                 line = parse_line(each.decode(errors="replace"))
-                if line is not None and line.labels.get("run") == self._run_id:
-                    self.ended = _is_end(line)
+                if line is None or line.labels.get("run") != self._run_id:
+                    continue
+                self.ended = _is_end(line)
+                if not self.ended:
                     yield line
