@@ -102,7 +102,8 @@ def test_a_mistake_in_one_sentence(
 DOCKER = """#!/bin/sh
 case "$*" in
     *" ps "*) printf 'superlink\\nserverapp\\nsupernode-1\\nsupernode-2\\nexecutor-1\\n' ;;
-    *" supernode-2 fedstate logs 12 --state state --format json") echo 'fedstate: no run' >&2; exit 1 ;;
+    *" supernode-2 fedstate logs 12 --state state --format json")
+        echo 'fedstate: no run' >&2; exit 1 ;;
     *" exec -T --user serverapp serverapp fedstate logs 12 --output output --format json"*)
         echo '{LINE}' ;;
     *" exec -T supernode-1 fedstate logs 12 --state state --format json"*) echo '{LINE}' ;;
