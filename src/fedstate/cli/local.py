@@ -145,6 +145,7 @@ def up(
                         raise FederationError(f"{ended[0].name} ended. {ended[0].log_end()}")
                     for name in here.restart_silent_executors():
                         console.print(f"{name} did not answer and was started again.")
+                    here.bound_logs()
                     time.sleep(WATCH_SECONDS)
         except KeyboardInterrupt:
             console.print("Everything is stopped.")

@@ -22,6 +22,7 @@ from fedstate.interrupts import uninterrupted
 from fedstate.local import accounts
 from fedstate.local.execute import Start
 from fedstate.local.launcher import Launcher, shared_launcher
+from fedstate.local.log_file import bound_log
 from fedstate.local.ports import LOOPBACK, Ports
 from fedstate.local.process import Process, check_port
 from fedstate.local.rooms import FederationRooms
@@ -186,6 +187,11 @@ class Federation:
         Only where this is the one thread of Python, and before the federation is started.
         """
         return self._rooms.missing_walls()
+
+    def bound_logs(self) -> None:
+        """Keep the logs of the processes from growing without end."""
+        for process in self.processes:
+            bound_log(process.log_file)
 
     def restart_silent_executors(self) -> list[str]:
         """Start executors again of which nothing is left that would; return what they are called.

@@ -16,6 +16,7 @@ from fedstate.errors import FederationError, SettingError
 from fedstate.interrupts import uninterrupted
 from fedstate.local.execute import Start, Started, execute
 from fedstate.local.launcher import Launcher
+from fedstate.local.log_file import bound_log
 from fedstate.waiting import wait_until
 
 STOP_SECONDS = 15.0
@@ -70,6 +71,7 @@ class Process:
     def start(self) -> None:
         """Start the program, in a process group of its own."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        bound_log(self.log_file)
         if isinstance(self._start, Launcher):
             self._start.wait_until_warm(self.command)
         with uninterrupted():
