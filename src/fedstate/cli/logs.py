@@ -15,6 +15,15 @@ from fedstate.cli.place import LOCAL_DIRECTORY, Node
 from fedstate.errors import FederationError, SettingError
 from fedstate.logs.lines import Line
 
+EXAMPLES = "\n\n".join(
+    (
+        "Examples:",
+        "$ fedstate logs 4711",
+        "$ fedstate logs 4711 --node 2 --follow",
+        "$ fedstate logs 4711 --format json",
+    )
+)
+
 # Where a container of a node has the state, and that of the ServerApps their output.
 _OF_SUPERNODES = ("--state", "state")
 _OF_SERVERAPPS = ("--output", "output")
@@ -40,8 +49,6 @@ def logs(
 
     Of all nodes of the federation in this directory (`fedstate local up`, or containers), of one,
     or of one state directory. JSON is an object a line.
-
-    Example: fedstate logs 1426 --node 2 --follow
     """
     try:
         _show(_lines(run, node, state, output, follow=follow), shown)

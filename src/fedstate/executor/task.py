@@ -152,8 +152,9 @@ class Task:
                     self.child = ForkedChild(self.server, int(event["pid"]), self._is_its_fork)
             case "unforked" if not self._started:
                 self.failure = OSError(int(event["errno"]), "the process cannot be forked")
-            case "begun" if not self.labels:
-                self.labels = {"node": str(int(event["node"]))}
+            case "begun":
+                # The first one is said before any code of the app runs.
+                self.labels = self.labels or {"node": str(int(event["node"]))}
             case "pulled" if self.message is None:
                 self.message = _decoded(event["message"])
                 self.labels = {**self.labels, **step_labels(self.message)}
