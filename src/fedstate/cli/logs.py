@@ -15,14 +15,13 @@ from fedstate.cli.place import LOCAL_DIRECTORY, Node
 from fedstate.errors import FederationError, SettingError
 from fedstate.logs.lines import Line
 
-EXAMPLES = "\n\n".join(
-    (
-        "Examples:",
-        "$ fedstate logs 4711",
-        "$ fedstate logs 4711 --node 2 --follow",
-        "$ fedstate logs 4711 --format json",
-    )
-)
+EXAMPLES = """Examples:
+
+$ fedstate logs 4711
+
+$ fedstate logs 4711 --node 2 --follow
+
+$ fedstate logs 4711 --format json"""
 
 # Where a container of a node has the state, and that of the ServerApps their output.
 _OF_SUPERNODES = ("--state", "state")

@@ -31,6 +31,8 @@ class FlowerLevels(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the level of a record; it is logged if that level is."""
+        if record.levelno < logging.INFO:
+            return True
         text = record.getMessage()
         level = _level(record.levelno, text)
         if level != record.levelno:
