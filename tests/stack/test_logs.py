@@ -70,7 +70,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
     with federation:
         runs = {name: start(federation, APP, {"name": name}) for name in ("anna", "bert")}
         wait_for_runs(federation, [*runs.values()], SECONDS)
-        config = {"name": "carl", "until": str(until), "flood": 12}
+        config: dict[str, int | float | str] = {"name": "carl", "until": str(until), "flood": 12}
         stopped = start(federation, APP, config)
         wait_until(until.with_name("until.0").exists, SECONDS, "a ClientApp that waits")
         output = federation.directory / "node-1" / "output"
@@ -102,7 +102,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
 
 
 def test_each_line_of_each_component_is_an_object(logged: Logged) -> None:
-    components = Counter()
+    components: Counter[str] = Counter()
     for log in logged.logs:
         for line in logged.of(log):
             assert {"time", "level", "component", "text"} <= line.keys()

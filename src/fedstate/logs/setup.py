@@ -118,8 +118,8 @@ def configure(
         flower.removeHandler(each)
     for name in (_FLOWER, _SERVER):
         _add(name, handler)
-    for each in filters:
-        _filter(_FLOWER, each)
+    for given in filters:
+        _filter(_FLOWER, given)
     _filter(_ACCESS, _Access())
     _level(_SERVER, handler.level)
     for name in _CLIENTS:

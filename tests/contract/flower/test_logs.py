@@ -41,11 +41,10 @@ def call(superlink: SuperLinkApplication, name: str, message: Any) -> int:
     add_log_options(parser)
     configure_logs("superlink", parser.parse_args(["--log-format", "json"]))
     headers = {"content-type": PROTOBUF_MEDIA_TYPE}
-    return (
-        TestClient(superlink.app)
-        .post(f"/v1/control/{name}", content=message.SerializeToString(), headers=headers)
-        .status_code
+    response = TestClient(superlink.app).post(
+        f"/v1/control/{name}", content=message.SerializeToString(), headers=headers
     )
+    return int(response.status_code)
 
 
 def lines(captured: pytest.CaptureFixture[str]) -> Lines:

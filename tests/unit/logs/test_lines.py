@@ -6,7 +6,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedstate.logs.lines import LEVELS, NAMES, Line, parse_line, visible
+from fedstate.logs.labels import NAMES
+from fedstate.logs.lines import LEVELS, Line, parse_line, visible
 
 LINE = Line(
     1764180280.47,
