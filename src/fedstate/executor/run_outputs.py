@@ -42,6 +42,7 @@ class RunOutputs:
         self._directory = None
         self._most_bytes = most_bytes
         self.without_end: frozenset[int] = frozenset()
+        self._open: set[int] = set()
         if directory is None:
             return
         self._directory = prepare_directory(directory, _OPTION)
@@ -60,8 +61,8 @@ class RunOutputs:
         component = str(order.kind).removeprefix("flwr-")
         file = None
         if self._directory is not None:
-            kept = {*self.without_end, order.run_id}
-            bound_outputs(self._directory, kept, self._most_bytes)
+            self._open.add(order.run_id)
+            self.without_end -= {*bound_outputs(self._directory, self._open, self._most_bytes)}
             file = RunFile(self._directory, order.run_id)
             self.without_end |= {order.run_id}
             if file.problem is not None:
@@ -71,6 +72,7 @@ class RunOutputs:
 
     def closed(self, run_id: int, *, ended: bool) -> None:
         """Note that a room was closed, since its run has ended or for another reason."""
+        self._open.discard(run_id)
         if ended:
             self.without_end -= {run_id}
 

@@ -7,6 +7,7 @@ from tests.unit.executor.conftest import order
 
 from fedstate.executor.run_outputs import RunOutputs
 from fedstate.flower.task_order import TaskKind
+from fedstate.logs.lines import Line
 from fedstate.logs.run_files import RunFile, has_end, outputs_in
 
 
@@ -61,8 +62,12 @@ def test_a_run_whose_file_cannot_be_written_runs_and_that_is_said(
 
 def test_the_oldest_output_goes_when_there_is_too_much(tmp_path: Path) -> None:
     RunFile(tmp_path, 7).end()
-    RunOutputs(tmp_path, most_bytes=10).printed(order("", 1, run_id=8))
-    assert outputs_in(tmp_path).keys() == {8}
+    RunFile(tmp_path, 6).write([Line(1.0, "INFO", "clientapp", "without an end")])
+    outputs = RunOutputs(tmp_path, most_bytes=10)
+    outputs.printed(order("", 1, run_id=8)).take([b"of a run that goes on"])
+    outputs.printed(order("", 1, run_id=9))
+    assert outputs_in(tmp_path).keys() == {8, 9}
+    assert outputs.without_end == {8, 9}
 
 
 def test_who_prints_is_told_by_the_task(
