@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 from fedstate.executor import bare
@@ -164,6 +165,9 @@ def _run(handover: bare.Handover, instructions: Instructions) -> int:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
     release()  # where there is no room
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A line of a pipe would come at the end of the step; whoever follows the run sees it now.
+        sys.stdout.reconfigure(line_buffering=True)
     seed_again()
     become_program(order.kind)
     disinherit(handover.channel)
