@@ -29,6 +29,7 @@ services:
       - node-$k-identity:/var/lib/fedstate/identity:ro
       - node-$k-runtime:/var/lib/fedstate/runtime:ro
       - node-$k-state:/var/lib/fedstate/state
+      - node-$k-output:/var/lib/fedstate/output
     networks:
       node-$k: {aliases: [runtime]}
 
@@ -39,12 +40,14 @@ services:
       supernode-$k: {condition: service_started}
     volumes:
       - node-$k-runtime:/var/lib/fedstate/runtime:ro
+      - node-$k-output:/var/lib/fedstate/output
     networks: [node-$k]
 
 volumes:
   node-$k-identity: {}
   node-$k-runtime: {}
   node-$k-state: {}
+  node-$k-output: {} # what runs print: their executor writes it, their SuperNode deletes it
 
 networks:
   node-$k:

@@ -7,12 +7,16 @@ logs of the same federation, which other tests share and which may be written a 
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+from fedstate.logs import parse_line
 
 MARKER = "allowed_errors"
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_ERROR = re.compile(r"^(ERROR|CRITICAL)\b|\bTraceback \(most recent call last\)")
+_ERROR = re.compile(r"(ERROR|CRITICAL)\b")
+_TRACEBACK = "Traceback (most recent call last)"
 
 # What may stand in any log, each with its reason.
 ALWAYS = (
@@ -47,28 +51,70 @@ AFTER_A_KILL = (
 def errors_in(text: str, allowed: Iterable[str] = ()) -> list[str]:
     """Return the lines of a log that tell of an error and match no allowed expression.
 
-    A traceback is allowed when the lines below it, up to the error that it ends with, match.
+    A traceback is allowed when the lines below it, up to the error that it ends with, match. What
+    a run prints comes with a header, as text or as JSON; other programs print as they like.
     """
     patterns = [re.compile(each) for each in (*ALWAYS, *allowed)]
-    lines = [_COLOUR.sub("", line).rstrip() for line in text.splitlines()]
+    lines = list(_lines(text))
     found = []
-    for number, line in enumerate(lines):
-        if not _ERROR.search(line):
-            continue
-        whole = "\n".join(_with_traceback(lines, number))
-        if not any(pattern.search(whole) for pattern in patterns):
-            found.append(whole)
+    number = 0
+    while number < len(lines):
+        whole = _whole(lines, number)
+        number += max(1, len(whole))
+        said = "\n".join(whole)
+        if whole and not any(pattern.search(said) for pattern in patterns):
+            found.append(said)
     return found
 
 
-def _with_traceback(lines: list[str], start: int) -> Iterator[str]:
-    yield lines[start]
-    if "Traceback" not in lines[start]:
-        return
+@dataclass(frozen=True)
+class _Said:
+    """A line of a log: where its header says that it comes from, and what it says."""
+
+    header: tuple[str, ...]
+    error: bool
+    text: str
+
+
+def _lines(text: str) -> Iterator[_Said]:
+    for written in text.splitlines():
+        plain = _COLOUR.sub("", written)
+        if (line := parse_line(plain)) is None:
+            yield _Said((), bool(_ERROR.match(plain)), plain.rstrip())
+            continue
+        error = line.level in ("ERROR", "CRITICAL")
+        header = (line.component, line.labels.get("run", ""))
+        # As flwr's own logger would have it: what is allowed may name the level.
+        level = f"{line.level} : " if error and "Traceback" not in line.text else ""
+        for each in line.text.split("\n"):
+            yield _Said((*header, str(line.time)), error, f"{level}{each}".rstrip())
+            level = ""
+
+
+def _whole(lines: list[_Said], start: int) -> list[str]:
+    """Return the lines of the error that begins with a line; none, if it is no error."""
+    first = lines[start]
+    traceback = _TRACEBACK in first.text
+    if not (first.error or traceback):
+        return []
+    whole = [first.text]
     for line in lines[start + 1 :]:
-        yield line
-        if line and not line.startswith((" ", "\t")):
-            return
+        if line.header[:2] != first.header[:2]:
+            break
+        if traceback:
+            whole.append(line.text)
+            if (
+                _TRACEBACK not in line.text
+                and line.text
+                and not line.text.startswith((" ", "\t"))
+            ):
+                break
+        elif line.header and line.header == first.header and line.error:
+            # Of one record: a message of several lines, or a message and its traceback.
+            whole.append(line.text)
+        else:
+            break
+    return whole
 
 
 class LogWatch:

@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fedstate.logs import release
+
 if TYPE_CHECKING:  # most tests need no SuperLink, which takes seconds to import
     from fedstate.connection import Connection as SuperLinkConnection
     from fedstate.flower.clients import FleetApi
     from tests.unit.superlink_in_process import Connection, SuperLink
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Undo what a program's start does to Python's logging."""
+    yield
+    release()
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from fedstate.cli import (
     executor,
     health,
     local,
+    logs,
     node,
     state,
     superlink,
@@ -23,6 +24,7 @@ from fedstate.cli import (
 )
 from fedstate.cli.arguments import keep_argument_help
 from fedstate.errors import FedstateError
+from fedstate.logs import JSON, log_format, logger
 from fedstate.os_errors import sentence
 
 
@@ -38,13 +40,20 @@ class _OneSentence(TyperGroup):
         try:
             return super().invoke(ctx)
         except FedstateError as error:
-            typer.secho(f"fedstate: {error}", fg=typer.colors.RED, err=True)
+            _say(str(error))
             raise typer.Exit(1) from None
         except OSError as error:
             if error.filename is None:  # no file or directory that somebody has named
                 raise
-            typer.secho(f"fedstate: {sentence(error)}", fg=typer.colors.RED, err=True)
+            _say(sentence(error))
             raise typer.Exit(1) from None
+
+
+def _say(problem: str) -> None:
+    if log_format() == JSON:  # a program whose every line is an object
+        logger.error("%s", problem)
+    else:
+        typer.secho(f"fedstate: {problem}", fg=typer.colors.RED, err=True)
 
 
 app = typer.Typer(
@@ -69,6 +78,7 @@ app.command(epilog=connection.CONNECTION_EXAMPLES)(connection.connection)
 app.command(epilog=connection.ENROL_EXAMPLES)(connection.enrol)
 app.command(epilog=health.EXAMPLES)(health.health)
 app.command(epilog=executor.EXAMPLES)(executor.executor)
+app.command(epilog=logs.EXAMPLES)(logs.logs)
 app.command(epilog=verify.EXAMPLES)(verify.verify)
 _passed_on(epilog=superlink.EXAMPLES)(superlink.superlink)
 _passed_on(epilog=supernode.EXAMPLES)(supernode.supernode)

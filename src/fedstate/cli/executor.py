@@ -13,6 +13,9 @@ from fedstate.errors import SettingError
 from fedstate.executor import modules_of
 from fedstate.executor import room_settings as settings
 from fedstate.executor.watch import watched
+from fedstate.logs import chosen_format, configure
+from fedstate.logs.run_files import prepare_directory
+from fedstate.logs.setup import OPTION_HELP
 
 _VARIABLE = "FEDSTATE_EXECUTOR_"
 
@@ -142,6 +145,15 @@ def executor(
             "system, and 10g at most.",
         ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=f"{_VARIABLE}OUTPUT",
+            help="Directory for what the runs print, a file for each run: `fedstate logs` shows "
+            "it; by default nothing is kept.",
+        ),
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(help=OPTION_HELP)] = None,
     room_idle: Annotated[
         float,
         typer.Option(
@@ -188,6 +200,7 @@ def executor(
             f"--executor is '{executor_type}', and this executor starts processes only: "
             "use flower-superexec for it."
         )
+    log_format = chosen_format(log_format)
     certificates = _certificates(root_certificates, insecure=insecure)
     secret = _secret(superexec_auth_secret_file)
     modules = modules_of(preload)
@@ -208,15 +221,18 @@ def executor(
         closed_ports=settings.ports("--closed-port", closed_port),
         readable=settings.existing("--readable", readable),
         writable=settings.existing("--writable", writable),
+        output=None if output is None else prepare_directory(output, "--output"),
         limits={name: value for name, value in limits.items() if value is not None},
         idle_seconds=room_idle,
     )
+    configure("executor", log_format)
     heart = None
     if sys.platform.startswith("linux"):
         heart = watched(heartbeat_file)
     # flwr takes 2 s to import: not before the options are known to be good.
     from fedstate.executor import Limits, RuntimeApi, run_executor
 
+    configure("executor", log_format)  # Flower's logger has a handler of its own by now
     run_executor(
         RuntimeApi(
             runtime_api_address,

@@ -15,6 +15,11 @@ def report_failure(task: Task, reason: str) -> None:
     Without this they would notice when the token expires, 30 to 60 s later. What cannot be
     reported (the server is down, or has expired the task already) is left to that.
     """
+    with task.labelled():
+        _report(task, reason)
+
+
+def _report(task: Task, reason: str) -> None:
     task_id = task.order.task_id
     logger.error("Task %d failed: %s", task_id, reason)
     try:

@@ -11,7 +11,7 @@ from fedstate.executor.task import Task
 from fedstate.executor.usage import Usage
 from fedstate.flower.task_order import TaskKind
 from fedstate.forking.supervisor import ForkServers
-from fedstate.logs import logger
+from fedstate.logs import labelled, logger
 
 
 class _HasFileno(Protocol):
@@ -60,7 +60,7 @@ class RoomKeeper:
         for room in list(self._rooms.all.values()):
             self._rooms.listen(room)
             if room.output is not None:
-                room.output.copy()
+                room.output.read()
             client = room.client
             hangs = client is not None and client.importing is not None and not client.busy
             if client is not None and (hangs or not client.alive):
@@ -97,9 +97,20 @@ class RoomKeeper:
             self._rooms.begin(room, self._servers.current)
             self.watch()
 
+    def pass_on_output(self) -> None:
+        """Pass on what was read of the runs' output, when the tasks have said what it is about.
+
+        A task says so before its app prints a line of it.
+        """
+        for room in self._rooms.all.values():
+            if room.output is not None:
+                room.output.pass_on()
+
     def learn(self, task: Task) -> None:
         """Take in what a task says of its app's imports, for the next tasks of the run."""
         if task.room is not None:
+            if task.room.printed is not None:
+                task.room.printed.label(task.order.task_id, task.labels)
             for report in task.reports[task.learnt :]:
                 task.room.warmth.learn(task.order.run_id, report)
             # A ServerApp is one task: there is no next one for which another room would pay.
@@ -133,7 +144,8 @@ class RoomKeeper:
         if client.importing is not None:
             room.warmth.broke(room.run_id)
         why = client.failure or "The process of the run's room ended, and all that was in it."
-        logger.warning("Run %d: %s", room.run_id, why)
+        with labelled(run=room.run_id):
+            logger.warning("Run %d: %s", room.run_id, why)
         for task in self._tasks:
             if task.room is room and task.pid is not None:
                 task.end(why)

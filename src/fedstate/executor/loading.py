@@ -50,6 +50,7 @@ class Loading:
             If it is not the app that the task was ordered with.
         """
         app = self._client.pull_app()
+        self._send_event({"event": "begun", "node": str(app.node_id)})
         directory = install(app.fab, self._handover.order.fab_hash)
         reason = needs_bare(directory, installs=self._handover.order.runtime_dependency_install)
         if reason is not None:

@@ -13,7 +13,7 @@ from fedstate.executor.room_settings import RoomSettings
 from fedstate.executor.rooms import Rooms
 from fedstate.flower import monitors
 from fedstate.flower.tasks import RuntimeApi, TaskSource
-from fedstate.logs import logger
+from fedstate.logs import cover_everything, logger
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # How long the server may take to answer, which is no reason to take the executor for stuck: one
@@ -67,6 +67,7 @@ def run_executor(
     # that has no thread yet and has not read the secret.
     heart = heart or Heart()
     servers = None if modules is None else fork_servers(modules)
+    cover_everything()
     try:
         runs_rooms = Rooms(rooms or RoomSettings(), api.address, api.root_certificates)
     except BaseException:

@@ -123,7 +123,7 @@ class TaskPool:
         return [order.task_id for order in orders]
 
     def run_ids(self) -> list[int]:
-        """Return the runs that have rooms here; for other threads, too."""
+        """Return the runs of which this executor keeps something; for other threads, too."""
         return [] if self.rooms is None else self.rooms.run_ids()
 
     @property
@@ -177,7 +177,9 @@ class TaskPool:
                     f"The room of the run cannot be made: {error}.",
                 )
                 return
-            given = room.plan.order(order)
+            given = room.order(order)
+            if room.printed is not None:
+                room.printed.begin(order.task_id)
             if self._keeper is not None:
                 self._keeper.watch()
         first: dict[str, object] = {"task": given.to_json()}
@@ -219,6 +221,8 @@ class TaskPool:
             room.ended = True
             if self._keeper is not None:
                 self._keeper.tidy(room)
+        elif self.rooms is not None:
+            self.rooms.end_output(run_id)
 
     def _tasks_of(self, run_id: int) -> list[Task]:
         return [task for task in self._tasks if task.order.run_id == run_id]
@@ -278,6 +282,7 @@ class TaskPool:
                 self._keeper.restart(task.room)  # the app may have stopped it
             task.kill_when_due()
         if self._keeper is not None:
+            self._keeper.pass_on_output()
             self._keeper.enforce_limits()
         postponed, self._postponed = self._postponed, []
         for order in postponed:
@@ -302,6 +307,10 @@ class TaskPool:
             logger.info("Ready: tasks start in forks of a preloaded process.")
 
     def _end(self, task: Task, ending: Ending) -> None:
+        with task.labelled():
+            self._end_labelled(task, ending)
+
+    def _end_labelled(self, task: Task, ending: Ending) -> None:
         self._tasks.remove(task)
         if not task.channel.ended:
             self._selector.unregister(task.channel)

@@ -23,6 +23,7 @@ from fedstate.executor.replay import replay
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import end_with
 from fedstate.forking.server import adopt_orphans, freeze, serve_forks
+from fedstate.logs import release
 from fedstate.walls import enter as enter_walls
 from fedstate.walls.processes import descendants, kill_all
 
@@ -74,6 +75,8 @@ def enter(plan: RoomPlan) -> None:
     global _plan
     _plan = plan
     adopt_orphans()
+    # As a program that Flower starts does; the executor makes lines of what it prints.
+    release()
     open_output(plan.directory)
     if plan.walls is not None:
         enter_walls(plan.walls)

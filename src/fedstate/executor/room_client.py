@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedstate.executor import bare_room
@@ -11,7 +11,9 @@ from fedstate.executor import room as room_process
 from fedstate.executor.import_report import ImportReport
 from fedstate.executor.output import Output
 from fedstate.executor.plan import RoomPlan
+from fedstate.executor.printed import Printed
 from fedstate.executor.warmth import Warmth
+from fedstate.flower.task_order import TaskOrder
 from fedstate.forking.channel import Channel
 from fedstate.forking.supervisor import ForkClient, ForkedChild, ForkServer, parent_of
 from fedstate.logs import logger
@@ -150,6 +152,8 @@ class Room:
         Whether it has to be made anew: the run has exceeded a limit.
     output
         What its programs print.
+    printed
+        What becomes of that.
     warmth
         What its process imports for the run's tasks.
     """
@@ -161,7 +165,15 @@ class Room:
     ended: bool = False
     spoilt: bool = False
     output: Output | None = None
+    printed: Printed | None = None
     warmth: Warmth = field(default_factory=Warmth)
+
+    def order(self, order: TaskOrder) -> TaskOrder:
+        """Return the order as the process of a task in this room needs it."""
+        given = self.plan.order(order)
+        # What is not for the executor's log is for the run's file.
+        keeps = self.printed is not None and self.printed.has_file
+        return replace(given, suppress_output=False) if keeps else given
 
     @property
     def user(self) -> int | None:

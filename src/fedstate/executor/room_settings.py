@@ -27,6 +27,8 @@ class RoomSettings:
         What the runs must not read, may read, and may write, beside what they need.
     closed_ports : tuple of int
         TCP ports to which the runs must not connect.
+    output : Path or None
+        Where what the runs print is kept, a file for each; None for nowhere.
     limits : mapping of str to int
         What one run may take, by the names of `RunLimits`, where it is not the default.
     idle_seconds : float
@@ -39,6 +41,7 @@ class RoomSettings:
     closed_ports: tuple[int, ...] = ()
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
+    output: Path | None = None
     limits: dict[str, int] = field(default_factory=dict)
     idle_seconds: float = IDLE_SECONDS
 

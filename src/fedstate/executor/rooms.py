@@ -20,6 +20,7 @@ from fedstate.executor.output import PREFIX, Output, pipe_of
 from fedstate.executor.plan import RoomPlan
 from fedstate.executor.room_client import Room, RoomClient
 from fedstate.executor.room_settings import NONE, REQUIRE, RoomSettings
+from fedstate.executor.run_outputs import RunOutputs
 from fedstate.executor.task import Task
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import MalformedMessageError
@@ -91,14 +92,15 @@ class Rooms:
             raise SettingError(f"--walls is 'require', and not all can be had: {missing}")
         if missing is not None:
             logger.warning("Not everything keeps runs apart here. %s", missing)
+        self._outputs = RunOutputs(settings.output)
         self._deletions = Deletions()
         self._ending: list[ForkedChild] = []
         self.limits = _limits(settings.limits, self.directory)
         self._sweep()
 
     def run_ids(self) -> list[int]:
-        """Return the runs that have rooms; for other threads, too."""
-        return list(self.all)
+        """Return the runs that have rooms, or output without an end; for other threads, too."""
+        return [*{*self.all, *self._outputs.without_end}]
 
     def room_for(self, order: TaskOrder, server: ForkServer | None) -> Room:
         """Return the room of a task's run, which is made if there is none.
@@ -121,7 +123,8 @@ class Rooms:
             room = Room(order.run_id, plan)
             self.all[order.run_id] = room
             try:
-                room.output = Output(plan.directory, order.run_id)
+                room.printed = self._outputs.printed(order)
+                room.output = Output(plan.directory, room.printed)
             except OSError:
                 self.close(room)
                 raise
@@ -153,8 +156,13 @@ class Rooms:
         self.all.pop(room.run_id, None)
         self.end_client(room, room.client)
         if room.output is not None:
-            room.output.close()
+            room.output.close(run_ended=room.ended)
+        self._outputs.closed(room.run_id, ended=room.ended)
         self._deletions.begin(room.plan.directory, room.user)
+
+    def end_output(self, run_id: int) -> None:
+        """Note that a run without a room has ended, of whose output nobody has noted that."""
+        self._outputs.end(run_id)
 
     def end_client(self, room: Room, client: RoomClient | None) -> None:
         """Kill the process of a room, and everything of its run."""
@@ -248,6 +256,7 @@ class Rooms:
                 closed=(
                     self.directory,
                     runs_directory().absolute(),
+                    *self._outputs.closed_directories,
                     *self._settings.closed_directories,
                 ),
                 readable=(*environment_paths(), *_working(), *self._settings.readable),

@@ -36,7 +36,11 @@ class LimitReachedError(Exception):
     """The ServerApp has raised what a limit of its run explains."""
 
 
-def prepare(handover: Handover, pushed: Callable[[], bool] = lambda: False) -> None:
+def prepare(
+    handover: Handover,
+    pushed: Callable[[], bool] = lambda: False,
+    over: Callable[[], bool] = lambda: False,
+) -> None:
     """Let flwr's ServerApp program in this process use our installation and our Grid.
 
     Parameters
@@ -47,6 +51,9 @@ def prepare(handover: Handover, pushed: Callable[[], bool] = lambda: False) -> N
     pushed
         Whether the output of the task has been pushed: at a signal, flwr's program does so and
         then ends the process from within the app.
+    over
+        Whether the run has ended, so that nobody waits for the output, and that the app was
+        stopped is no error.
     """
     WaitingGrid.kept = TaskInputKept(handover.given)
     WaitingGrid.authority_file = handover.order.root_certificates_path
@@ -77,6 +84,8 @@ def prepare(handover: Handover, pushed: Callable[[], bool] = lambda: False) -> N
         except BaseException as error:
             if pushed():
                 raise
+            if over():
+                raise SystemExit from None
             raise AppEndedError(_words(error)) from error
 
     serverapp_program.rebind(

@@ -5,11 +5,13 @@ import binascii
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from fedstate.executor.import_report import ImportReport
 from fedstate.executor.room_client import Room, ticks
+from fedstate.flower.step_labels import step_labels
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import Channel, MalformedMessageError
 from fedstate.forking.ending import Ending
@@ -20,6 +22,7 @@ from fedstate.forking.supervisor import (
     ForkedChild,
     ForkServer,
 )
+from fedstate.logs import labelled
 from fedstate.process_table import living
 
 # What a process says of its app beside how far it has come, and how often at most.
@@ -72,6 +75,8 @@ class Task:
         Why the process goes on in a bare interpreter, and whether it came from one.
     asked
         When the process was asked for, as the kernel notes it for processes that start.
+    labels
+        What the lines of its log are about.
     room_failure
         Why its room could not be made, if it has said so.
     over
@@ -97,6 +102,7 @@ class Task:
     learnt: int = 0
     bare: list[tuple[str, bool]] = field(default_factory=list)
     asked: int = field(default_factory=ticks)
+    labels: dict[str, str] = field(default_factory=dict)
     room_failure: str | None = None
     over: bool = False
     relaunched: bool = False
@@ -146,8 +152,12 @@ class Task:
                     self.child = ForkedChild(self.server, int(event["pid"]), self._is_its_fork)
             case "unforked" if not self._started:
                 self.failure = OSError(int(event["errno"]), "the process cannot be forked")
+            case "begun":
+                # The first one is said before any code of the app runs.
+                self.labels = self.labels or {"node": str(int(event["node"]))}
             case "pulled" if self.message is None:
                 self.message = _decoded(event["message"])
+                self.labels = {**self.labels, **step_labels(self.message)}
             case "replied" if not self.replied:
                 self.replied = True
             case "finished" if not self.finished:
@@ -170,6 +180,11 @@ class Task:
         if self.child is not None:
             return self.child.poll()
         return Ending(None) if self.channel.ended else None
+
+    def labelled(self) -> AbstractContextManager[None]:
+        """Label the lines that are logged in a block with what the task is about."""
+        given = {**self.labels, "run": self.order.run_id}
+        return labelled(**given)  # type: ignore[arg-type]
 
     def stuck(self) -> bool:
         """Return whether nobody forks the process, or nobody says how it has ended."""

@@ -1,7 +1,7 @@
 """What the process of a room imports for the tasks of its run, and whether it may."""
 
 from fedstate.executor.import_report import ImportReport
-from fedstate.logs import logger
+from fedstate.logs import labelled, logger
 
 # What an app says of its imports must not fill the log.
 _MOST_SENTENCES = 50
@@ -76,4 +76,5 @@ class Warmth:
     def _say(self, run_id: int, key: str, sentence: str) -> None:
         if key not in self._said and len(self._said) < _MOST_SENTENCES:
             self._said.add(key)
-            logger.info("Run %d: %s", run_id, sentence)
+            with labelled(run=run_id):
+                logger.info("Run %d: %s", run_id, sentence)

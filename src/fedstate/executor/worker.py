@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 from fedstate.executor import bare
@@ -22,6 +23,7 @@ from fedstate.forking.channel import Channel
 from fedstate.forking.children import disinherit
 from fedstate.forking.ending import exit_code
 from fedstate.forking.finalization import FOLLOWER, finalize
+from fedstate.logs import release
 
 _BROKEN = 2
 # What flwr's programs leave to an app's threads and exit functions.
@@ -162,6 +164,10 @@ def _run(handover: bare.Handover, instructions: Instructions) -> int:
             sys.stdout.flush()
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
+    release()  # where there is no room
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A line of a pipe would come at the end of the step; whoever follows the run sees it now.
+        sys.stdout.reconfigure(line_buffering=True)
     seed_again()
     become_program(order.kind)
     disinherit(handover.channel)
@@ -176,7 +182,7 @@ def _run(handover: bare.Handover, instructions: Instructions) -> int:
     if order.kind == TaskKind.SERVER_APP:
         from fedstate.executor.serverapp import prepare
 
-        prepare(handover, lambda: output.pushed)
+        prepare(handover, lambda: output.pushed, instructions.over)
     from fedstate.flower.task_program import run_program
 
     run_program(order, on_output=output.on_pushed)

@@ -49,6 +49,8 @@ class App:
         By what flwr finds the app once it is installed.
     fab : bytes
         The FAB itself.
+    node_id : int
+        The node that it runs on.
     """
 
     run_id: int
@@ -56,6 +58,7 @@ class App:
     fab_version: str
     fab_hash: str
     fab: bytes = field(repr=False)
+    node_id: int = 0
 
 
 def app_directory(fab: bytes, fab_hash: str) -> Path:

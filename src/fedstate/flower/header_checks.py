@@ -70,6 +70,7 @@ from flwr.superlink.routers.control.middlewares import CONTROL_AUTH_ROUTE_KEYS
 from flwr.superlink.routers.fleet.node_auth import authenticate_node
 from starlette.types import Scope
 
+from fedstate.logs import note_labels
 from fedstate.serving.answers import Refusal
 from fedstate.serving.credentials import Check, RefusedError
 
@@ -216,8 +217,10 @@ def _registered_node(request: Request) -> bool:
     """Check also that the key is one of a node."""
     _node(request)
     state = request.app.state.linkstate_factory.state()
-    if state.get_node_id_by_public_key(request.state.public_key) is None:
+    node_id = state.get_node_id_by_public_key(request.state.public_key)
+    if node_id is None:
         raise _no_node()
+    note_labels(node=node_id)
     return True
 
 
@@ -226,7 +229,8 @@ def _no_node() -> HTTPException:
 
 
 def _task(request: Request) -> bool:
-    get_task(request, request.headers.get(TASK_TOKEN_HEADER), _runtime_state(request))
+    task = get_task(request, request.headers.get(TASK_TOKEN_HEADER), _runtime_state(request))
+    note_labels(run=task.run_id)
     return True
 
 

@@ -37,7 +37,7 @@ from fedstate.flower.stored_values import (
 from fedstate.large.context import SplitContext
 from fedstate.store.keeping_store import Origin
 from fedstate.store.kept_states import KeptState
-from fedstate.store.node_store import NodeStore, StoredRun
+from fedstate.store.node_store import Commit, NodeStore, StoredRun
 from fedstate.store.step_log import Attempt
 from fedstate.store.values import Value
 from fedstate.witness.digests import state_digest
@@ -187,13 +187,14 @@ class DurableNodeState(StepTasks):
         context: SplitContext,
         reply: Value,
         attempt: Attempt = _UNKNOWN,
-    ) -> None:
+    ) -> Commit:
         """Store the Context that a step left, its reply and its row of the log, or nothing."""
         value = encode_context(context)
         with self._lock_of(series_id):
             commit = self.store.commit(message_id, series_id, value, reply, attempt)
             cached = _Cached(context, value.size, commit.generation, commit.digest)
             self._keep(series_id, cached)
+        return commit
 
     def _lock_of(self, series_id: int) -> Lock:
         """Return the lock of a run series; it is there for as long as somebody has it."""

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from logging import DEBUG
+from pathlib import Path
 
 # How flwr's programs read an address, and which one reaches a server that listens on all.
 from flwr.supercore.address import parse_address, resolve_bind_address
@@ -26,6 +27,8 @@ from flwr.supercore.telemetry import EventType
 
 # How an executor is told of TLS.
 from flwr.supercore.tls import get_client_tls_args
+
+from fedstate.logs import log_format
 
 SHUTDOWN_SECONDS = float(HTTP_SERVER_SHUTDOWN_TIMEOUT)
 
@@ -64,7 +67,13 @@ def normal_address(text: str) -> str | None:
 
 
 def executor_command(
-    host: str, port: int, *, tls: bool, authority_file: str | None, installs_dependencies: bool
+    host: str,
+    port: int,
+    *,
+    tls: bool,
+    authority_file: str | None,
+    installs_dependencies: bool,
+    output: Path | None = None,
 ) -> list[str]:
     """Return the command of an executor of ours for the Runtime API of this process.
 
@@ -81,6 +90,8 @@ def executor_command(
         The authority that vouches for it.
     installs_dependencies : bool
         Whether an app's dependencies are installed before it runs.
+    output : Path, optional
+        Where it keeps what runs print; without it, nowhere.
     """
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return [
@@ -88,5 +99,7 @@ def executor_command(
         *get_client_tls_args(insecure=not tls, root_certificates_path=authority_file),
         *("--runtime-api-address", resolve_bind_address(address)),
         *("--parent-pid", str(os.getpid())),
+        *("--log-format", log_format()),
+        *([] if output is None else ["--output", str(output)]),
         *(["--allow-runtime-dependency-installation"] if installs_dependencies else []),
     ]

@@ -1,11 +1,10 @@
-"""flwr's SuperLink: its command line, its HTTP application, and how it logs."""
+"""flwr's SuperLink: its command line, and its HTTP application."""
 
 import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from fastapi import FastAPI
 
@@ -14,10 +13,6 @@ from flwr.common.constant import ISOLATION_MODE_SUBPROCESS
 
 # The name of a database that is in memory.
 from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME as IN_MEMORY_DATABASE
-
-# How flwr's SuperLink logs: the level that the user has set, the format of its access log.
-from flwr.supercore.http_logging import get_uvicorn_log_config
-from flwr.supercore.logger import console_handler
 
 # flwr's own parser, so that a command line for `flower-superlink` needs no change.
 from flwr.superlink.cli.flower_superlink import (
@@ -41,7 +36,6 @@ __all__ = [
     "IN_MEMORY_DATABASE",
     "SuperLinkConfig",
     "create_superlink",
-    "log_config",
     "parse",
     "superlink_parser",
 ]
@@ -120,8 +114,3 @@ def create_superlink(
             "--database that is a SuperLink's, or is not there yet."
         ) from error
     return app
-
-
-def log_config() -> dict[str, Any]:
-    """Return how flwr's SuperLink logs requests, for uvicorn."""
-    return get_uvicorn_log_config(console_handler.level)

@@ -136,7 +136,10 @@ class TaskClient(BatchingRuntimeClient):
         TaskIdentity.run_id = response.run.run_id
         TaskIdentity.node_id = response.context.node_id
         run, fab = run_from_proto(response.run), fab_from_proto(response.fab)
-        return App(run.run_id, run.fab_id, run.fab_version, fab.hash_str, fab.content)
+        return App(
+            *(run.run_id, run.fab_id, run.fab_version, fab.hash_str, fab.content),
+            node_id=response.context.node_id,
+        )
 
     def pull_input(self) -> TaskInput:
         """Take the task's message and its Context; once, and what was given is forgotten."""

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
-# What every one of the programs pushes its task's output with.
+import httpx
+
+# What every one of the programs pushes its task's output and its log with.
+from flwr.proto.log_pb2 import PushLogsRequest, PushLogsResponse
 from flwr.proto.runtime_pb2 import PushTaskOutputRequest, PushTaskOutputResponse
 
 # Which program runs a kind of task, and the name of its option for the Runtime API's address.
@@ -40,6 +43,7 @@ def run_program(order: TaskOrder, *, on_output: Callable[[], object]) -> None:
     (program,) = entry_points(group="console_scripts", name=name)
     main = program.load()
     _watch_output(on_output)
+    _forgive_late_logs()
     _once_parsed(lambda: setattr(sys, "argv", before))
     sys.argv = [before[0], *arguments]
     main()
@@ -57,6 +61,21 @@ def _watch_output(on_output: Callable[[], object]) -> None:
         return response
 
     RuntimeHttpClient.PushTaskOutput = PushTaskOutput  # type: ignore[method-assign]
+
+
+def _forgive_late_logs() -> None:
+    """Let the thread that uploads the log go on when the run has ended, and with it the token."""
+    theirs = RuntimeHttpClient.PushLogs
+
+    def PushLogs(self: RuntimeHttpClient, request: PushLogsRequest) -> PushLogsResponse:  # noqa: N802
+        try:
+            return theirs(self, request)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.UNAUTHORIZED:
+                raise
+            return PushLogsResponse()  # nobody takes them any longer
+
+    RuntimeHttpClient.PushLogs = PushLogs  # type: ignore[method-assign]
 
 
 def _once_parsed(then: Callable[[], None]) -> None:

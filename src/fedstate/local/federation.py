@@ -19,6 +19,7 @@ from fedstate.interrupts import uninterrupted
 from fedstate.local import accounts
 from fedstate.local.execute import Start
 from fedstate.local.launcher import Launcher, shared_launcher
+from fedstate.local.log_file import bound_log
 from fedstate.local.member import Member
 from fedstate.local.ports import LOOPBACK, Ports
 from fedstate.local.presence import Presence
@@ -26,6 +27,7 @@ from fedstate.local.process import Process, check_port
 from fedstate.local.programs import (
     OUR_EXECUTOR,
     OUR_SUPERLINK,
+    OUR_SUPERNODE,
     Programs,
     environment,
     located,
@@ -38,6 +40,8 @@ HOSTS = (LOOPBACK, "localhost")
 CONNECTION_NAME = "local"
 START_SECONDS = 90.0
 HEARTBEAT = "heartbeat"
+# Beside a node's log, or the SuperLink's: what runs print there.
+OUTPUT = "output"
 POLL_SECONDS = 0.2
 
 
@@ -199,6 +203,11 @@ class Federation:
         """
         return self._rooms.missing_walls()
 
+    def bound_logs(self) -> None:
+        """Keep the logs of the processes from growing without end."""
+        for process in self.processes:
+            bound_log(process.log_file)
+
     def wait_until_connected(self, seconds: float = START_SECONDS) -> None:
         """Wait until every SuperNode is connected to the SuperLink.
 
@@ -309,6 +318,8 @@ class Federation:
             *tls_options(here),
             *("--host", LOOPBACK, "--port", str(port)),
         ]
+        if tuple(self._programs.supernode[:2]) == OUR_SUPERNODE:
+            command += ["--output", str(here / OUTPUT)]
         supernode = self._process(name, command, here / "flwr", here / "log")
         executor = self._executor(
             f"{name}'s executor", self._programs.clientapp_executor, here, port
@@ -327,6 +338,7 @@ class Federation:
             command += [
                 *("--heartbeat-file", str(here / HEARTBEAT)),
                 *("--rooms", str(self._rooms.of(owner.name))),
+                *("--output", str(owner / OUTPUT)),
                 *self._closed(port),
                 *self._executor_options,
             ]

@@ -17,6 +17,7 @@ from fedstate.forking.ending import Ending
 from fedstate.interrupts import uninterrupted
 from fedstate.local.execute import Start, Started, execute
 from fedstate.local.launcher import UNSEEN, Launcher
+from fedstate.local.log_file import bound_log
 from fedstate.waiting import wait_until
 
 STOP_SECONDS = 15.0
@@ -78,6 +79,7 @@ class Process:
     def start(self) -> None:
         """Start the program, in a process group of its own."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        bound_log(self.log_file)
         if isinstance(self._start, Launcher):
             self._start.wait_until_warm(self.command)
         with uninterrupted():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 OUR_EXECUTOR = ("fedstate", "executor")
 OUR_SUPERLINK = ("fedstate", "superlink")
+OUR_SUPERNODE = ("fedstate", "supernode")
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Programs:
     """The commands that a federation is made of."""
 
     superlink: Sequence[str] = OUR_SUPERLINK
-    supernode: Sequence[str] = ("fedstate", "supernode")
+    supernode: Sequence[str] = OUR_SUPERNODE
     serverapp_executor: Sequence[str] = OUR_EXECUTOR
     clientapp_executor: Sequence[str] = OUR_EXECUTOR
 

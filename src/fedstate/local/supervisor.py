@@ -32,6 +32,9 @@ class Watched(Protocol):
     def note(self) -> None:
         """Write down what runs."""
 
+    def bound_logs(self) -> None:
+        """Keep the logs of the processes from growing without end."""
+
 
 class Supervisor:
     """Keeps the processes of one federation running.
@@ -74,6 +77,7 @@ class Supervisor:
             self._restart(asked)
         for member in self._federation.members:
             self._look_at(member)
+        self._federation.bound_logs()
 
     def _look_at(self, member: Member) -> None:
         match member.state:

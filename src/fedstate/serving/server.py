@@ -124,6 +124,8 @@ class Server(uvicorn.Server):
         # Whoever connects could say by a header that it is somebody else. Behind a proxy, whose
         # word is wanted, uvicorn's own variable names the proxy.
         options.setdefault("proxy_headers", "FORWARDED_ALLOW_IPS" in os.environ)
+        # How a program logs is for the program to say.
+        options.setdefault("log_config", None)
         if certificate is not None:
             options["ssl_context_factory"] = lambda *_: ServerContext(
                 certificate.certificate_file, certificate.key_file, certificate.authority_file

@@ -46,10 +46,15 @@ class StoredStep:
 
 @dataclass(frozen=True)
 class Commit:
-    """What came of a commit: its number, and the digest of the state that it stored."""
+    """What came of a commit: its number, and the digest of the state that it stored.
+
+    The state's size is in bytes; new are those that the store did not have before.
+    """
 
     generation: int
     digest: bytes
+    size: int
+    new_bytes: int
 
 
 @dataclass(frozen=True)
@@ -247,7 +252,7 @@ class NodeStore(KeepingStore, EndedRunsStore):
             self._drop_old_replies(run_id)
             self._log_commit(message_id, run_id, series_id, state, generation, attempt)
             self._kept.made(run_id, generation, state, attempt.group_id, self.keep)
-        return Commit(generation, state.digest)
+        return Commit(generation, state.digest, state.size, state.new_bytes)
 
     def _drop_old_replies(self, run_id: str) -> None:
         answered = self._rows.find("step", "sequence DESC", run_id=run_id, status="answered")

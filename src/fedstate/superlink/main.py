@@ -8,9 +8,11 @@ from fedstate.errors import FederationError
 from fedstate.exchange.routes import replies_router, runtime_router, serve
 from fedstate.exchange.signals import Notifier, Signals
 from fedstate.flower.node_objects import keep_objects_apart
+from fedstate.flower.programs import logs_requests
+from fedstate.flower.request_labels import label_requests
 from fedstate.flower.senseless import refuse_senseless
 from fedstate.flower.strangers import limit_strangers, without_documentation
-from fedstate.flower.superlink_app import SuperLinkConfig, create_superlink, log_config
+from fedstate.flower.superlink_app import SuperLinkConfig, create_superlink
 from fedstate.flower.superlink_ends import SuperLinkEnds
 from fedstate.serving.limits import Limits
 from fedstate.serving.protocol import bounded_serving
@@ -85,7 +87,7 @@ def make_server(
         app,
         addresses.listeners(config.host, config.port),
         certificate=Certificate(files[0], files[1], files[2]) if files[0] and files[1] else None,
-        log_config=log_config(),
+        access_log=logs_requests(),
         **bounded_serving(limits or Limits()),
     )
 
@@ -123,3 +125,4 @@ def extend(
     )
     limit_strangers(app, limits or Limits())
     (door or Door()).put_into(app)
+    label_requests(app)

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from fedstate.flower.log_options import add_log_options, configure_logs
 from fedstate.flower.superlink_app import parse, superlink_parser
 from fedstate.logs import logger
 from fedstate.serving.options import add_limit_options, limits_of
@@ -45,7 +46,9 @@ def main(arguments: Sequence[str], examples: str = "") -> None:
     control_door.add_options(ours)
     add_limit_options(ours)
     _add_bounds(ours)
+    add_log_options(ours)
     options, rest = ours.parse_known_args(arguments)
+    configure_logs("superlink", options)
     addresses = Addresses(options.control, options.fleet, options.runtime)
     addresses.check(one_port=one_port.host is not None or one_port.port is not None)
     config = parse(rest, program=parser.prog, description=DESCRIPTION)
@@ -70,6 +73,7 @@ def options_parser(examples: str = "") -> argparse.ArgumentParser:
     control_door.add_options(parser.add_argument_group("accounts"))
     add_limit_options(parser.add_argument_group("limits"))
     _add_bounds(parser.add_argument_group("evidence of runs"))
+    add_log_options(parser.add_argument_group("logs"))
     return parser
 
 

@@ -126,10 +126,13 @@ class Actions:
         try:
             left.check()
             envelope, objects = self._state.pushed_reply(reply)
+            began = time.monotonic()
             reach("commit-started")
             context = SplitContext(self._context(step.series_id, left.context.state), left.arrays)
             value = encode_reply(envelope, objects)
-            self._state.commit_step(step.message_id, step.series_id, context, value, attempt)
+            done = self._state.commit_step(
+                step.message_id, step.series_id, context, value, attempt
+            )
         except StoreFullError as error:
             self._state.store.room.say(error, step.run_id)
             return Event.COMMIT_REFUSED, Error(ErrorCode.UNKNOWN, str(error))
@@ -137,6 +140,10 @@ class Actions:
             logger.error("%s", error)
             return Event.COMMIT_REFUSED, Error(ErrorCode.UNKNOWN, str(error))
         reach("step-committed")
+        logger.info(
+            "Committed: state of %d bytes, %d of them new, in %.1f ms (commit %d).",
+            *(done.size, done.new_bytes, 1000 * (time.monotonic() - began), done.generation),
+        )
         step.reply, step.logged = (envelope, objects), True
         return Event.COMMITTED, None
 
@@ -206,7 +213,7 @@ class Actions:
             raise LookupError(f"There is no reply to message {step.message_id}.")
         metadata = step.reply[0].message.metadata
         receipt = self._receipt(step)
-        logger.info("Sending: %s message (ID: %s)", metadata.message_type, metadata.message_id)
+        logger.debug("Sending: %s message (ID: %s)", metadata.message_type, metadata.message_id)
         try:
             confirmed = self._link.send(
                 *step.reply,
@@ -233,7 +240,7 @@ class Actions:
             logger.error("The reply to %s was refused. %s", step.message_id, error)
             reach("reply-sent")
             return Event.REJECTED, None
-        logger.info("Sent successfully")
+        logger.info("Sent: %s message", metadata.message_type)
         reach("reply-sent")
         return (Event.SENT_AND_CONFIRMED if confirmed else Event.SENT), None
 

@@ -32,7 +32,7 @@ from fedstate.flower.programs import (
     normal_address,
 )
 from fedstate.flower.supernode_options import SuperNodeSettings
-from fedstate.logs import logger
+from fedstate.logs import logger, of_node
 from fedstate.serving.limits import Limits
 from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Retention
@@ -44,6 +44,7 @@ from fedstate.supernode.link import Link
 from fedstate.supernode.log_answers import LogAnswers
 from fedstate.supernode.maintenance import Maintenance
 from fedstate.supernode.membership import Membership, Patience
+from fedstate.supernode.output import output_of, place_output
 from fedstate.supernode.ownership import Ownership
 from fedstate.supernode.pacing import Pacing
 from fedstate.supernode.runs import Runs
@@ -83,6 +84,8 @@ class DurableSettings:
         The bytes on the state's disk that are kept for freeing states when it is full.
     backups : Schedule, optional
         When the state is backed up, and where to; None for no backups.
+    output : Path, optional
+        Where the executor keeps what runs print; without it, below the state directory.
     """
 
     state: Path
@@ -97,6 +100,7 @@ class DurableSettings:
     from_run: FromRun = FromRun.NEVER
     reserve: int = RESERVE_BYTES
     backups: Schedule | None = None
+    output: Path | None = None
 
 
 _RETRY_SECONDS = 1.0
@@ -122,6 +126,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         store = NodeStore(durable.state, key=durable.key, reserve=durable.reserve)
         store.keep_log, store.keep = durable.keep_log, durable.keep
         stack.callback(store.close)
+        output = place_output(durable.state, durable.output)
         keys = settings.keys or _own_keys(durable.state)
         ownership = Ownership(store, fingerprint(keys[1]))
         state = durable_node_state(store)
@@ -154,13 +159,14 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         api_problems = backups.problems if backups else list[str]
         stack.enter_context(runtime_api(settings, state, steps, durable.limits, api_problems))
         if settings.starts_executor:
-            _start_executor(settings)
+            _start_executor(settings, output)
         ownership.settle(membership, state)
         state.set_node_id(membership.node_id)
+        of_node(membership.node_id)
         logger.info("SuperNode ID: %s", membership.node_id)
-        stack.enter_context(_maintenance(state, link, steps, durable.retention, pacing))
         if backups:
             stack.enter_context(backups.running())
+        stack.enter_context(_maintenance(state, link, steps, durable, pacing))
         steps.resume()
         _pull_messages(link, steps, pacing)
 
@@ -237,26 +243,34 @@ def _fleet_api(settings: SuperNodeSettings, keys: KeyPair) -> FleetApi:
     )
 
 
-def _start_executor(settings: SuperNodeSettings) -> None:
+def _start_executor(settings: SuperNodeSettings, output: Path) -> None:
     command = executor_command(
         settings.host,
         settings.port,
         tls=settings.certificate_file is not None,
         authority_file=settings.authority_file,
         installs_dependencies=settings.installs_dependencies,
+        output=output,
     )
     subprocess.Popen(command)
 
 
 @contextmanager
 def _maintenance(
-    state: DurableNodeState, link: Link, steps: Steps, retention: Retention, pacing: Pacing
+    state: DurableNodeState, link: Link, steps: Steps, durable: DurableSettings, pacing: Pacing
 ) -> Iterator[None]:
     def failed(error: BaseException) -> None:
         steps.failure = error
         pacing.hurry()
 
-    maintenance = Maintenance(state, link, retention, steps=steps, on_failure=failed)
+    maintenance = Maintenance(
+        state,
+        link,
+        durable.retention,
+        steps=steps,
+        on_failure=failed,
+        output=output_of(durable.state),
+    )
     maintenance.start()
     try:
         yield

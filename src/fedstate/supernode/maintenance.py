@@ -7,17 +7,20 @@ SuperLink.
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from fedstate.flower.errors import RunStatus, SuperLinkError
 from fedstate.flower.nodestate import DurableNodeState
-from fedstate.logs import logger
+from fedstate.logs import labelled, logger
+from fedstate.logs.run_files import delete_output
 from fedstate.store.errors import StoreFullError
 from fedstate.store.node_store import StoredRun
 from fedstate.store.requests import answer_requests
 from fedstate.store.retention import Choice, Freed, Retention, free
 from fedstate.supernode.late_rows import LateRows
 from fedstate.supernode.link import Link
+from fedstate.supernode.output import delete_strays
 from fedstate.supernode.runs import Runs
 
 STORE_SECONDS = 2.0
@@ -55,6 +58,8 @@ class Maintenance:
         The steps, which drop what they have of a run that has ended.
     on_failure : callable
         Is called with an error that ends the SuperNode.
+    output : Path, optional
+        Where the executor keeps what runs print; without it, nothing of that is deleted.
     store_seconds, runs_seconds : float
         The pauses between two looks at the store and its tasks, and at the runs.
     """
@@ -67,6 +72,7 @@ class Maintenance:
         *,
         steps: EndsRuns,
         on_failure: Callable[[BaseException], None],
+        output: Path | None = None,
         store_seconds: float = STORE_SECONDS,
         runs_seconds: float = RUNS_SECONDS,
     ) -> None:
@@ -75,6 +81,7 @@ class Maintenance:
         self._retention = retention
         self._steps = steps
         self._on_failure = on_failure
+        self._output = output
         self._store_seconds = store_seconds
         self._runs_seconds = runs_seconds
         self._stopped = threading.Event()
@@ -179,4 +186,9 @@ class Maintenance:
 
     def _apply_retention(self) -> None:
         for run_id in self._retention.apply(self._state.store):
-            logger.info("The state of run %s is freed.", run_id)
+            with labelled(run=run_id):
+                logger.info("The state of run %s is freed.", run_id)
+            if self._output is not None:
+                delete_output(self._output, run_id)
+        if self._output is not None:
+            delete_strays(self._output, {run.run_id for run in self._state.store.runs()})

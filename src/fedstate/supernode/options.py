@@ -9,6 +9,7 @@ from typing import TypeVar
 from fedstate.connection import flwr_home
 from fedstate.durations import bytes_of, seconds_of
 from fedstate.errors import SettingError
+from fedstate.flower.log_options import add_log_options, configure_logs
 from fedstate.flower.supernode_options import (
     SuperNodeSettings,
     supernode_parser,
@@ -50,7 +51,10 @@ def main(arguments: Sequence[str], examples: str = "") -> None:
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_options(ours)
     add_limit_options(ours)
+    _add_output_option(ours)
+    add_log_options(ours)
     options, rest = ours.parse_known_args(arguments)
+    configure_logs("supernode", options)
     settings = supernode_settings(rest)
     run_supernode(settings, _durable_settings(options, settings))
 
@@ -64,6 +68,8 @@ def options_parser(examples: str = "") -> argparse.ArgumentParser:
     parser.epilog = examples.replace("\n\n", "\n")
     _add_options(parser.add_argument_group("durable client state"))
     add_limit_options(parser.add_argument_group("limits of the Runtime API"))
+    _add_output_option(logs := parser.add_argument_group("logs"))
+    add_log_options(logs)
     return parser
 
 
@@ -169,6 +175,16 @@ def _add_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def _add_output_option(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="Directory in which the node's executor keeps what runs print, deleted with their "
+        "state (default: 'output' in the state directory).",
+    )
+
+
 def _durable_settings(
     options: argparse.Namespace, settings: SuperNodeSettings
 ) -> DurableSettings:
@@ -187,6 +203,7 @@ def _durable_settings(
         backups=Schedule(options.backup, options.backup_every, options.backup_keep)
         if options.backup
         else None,
+        output=options.output,
     )
 
 

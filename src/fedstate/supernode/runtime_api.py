@@ -10,6 +10,7 @@ from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
 from fedstate.flower.nodestate import DurableNodeState
 from fedstate.flower.programs import SHUTDOWN_SECONDS, logs_requests
+from fedstate.flower.request_labels import LabelledRequests, label_messages
 from fedstate.flower.runtime_app import runtime_app
 from fedstate.flower.senseless import refuse_senseless
 from fedstate.flower.strangers import bounded, without_documentation
@@ -66,8 +67,9 @@ def runtime_api(
     serve(api, signals, runtime_router)
     steps.on_task, steps.on_end = signals.tasks.notify, ends.notify
     files = (settings.certificate_file, settings.key_file, settings.authority_file)
+    label_messages(api)
     server = Server(
-        bounded(LargeContexts(api), api, limits),
+        LabelledRequests(bounded(LargeContexts(api), api, limits)),
         [Listener("SuperNode's API", settings.host, settings.port)],
         certificate=Certificate(files[0], files[1], files[2]) if files[0] and files[1] else None,
         access_log=logs_requests(),

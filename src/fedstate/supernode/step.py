@@ -1,11 +1,13 @@
 """One step under way in a SuperNode."""
 
 import threading
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from fedstate.flower.clients import Objects
 from fedstate.flower.runs import Run
 from fedstate.flower.stored_values import Envelope
+from fedstate.logs import labelled
 from fedstate.store.logged_store import Failure
 from fedstate.supernode.machine import ARRIVED, Phase
 from fedstate.witness.receipts import Receipt
@@ -57,6 +59,11 @@ class Step:
     def run_id(self) -> int:
         """The run that it belongs to."""
         return self.envelope.message.metadata.run_id
+
+    def labelled(self) -> AbstractContextManager[None]:
+        """Label the lines that are logged in a block with the step that they are about."""
+        metadata = self.envelope.message.metadata
+        return labelled(run=metadata.run_id, round=metadata.group_id, message=metadata.message_id)
 
     @property
     def series_id(self) -> int:

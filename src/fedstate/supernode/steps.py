@@ -33,7 +33,7 @@ from fedstate.flower.errors import ErrorCode, RunEndedError
 from fedstate.flower.nodestate import DurableNodeState
 from fedstate.flower.stored_values import Envelope
 from fedstate.large.context import SplitContext
-from fedstate.logs import logger
+from fedstate.logs import labelled, logger
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.values import Value
 from fedstate.supernode.actions import Actions, Outcome
@@ -173,16 +173,15 @@ class Steps:
         StoreError
             The store cannot be used.
         """
-        metadata = envelope.message.metadata
-        logger.info("[RUN %s, ROUND %s]", metadata.run_id, metadata.group_id)
-        logger.info("Receiving: %s message (ID: %s)", metadata.message_type, metadata.message_id)
-        while (step := self._known(metadata.message_id)) is not None:
-            if self._sent_again(step):
-                return
         step = Step(envelope)
-        outcome = self._accept(step)
-        while commands := self._feed(step, *outcome):
-            outcome = self._slow[commands[0]](step)
+        with step.labelled():
+            logger.info("Received: %s message", envelope.message.metadata.message_type)
+            while (known := self._known(step.message_id)) is not None:
+                if self._sent_again(known):
+                    return
+            outcome = self._accept(step)
+            while commands := self._feed(step, *outcome):
+                outcome = self._slow[commands[0]](step)
 
     def complete(self, step: Step, left: SplitContext) -> None:
         """Commit what a step made, and have its reply sent; a step without a reply has failed.
@@ -210,7 +209,8 @@ class Steps:
         """Drop the steps of a run that has ended; those that send or pull hear it themselves."""
         if not self.runs.end(run_id):
             return
-        logger.info("Run %s has ended.", run_id)
+        with labelled(run=run_id):
+            logger.info("Run %s has ended.", run_id)
         with self._lock:
             steps = [step for step in self._steps.values() if step.run_id == run_id]
             waiting = [step for step in steps if self._turns.skip(step.series_id, step)]
@@ -221,7 +221,7 @@ class Steps:
         self.on_end()
 
     def _end_work(self, step: Step) -> None:
-        with step.lock:
+        with step.labelled(), step.lock:
             running = step.phase.stage is Stage.RUNNING
             slow = self._feed_locked(step, Event.RUN_ENDED, None) if running else []
         for command in slow:
@@ -251,11 +251,13 @@ class Steps:
             self._submit(self._perform, step, command)
 
     def _perform(self, step: Step, command: Command) -> None:
-        self._happen(step, *self._slow[command](step))
+        with step.labelled():
+            outcome = self._slow[command](step)
+        self._happen(step, *outcome)
 
     def _feed(self, step: Step, event: Event, given: Any) -> list[Command]:
         """Tell the machine of an event; return the commands that take long."""
-        with step.lock:
+        with step.labelled(), step.lock:
             return self._feed_locked(step, event, given)
 
     def _feed_locked(self, step: Step, event: Event, given: Any) -> list[Command]:

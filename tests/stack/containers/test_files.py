@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,45 @@ def test_images_stand_on_the_official_python_alone(file: Path) -> None:
     assert "# syntax=" not in text, "it would be pulled from a registry"
 
 
+def config_of_compose(**settings: str) -> dict[str, Any]:
+    """Return what Compose makes of the files."""
+    if not shutil.which("docker"):
+        pytest.skip("Docker Compose is what reads these files")
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("FEDSTATE_")
+    }
+    told = subprocess.run(
+        ["docker", "compose", "--env-file", "/dev/null", "config", "--format", "json"],
+        cwd=ROOT,
+        env={**environment, **settings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    config: dict[str, Any] = json.loads(told.stdout)
+    return config
+
+
+def test_every_container_logs_in_the_form_that_is_set_and_bounded() -> None:
+    services = config_of_compose(FEDSTATE_LOG_FORMAT="json")["services"]
+    of_images = {name for name in services if name.endswith("-image")}
+    for name in services.keys() - of_images:
+        assert services[name]["logging"]["options"] == {"max-size": "10m", "max-file": "3"}, name
+        assert services[name]["environment"]["FEDSTATE_LOG_FORMAT"] == "json", name
+
+
+def test_what_runs_print_is_shared_by_an_executor_and_its_supernode_alone() -> None:
+    readers: dict[str, set[str]] = {}
+    for name, service in config_of_compose()["services"].items():
+        for volume in service.get("volumes", ()):
+            if volume["target"] == "/var/lib/fedstate/output":
+                readers.setdefault(volume["source"], set()).add(name)
+    assert readers == {
+        "serverapp-output": {"serverapp"},
+        **{f"node-{k}-output": {f"supernode-{k}", f"executor-{k}"} for k in (1, 2, 3)},
+    }
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
@@ -88,20 +128,8 @@ def test_images_stand_on_the_official_python_alone(file: Path) -> None:
 def test_the_fleet_api_is_published_when_the_operator_asks(
     settings: dict[str, str], expected: tuple[str | None, str] | None
 ) -> None:
-    if not shutil.which("docker"):
-        pytest.skip("Docker Compose is what reads these files")
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("FEDSTATE_")
-    }
-    told = subprocess.run(
-        ["docker", "compose", "--env-file", "/dev/null", "config", "--format", "json"],
-        cwd=ROOT,
-        env={**environment, **settings},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    superlink = json.loads(told.stdout)["services"]["superlink"]
+    services = config_of_compose(**settings)["services"]
+    superlink = services["superlink"]
     published = {
         port["target"]: (port.get("host_ip"), port["published"]) for port in superlink["ports"]
     }
@@ -109,5 +137,5 @@ def test_the_fleet_api_is_published_when_the_operator_asks(
     assert published == ({8001: expected} if expected else {})
     # The same variable opens the port on that network, and is in the certificate.
     host = settings.get("FEDSTATE_FLEET_HOST", "")
-    for service in (superlink, json.loads(told.stdout)["services"]["certs"]):
+    for service in (superlink, services["certs"]):
         assert service["environment"]["FEDSTATE_FLEET_HOST"] == host

@@ -13,6 +13,7 @@ import pytest
 from fedstate import waiting
 from fedstate.local.federation import Federation
 from fedstate.local.runs import start, wait_for_runs
+from fedstate.logs import parse_line
 from tests.stack.conftest import ROOT, command
 
 ROUNDS = 3
@@ -56,8 +57,12 @@ def printed(federation: Federation) -> Printed:
 
     def read() -> Printed:
         texts = [log.read_bytes()[at:].decode() for log, at in zip(logs, before, strict=True)]
+        said = [
+            [line.text for each in text.splitlines() if (line := parse_line(each))]
+            for text in texts
+        ]
         return {
-            start: [re.findall(rf"^{re.escape(start)}.*$", text, re.MULTILINE) for text in texts]
+            start: [[line for line in lines if line.startswith(start)] for lines in said]
             for start in EXAMPLES
         }
 

@@ -168,8 +168,8 @@ class Done:
 
     @property
     def names(self) -> list[str]:
-        """The names of its events."""
-        return [event["event"] for event in self.events]
+        """The names of its events, but for those that say which node it is on."""
+        return [event["event"] for event in self.events if event["event"] != "begun"]
 
     @property
     def answer(self) -> Any:

@@ -25,7 +25,7 @@ from fedstate.waiting import wait_until
 
 SECONDS = 120.0
 WELL, FAILED, NOT_REPORTED = Ending(0), Ending(1), Ending(2)
-ALL_EVENTS = ["started", "pulled", "replied", "finished"]
+ALL_EVENTS = ["started", "begun", "pulled", "replied", "finished"]
 
 
 class Process:
@@ -134,7 +134,7 @@ def test_a_step_that_does_well_sends_its_events_in_order(node: Node, begin: Begi
     assert node.read(node.reply(message_id))["calls"] == 1
     assert node.steps(1) == before + 1
     # What the executor would answer the message with.
-    assert message_id.encode() in base64.b64decode(process.events[1]["message"])
+    assert message_id.encode() in base64.b64decode(process.events[2]["message"])
 
 
 def test_steps_draw_different_random_numbers(node: Node, begin: Begin) -> None:
@@ -267,7 +267,7 @@ def test_a_step_that_is_over_ends_without_a_word(
     assert wait_until(started.exists, SECONDS)
     process.channel.send({"stop": "The run has ended.", "over": True})
     assert process.end() == NOT_REPORTED
-    assert process.names() == ["started", "pulled"]
+    assert process.names() == ["started", "begun", "pulled"]
     replies = node.state.get_messages_legacy(run_ids=[1], is_reply=True)
     assert message_id not in [each.metadata.reply_to_message_id for each in replies]
     assert "Traceback" not in capfd.readouterr().err
@@ -293,6 +293,6 @@ def test_a_process_whose_executor_and_server_are_gone_ends_though_it_is_sending(
             process.until("pulled")
             process.channel.socket.shutdown(1)
             assert process.end() == NOT_REPORTED
-            assert process.names() == ["started", "pulled"]
+            assert process.names() == ["started", "begun", "pulled"]
     finally:
         node.stop()

@@ -14,13 +14,14 @@ from tests.unit.walls.conftest import in_child
 from fedstate.executor import room
 from fedstate.executor.output import Output
 from fedstate.executor.plan import RoomPlan
+from fedstate.executor.printed import Printed
 from fedstate.walls import RunLimits
 from fedstate.walls.processes import descendants
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Iterator[RoomPlan]:
-    output = Output(tmp_path, 1)
+    output = Output(tmp_path, Printed(1, "clientapp"))
     yield RoomPlan(
         tmp_path, "hash", tmp_path / "work", limits=RunLimits(open_files=64), certificate="PEM"
     )

@@ -52,7 +52,7 @@ def test_every_node_has_a_key_and_a_partition_of_its_own(tmp_path: Path) -> None
     assert len({option(each, "--auth-supernode-private-key") for each in supernodes}) == 2
 
 
-OURS_ALONE = {"--heartbeat-file", "--rooms", "--closed-directory", "--closed-port"}
+OURS_ALONE = {"--heartbeat-file", "--rooms", "--output", "--closed-directory", "--closed-port"}
 # Where a SuperLink serves its APIs: ours on three ports, flwr's on one.
 PLACES = {"--control", "--fleet", "--runtime", "--host", "--port", "--accounts", "--audit-log"}
 

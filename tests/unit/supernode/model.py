@@ -9,7 +9,7 @@ from fedstate.flower.stored_values import Envelope
 from fedstate.large.context import SplitContext
 from fedstate.store.errors import StoreFullError
 from fedstate.store.logged_store import Failure
-from fedstate.store.node_store import StoredStep
+from fedstate.store.node_store import Commit, StoredStep
 from fedstate.store.step_log import Attempt
 from fedstate.store.values import Value
 from fedstate.witness.receipts import Receipt
@@ -319,9 +319,10 @@ class Memory:
         context: SplitContext,
         reply: Value,
         _: Attempt,
-    ) -> None:
+    ) -> Commit:
         base: Any = context.context.state["base"]
         self.store.commit(message_id, series_id, base, reply)
+        return Commit(1, b"", 0, 0)
 
     def seconds_taken(self, _: str) -> float:
         return 0.0

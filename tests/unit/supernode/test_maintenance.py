@@ -23,6 +23,7 @@ from tests.waiting import wait_until
 from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import RunStatus
 from fedstate.flower.nodestate import DurableNodeState, durable_node_state
+from fedstate.logs.run_files import RunFile, outputs_in
 from fedstate.store.errors import StoreError, StoreFullError
 from fedstate.store.node_store import NodeStore
 from fedstate.store.requests import free_runs
@@ -68,6 +69,7 @@ class Maintained:
         self.run_id = self.add_run()
         self.steps = Working(LateRows(self.store, self.link))
         self.failures: list[BaseException] = []
+        self.output = directory / "output"
 
     def add_run(self) -> int:
         run_id = self.superlink.start_run()
@@ -84,6 +86,7 @@ class Maintained:
             on_failure=self.failures.append,
             store_seconds=0.01,
             runs_seconds=0.01,
+            output=self.output,
         )
         maintenance.start()
         try:
@@ -242,6 +245,17 @@ def test_retention_deletes_a_run_that_ended_and_memory_forgets_it(node: Maintain
         wait_until(lambda: not node.store.runs())
     assert node.state.get_run(node.run_id) is None
     assert node.state.get_run_series_context(stored.series_id) is None
+
+
+def test_what_a_run_has_printed_goes_with_its_state(node: Maintained) -> None:
+    other = node.add_run()
+    node.output.mkdir()
+    for run_id in (node.run_id, other):
+        RunFile(node.output, run_id).end()
+    node.steps.runs.end(node.run_id)
+    with node.running(Retention(seconds=0)):
+        wait_until(lambda: outputs_in(node.output).keys() == {other})
+    assert {run.run_id for run in node.store.runs()} == {other}
 
 
 def test_the_log_is_written_back_when_something_was_stored(node: Maintained) -> None:

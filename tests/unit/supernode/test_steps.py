@@ -35,7 +35,7 @@ def test_a_reply_leaves_after_its_state_is_durable_and_is_noted_after_that(
     assert statuses == [("committed", 1)]
     assert node.status(message_id) == "answered"
     assert not node.reply(run_id, message_id).has_error()
-    assert log.text.count("Sent successfully") == 1
+    assert log.text.count("Sent: train message") == 1
     # Nothing of it is left in memory, nor at the SuperLink.
     assert node.state.reply_to(message_id) is None
     assert len(node.state.object_store) == 0

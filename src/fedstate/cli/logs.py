@@ -1,0 +1,163 @@
+"""``fedstate logs``: what the apps of a run have printed."""
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedstate.cli.output import Format, Shown
+from fedstate.cli.place import LOCAL_DIRECTORY, Node
+from fedstate.errors import FederationError, SettingError
+from fedstate.logs.lines import Line
+
+EXAMPLES = """Examples:
+
+$ fedstate logs 4711
+
+$ fedstate logs 4711 --node 2 --follow
+
+$ fedstate logs 4711 --format json"""
+
+# Where a container of a node has the state, and that of the ServerApps their output.
+_OF_SUPERNODES = ("--state", "state")
+_OF_SERVERAPPS = ("--output", "output")
+_SUPERNODE, _SERVERAPP = "supernode-", "serverapp"
+
+
+def logs(
+    run: Annotated[str, typer.Argument(help="The ID of a run, or its first digits.")],
+    node: Node = None,
+    state: Annotated[
+        Path | None, typer.Option("--state", help="The state directory of a node.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="The directory that an executor was given as --output."),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes until the run ends.")
+    ] = False,
+    shown: Shown = Format.TABLE,
+) -> None:
+    """Show what the ClientApps and the ServerApp of a run have printed, with run, node and round.
+
+    Of all nodes of the federation in this directory (`fedstate local up`, or containers), of one,
+    or of one state directory. JSON is an object a line.
+    """
+    try:
+        _show(_lines(run, node, state, output, follow=follow), shown)
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _lines(
+    run: str, node: int | None, state: Path | None, output: Path | None, *, follow: bool
+) -> Iterable[Line]:
+    from fedstate.logs.reading import lines_of, run_named
+    from fedstate.logs.run_files import Reader
+
+    given = [each is not None for each in (node, state, output)]
+    if sum(given) > 1:
+        raise SettingError("--node, --state and --output all name a node: give one of them.")
+    if state is not None and not state.is_dir():
+        raise SettingError(f"--state is {state}, which is no directory: name a node's state.")
+    if output is not None and not output.is_dir():
+        raise SettingError(
+            f"--output is {output}, which is no directory: name the one that the executor was "
+            "given."
+        )
+    if not any(given[1:]) and not LOCAL_DIRECTORY.is_dir():
+        return _of_containers(run, node, follow=follow)
+    directories = _directories(node, state, output)
+    run_id = run_named(run, directories)
+    return lines_of([Reader(each, run_id) for each in directories], follow=follow)
+
+
+def _directories(node: int | None, state: Path | None, output: Path | None) -> list[Path]:
+    if output is not None:
+        return [output]
+    if state is not None:
+        return [state / "output"]
+    if node is None:
+        found = [LOCAL_DIRECTORY / "superlink" / "output", *LOCAL_DIRECTORY.glob("node-*/output")]
+        return sorted(found)
+    directory = LOCAL_DIRECTORY / f"node-{node}"
+    if not directory.is_dir():
+        there = sorted(
+            int(each.name.removeprefix("node-"))
+            for each in LOCAL_DIRECTORY.glob("node-*")
+            if each.name.removeprefix("node-").isdecimal()
+        )
+        raise SettingError(
+            f"There is no node {node} in '{LOCAL_DIRECTORY}'; there is "
+            f"{', '.join(map(str, there)) or 'none'}."
+        )
+    return [directory / "output"]
+
+
+def _of_containers(run: str, node: int | None, *, follow: bool) -> Iterable[Line]:
+    from fedstate.logs.reading import CommandSource, collected, lines_of, services_of_compose
+
+    try:
+        services = services_of_compose()
+    except FederationError as error:
+        raise SettingError(
+            f"There is no federation in this directory (no '{LOCAL_DIRECTORY}', and no containers"
+            f": {error}). Go to the directory of `fedstate local up`, or give --state DIRECTORY."
+        ) from None
+    if node is not None:
+        services = [each for each in services if each == f"{_SUPERNODE}{node}"]
+    options = ["--format", "json", *(["--follow"] if follow else [])]
+    sources = []
+    for service in services:
+        if service.startswith(_SUPERNODE):
+            who, place = [service], _OF_SUPERNODES
+        elif service == _SERVERAPP:
+            # That container starts as root, which may read nothing of others.
+            who, place = ["--user", _SERVERAPP, service], _OF_SERVERAPPS
+        else:
+            continue
+        command = ["docker", "compose", "exec", "-T", *who, "fedstate", "logs", run]
+        sources.append(CommandSource([*command, *place, *options]))
+    if not sources:
+        wanted = "SuperNode" if node is None else f"SuperNode {node}"
+        raise SettingError(f"No container of a {wanted} runs in this directory's project.")
+    if follow:
+        return lines_of(sources, follow=True)
+    lines = collected(sources)
+    if not lines and (problems := [each.problem for each in sources if each.problem]):
+        raise FederationError(problems[0].removeprefix("fedstate: "))
+    if len({line.labels.get("run") for line in lines}) > 1:
+        raise FederationError(f"Several runs begin with '{run}': give more digits.")
+    return lines
+
+
+def _show(lines: Iterable[Line], shown: Format) -> None:
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    header = shown is Format.CSV
+    for line in lines:
+        if shown is Format.JSON:
+            typer.echo(line.to_json())
+        elif shown is Format.CSV:
+            typer.echo(_row(line, header=header), nl=False)
+            header = False
+        else:
+            typer.echo(line.to_text(colour=colour))
+
+
+def _row(line: Line, *, header: bool) -> str:
+    written = io.StringIO()
+    fields = line.to_fields()
+    writer = csv.DictWriter(written, list(fields), lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerow(fields)
+    return written.getvalue()

@@ -1,0 +1,1 @@
+"""An app whose two sides print what they do, and what would confuse a log."""
