@@ -1,6 +1,9 @@
 """Arrays by name, as files of npz, safetensors and PyTorch; and the weights of a Keras model."""
 
 import io
+import os
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from importlib import import_module
@@ -20,6 +23,7 @@ _SAFETENSORS = {
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float8_e4m3fn", "float8_e5m2"),
 }
+_BLOCK_BYTES = 1 << 20
 _TORCH_RAW = {"bfloat16", "float8_e4m3fn", "float8_e5m2"}
 
 
@@ -50,7 +54,7 @@ def write_safetensors(arrays: Arrays, metadata: Mapping[str, str], file: Path) -
                 f"The array {name!r} has dtype {array.dtype}, which safetensors does not have; "
                 "export it as npz."
             )
-    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     numpy.save_file(whole, file, metadata=dict(metadata))
 
 
@@ -70,8 +74,18 @@ def write_torch(arrays: Arrays, file: Path) -> None:
 
 
 def write_keras(model: Any, file: Path) -> None:
-    """Write the weights of a model as its ``load_weights`` reads them."""
-    model.save_weights(file)
+    """Write the weights of a model as its ``load_weights`` reads them.
+
+    They are written into memory first: HDF5 ends the process when a disk is full.
+    """
+    memory = os.memfd_create(file.name)
+    with tempfile.TemporaryDirectory() as directory, os.fdopen(memory, "rb") as content:
+        link = Path(directory) / "model.weights.h5"
+        link.symlink_to(f"/proc/self/fd/{memory}")
+        model.save_weights(link)
+        content.seek(0)
+        with file.open("wb") as out:
+            shutil.copyfileobj(content, out, _BLOCK_BYTES)
 
 
 def _tensor(torch: Any, name: str, array: NDArray[Any]) -> Any:
