@@ -17,7 +17,7 @@ from fedstate.errors import FedstateError
 from fedstate.interrupts import terminate_as_interrupt
 
 MODULES = (
-    *("bench.state", "bench.store", "bench.witness", "bench.concurrency"),
+    *("bench.state", "bench.store", "bench.looking", "bench.witness", "bench.concurrency"),
     *("bench.rounds", "bench.warmth", "bench.walls"),
 )
 

@@ -5,8 +5,9 @@ What an example may name:
 ``.fedstate``
     A local federation of two nodes with their states; it is down.
 ``state``, ``node.backup``
-    A node's state directory, and a backup of it. The runs: ``4711...`` is under way, ``1848...``
-    has ended, and ``9127...`` is of an app without fedstate's library and has ended.
+    The state directory of the second node, and a backup of it. The runs: ``4711...`` is under way
+    and goes wrong on this node, ``1848...`` has ended, and ``9127...`` is of an app without
+    fedstate's library and has ended.
 ``new.pub``, ``node.pub``, ``ca.crt``, ``accounts.toml``, ``superexec.secret``
     Public keys of nodes, an authority, accounts (``operator``, ``rosa``), a secret.
 ``authority``, ``superlink``, ``nodes``, ``identity``
@@ -41,7 +42,9 @@ from tests.unit.state.steps import make_message
 GOING, ENDED, PLAIN = 4711082614935260417, 1848190217735512009, 9127443200163384221
 NODES = (2301, 2302)
 ROUNDS = 8
-FAILED_ROUND, REASON = 6, "ValueError: The loss of round 6 is not a number."
+# On the second node, in the run that is under way: see docs/looking.md.
+DIVERGED_ROUND, FAILED_ROUND = 5, 6
+REASON = "ValueError: The loss of round 6 is not a number."
 
 
 split = SplitContext.split
@@ -80,13 +83,14 @@ def make_state(
     """Make a node's state directory with three runs."""
     with closing(NodeStore(directory, key=key)) as store:
         store.bind(node)
+        store.keep = ROUNDS + 1  # also the state that a run began with
         for run_id in (PLAIN, ENDED, GOING):
             start(store, context_of(run_id, node_id))
         contexts = {run_id: context_of(run_id, node_id) for run_id in (PLAIN, ENDED, GOING)}
         for number in range(1, ROUNDS + 1):
             for run_id, context in contexts.items():
                 attempt = Attempt(node_id, str(number), "train", digest_of(split(context)), 0.5)
-                if (run_id, number) == (GOING, FAILED_ROUND):
+                if _is_bad(run_id, node_id) and number == FAILED_ROUND:
                     fail(store, context, attempt, REASON)
                     continue
                 step(context, number)
@@ -109,20 +113,26 @@ def step(context: Context, number: int) -> None:
         context.state["metrics"] = MetricRecord({"loss": 1.0 / number})
         context.state["settings"] = ConfigRecord({"rounds": number})
         return
+    diverged = _is_bad(context.run_id, context.node_id) and number >= DIVERGED_ROUND
     with open_state(make_message(number, context.run_id), context) as state:
-        work(state, generator, number)
+        work(state, generator, number, 1e4 if diverged else 1.0)
 
 
-def work(state: ClientState, generator: np.random.Generator, number: int) -> None:
-    """Do the step of a round: the body changes once, the head in each round."""
+def work(state: ClientState, generator: np.random.Generator, number: int, scale: float) -> None:
+    """Do the step of a round: the body changes once, the head a little in each round."""
     if number == 1:
         state["body"] = {"kernel": generator.standard_normal((64, 32)).astype(np.float32)}
-    state["head"] = {
-        "kernel": generator.standard_normal((32, 10)).astype(np.float32),
-        "bias": np.full(10, number, np.float32),
-    }
+    kernel = np.random.default_rng(0).standard_normal((32, 10))
+    kernel += 0.01 * generator.standard_normal((32, 10))
+    bias = np.full(10, 0.01 * number, np.float32)
+    state["head"] = {"kernel": (kernel * scale).astype(np.float32), "bias": bias}
     state["notes"] = {"round": number, "images": 5}
-    state.history("loss").append(1.0 / number)
+    state.history("loss").append(scale / number)
+
+
+def _is_bad(run_id: int, node_id: int) -> bool:
+    """Return whether a run goes wrong on a node: its head diverges, and a step fails then."""
+    return (run_id, node_id) == (GOING, NODES[1])
 
 
 def start(store: NodeStore, context: Context) -> None:

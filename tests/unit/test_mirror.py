@@ -16,6 +16,7 @@ UNIT = TESTS / "unit"
 # The module, relative to src/fedstate, and the files or directories below tests/ that test it.
 ELSEWHERE = {
     "accounts/errors.py": ["unit/accounts/test_tokens.py"],
+    "cli/nodes_here.py": ["unit/cli/test_node.py", "unit/cli/test_compose.py"],
     "demo.py": ["unit/cli/test_demo.py", "stack/test_lifecycle.py"],
     "executor/heart.py": ["unit/executor/test_watch.py"],
     "executor/bare_room.py": ["unit/executor/test_warmth.py"],

@@ -6,6 +6,7 @@ Whatever goes wrong, nothing is completed: a shell has no place for a sentence.
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -57,10 +58,16 @@ def _places(context: typer.Context) -> Iterator[Path]:
     """Yield the store that is named; without any, those of all nodes here."""
     from fedstate.cli.place import local_stores
 
-    state, node = context.params.get("state"), context.params.get("node")
-    if state is not None:
-        yield Path(state)
-        return
-    for number, place in local_stores().items():
-        if node in (None, number):
-            yield place
+    states, numbers = (_all(context.params.get(name)) for name in ("state", "node"))
+    yield from map(Path, states)
+    if not states:
+        for number, place in local_stores().items():
+            if not numbers or number in map(int, numbers):
+                yield place
+
+
+def _all(value: Any) -> list[Any]:
+    """Return the values of an option that may be given once, several times or not at all."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

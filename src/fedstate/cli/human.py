@@ -40,7 +40,7 @@ def human_ago(seconds: float | None, now: float) -> str:
     ago = now - seconds
     if not 0 <= ago < _DAY:
         return human_time(seconds)
-    return f"{human_time(seconds)} ({human_seconds(ago)} ago)"
+    return f"{human_time(seconds)} ({human_seconds(max(1, round(ago)))} ago)"
 
 
 def human_seconds(seconds: float | None) -> str:

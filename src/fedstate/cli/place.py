@@ -43,6 +43,14 @@ Run = Annotated[
         help="A run, by the first digits of its ID.", autocompletion=completion.run_ids
     ),
 ]
+RunState = Annotated[
+    str,
+    typer.Argument(
+        help="A run, by the first digits of its ID, or RUN@N: the state of its N-th step.",
+        autocompletion=completion.run_ids,
+        metavar="RUN[@N]",
+    ),
+]
 AnyRun = Annotated[
     str | None,
     typer.Argument(

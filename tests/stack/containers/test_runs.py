@@ -71,6 +71,27 @@ def test_four_runs_of_two_apps_at_once_keep_their_state_and_stay_apart(
             assert [entry["round"] for entry in node["entries"]] == [1, 2]
 
 
+def test_a_node_is_looked_into_by_its_number_up_or_stopped(stack: Stack, runs: Runs) -> None:
+    def looked(command: str) -> Any:
+        return json.loads(stack.shell(f"fedstate {command} --format json"))
+
+    run_id = str(runs.keras[0])
+    up = looked("state list --node 2")
+    (row,) = [each for each in up if each["run"] == run_id]
+    assert (row["status"], row["failures"]) == ("finished", 0)
+    values = {each["name"]: each for each in looked(f"state show {run_id} --node 2")["values"]}
+    assert values["loss"]["type"] == "history"
+    nodes = {each["number"]: each for each in looked("node list")}
+    assert nodes.keys() == set(NODES)
+    assert {each["status"] for each in nodes.values()} == {"online"}
+    assert all(each["store_bytes"] > 0 for each in nodes.values())
+    stack.compose("stop", "supernode-2")
+    try:
+        assert looked("state list --node 2") == up
+    finally:
+        stack.up()
+
+
 def test_the_list_of_somebody_else_s_app_grows_round_by_round(stack: Stack, runs: Runs) -> None:
     log = command(
         "flwr", "log", "--show", str(runs.guests[0]), environment=stack.environment

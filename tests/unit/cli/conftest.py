@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from fedstate.connection import Connection
 
 
+@pytest.fixture(scope="session")
+def operators_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of `tests.operators_directory`, which nobody may change."""
+    from tests import operators_directory
+
+    return operators_directory.make(tmp_path_factory.mktemp("operator"))
+
+
 @pytest.fixture
 def connected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served_superlink: Connection

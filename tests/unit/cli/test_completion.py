@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import typer
 from click.shell_completion import ShellComplete
-from tests import operators_directory
 from tests.commands import fedstate
 from tests.operators_directory import ENDED, GOING, PLAIN
 
@@ -15,15 +14,10 @@ from fedstate.cli import app
 COMMAND = typer.main.get_command(app)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return operators_directory.make(tmp_path_factory.mktemp("operator"))
-
-
 @pytest.fixture(autouse=True)
-def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(made)
-    return made
+def here(operators_place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(operators_place)
+    return operators_place
 
 
 def offered(line: str) -> list[str]:
@@ -49,8 +43,16 @@ def test_runs_of_the_store_that_is_named_are_offered() -> None:
     assert set(offered("state log --node 2 ")) == everything
     assert offered("state log --state node.backup 47") == [str(GOING)]
     assert offered("state log --state encrypted --state-key old.key 18") == [str(ENDED)]
+    assert offered("state export --state node.backup 91") == [str(PLAIN)]
     # Without a store: of all nodes here.
     assert offered("state log 91") == [str(PLAIN)]
+
+
+def test_values_of_the_run_that_is_named_are_offered() -> None:
+    assert offered("state export --node 2 4711 h") == ["head"]
+    assert offered("state export --node 2 4711 ") == ["body", "head", "notes", "loss"]
+    assert offered("state export --node 2 9127 m") == ["metrics"]
+    assert offered("state export --node 2 3 ") == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ import click
 import pytest
 import typer
 from flwr.common.constant import NOOP_FLWR_AID
-from tests import operators_directory
 from tests.commands import fedstate
 from tests.unit.served import served
 from tests.unit.superlink_in_process import SuperLink
@@ -88,15 +87,10 @@ def test_what_is_run_elsewhere_is_run_there(name: str) -> None:
     assert all(f'"{word}"' in text for word in name.split())
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return operators_directory.make(tmp_path_factory.mktemp("operator"))
-
-
 @pytest.fixture
-def directory(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def directory(operators_place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the operator's directory, in which the test works."""
-    here = shutil.copytree(made, tmp_path / "here")
+    here = shutil.copytree(operators_place, tmp_path / "here")
     monkeypatch.chdir(here)
     monkeypatch.setenv("FLWR_HOME", str(here / "flwr"))
     monkeypatch.setenv("FEDSTATE_RUNS", str(here / "runs"))

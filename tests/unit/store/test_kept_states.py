@@ -7,11 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.unit.store.logged import add_run, commit, fail
 
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.retention import Retention
 from fedstate.store.values import Value
-from tests.unit.store.logged import add_run, commit, fail
 
 
 @pytest.fixture

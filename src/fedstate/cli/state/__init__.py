@@ -7,14 +7,14 @@ of the federation in this directory; runs are named by the first digits of their
 import typer
 
 from fedstate.cli.place import OnAStore
-from fedstate.cli.state import care, looking, values
+from fedstate.cli.state import care, looking, showing, values
 
 app = typer.Typer(
     cls=OnAStore,
     help="Look into the state of a node, check it, back it up and restore it.",
     no_args_is_help=True,
 )
-for each in (looking.app, values.app, care.app):
+for each in (looking.app, showing.app, values.app, care.app):
     app.add_typer(each)
 
 __all__ = ["app"]
