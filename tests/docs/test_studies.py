@@ -31,9 +31,9 @@ def test_every_block_of_the_guide_runs(
     assert "4711082614935260417 running 8 1" in shown
     assert "dict 2 arrays, 330 numbers float32" in shown
     assert "ValueError: The loss of round 6 is not a number." in shown
-    assert "[5, 7, 8] 0.125" in shown
+    assert "[5, 7, 8] 0.25" in shown
     assert names["kernel"].shape == (32, 10)
-    assert len(names["table"]) == 2 * (7 + 8)
+    assert len(names["table"]) == 8 + 7 + 2 * 8
     assert (tmp_path / "here" / "study.png").read_bytes().startswith(b"\x89PNG")
 
 

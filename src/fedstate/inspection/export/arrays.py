@@ -2,8 +2,6 @@
 
 import io
 import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from importlib import import_module
@@ -23,7 +21,9 @@ _SAFETENSORS = {
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float8_e4m3fn", "float8_e5m2"),
 }
-_BLOCK_BYTES = 1 << 20
+# What HDF5 writes at most: for a file, and for each weight and the groups that it is in; and the
+# bytes of an element, were it of the widest type.
+_AROUND, _OF_A_WEIGHT, _WIDEST = 1 << 20, 1 << 14, 8
 _TORCH_RAW = {"bfloat16", "float8_e4m3fn", "float8_e5m2"}
 
 
@@ -76,16 +76,14 @@ def write_torch(arrays: Arrays, file: Path) -> None:
 def write_keras(model: Any, file: Path) -> None:
     """Write the weights of a model as its ``load_weights`` reads them.
 
-    They are written into memory first: HDF5 ends the process when a disk is full.
+    HDF5 ends the process with a segmentation fault when it has no room to write, so that the room
+    is asked for before.
     """
-    memory = os.memfd_create(file.name)
-    with tempfile.TemporaryDirectory() as directory, os.fdopen(memory, "rb") as content:
-        link = Path(directory) / "model.weights.h5"
-        link.symlink_to(f"/proc/self/fd/{memory}")
-        model.save_weights(link)
-        content.seek(0)
-        with file.open("wb") as out:
-            shutil.copyfileobj(content, out, _BLOCK_BYTES)
+    size = sum(_OF_A_WEIGHT + int(np.prod(w.shape)) * _WIDEST for w in model.variables)
+    with file.open("r+b") as out:
+        os.posix_fallocate(out.fileno(), 0, _AROUND + size)
+        out.truncate(0)
+    model.save_weights(file)
 
 
 def _tensor(torch: Any, name: str, array: NDArray[Any]) -> Any:

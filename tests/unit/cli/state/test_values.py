@@ -43,7 +43,7 @@ def sentence(*arguments: str) -> str:
 def test_a_history_is_the_same_on_a_node_in_a_directory_and_in_a_backup() -> None:
     rows = result("history", "4711", "loss", "--node", "2")
     assert [row["round"] for row in rows] == [1, 2, 3, 4, 5, 7, 8]
-    assert rows[-1] == {"name": "loss", "entry": 6, "round": 8, "value": 0.125}
+    assert rows[-1] == {"name": "loss", "entry": 6, "round": 8, "value": 1250.0}
     assert rows == result("history", str(GOING), "--state", "state")
     assert rows == result("history", f"{GOING}@8", "loss", "--state", "node.backup")
     shown = fedstate("state", "history", "4711", "--state", "encrypted", "--state-key", "old.key")
@@ -55,7 +55,7 @@ def test_a_history_is_the_same_on_a_node_in_a_directory_and_in_a_backup() -> Non
 @pytest.mark.usefixtures("here")
 def test_a_history_is_drawn() -> None:
     drawn = fedstate("state", "history", "4711", "--node", "2", "--plot").stdout
-    assert drawn.startswith("loss\n    1 ┤")
+    assert drawn.startswith("loss\n2000 ┤")
     pytest.importorskip("matplotlib")
     assert result("history", "4711", "--node", "2", "--png", "loss.png")["picture"] == "loss.png"
     assert Path("loss.png").read_bytes().startswith(b"\x89PNG")
@@ -68,22 +68,43 @@ def test_two_runs_are_compared() -> None:
     assert found["before"] == {"run": str(GOING), "state": 8}
     assert found["after"] == {"run": str(ENDED), "state": 8}
     assert found["equal"] == 4
-    (change,) = found["changes"]
-    assert (change["value"], change["change"]) == ("loss", "changed")
+    changes = [(each["value"], each["part"], each["change"]) for each in found["changes"]]
+    assert changes == [("head", "kernel", "changed"), ("loss", "", "changed")]
     shown = fedstate("state", "diff", "4711", "1848", "--node", "2").stdout
-    assert "7 -> 8 entries; of both, 2 of 7 elements differ" in shown
+    assert "7 -> 8 entries; of both, 3 of 7 elements differ" in shown
     assert shown.splitlines()[-1] == "4 pieces are equal."
 
 
 @pytest.mark.usefixtures("here")
 def test_a_run_is_compared_with_the_same_run_in_another_store() -> None:
-    for other in (["--with-node", "1"], ["--with-state", "node.backup"]):
+    for other in (["--with-state", "state"], ["--with-state", "node.backup"]):
         shown = fedstate("state", "diff", "4711", "--node", "2", *other)
-        assert shown.stdout == "Nothing differs: 5 pieces are equal.\n", shown.stderr
+        assert shown.stdout == "Nothing differs: 6 pieces are equal.\n", shown.stderr
     key = ["--with-state", "encrypted", "--with-state-key", "old.key"]
-    assert result("diff", "4711", "--node", "2", *key)["changes"] == []
+    assert result("diff", "4711", "--node", "1", *key)["changes"] == []
+    nodes = result("diff", "4711", "--node", "1", "--with-node", "2")["changes"]
+    assert [(each["value"], each["part"]) for each in nodes] == [("head", "kernel"), ("loss", "")]
+    assert nodes[0]["relative"] > 1000
     plain = result("diff", "4711", "9127", "--node", "2", "--with-state", "state")
     assert {each["change"] for each in plain["changes"]} == {"added", "removed", "type"}
+
+
+@pytest.mark.usefixtures("here")
+def test_two_states_of_a_run_are_compared() -> None:
+    calm = result("diff", "4711@2", "4711@4", "--node", "2")
+    leap = result("diff", "4711@4", "4711@5", "--node", "2")
+    assert (leap["before"]["state"], leap["after"]["state"]) == (4, 5)
+    sizes = [
+        {(each["value"], each["part"]): each["relative"] for each in found["changes"]}
+        for found in (calm, leap)
+    ]
+    assert sizes[0]["head", "kernel"] < 1 < 1000 < sizes[1]["head", "kernel"]
+    rows = list(csv.DictReader(io.StringIO(csv_of("diff", "4711@4", "4711@5", "--node", "2"))))
+    assert float(rows[0]["l2"]) == leap["changes"][0]["l2"]
+
+
+def csv_of(*arguments: str) -> str:
+    return fedstate("state", *arguments, "--format", "csv").stdout
 
 
 @pytest.mark.usefixtures("here")
@@ -114,7 +135,7 @@ def test_a_value_and_a_study_are_exported() -> None:
         ("history 4711", "Which node? Give --state DIRECTORY"),
         ("history 5 --node 2", "has no run whose ID begins with 5; it has 91274432"),
         ("history 4711@x --node 2", "'4711@x' names no state: give RUN, or RUN@N"),
-        ("history 4711@3 --node 2", "of this run the node has: 8"),
+        ("history 4711@30 --node 2", "of this run the node has: 0, 1, 2, 3, 4, 5, 7, 8"),
         ("history 4711 nothing --node 2", "has no history 'nothing'; it has 'loss'"),
         ("history 4711 head --node 2", "has no history 'head': that value is a dict"),
         ("history 9127 --node 2 --plot", "The state of run 9127 has no history to draw"),
