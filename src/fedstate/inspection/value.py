@@ -134,8 +134,9 @@ class Value:
         if self.is_history:
             meta = self._stored.meta if self._stored else {}
             total, dropped = meta.get("total"), meta.get("dropped")
-            is_known = type(total) is int and type(dropped) is int
-            return (total - dropped,) if is_known else None
+            if not isinstance(total, int) or not isinstance(dropped, int):
+                return None
+            return (total - dropped,)
         return self.arrays[0].shape if self.tag == _ARRAY and len(self._arrays) == 1 else None
 
     @property

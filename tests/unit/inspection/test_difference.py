@@ -172,7 +172,7 @@ def test_two_stores_are_compared_by_their_content(tmp_path: Path) -> None:
             context.state["plain"] = ArrayRecord([np.zeros(5000)])
             context.state["metrics"] = MetricRecord({"loss": [1.0, len(name) / 4]})
             if secret:
-                context.state["plain"]["0"] = ArrayRecord([np.ones(5000)])["0"]
+                context.state["plain"] = ArrayRecord([np.ones(5000)])
             run.commit("m")
         states.append(fedstate.open_store(tmp_path / name, secret).state(str(RUN)))
     (change,) = compare(*states).changes

@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from fedstate.inspection.export.tables import write_table
 from tests.unit.optional import optional
 
 COLUMNS = ("run", "round", "value", "name")
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"run": str(2**64 - 1), "round": 1, "value": 1 / 3, "name": 'a "b", c\nd'},
     {"run": "7", "round": None, "value": float("nan"), "name": "loss"},
 ]
