@@ -9,7 +9,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord
 from numpy.typing import NDArray
 
 from fedstate.inspection.errors import InspectionError
-from fedstate.inspection.stored import as_numpy, as_stored, type_name
+from fedstate.inspection.stored import STRUCTURE, as_numpy, as_stored, type_name
 from fedstate.state.codecs.base import Encoded
 from fedstate.state.codecs.registry import codecs, guarded
 from fedstate.state.content import Stored
@@ -270,13 +270,15 @@ class Value:
             raise self._damaged(error) from error
 
     def same_content(self, other: "Value") -> bool:
-        """Return whether two values of one store are known to be equal, without reading them."""
-        mine, theirs = self._arrays, other._arrays  # noqa: SLF001
-        if list(mine) != list(theirs) or self._stored != other._stored:  # noqa: SLF001
+        """Return whether two values of one store are known to be equal, without reading them.
+
+        It is known only of values that are arrays and nothing else.
+        """
+        mine, theirs, stored = self._arrays, other._arrays, self._stored  # noqa: SLF001
+        is_structure = stored is not None and STRUCTURE in stored.meta
+        if not mine or is_structure or stored != other._stored:  # noqa: SLF001
             return False
-        if not isinstance(self._record, ArrayRecord):
-            return self._record == other._record  # noqa: SLF001
-        return all(
+        return list(mine) == list(theirs) and all(
             mine[key].addresses == theirs[key].addresses and mine[key].array == theirs[key].array
             for key in mine
         )

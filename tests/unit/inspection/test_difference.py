@@ -31,6 +31,7 @@ def compared(tmp_path: Path) -> Callable[[Work, Work], Difference]:
         with fedstate.open_store(tmp_path) as store:
             states = [store.state(f"{RUN}@{number}") for number in (1, 2)]
             found = compare(*states, same_store=True)
+            # Whether what is equal was read or not.
             assert compare(*states) == found
             return found
 
@@ -127,6 +128,12 @@ def test_equal_values_are_counted_by_their_pieces(
     assert [each.part for each in found.changes] == ["number"]
     # The value "other" is one more.
     assert found.equal == len(pieces) + 1
+
+
+def test_equal_values_are_counted_the_same_whether_they_were_read(store: Store) -> None:
+    for run in (RUN, OTHER):
+        state = store.runs[run].state()
+        assert compare(state, state) == compare(state, state, same_store=True)
 
 
 def test_a_history_that_has_grown_is_told_from_one_that_is_another(
