@@ -109,6 +109,11 @@ class Value:
         return type_name(self._record, self._stored)
 
     @property
+    def problem(self) -> str | None:
+        """Why it cannot be read, as far as that is known without reading it."""
+        return self._origin.problem
+
+    @property
     def is_history(self) -> bool:
         """Whether it is a history."""
         return self.tag == HISTORY
@@ -209,7 +214,15 @@ class Value:
             raise self._damaged(error) from error
 
     def histories(self) -> list[str]:
-        """Return the name of the history that this is, or of the lists of numbers in a record."""
+        """Return the name of the history that this is, or of the lists of numbers in a record.
+
+        Raises
+        ------
+        StateDamagedError
+            It cannot be told: the value cannot be read.
+        """
+        if self.problem is not None:
+            raise StateDamagedError(self.problem)
         if self.is_history:
             return [self.name]
         if self._stored is not None or isinstance(self._record, ArrayRecord | None):
