@@ -11,7 +11,9 @@ that framework is loaded.
 ...     frame = run.history("loss").frame()
 """
 
+from fedstate.inspection.difference import Change, Difference, compare
 from fedstate.inspection.errors import InspectionError
+from fedstate.inspection.histories import histories_of, study
 from fedstate.inspection.run import Run, Step
 from fedstate.inspection.state import State
 from fedstate.inspection.store import Runs, Store, open_store
@@ -20,6 +22,8 @@ from fedstate.inspection.value import ArrayInfo, Value
 
 __all__ = [
     "ArrayInfo",
+    "Change",
+    "Difference",
     "InspectionError",
     "Run",
     "Runs",
@@ -28,5 +32,8 @@ __all__ = [
     "Store",
     "Table",
     "Value",
+    "compare",
+    "histories_of",
     "open_store",
+    "study",
 ]

@@ -112,7 +112,7 @@ def compare(before: State, after: State, *, same_store: bool = False) -> Differe
 def _compare_values(one: Value, two: Value, same_store: bool) -> tuple[list[Change], int]:
     name = one.name
     if same_store and one.same_content(two):
-        return [], max(1, len(one.arrays)) if not one.is_history else 1
+        return [], 1 if one.is_history else len(one.arrays)
     if one.type != two.type:
         return [Change(name, "", TYPE, detail=f"{_described(one)}; now {_described(two)}")], 0
     before, after = leaves_of(one), leaves_of(two)

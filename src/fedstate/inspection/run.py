@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
 from fedstate.inspection.errors import InspectionError
 from fedstate.inspection.source import Source
@@ -71,7 +72,7 @@ class Log(list[Step]):
         """Return a row for each step."""
         return Table(list(Step.__dataclass_fields__), [vars(step) for step in self])
 
-    def frame(self) -> object:
+    def frame(self) -> Any:
         """Return a ``pandas.DataFrame`` with a row for each step."""
         return self.table().frame()
 

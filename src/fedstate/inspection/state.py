@@ -61,11 +61,12 @@ class Values(Mapping[str, Value]):
         NotFoundError
             There is none of that name.
         """
-        for value in self._values.values():
-            if name in value.histories():
-                return value.history(name)
         if name in self._values:
             return self._values[name].history()
+        # What cannot be read is no reason to give up what can be.
+        for value in self._values.values():
+            if value.problem is None and name in value.histories():
+                return value.history(name)
         known = ", ".join(map(repr, self.histories())) or "none"
         raise NotFoundError(f"{self._where} has no history {name!r}; it has {known}.")
 
@@ -74,6 +75,11 @@ class Values(Mapping[str, Value]):
 
         A list of numbers in a record of an app without fedstate's library is one, too: its name
         is ``RECORD/KEY``, and it has no rounds.
+
+        Raises
+        ------
+        StateDamagedError
+            A value cannot be read, and may be one; it is named.
         """
         return [name for value in self._values.values() for name in value.histories()]
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from fedstate.inspection.errors import NotFoundError
 from fedstate.inspection.run import Run, runs_of
@@ -123,7 +123,7 @@ class Store:
         return f"Store({str(self.path)!r})"
 
 
-class Runs(Collection[Run]):
+class Runs(Collection[Any]):
     """The runs of a store: ``runs["12"]``, or ``for run in runs``."""
 
     def __init__(self, runs: list[Run], place: str) -> None:
@@ -189,7 +189,7 @@ class Runs(Collection[Run]):
             )
         return Table(columns, rows)
 
-    def frame(self) -> object:
+    def frame(self) -> Any:
         """Return a ``pandas.DataFrame`` with a row for each run."""
         return self.table().frame()
 

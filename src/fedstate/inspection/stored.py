@@ -21,7 +21,8 @@ from fedstate.state.kinds.base import MARK, Reader
 
 Record = ArrayRecord | MetricRecord | ConfigRecord
 
-_JSON = "json"
+# What a value says of its structure, beside its arrays.
+STRUCTURE = "json"
 _NAMES = {
     "numpy.array": "array",
     "history": "history",
@@ -88,7 +89,9 @@ def _type_of_tree(text: str) -> str:
 
 
 def _text(record: Record, stored: Stored) -> str:
-    text = stored.meta.get(_JSON) if isinstance(record, ArrayRecord) else record.get(_JSON)
+    text = (
+        stored.meta.get(STRUCTURE) if isinstance(record, ArrayRecord) else record.get(STRUCTURE)
+    )
     return text if isinstance(text, str) else ""
 
 

@@ -9,7 +9,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord
 from numpy.typing import NDArray
 
 from fedstate.inspection.errors import InspectionError
-from fedstate.inspection.stored import as_numpy, as_stored, type_name
+from fedstate.inspection.stored import STRUCTURE, as_numpy, as_stored, type_name
 from fedstate.state.codecs.base import Encoded
 from fedstate.state.codecs.registry import codecs, guarded
 from fedstate.state.content import Stored
@@ -109,6 +109,11 @@ class Value:
         return type_name(self._record, self._stored)
 
     @property
+    def problem(self) -> str | None:
+        """Why it cannot be read, as far as that is known without reading it."""
+        return self._origin.problem
+
+    @property
     def is_history(self) -> bool:
         """Whether it is a history."""
         return self.tag == HISTORY
@@ -134,8 +139,9 @@ class Value:
         if self.is_history:
             meta = self._stored.meta if self._stored else {}
             total, dropped = meta.get("total"), meta.get("dropped")
-            is_known = type(total) is int and type(dropped) is int
-            return (total - dropped,) if is_known else None
+            if not isinstance(total, int) or not isinstance(dropped, int):
+                return None
+            return (total - dropped,)
         return self.arrays[0].shape if self.tag == _ARRAY and len(self._arrays) == 1 else None
 
     @property
@@ -208,7 +214,15 @@ class Value:
             raise self._damaged(error) from error
 
     def histories(self) -> list[str]:
-        """Return the name of the history that this is, or of the lists of numbers in a record."""
+        """Return the name of the history that this is, or of the lists of numbers in a record.
+
+        Raises
+        ------
+        StateDamagedError
+            It cannot be told: the value cannot be read.
+        """
+        if self.problem is not None:
+            raise StateDamagedError(self.problem)
         if self.is_history:
             return [self.name]
         if self._stored is not None or isinstance(self._record, ArrayRecord | None):
@@ -269,13 +283,15 @@ class Value:
             raise self._damaged(error) from error
 
     def same_content(self, other: "Value") -> bool:
-        """Return whether two values of one store are known to be equal, without reading them."""
-        mine, theirs = self._arrays, other._arrays  # noqa: SLF001
-        if list(mine) != list(theirs) or self._stored != other._stored:  # noqa: SLF001
+        """Return whether two values of one store are known to be equal, without reading them.
+
+        It is known only of values that are arrays and nothing else.
+        """
+        mine, theirs, stored = self._arrays, other._arrays, self._stored  # noqa: SLF001
+        is_structure = stored is not None and STRUCTURE in stored.meta
+        if not mine or is_structure or stored != other._stored:  # noqa: SLF001
             return False
-        if not isinstance(self._record, ArrayRecord):
-            return self._record == other._record  # noqa: SLF001
-        return all(
+        return list(mine) == list(theirs) and all(
             mine[key].addresses == theirs[key].addresses and mine[key].array == theirs[key].array
             for key in mine
         )

@@ -153,6 +153,22 @@ class History:
             raise StateEntryError(f"{self._shown} has no entry {position}: {has}.")
         return _entry(self._entries()[position].item())
 
+    def frame(self) -> Any:
+        """Return a ``pandas.DataFrame`` with a row for each entry: its round and its value.
+
+        Raises
+        ------
+        InspectionError
+            pandas is not installed.
+        """
+        from fedstate.inspection.tables import (
+            import_pandas,  # only who looks into states needs it
+        )
+
+        pd = import_pandas()
+        rounds = pd.array(self.rounds, dtype="Int64")
+        return pd.DataFrame({"round": rounds, "value": self.values})
+
     def __eq__(self, other: object) -> bool:
         """Return whether both hold the same entries, limit and number dropped."""
         if not isinstance(other, History):

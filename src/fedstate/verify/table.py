@@ -53,7 +53,7 @@ def to_rows(report: Report) -> Iterator[dict[str, str | int]]:
                 "failed": node.failed,
                 "state": node.stored,
                 "asked": node.asked,
-                "told": len(told.history) if told else "",
+                "told": _histories(told) if told else "",
                 "verdict": VERDICTS[run.level_of(node.node_id)],
             }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.commands import fedstate
 
-from fedstate.cli.place import local_stores, place_of, without
+from fedstate.cli.place import local_stores, place_of, places_of, without
 from fedstate.errors import SettingError
 
 
@@ -69,6 +69,24 @@ def test_a_federation_elsewhere_is_named_by_its_directory(here: Path) -> None:
     (directory / "node.db").touch()
     found = fedstate("state", "log", "--node", "2", "--directory", "there")
     assert "There is no node 2 with a store in 'there'; there is 1." in found.stderr
+
+
+def test_several_stores_are_named_and_without_any_all_nodes_are_meant(here: Path) -> None:
+    for number in (2, 1):
+        directory = here / f".fedstate/node-{number}/flwr/fedstate/nodes/key"
+        directory.mkdir(parents=True)
+        (directory / "node.db").touch()
+    nodes = [Path(f".fedstate/node-{number}/flwr/fedstate/nodes/key") for number in (1, 2)]
+    assert places_of([], [], every=True) == nodes
+    assert places_of([Path("a"), Path("b")], [2]) == [Path("a"), Path("b"), nodes[1]]
+    assert places_of([Path("a")], [], every=True) == [Path("a")]
+    with pytest.raises(SettingError, match="Which node"):
+        places_of([], [])
+
+
+def test_all_nodes_of_no_federation(here: Path) -> None:
+    with pytest.raises(SettingError, match="there is none here"):
+        places_of([], [], every=True)
 
 
 @pytest.mark.parametrize(

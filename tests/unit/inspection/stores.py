@@ -37,7 +37,9 @@ def in_store(context: Context) -> Value:
 class Recorder:
     """Lets a run make steps in a store as a SuperNode does."""
 
-    def __init__(self, store: NodeStore, run_id: int, series_id: int = 0, **config: Any) -> None:
+    def __init__(
+        self, store: NodeStore, run_id: int, series_id: int = 0, /, **config: Any
+    ) -> None:
         self.store = store
         self.run_id = run_id
         self.context = Context(
@@ -89,7 +91,7 @@ def remember(context: Context, state: ClientState) -> None:
 def fill(store: NodeStore) -> None:
     """Give a store a run of ours with three rounds, a failed step, and one of another app."""
     register(Progress, tag="tests.progress", encode=vars, decode=lambda data: Progress(**data))
-    run = Recorder(store, RUN, **{"learning-rate": 0.1, "seed": 7})
+    run = Recorder(store, RUN, RUN, **{"learning-rate": 0.1, "seed": 7})
     for number in (1, 2, 3):
         run.step(number, remember)
     run.fail("message-4", "The disk was full.")

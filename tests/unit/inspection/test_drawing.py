@@ -64,7 +64,7 @@ def test_a_picture_has_a_line_for_each(tmp_path: Path, monkeypatch: pytest.Monke
     (axes,) = plt.gcf().axes
     monkeypatch.undo()
     plt.close("all")
-    assert [list(map(float, line.get_ydata())) for line in axes.get_lines()] == [
+    assert [np.asarray(line.get_ydata()).tolist() for line in axes.get_lines()] == [
         [1.0, 0.5],
         [0.5, 0.25],
     ]

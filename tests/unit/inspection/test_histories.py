@@ -11,6 +11,7 @@ import fedstate
 from fedstate.inspection import InspectionError, Store
 from fedstate.inspection.errors import NotFoundError
 from fedstate.inspection.histories import STUDY_COLUMNS, histories_of, study
+from fedstate.state.errors import StateDamagedError
 from fedstate.store.backup import back_up
 from fedstate.store.node_store import NodeStore
 from tests.unit.inspection.stores import NODE, OTHER, RUN, Recorder, remember
@@ -80,6 +81,21 @@ def test_a_store_and_its_backup_are_not_both_counted(tmp_path: Path) -> None:
     with pytest.raises(InspectionError, match=r"the same store, or a backup of it"):
         study(stores)
     assert len(study(stores[:1])) == 0
+
+
+def test_a_history_that_cannot_be_read_is_an_error_and_never_left_out(tmp_path: Path) -> None:
+    with closing(NodeStore(tmp_path)) as made:
+        run = Recorder(made, RUN)
+        run.step(1, remember)
+        run.step(2, lambda _, state: state.history("other").append(1.0))
+        run.context.state["fedstate.codecs"]["loss"] = "{"
+        run.commit("spoilt")
+    store = fedstate.open_store(tmp_path)
+    values = store.runs[RUN].values
+    for read in (values.histories, lambda: study([store]), lambda: values.history("loss")):
+        with pytest.raises(StateDamagedError, match="State value 'loss'"):
+            read()
+    assert values.history("other").rounds == [2]
 
 
 def test_a_history_that_is_not_there(store: Store) -> None:

@@ -94,6 +94,10 @@ def test_log_and_values_as_frames(store: Store) -> None:
     run = store.runs[RUN]
     assert list(run.log.frame()["outcome"]) == ["committed"] * 3 + ["failed"]
     assert list(run.values.frame()["name"]) == list(run.values)
+    assert run.history("loss").frame().to_dict("list") == {
+        "round": [1, 2, 3],
+        "value": [1.0, 1 / 2, 1 / 3],
+    }
 
 
 def test_states_that_are_kept_are_read_like_the_newest(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from fedstate.cli import completion
 from fedstate.cli.examples import examples
 from fedstate.cli.human import human_size
 from fedstate.cli.output import Column, Format, Shown, console, show_result, show_rows
-from fedstate.cli.place import Key, Node, State, key_of, place_of, places_of
+from fedstate.cli.place import Key, Node, RunState, State, key_of, place_of, places_of
 from fedstate.errors import SettingError
 from fedstate.inspection.export.formats import Format as FileFormat
 
@@ -36,14 +36,6 @@ _CHANGES = (
     Column("detail"),
 )
 
-Run = Annotated[
-    str,
-    typer.Argument(
-        help="A run, by the first digits of its ID; RUN@N is the state after its step N.",
-        autocompletion=completion.run_ids,
-    ),
-]
-
 
 @app.command(
     epilog=examples(
@@ -54,7 +46,7 @@ Run = Annotated[
     )
 )
 def history(
-    run: Run,
+    run: RunState,
     name: Annotated[
         str | None,
         typer.Argument(help="A history; all, if none.", autocompletion=completion.value_names),
@@ -102,13 +94,14 @@ def _some(histories: "list[History]", run: str) -> "list[History]":
 
 @app.command(
     epilog=examples(
+        "fedstate state diff 4711@4 4711@5 --node 2",
         "fedstate state diff 4711 1848 --node 2",
         "fedstate state diff 4711 --node 1 --with-node 2",
         "fedstate state diff 4711 --state state --with-state node.backup",
     )
 )
 def diff(
-    run: Run,
+    run: RunState,
     other: Annotated[
         str | None,
         typer.Argument(help="The other one; the same, if none: then name another store."),

@@ -1,6 +1,7 @@
 """Arrays by name, as files of npz, safetensors and PyTorch; and the weights of a Keras model."""
 
 import io
+import os
 import zipfile
 from collections.abc import Mapping
 from importlib import import_module
@@ -20,6 +21,9 @@ _SAFETENSORS = {
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float8_e4m3fn", "float8_e5m2"),
 }
+# What HDF5 writes at most: for a file, and for each weight and the groups that it is in; and the
+# bytes of an element, were it of the widest type.
+_AROUND, _OF_A_WEIGHT, _WIDEST = 1 << 20, 1 << 14, 8
 _TORCH_RAW = {"bfloat16", "float8_e4m3fn", "float8_e5m2"}
 
 
@@ -50,7 +54,7 @@ def write_safetensors(arrays: Arrays, metadata: Mapping[str, str], file: Path) -
                 f"The array {name!r} has dtype {array.dtype}, which safetensors does not have; "
                 "export it as npz."
             )
-    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     numpy.save_file(whole, file, metadata=dict(metadata))
 
 
@@ -70,7 +74,15 @@ def write_torch(arrays: Arrays, file: Path) -> None:
 
 
 def write_keras(model: Any, file: Path) -> None:
-    """Write the weights of a model as its ``load_weights`` reads them."""
+    """Write the weights of a model as its ``load_weights`` reads them.
+
+    HDF5 ends the process with a segmentation fault when it has no room to write, so that the room
+    is asked for before.
+    """
+    size = sum(_OF_A_WEIGHT + int(np.prod(w.shape)) * _WIDEST for w in model.variables)
+    with file.open("r+b") as out:
+        os.posix_fallocate(out.fileno(), 0, _AROUND + size)
+        out.truncate(0)
     model.save_weights(file)
 
 

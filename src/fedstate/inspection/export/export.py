@@ -92,7 +92,7 @@ def export_state(
     """
     form = format_of(file, form)
     if form in (Format.CSV, Format.PARQUET):
-        if name is not None and name in state.values and name not in state.values.histories():
+        if name is not None and name in state.values and not state.values[name].histories():
             raise InspectionError(
                 f"The value {name!r} is a {state.values[name].type}, and {form} is for "
                 "histories; export it as JSON or npz."

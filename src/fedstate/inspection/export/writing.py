@@ -10,11 +10,8 @@ from pathlib import Path
 from fedstate.files import PRIVATE
 from fedstate.inspection.errors import InspectionError
 
-# What HDF5 and safetensors say, in the middle of more, when the system has refused to write.
-_REASONS = (
-    re.compile(r"error message = '([^']+)'"),
-    re.compile(r"I/O error: (.+?) \(os error"),
-)
+# What safetensors says, in the middle of more, when the system has refused to write.
+_REASON = re.compile(r"I/O error: (.+?) \(os error")
 
 
 @contextmanager
@@ -34,10 +31,10 @@ def whole_file(target: Path, *, replace: bool) -> Iterator[Path]:
     InspectionError
         The file is there, or cannot be written.
     """
-    _check_free(target, replace)
     # Keras tells the format by the end of the name.
     partial = target.with_name(f".partial-{target.name}")
     try:
+        _check_free(target, replace)
         partial.unlink(missing_ok=True)
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
         yield partial
@@ -88,8 +85,7 @@ def _reason(error: BaseException | None) -> str | None:
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return error.strerror
-        for pattern in _REASONS:
-            if found := pattern.search(str(error)):
-                return found[1]
+        if found := _REASON.search(str(error)):
+            return found[1]
         error = error.__cause__ or error.__context__
     return None

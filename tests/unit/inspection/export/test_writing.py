@@ -35,12 +35,14 @@ def test_a_file_that_is_there_is_replaced_only_if_somebody_says_so(tmp_path: Pat
 
 def test_a_file_that_came_meanwhile_stays(tmp_path: Path) -> None:
     target = tmp_path / "file"
-    with (
-        pytest.raises(InspectionError, match="is there already"),
-        whole_file(target, replace=False) as partial,
-    ):
-        partial.write_text("new")
-        target.write_text("theirs")
+
+    def write_while_somebody_else_does() -> None:
+        with whole_file(target, replace=False) as partial:
+            partial.write_text("new")
+            target.write_text("theirs")
+
+    with pytest.raises(InspectionError, match="is there already"):
+        write_while_somebody_else_does()
     assert target.read_text() == "theirs"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
@@ -69,16 +71,9 @@ def test_a_bad_place_is_one_sentence(tmp_path: Path, name: str, reason: str) -> 
     assert {each.name for each in tmp_path.iterdir()} == {"plain", "directory"}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Can't write data (file write failed: errno = 28, error message = 'No space left', buf)",
-        "Error while serializing: I/O error: No space left (os error 28)",
-    ],
-)
-def test_libraries_that_say_it_in_words_of_their_own(tmp_path: Path, text: str) -> None:
+def test_a_library_that_says_it_in_words_of_its_own(tmp_path: Path) -> None:
     with (
         pytest.raises(InspectionError, match=r"cannot be written \(No space left\)"),
         whole_file(tmp_path / "file", replace=False),
     ):
-        raise RuntimeError(text)
+        raise RuntimeError("Error while serializing: I/O error: No space left (os error 28)")
