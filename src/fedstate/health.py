@@ -52,8 +52,8 @@ def check_health(
     if not url.startswith("https://"):
         raise FederationError(f"'{url}' is not an https:// address.")
     parts = urlsplit(url)
+    context = trusting(root_certificates)
     try:
-        context = ssl.create_default_context(cafile=str(root_certificates))
         connection = http.client.HTTPSConnection(parts.netloc, timeout=SECONDS, context=context)
         with closing(connection):
             connection.request("GET", parts.path or "/")
@@ -74,6 +74,25 @@ def check_health(
     for problem in _problems(reply):
         warn(problem)
     return reply.status
+
+
+def trusting(root_certificates: Path) -> ssl.SSLContext:
+    """Return a context that trusts an authority.
+
+    Raises
+    ------
+    FederationError
+        If the file cannot be read or holds no certificate.
+    """
+    try:
+        return ssl.create_default_context(cafile=str(root_certificates))
+    except ssl.SSLError:
+        problem = "hold no PEM certificate"
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    raise FederationError(
+        f"The root certificates {root_certificates} {problem}: give the authority's ca.crt."
+    )
 
 
 def _problems(reply: http.client.HTTPResponse) -> list[str]:

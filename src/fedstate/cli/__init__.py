@@ -20,7 +20,7 @@ from fedstate.cli import (
     verify,
 )
 from fedstate.errors import FedstateError
-from fedstate.os_errors import sentence
+from fedstate.os_errors import one_line, sentence
 
 
 class _OneSentence(TyperGroup):
@@ -31,13 +31,17 @@ class _OneSentence(TyperGroup):
         try:
             return super().invoke(ctx)
         except FedstateError as error:
-            typer.secho(f"fedstate: {error}", fg=typer.colors.RED, err=True)
+            _say(str(error))
             raise typer.Exit(1) from None
         except OSError as error:
             if error.filename is None:  # no file or directory that somebody has named
                 raise
-            typer.secho(f"fedstate: {sentence(error)}", fg=typer.colors.RED, err=True)
+            _say(sentence(error))
             raise typer.Exit(1) from None
+
+
+def _say(problem: str) -> None:
+    typer.secho(f"fedstate: {one_line(problem)}", fg=typer.colors.RED, err=True)
 
 
 app = typer.Typer(
