@@ -147,7 +147,7 @@ def _culprit(path: Path) -> OSError | None:
         code = 0
         if file == path and file.is_dir():
             code = errno.EISDIR
-        elif not os.access(file, os.R_OK | os.W_OK):
+        elif not os.access(file, os.R_OK | os.W_OK, effective_ids=True):
             read_only = os.statvfs(file).f_flag & os.ST_RDONLY
             code = errno.EROFS if read_only else errno.EACCES
         if code:
