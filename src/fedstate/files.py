@@ -27,7 +27,7 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
     try:
         _write_new(path, content, mode)
     except OSError as error:
-        if error.filename is None:  # of a write, which knows no name
+        if error.errno and error.filename is None:  # of a write, which knows no name
             error.filename = str(path)
         raise
 

@@ -52,7 +52,7 @@ def check_health(
     if not url.startswith("https://"):
         raise FederationError(f"'{url}' is not an https:// address.")
     parts = urlsplit(url)
-    context = trusting(root_certificates)
+    context = _trusting(root_certificates)
     try:
         connection = http.client.HTTPSConnection(parts.netloc, timeout=SECONDS, context=context)
         with closing(connection):
@@ -76,7 +76,7 @@ def check_health(
     return reply.status
 
 
-def trusting(root_certificates: Path) -> ssl.SSLContext:
+def _trusting(root_certificates: Path) -> ssl.SSLContext:
     """Return a context that trusts an authority.
 
     Raises

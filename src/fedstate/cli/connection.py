@@ -7,7 +7,7 @@ import typer
 
 from fedstate.accounts.changes import read_token
 from fedstate.connection import Connection, read_connection, write_connection
-from fedstate.health import check_health, trusting
+from fedstate.health import check_health
 
 
 def connection(
@@ -21,7 +21,6 @@ def connection(
     ] = None,
 ) -> None:
     """Write a SuperLink connection into Flower's configuration ($FLWR_HOME/config.toml)."""
-    trusting(root_certificates)
     token = None if token_file is None else read_token(token_file)
     target = Connection(name, address, root_certificates, token)
     file = write_connection(target, default=default)
@@ -37,9 +36,9 @@ def enrol(
     # Control pulls in flwr; the other two commands need not wait for it.
     from fedstate.flower.control import control, load_public_key, wait_for_superlink
 
+    target = read_connection(superlink)
     for public_key in public_keys:
         load_public_key(public_key)  # what is wrong with a file need not wait for the SuperLink
-    target = read_connection(superlink)
     wait_for_superlink(target, wait)
     with control(target) as link:
         for public_key in public_keys:

@@ -120,11 +120,6 @@ TABLE: dict[tuple[str, str], tuple[str, tuple[Maker, ...], bool]] = {
     ),
     ("certificates node", "directory"): ("certificates node {path}", NEW_DIRECTORY, True),
     ("certificates secret", "file"): ("certificates secret {path}", FILE_ANYWHERE, True),
-    ("connection", "root_certificates"): (
-        "connection here --address 127.0.0.1:1 --root-certificates {path}",
-        FILE,
-        False,
-    ),
     ("connection", "token_file"): (
         f"{CONNECTION} --token-file {{path}}",
         FILE,
@@ -224,6 +219,8 @@ ELSEWHERE = {
     ("executor", "writable"): "tests/unit/executor/test_room_settings.py",
     ("executor", "heartbeat_file"): "tests/unit/executor/test_heartbeat.py",
     ("local up", "directory"): "tests/unit/cli/test_local.py",
+    # It may be made later: the first command that uses the connection reads it.
+    ("connection", "root_certificates"): "tests/unit/cli/test_connection.py",
     ("local up", "readable"): "tests/unit/executor/test_room_settings.py",
     ("local up", "writable"): "tests/unit/executor/test_room_settings.py",
     # The records of ServerApps are only looked for: without any, less is known.

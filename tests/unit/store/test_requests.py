@@ -82,7 +82,12 @@ def test_what_nobody_waits_for_any_longer_is_not_done(store: NodeStore) -> None:
     request.write_text('{"runs": [], "finished": true, "older_than": null}')
     (store.directory / "1.free-answer").write_text("{}")
     asked: list[Choice] = []
-    answer_requests(store.directory, lambda choice: asked.append(choice) or Freed([], 0))
+
+    def answer(choice: Choice) -> Freed:
+        asked.append(choice)
+        return Freed([], 0)
+
+    answer_requests(store.directory, answer)
     assert asked == []
     assert names(store.directory) == set()
 
