@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from fedstate.errors import EvidenceError, FederationError
+from fedstate.errors import EvidenceError, FederationError, SettingError
 from fedstate.flower.control import control
 from fedstate.local.federation import Federation
 from fedstate.local.runs import submit, wait_for_runs
@@ -52,9 +52,15 @@ def run_demo(
 
     Raises
     ------
+    SettingError
+        If there is no app.
     FederationError
         If the federation does not start, or another demo runs in the same directory.
     """
+    if not (app / "pyproject.toml").is_file():
+        raise SettingError(
+            f"There is no Flower App in '{app}' (no pyproject.toml): give the directory of one."
+        )
     with _only_one(output):
         directory = output / "federation"
         shutil.rmtree(directory, ignore_errors=True)

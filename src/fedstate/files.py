@@ -18,17 +18,35 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
         All of the file.
     mode : int
         The permission bits, set before the first byte is written.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; the error names a path.
     """
+    try:
+        _write_new(path, content, mode)
+    except OSError as error:
+        if error.errno and error.filename is None:  # of a write, which knows no name
+            error.filename = str(path)
+        raise
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)

@@ -36,8 +36,12 @@ _WAYS_OUT = {
 def sentence(error: OSError) -> str:
     """Return what is wrong with the path that an error names, and what to do."""
     path = error.filename2 if error.filename2 is not None else error.filename
-    text = str(path).replace("\n", "\\n")
     problem, way_out = _WAYS_OUT.get(
         error.errno or 0, (f"cannot be used ({error.strerror})", "Give another path.")
     )
-    return f"'{text}' {problem}. {way_out}"
+    return f"'{path}' {problem}. {way_out}"
+
+
+def one_line(text: str) -> str:
+    """Return a sentence that may hold the names of files as one line."""
+    return text.replace("\r", "\\r").replace("\n", "\\n")

@@ -15,6 +15,8 @@ UNIT = TESTS / "unit"
 
 # The module, relative to src/fedstate, and the files or directories below tests/ that test it.
 ELSEWHERE = {
+    "store/checkpoints.py": ["unit/store/test_room.py", "contract/store/test_concurrency.py"],
+    "store/ended_runs.py": ["unit/store/test_retention.py"],
     "accounts/errors.py": ["unit/accounts/test_tokens.py"],
     "cli/nodes_here.py": ["unit/cli/test_node.py", "unit/cli/test_compose.py"],
     "demo.py": ["unit/cli/test_demo.py", "stack/test_lifecycle.py"],

@@ -86,7 +86,7 @@ def renew(
         If a certificate or the authority cannot be used.
     """
     hosts = _hosts(directories)
-    return _renew(hosts, ensure_authority(authority_directory), force=force, lifetime=lifetime)
+    return _renew(hosts, _authority(authority_directory), force=force, lifetime=lifetime)
 
 
 def replace_authority(
@@ -137,13 +137,23 @@ def drop_old_authority(
             f"The new authority in {authority_directory} is not in its place yet, since "
             "something ended `fedstate certificates renew --new-authority`: run that again first."
         )
-    authority = ensure_authority(authority_directory)
+    authority = _authority(authority_directory)
     # First all servers: what they show is trusted by those who trust both.
     made = _renew(hosts, authority, force=force)
     write_new(authority_directory / "ca.crt", pem(authority.certificate), PUBLIC)
     (authority_directory / BRIDGES).unlink(missing_ok=True)
     _renew(hosts, ensure_authority(authority_directory))
     return made
+
+
+def _authority(directory: Path) -> Authority:
+    """Load an authority that is there: nothing is renewed by one that nobody trusts."""
+    if not directory.is_dir() or not any(directory.iterdir()):
+        raise CertificateError(
+            f"There is no authority in '{directory}': give the directory of "
+            "`fedstate certificates authority`."
+        )
+    return ensure_authority(directory)
 
 
 def _replaced(old: Authority, directory: Path) -> Authority:

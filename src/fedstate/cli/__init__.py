@@ -25,7 +25,7 @@ from fedstate.cli import (
 from fedstate.cli.arguments import keep_argument_help
 from fedstate.errors import FedstateError
 from fedstate.logs import JSON, log_format, logger
-from fedstate.os_errors import sentence
+from fedstate.os_errors import one_line, sentence
 
 
 class _OneSentence(TyperGroup):
@@ -53,7 +53,7 @@ def _say(problem: str) -> None:
     if log_format() == JSON:  # a program whose every line is an object
         logger.error("%s", problem)
     else:
-        typer.secho(f"fedstate: {problem}", fg=typer.colors.RED, err=True)
+        typer.secho(f"fedstate: {one_line(problem)}", fg=typer.colors.RED, err=True)
 
 
 app = typer.Typer(

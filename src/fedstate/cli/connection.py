@@ -64,9 +64,11 @@ def enrol(
 ) -> None:
     """Register SuperNodes' public keys at the SuperLink; registered ones stay registered."""
     # Control pulls in flwr; the other two commands need not wait for it.
-    from fedstate.flower.control import control, wait_for_superlink
+    from fedstate.flower.control import control, load_public_key, wait_for_superlink
 
     target = read_connection(superlink)
+    for public_key in public_keys:
+        load_public_key(public_key)  # what is wrong with a file need not wait for the SuperLink
     wait_for_superlink(target, wait)
     with control(target) as link:
         for public_key in public_keys:

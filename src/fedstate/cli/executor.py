@@ -262,7 +262,20 @@ def _certificates(path: Path | None, *, insecure: bool) -> str | None:
             f"--root-certificates names {path}, where there is no file: give the path of the "
             "CA certificate."
         )
+    _open(path.expanduser(), "--root-certificates", path, "the path of the CA certificate")
     return str(path)
+
+
+def _open(file: Path, option: str, given: Path, what: str) -> None:
+    """Make sure that a file can be read."""
+    try:
+        os.close(os.open(file, os.O_RDONLY))
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise SettingError(
+            f"{option} names {given}, which cannot be read ({error.strerror}): give {what}."
+        ) from error
 
 
 def _secret(path: Path | None) -> Path | None:
@@ -270,18 +283,8 @@ def _secret(path: Path | None) -> Path | None:
     if path is None:
         return None
     file = path.expanduser()
-    try:
-        size = file.stat().st_size
-        if not os.access(file, os.R_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        if file.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    except OSError as error:
-        raise SettingError(
-            f"--superexec-auth-secret-file names {path}, which cannot be read "
-            f"({error.strerror}): give the file that the server was given."
-        ) from error
-    if not size:
+    _open(file, "--superexec-auth-secret-file", path, "the file that the server was given")
+    if not file.stat().st_size:
         raise SettingError(
             f"--superexec-auth-secret-file names {path}, which is empty: write a secret "
             "into it, the same for the server."

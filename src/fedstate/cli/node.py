@@ -101,8 +101,9 @@ def change_key(
 ) -> None:
     """Give a node another key: it keeps its ID and its state, the old key is refused at once."""
     from fedstate.flower.control import control_by_name
-    from fedstate.flower.control_nodes import replace_key
+    from fedstate.flower.control_nodes import load_public_key, replace_key
 
+    load_public_key(public_key)  # what is wrong with the file need not wait for the SuperLink
     with control_by_name(superlink) as link:
         node_id = _named(link, node)
         changed = replace_key(link, node_id, public_key)

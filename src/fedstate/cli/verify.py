@@ -9,6 +9,7 @@ import typer
 from fedstate.cli.examples import examples
 from fedstate.cli.output import Format, Shown, console, show_rows
 from fedstate.errors import EvidenceError, FedstateError, SettingError
+from fedstate.os_errors import one_line, sentence
 from fedstate.records import runs_directory
 
 if TYPE_CHECKING:
@@ -90,9 +91,9 @@ def verify(
         if isinstance(error, OSError):
             if error.filename is None:  # no file or directory that somebody has named
                 raise
-            problem = f"'{error.filename}' cannot be used ({error.strerror})."
+            problem = sentence(error)
         # Nothing is known then; exit code 1 would say that a promise was broken.
-        typer.secho(f"fedstate: {problem}", fg=typer.colors.RED, err=True)
+        typer.secho(f"fedstate: {one_line(problem)}", fg=typer.colors.RED, err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:  # while runs are watched
         raise typer.Exit(130) from None

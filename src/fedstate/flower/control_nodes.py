@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -119,7 +120,7 @@ def load_public_key(file: Path) -> bytes:
         raise CertificateError(
             f"The public key {file} is missing; `fedstate certificates node` makes it."
         ) from None
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise CertificateError(f"{file} is not an OpenSSH public key.") from None
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise CertificateError(

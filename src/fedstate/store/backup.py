@@ -21,6 +21,7 @@ from fedstate.store.database import (
     DATABASE,
     RESTORING,
     connect,
+    connect_unchanged,
     damaged,
     no_store,
     sync_directory,
@@ -94,7 +95,7 @@ def back_up(
         copy.chmod(0o600)
         with (
             translated(source),
-            closing(connect(source, write=False)) as reader,
+            closing(_reader(source, target.parent)) as reader,
             closing(sqlite3.connect(copy)) as writer,
         ):
             reader.backup(writer)
@@ -121,6 +122,13 @@ def back_up(
         copy.unlink(missing_ok=True)
         partial.unlink(missing_ok=True)
     return backup
+
+
+def _reader(source: Path, aside: Path) -> sqlite3.Connection:
+    """Open a store that goes on meanwhile, or that nobody can write to."""
+    if os.statvfs(source).f_flag & os.ST_RDONLY:
+        return connect_unchanged(source, aside)
+    return connect(source, write=False)
 
 
 def _write(partial: Path, backup: Backup, database: Path) -> None:

@@ -1,5 +1,6 @@
 """Connections to the node store's database, and SQLite's errors as the store's own."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -31,6 +32,8 @@ _SETTINGS = (
 
 # The second one is of the index of the log, whose file cannot grow.
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+# SQLite does not say which file, nor why.
+_ACCESS = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_IOERR")
 # SQLITE_ERROR is a table or column that is not there: our statements fit the schema.
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ", "SQLITE_ERROR")
 
@@ -124,6 +127,32 @@ def translated(path: Path) -> Iterator[None]:
             f"The node store '{path}' failed ({name or type(error).__name__}: {error}). "
             "Look at the disk, then start the SuperNode again."
         ) from error
+
+
+def _culprit(path: Path) -> OSError | None:
+    """Return the error of the first file of a database that cannot be used, or None.
+
+    None of them is opened: closing it again would release SQLite's locks.
+    """
+    beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
+    for file in (path.parent, path, *beside):
+        try:
+            file.stat()
+        except FileNotFoundError as error:
+            if file == path.parent:
+                return error
+            continue
+        except OSError as error:
+            return error
+        code = 0
+        if file == path and file.is_dir():
+            code = errno.EISDIR
+        elif not os.access(file, os.R_OK | os.W_OK, effective_ids=True):
+            read_only = os.statvfs(file).f_flag & os.ST_RDONLY
+            code = errno.EROFS if read_only else errno.EACCES
+        if code:
+            return OSError(code, os.strerror(code), str(file))
+    return None
 
 
 def remove_leftovers(directory: Path) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -142,7 +143,7 @@ def _encoded(file: Path) -> bytes:
         key = load_ssh_public_key(file.read_bytes())
     except FileNotFoundError:
         raise CertificateError(f"The public key '{file}' is missing.") from None
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise CertificateError(f"'{file}' is not an OpenSSH public key.") from None
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise CertificateError(f"'{file}' is not an elliptic-curve key.")

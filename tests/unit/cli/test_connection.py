@@ -56,6 +56,7 @@ def test_an_address_that_is_none_is_refused(tmp_path: Path, home: Path) -> None:
 def test_enrolling_needs_the_authority_of_the_connection(
     tmp_path: Path, certificate: str | None
 ) -> None:
+    ensure_node_key(tmp_path)
     if certificate:
         (tmp_path / "ca.crt").write_text(certificate)
     connect("here", "a:1", tmp_path / "ca.crt")
@@ -67,6 +68,7 @@ def test_enrolling_needs_the_authority_of_the_connection(
 
 def test_enrolling_at_a_superlink_that_is_not_there_says_so(tmp_path: Path) -> None:
     ensure_authority(tmp_path)
+    ensure_node_key(tmp_path)
     address = f"127.0.0.1:{free_port()}"
     connect("here", address, tmp_path / "ca.crt")
     line = refusal("enrol", tmp_path / "node.pub", "--wait", "0")

@@ -83,11 +83,11 @@ def test_what_nobody_waits_for_any_longer_is_not_done(store: NodeStore) -> None:
     (store.directory / "1.free-answer").write_text("{}")
     asked: list[Choice] = []
 
-    def free(choice: Choice) -> Freed:
+    def answer(choice: Choice) -> Freed:
         asked.append(choice)
         return Freed([], 0)
 
-    answer_requests(store.directory, free)
+    answer_requests(store.directory, answer)
     assert asked == []
     assert names(store.directory) == set()
 
