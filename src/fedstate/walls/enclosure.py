@@ -25,9 +25,10 @@ _OUT_OF_MEMORY_POINTS = 800
 _MESSAGE_QUEUE_BYTES = 1024 * 1024
 # What programs need of the devices; /dev holds disks, too, which root's programs could open.
 _DEVICES = (
-    *("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm"),
+    *("null", "zero", "full", "random", "urandom", "tty", "shm"),
     *("dri", "kfd", "infiniband"),
 )
+_TERMINALS = ("ptmx", "pts")
 _GPU_DEVICES = "nvidia*"
 
 
@@ -60,8 +61,8 @@ class Walls:
     closed_ports : tuple of int
         TCP ports to which the run must not connect.
     own_memory : bool
-        Whether the run, without a user of its own, is to have shared memory of its own, where
-        this process has one thread.
+        Whether the run, without a user of its own, is to have shared memory, terminals and a view
+        of files of its own, where this process has one thread.
     """
 
     directory: Path
@@ -123,6 +124,8 @@ def _enter(walls: Walls) -> None:
     with contextlib.suppress(PermissionError):  # it leads its session already
         os.setsid()
     system.join_new_session_keyring()
+    # Where the user is another's, too, so are terminals, with what is typed into them.
+    own_terminals = walls.user is not None
     system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
     _limit(walls)
     if walls.user is not None and mounts.may_mount():
@@ -131,9 +134,12 @@ def _enter(walls: Walls) -> None:
         # Not in a bare interpreter, in which NumPy has threads: the kernel allows it to a process
         # of one thread alone.
         mounts.own_memory(walls.limits.memory)
+        own_terminals = mounts.own_terminals()
+        kept = (*walls.readable, *walls.writable, walls.directory)
+        mounts.hide(walls.closed, _homes(), kept)
     # A group of its own may read what it writes: the group of a directory of records is another.
     os.umask(0o077 if walls.user is None else 0o027)
-    domain = _domain(walls) if walls.landlock else None
+    domain = _domain(walls, terminals=own_terminals) if walls.landlock else None
     system.empty_bounding_set()
     if walls.user is not None:
         os.setgroups([])
@@ -171,7 +177,7 @@ def _lower(which: int, limit: int | None) -> None:
     resource.setrlimit(which, (soft, hard))
 
 
-def _domain(walls: Walls) -> Domain:
+def _domain(walls: Walls, *, terminals: bool) -> Domain:
     domain = Domain(walls.landlock)
     closed = [path.resolve() for path in walls.closed]
     homes = [] if walls.user is not None else _homes()
@@ -179,7 +185,8 @@ def _domain(walls: Walls) -> Domain:
     for path in walls.readable:
         domain.allow_reading(all_but(path.resolve(), closed))
     devices = Path("/dev")
-    domain.allow_writing(devices / name for name in _DEVICES)
+    names = (*_DEVICES, *_TERMINALS) if terminals else _DEVICES
+    domain.allow_writing(devices / name for name in names)
     domain.allow_writing(devices.glob(_GPU_DEVICES))
     domain.allow_writing((walls.directory, *walls.writable))
     domain.close_ports(walls.closed_ports)

@@ -269,7 +269,7 @@ def make_files_in_shared_places(hints: Hints, attempts: Attempts) -> None:
         attempts.of(place, lambda place=place: creatable(place))
 
 
-@probe(_NOWHERE, before="root landlock containers", still_open="landlock")
+@probe(_NOWHERE, before="root landlock containers")
 def change_modes_of_the_victims_files(hints: Hints, attempts: Attempts) -> None:
     """Set the mode and the times of another run's files to what they are: it could be others."""
     for name, path in victims(hints):
@@ -283,7 +283,7 @@ def change_modes_of_the_victims_files(hints: Hints, attempts: Attempts) -> None:
         attempts.of(name, change)
 
 
-@probe(_NOWHERE, before="root landlock containers", still_open="landlock")
+@probe(_NOWHERE, before="root landlock containers")
 def watch_the_victims_directories(hints: Hints, attempts: Attempts) -> None:
     """Watch another run's directories by inotify: which files it opens, and when."""
     for name, path in hints.directories.items():
