@@ -142,10 +142,8 @@ def test_without_root_what_is_closed_is_hidden_with_the_users_sockets(rooms: Pat
             terminal = os.ttyname(its)
 
             def behind_walls() -> list[object]:
-                walls = Walls(
-                    rooms / "runs/own", landlock=abi(), closed=(rooms / "runs",), own_memory=True
-                )
-                enter(walls)
+                closed = (rooms / "runs", rooms / "runs/other", rooms / "nothing")
+                enter(Walls(rooms / "runs/own", landlock=abi(), closed=closed, own_memory=True))
                 return [
                     outcome((rooms / "runs/other").stat),
                     outcome(lambda: (rooms / "runs/other").chmod(0o777)),
