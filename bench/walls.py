@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -48,7 +49,7 @@ def _per_message(directory: Path, messages: int) -> Row:
             pools[walls] = _pool(directory / walls, walls, failures)
             stack.callback(pools[walls].close)
         for pool in pools.values():
-            wait_until(lambda pool=pool: _ready(pool), _START_SECONDS)
+            wait_until(partial(_ready, pool), _START_SECONDS)
         # Before the first message of a run its room is made, which is paid once.
         for number in range(messages + 1):
             for walls, pool in pools.items():

@@ -4,6 +4,7 @@ import ctypes
 import os
 import socket
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,7 @@ def test_without_root_what_is_closed_is_hidden_with_the_users_sockets(rooms: Pat
                 return [
                     outcome((rooms / "runs/other").stat),
                     outcome(lambda: (rooms / "runs/other").chmod(0o777)),
-                    *(outcome(lambda name=name: _connect(rooms / name)) for name in _SOCKETS),
+                    *(outcome(partial(_connect, rooms / name)) for name in _SOCKETS),
                     outcome(lambda: os.open(terminal, os.O_RDWR | os.O_NOCTTY)),
                     outcome(os.openpty),
                     outcome(lambda: (rooms / "runs/own/new").touch()),

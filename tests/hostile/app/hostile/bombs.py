@@ -42,6 +42,7 @@ def processes(hints: dict[str, Any]) -> str:
         if os.fork() == 0:
             _sleep_and_end()
         last = count
+    time.sleep(2)
     return f"through: {last + 1} processes"
 
 
