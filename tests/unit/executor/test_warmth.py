@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from tests.unit.executor.conftest import order, settings
 from tests.unit.executor.test_pool import MakePool, run_to_the_end, settle
+from tests.unit.walls.conftest import as_nobody, outcome
 
+from fedstate.executor import rooms
 from fedstate.executor.import_report import ImportReport, Variable
 from fedstate.executor.pool import TaskPool
 from fedstate.executor.warmth import KnownImports, Warmth
+from fedstate.walls import Offered, landlock, mounts
 
 
 def report(*names: str, left: tuple[tuple[str, str], ...] = ()) -> ImportReport:
@@ -181,6 +184,23 @@ def test_a_run_whose_task_went_bare_has_a_bare_room_from_then_on(
     assert before["user"] == after["user"]
     assert pool.rooms is not None
     assert pool.rooms.all[1].warmth.bare
+
+
+def test_a_bare_room_without_a_user_has_memory_of_its_own_as_any_other(
+    make_pool: MakePool, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if as_nobody(lambda: outcome(mounts.own_memory)) != "done":
+        pytest.skip("this kernel lets no user have namespaces: sysctl user.max_user_namespaces")
+    only = Offered(landlock.abi(), "this is a test", own_memory=True)
+    monkeypatch.setattr(rooms, "offered", lambda _: only)
+    pool = make_pool(rooms=settings(directory))
+    settle(pool, lambda: pool.ready)
+    bare = said({"event": "bare", "reason": "The app sets it.", "cold": False})
+    before = json_of(directory, modules_of(pool, directory, 1, bare), 1)
+    warmed(pool)
+    after = json_of(directory, modules_of(pool, directory, 2), 2)
+    here = str(Path("/proc/self/ns/ipc").readlink())
+    assert len({here, before["memory"], after["memory"]}) == 3
 
 
 def json_of(directory: Path, _modules: list[str], number: int) -> dict[str, Any]:
