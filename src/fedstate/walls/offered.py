@@ -44,7 +44,7 @@ class Offered:
         parts = []
         if self.no_users is not None:
             shared = (
-                "take precedence of each other"
+                "take precedence over each other"
                 if self.own_memory
                 else "change the modes of each other's files, share memory in /dev/shm and "
                 "System V objects, and use this user's sockets"

@@ -42,7 +42,7 @@ def test_everything_is_nothing_missing() -> None:
         (Offered(3, None), ["knows no ports"]),
         (Offered(6, "why"), ["share memory", "(why)"]),
         (Offered(6, "why"), ["the modes of each other's files", "this user's sockets (why)"]),
-        (Offered(6, "why", own_memory=True), ["can take precedence of each other (why)"]),
+        (Offered(6, "why", own_memory=True), ["can take precedence over each other (why)"]),
         (Offered(4, "why"), ["signal each other", "share memory"]),
         (Offered(0, "why"), ["read and stop each other", "Landlock is not available"]),
     ],
