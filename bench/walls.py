@@ -2,65 +2,117 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 
-from bench.federations import OURS, Contestant, federation, run
+from bench import message
 from bench.row import Row
-from fedstate.local.execute import execute
-from fedstate.local.federation import Federation
-from fedstate.local.programs import Programs
+from fedstate.errors import FederationError
+from fedstate.executor.pool import Limits, TaskPool
+from fedstate.executor.room_settings import NONE, REQUIRE, RoomSettings
+from fedstate.executor.rooms import Rooms
+from fedstate.flower.task_order import TaskKind, TaskOrder
+from fedstate.forking.supervisor import ForkServers
+from fedstate.waiting import wait_until
 
 GOAL_SECONDS = 0.010
-# One node: a round is then one message.
-NODES = 1
+_ADDRESS = "127.0.0.1:1"
+_START_SECONDS, _POLL_SECONDS = 120.0, 0.1
 # What is less than that is noise.
 _LEAST_SECONDS = 1e-4
 
 
 def rows() -> Iterator[Row]:
-    """Measure, and yield each row as soon as it stands; environment `QUICK=1` measures less."""
-    alternations, rounds = (2, 6) if os.environ.get("QUICK") else (8, 20)
+    """Measure, and yield the row; environment `QUICK=1` measures less."""
+    messages = 50 if os.environ.get("QUICK") else 300
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
-        directory = Path(temporary)
-        within, without = _with_walls("require"), _with_walls("none")
-        with (
-            federation(within, NODES, directory, execute) as enclosed,
-            federation(without, NODES, directory, execute) as free,
-        ):
-            yield _per_message((within, enclosed), (without, free), alternations, rounds)
+        # Runs with users of their own have to pass.
+        Path(temporary).chmod(0o755)
+        yield _per_message(Path(temporary), messages)
 
 
-def _with_walls(value: str) -> Contestant:
-    """Return ours, with this value of the executors' option ``--walls``."""
-    serverapps, clientapps = (
-        (*executor, "--walls", value)
-        for executor in (OURS.programs.serverapp_executor, OURS.programs.clientapp_executor)
+def _per_message(directory: Path, messages: int) -> Row:
+    """Measure messages behind all walls of this machine and without any, one after the other.
+
+    All that lies between the order of a task and the end of its process is the executor's own:
+    no server is asked for anything.
+    """
+    seconds: dict[str, list[float]] = {REQUIRE: [], NONE: []}
+    failures: list[str] = []
+    with _importable(), ExitStack() as stack:
+        pools = {}
+        for walls in seconds:
+            pools[walls] = _pool(directory / walls, walls, failures)
+            stack.callback(pools[walls].close)
+        for pool in pools.values():
+            wait_until(partial(_ready, pool), _START_SECONDS)
+        # Before the first message of a run its room is made, which is paid once.
+        for number in range(messages + 1):
+            for walls, pool in pools.items():
+                taken = _message(pool, number)
+                if failures:
+                    raise FederationError(f"A message without an app failed: {failures[0]}")
+                if number:
+                    seconds[walls].append(taken)
+    behind, free = median(seconds[REQUIRE]), median(seconds[NONE])
+    extra = median(
+        with_walls - without
+        for with_walls, without in zip(seconds[REQUIRE], seconds[NONE], strict=True)
     )
-    programs = Programs(serverapp_executor=serverapps, clientapp_executor=clientapps)
-    return replace(OURS, name=f"walls-{value}", programs=programs)
-
-
-def _per_message(
-    within: tuple[Contestant, Federation],
-    without: tuple[Contestant, Federation],
-    alternations: int,
-    rounds: int,
-) -> Row:
-    """Measure a message of a Keras app behind all walls of this machine, and one without any."""
-    seconds: dict[str, list[float]] = {}
-    for _ in range(alternations):
-        for contestant, here in (within, without):
-            # Before the first message of a run its room is made, which is paid once.
-            done = run(here, contestant, rounds=rounds + 1).rounds[1:]
-            seconds.setdefault(contestant.name, []).extend(done)
-    behind, free = (median(seconds[contestant.name]) for contestant, _ in (within, without))
     return Row(
-        f"what walls cost a message ({behind:.3f} s against {free:.3f} s), against 10 ms",
-        max(behind - free, _LEAST_SECONDS),
+        f"what walls cost a message ({1000 * behind:.1f} ms against {1000 * free:.1f} ms), "
+        "against 10 ms",
+        max(extra, _LEAST_SECONDS),
         GOAL_SECONDS,
         1.0,
         "s",
     )
+
+
+@contextmanager
+def _importable() -> Iterator[None]:
+    """Let the programs that are started within find this package."""
+    before = os.environ.get("PYTHONPATH")
+    here = str(Path(__file__).parents[1])
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (here, before)))
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+
+
+def _pool(directory: Path, walls: str, failures: list[str]) -> TaskPool:
+    entry = message.__name__
+    rooms = Rooms(RoomSettings(directory=directory, walls=walls), _ADDRESS, entry=entry)
+    return TaskPool(
+        ForkServers(entry, ("numpy", "fedstate.executor.room")),
+        Limits(),
+        rooms=rooms,
+        entry=entry,
+        report=lambda _, reason: failures.append(reason),
+    )
+
+
+def _ready(pool: TaskPool) -> bool:
+    pool.wait(_POLL_SECONDS)
+    pool.reconcile()
+    return pool.ready
+
+
+def _message(pool: TaskPool, number: int) -> float:
+    """Let a task run to its end, and return how long that took, in seconds."""
+    order = TaskOrder(
+        TaskKind.CLIENT_APP, number, "token", _ADDRESS, insecure=True, run_id=1, fab_hash="f" * 64
+    )
+    began = time.monotonic()
+    pool.launch(order)
+    while pool.busy:
+        pool.wait(_START_SECONDS)
+        pool.reconcile()
+    return time.monotonic() - began

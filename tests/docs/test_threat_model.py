@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.hostile.app.hostile.attacks import PROBES
 from tests.hostile.app.hostile.bombs import BOMBS
 from tests.hostile.app.hostile.forgeries import GARBAGE  # noqa: F401  registers more of them
-from tests.hostile.checks import SHARED_MEMORY, UNSTOPPED
+from tests.hostile.checks import SHARED, UNSTOPPED
 from tests.stack.doors import (  # noqa: F401  each registers its attempts
     bodies,
     connections,
@@ -49,7 +49,7 @@ def test_every_attempt_from_the_network_is_in_its_table() -> None:
 def test_what_gets_through_is_said() -> None:
     without_root = OPEN.split("**On plain processes without root**")
     open_here = {name for name, probe in PROBES.items() if "landlock" in probe.still_open}
-    assert named(without_root[1]) == open_here | {*SHARED_MEMORY, "leave-files"}
+    assert named(without_root[1]) == open_here | {*SHARED, "leave-files"}
     elsewhere = {name for name, probe in PROBES.items() if probe.still_open - {"landlock"}} | {
         name for mode, names in UNSTOPPED.items() for name in names
     }

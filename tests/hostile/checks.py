@@ -36,10 +36,12 @@ UNSTOPPED: dict[str, tuple[str, ...]] = {
     "containers": ("memory-files", "unlinked-files", "system-v-memory"),
 }
 # What gets through without root where the system lets its users have no namespaces, so that all
-# runs share this memory; and what they then leave behind.
-SHARED_MEMORY = (
+# runs share this memory and see all files; and what they then leave behind.
+SHARED = (
     *("attach-shared-memory", "use-semaphores", "read-message-queues"),
     *("open-posix-shared-memory", "remove-what-the-victim-shares"),
+    *("connect-to-sockets-in-files", "ask-programs-of-the-executors-user"),
+    *("change-modes-of-the-victims-files", "watch-the-victims-directories"),
 )
 _LEFT = ("/dev/shm/", "System V")  # noqa: S108
 # The memory by which a trusted process may grow while an app floods it.
@@ -47,8 +49,8 @@ GROWTH_BYTES = 64 * 2**20
 
 
 @functools.cache
-def shares_memory(mode: str) -> bool:
-    """Whether runs share memory here: they have one user, who may have no namespaces."""
+def shares(mode: str) -> bool:
+    """Whether runs share memory and files: they have one user, who may have no namespaces."""
     return mode == "landlock" and as_nobody(lambda: outcome(mounts.own_memory)) != "done"
 
 
@@ -66,7 +68,7 @@ def check_probe(siege: Siege, side: str, name: str) -> None:
     """Check that a probe was denied, and by what."""
     probe, report = PROBES[name], siege.probes.get((side, name))
     assert report is not None, f"{name} has not reported; the logs:\n{siege.logs[-1][-3000:]}"
-    shared = name in SHARED_MEMORY and shares_memory(siege.ground.mode)
+    shared = name in SHARED and shares(siege.ground.mode)
     if shared or siege.ground.mode in probe.still_open:
         assert report["through"], f"{name} is denied now ({report}): say so in the threat model"
         return
@@ -109,7 +111,7 @@ def check_leftovers(siege: Siege) -> None:
     assert siege.bombs.get("daemon") == "left", siege.bombs
     assert siege.bombs.get("comet") == "left", siege.bombs
     assert siege.bombs.get("leave-files", "").startswith("left: "), siege.bombs
-    expected = _LEFT if shares_memory(siege.ground.mode) else ()
+    expected = _LEFT if shares(siege.ground.mode) else ()
     assert {left for left in siege.left if not left.startswith(expected)} == set()
     missing = [part for part in expected if not any(each.startswith(part) for each in siege.left)]
     assert not missing, f"{missing} are gone now: say so in the threat model"

@@ -5,7 +5,10 @@ when its input ends.
 """
 
 import json
+import os
+import socket
 import sys
+import tempfile
 from pathlib import Path
 
 from fedstate.local.federation import Federation
@@ -17,7 +20,15 @@ def main() -> None:
     directory, *options = sys.argv[1:]
     executor = ("fedstate", "executor", "--preload", "numpy", *options)
     programs = Programs(serverapp_executor=executor, clientapp_executor=executor)
-    with Federation(Path(directory), nodes=2, programs=programs) as federation:
+    # What else this user has: a terminal to type into, and a program that does as it is asked.
+    _, terminal = os.openpty()
+    with (
+        tempfile.TemporaryDirectory() as private,
+        socket.socket(socket.AF_UNIX) as agent,
+        Federation(Path(directory), nodes=2, programs=programs) as federation,
+    ):
+        agent.bind(f"{private}/agent")
+        agent.listen()
         print(  # noqa: T201
             json.dumps(
                 {
@@ -33,6 +44,8 @@ def main() -> None:
                         "Runtime API": federation.ports.runtime,
                     },
                     "environment": dict(federation.environment),
+                    "terminal": os.ttyname(terminal),
+                    "agent": f"{private}/agent",
                 }
             ),
             flush=True,

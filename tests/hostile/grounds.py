@@ -73,6 +73,9 @@ class Ground(Protocol):
     def addresses(self, executor: int) -> dict[str, str]:
         """Return whom an app beside this executor must not reach."""
 
+    def belongings(self) -> dict[str, str]:
+        """Return what else whoever runs the executors has: a terminal, a program's socket."""
+
     def root_of(self, executor: int) -> Path:
         """Return the root directory that an executor has, as this process sees it."""
 
@@ -193,6 +196,9 @@ class Plain:
         if not number:  # a ServerApp's own
             del apis["Runtime API"]
         return others | {name: f"127.0.0.1:{port}" for name, port in apis.items()}
+
+    def belongings(self) -> dict[str, str]:
+        return {name: str(self._said[name]) for name in ("terminal", "agent")}
 
     def root_of(self, executor: int) -> Path:  # noqa: ARG002
         return Path("/")
@@ -339,6 +345,9 @@ class Containers:
         """Listen no longer."""
         for listener in self._listeners.values():
             listener.close()
+
+    def belongings(self) -> dict[str, str]:
+        return {}
 
     def root_of(self, executor: int) -> Path:
         return Path(f"/proc/{executor}/root")

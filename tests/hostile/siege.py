@@ -199,6 +199,7 @@ class Siege:
             "run": run_id,
             "users": users,
             "reach": dict(self.ground.reach),
+            "belongings": self.ground.belongings(),
             "left key": left_key,
         }
         return hints

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from fedstate.errors import FedstateError
 from fedstate.executor import bare, worker
+from fedstate.executor.bare_room import TERMINALS
 from fedstate.executor.import_report import ImportReport
 from fedstate.executor.output import open_output
 from fedstate.executor.plan import RoomPlan
@@ -34,11 +35,20 @@ _LEAVE_SECONDS = 6.0
 _PAUSE_SECONDS = 0.02
 
 _plan: RoomPlan | None = None
+# Whether the run's view of files has terminals of its own; None where `enter` makes the view.
+_terminals: bool | None = None
 
 
 def run(descriptor: int) -> NoReturn:
     """Become the room that is described over the descriptor, and end this process with it."""
     end_with(lambda: _main(descriptor), broken=_BROKEN)
+
+
+def go_on(descriptor: int, *, terminals: bool) -> NoReturn:
+    """Do as `run` does, in a process whose view of files is made already."""
+    global _terminals
+    _terminals = terminals
+    run(descriptor)
 
 
 def _main(descriptor: int) -> int:
@@ -78,7 +88,9 @@ def enter(plan: RoomPlan) -> None:
     # As a program that Flower starts does; the executor makes lines of what it prints.
     release()
     open_output(plan.directory)
-    if plan.walls is not None:
+    if plan.walls is not None and _terminals is not None:
+        enter_walls(replace(plan.walls, own_memory=False, own_terminals=_terminals))
+    elif plan.walls is not None:
         enter_walls(plan.walls)
     os.environ.update(plan.environment)
     # Python, like Keras, has remembered where the executor's directory was.
@@ -156,4 +168,7 @@ if __name__ == "__main__":
     # What runs a ClientApp imports flwr alone, as flwr's own process for it does.
     import_module("fedstate.executor.clientapp")
     # Under its own name, by which the processes of tasks know it.
-    import_module("fedstate.executor.room").run(int(sys.argv[1]))
+    room = import_module("fedstate.executor.room")
+    if sys.argv[2:]:
+        room.go_on(int(sys.argv[1]), terminals=sys.argv[2] == TERMINALS)
+    room.run(int(sys.argv[1]))

@@ -22,6 +22,7 @@ from fedstate.executor.room_client import Room, RoomClient
 from fedstate.executor.room_settings import NONE, REQUIRE, RoomSettings
 from fedstate.executor.run_outputs import RunOutputs
 from fedstate.executor.task import Task
+from fedstate.executor.warmth import KnownImports, Warmth
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.forking.channel import MalformedMessageError
 from fedstate.forking.supervisor import ForeignProcessError, ForkedChild, ForkServer
@@ -82,6 +83,7 @@ class Rooms:
         self._entry = entry
         self._clock = clock
         self.all: dict[int, Room] = {}
+        self._known = KnownImports()
         self._authority = FollowedAuthority(root_certificates)
         self.directory, self._lock = _own_directory(settings.directory, address)
         self.offered = Offered(0, "--walls none was given")
@@ -120,7 +122,8 @@ class Rooms:
         room = self.all.get(order.run_id)
         if room is None:
             plan = self._plan(order)
-            room = Room(order.run_id, plan)
+            warmth = Warmth(self._known, order.fab_hash)
+            room = Room(order.run_id, plan, warmth=warmth)
             self.all[order.run_id] = room
             try:
                 room.printed = self._outputs.printed(order)

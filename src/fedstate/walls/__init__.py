@@ -3,7 +3,7 @@
 ``enclosure``    a run's walls, and the call that puts a process behind them
 ``offered``      which walls this machine has
 ``landlock``     files, ports, signals: for programs that are not root, too
-``mounts``       what a run sees of the file system, where this program is root
+``mounts``       what a run sees of the file system, and shared memory of its own
 ``users``        a user for each run
 ``limits``       how much a run may take
 ``processes``    what a run has started, and the end of it
@@ -11,7 +11,7 @@
 ``filter``       system calls that no app needs, and those that pass the other walls
 """
 
-from fedstate.walls.enclosure import WallError, Walls, enter
+from fedstate.walls.enclosure import WallError, Walls, enter, enter_view
 from fedstate.walls.limits import RunLimits, default_limits
 from fedstate.walls.offered import Offered, environment_paths, offered
 
@@ -22,6 +22,7 @@ __all__ = [
     "Walls",
     "default_limits",
     "enter",
+    "enter_view",
     "environment_paths",
     "offered",
 ]

@@ -9,7 +9,7 @@ import os
 import pwd
 import resource
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ _OUT_OF_MEMORY_POINTS = 800
 _MESSAGE_QUEUE_BYTES = 1024 * 1024
 # What programs need of the devices; /dev holds disks, too, which root's programs could open.
 _DEVICES = (
-    *("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm"),
+    *("null", "zero", "full", "random", "urandom", "tty", "shm"),
     *("dri", "kfd", "infiniband"),
 )
+_TERMINALS = ("ptmx", "pts")
 _GPU_DEVICES = "nvidia*"
 
 
@@ -60,8 +61,10 @@ class Walls:
     closed_ports : tuple of int
         TCP ports to which the run must not connect.
     own_memory : bool
-        Whether the run, without a user of its own, is to have shared memory of its own, where
-        this process has one thread.
+        Whether the run, without a user of its own, is to have shared memory, terminals and a view
+        of files of its own, where this process has one thread.
+    own_terminals : bool
+        Whether it has such terminals already.
     """
 
     directory: Path
@@ -73,6 +76,7 @@ class Walls:
     writable: tuple[Path, ...] = ()
     closed_ports: tuple[int, ...] = ()
     own_memory: bool = False
+    own_terminals: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the walls as a JSON object."""
@@ -95,6 +99,7 @@ class Walls:
             landlock=given["landlock"],
             closed_ports=tuple(given["closed_ports"]),
             own_memory=given["own_memory"],
+            own_terminals=given["own_terminals"],
             **paths,
         )
 
@@ -127,10 +132,8 @@ def _enter(walls: Walls) -> None:
     _limit(walls)
     if walls.user is not None and mounts.may_mount():
         mounts.own_view((*walls.readable, *walls.writable, walls.directory), walls.limits.memory)
-    elif walls.own_memory and len(os.listdir("/proc/self/task")) == 1:  # noqa: PTH208
-        # Not in a bare interpreter, in which NumPy has threads: the kernel allows it to a process
-        # of one thread alone.
-        mounts.own_memory(walls.limits.memory)
+    else:
+        walls = enter_view(walls)
     # A group of its own may read what it writes: the group of a directory of records is another.
     os.umask(0o077 if walls.user is None else 0o027)
     domain = _domain(walls) if walls.landlock else None
@@ -146,6 +149,31 @@ def _enter(walls: Walls) -> None:
     call_filter.enter(own_user=walls.user is not None)
     # Last: it keeps even other processes of the user from reading memory and descriptors.
     system.prctl(system.PR_SET_DUMPABLE, 0)
+
+
+def enter_view(walls: Walls) -> Walls:
+    """Give this process the shared memory, terminals and view of files that its run is to have.
+
+    The kernel allows it to a process of one thread alone, such as a fork; not to one that has
+    imported NumPy. What is left of the walls is for `enter`, also after this process has
+    executed another program.
+
+    Returns
+    -------
+    Walls
+        The walls that are still to be put up.
+
+    Raises
+    ------
+    OSError
+        The kernel refused, perhaps half way; this process must end.
+    """
+    if not walls.own_memory or len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
+        return walls
+    mounts.own_memory(walls.limits.memory)
+    terminals = mounts.own_terminals()
+    mounts.hide(walls.closed, _homes(), (*walls.readable, *walls.writable, walls.directory))
+    return replace(walls, own_memory=False, own_terminals=terminals)
 
 
 def _limit(walls: Walls) -> None:
@@ -179,7 +207,10 @@ def _domain(walls: Walls) -> Domain:
     for path in walls.readable:
         domain.allow_reading(all_but(path.resolve(), closed))
     devices = Path("/dev")
-    domain.allow_writing(devices / name for name in _DEVICES)
+    # Where the user is another's, too, so are terminals, with what is typed into them.
+    terminals = walls.own_terminals or walls.user is not None
+    names = (*_DEVICES, *_TERMINALS) if terminals else _DEVICES
+    domain.allow_writing(devices / name for name in names)
     domain.allow_writing(devices.glob(_GPU_DEVICES))
     domain.allow_writing((walls.directory, *walls.writable))
     domain.close_ports(walls.closed_ports)

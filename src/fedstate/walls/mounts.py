@@ -3,8 +3,9 @@
 Root's own Python may lie where no other user passes, such as below /root. In a mount namespace of
 its own a run sees, in place of such a directory, an empty one with only what it needs in it.
 
-Without root a run can have shared memory of its own in a namespace of users, in which it has the
-rights to mount until it gives them up, and which has no user but its own.
+Without root a run can have shared memory and terminals of its own in a namespace of users, in
+which it has the rights to mount until it gives them up, and which has no user but its own. What
+is hidden there, no call that takes a path can reach; Landlock knows not all of them.
 """
 
 import contextlib
@@ -20,6 +21,11 @@ _CAP_SYS_ADMIN = 21
 _NEW_MOUNTS, _NEW_IPC, _NEW_USERS = 0x00020000, 0x08000000, 0x10000000
 _NOSUID, _NODEV, _NOEXEC, _BIND, _RECURSIVE, _PRIVATE = 2, 4, 8, 1 << 12, 1 << 14, 1 << 18
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+_TERMINALS, _NEW_TERMINAL = Path("/dev/pts"), Path("/dev/ptmx")
+_SOCKETS = Path("/proc/net/unix")
+# Whoever may show windows may type into those of others; a server goes by the user alone.
+_OF_SCREENS = (Path("/tmp/.X11-unix"), Path("/tmp/.ICE-unix"))  # noqa: S108
+_OF_USERS = Path("/run/user")
 
 # Of the namespace that the writer is in.
 _SHARED_PAGES = Path("/proc/sys/kernel/shmall")
@@ -88,6 +94,70 @@ def own_memory(memory: int | None = None) -> None:
     (own / "uid_map").write_text(f"{user} {user} 1")
     (own / "gid_map").write_text(f"{group} {group} 1")
     _mount_shared_memory(memory)
+
+
+def own_terminals() -> bool:
+    """Give this process terminals of its own, in `own_memory`; return False if it has none."""
+    try:
+        _mount("devpts", _TERMINALS, "devpts", _NOSUID | _NOEXEC, "ptmxmode=0666,mode=0600")
+        if not _NEW_TERMINAL.is_symlink():
+            _mount(str(_TERMINALS / "ptmx"), _NEW_TERMINAL, "", _BIND)
+    except OSError:
+        return False
+    return True
+
+
+def hide(closed: Iterable[Path], private: Iterable[Path], kept: Iterable[Path]) -> None:
+    """Hide directories from this process, and sockets of its user, in `own_memory`.
+
+    Parameters
+    ----------
+    closed : iterable of Path
+        Directories in whose place there is an empty one.
+    private : iterable of Path
+        The same of directories that are not in something that is kept.
+    kept : iterable of Path
+        What is still there, with the sockets in it.
+
+    Raises
+    ------
+    OSError
+        The kernel refused.
+    """
+    needed = _there(kept)
+    own = _OF_USERS / str(os.geteuid())
+    hidden = _there(closed) | {
+        path for path in _there((*private, own, *_OF_SCREENS)) if not _is_in(path, needed)
+    }
+    for place in sorted(hidden - needed, key=lambda path: len(path.parts)):
+        if place.is_dir():
+            _replace(place, [path for path in needed if path.is_relative_to(place)])
+    for path in private_sockets():
+        if not _is_in(path, needed):
+            with contextlib.suppress(FileNotFoundError):  # it has just been closed
+                _mount(os.devnull, path, "", _BIND)
+
+
+def _there(paths: Iterable[Path]) -> set[Path]:
+    """Return what is there, without links; what is out of reach is as good as gone."""
+    return {path.resolve() for path in paths if os.path.exists(path)}  # noqa: PTH110
+
+
+def _is_in(path: Path, directories: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(each) for each in directories)
+
+
+def private_sockets() -> list[Path]:
+    """Return the sockets in files to which this process can connect, and other users cannot."""
+    columns = [line.split(maxsplit=7) for line in _SOCKETS.read_text().splitlines()]
+    named = {Path(each[7]) for each in columns if len(each) > 7 and each[7].startswith("/")}
+    found = []
+    for path in sorted(named):
+        with contextlib.suppress(OSError):  # it is gone, or out of reach
+            for_all = path.lstat().st_mode & stat.S_IWOTH and impassable(path) is None
+            if path.is_socket() and os.access(path, os.W_OK) and not for_all:
+                found.append(path)
+    return found
 
 
 def _mount_shared_memory(memory: int | None) -> None:

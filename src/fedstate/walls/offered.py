@@ -26,7 +26,8 @@ class Offered:
     no_users : str or None
         Why runs cannot have users of their own; None if they can.
     own_memory : bool
-        Whether runs without users of their own can have shared memory of their own.
+        Whether runs without users of their own can have shared memory, terminals and a view of
+        files of their own.
     """
 
     landlock: int
@@ -42,11 +43,16 @@ class Offered:
         """Return in one line what is not enforced here; None if everything is."""
         parts = []
         if self.no_users is not None:
-            memory = "" if self.own_memory else ", share memory in /dev/shm and System V objects"
+            shared = (
+                "take precedence over each other"
+                if self.own_memory
+                else "change the modes of each other's files, share memory in /dev/shm and "
+                "System V objects, and use this user's sockets"
+            )
             if self.landlock >= landlock.SCOPES_ABI:
-                lost = f"can change the modes of each other's files{memory}"
+                lost = f"can {shared}"
             elif self.landlock:
-                lost = f"can signal each other{memory}"
+                lost = f"can signal each other, {shared}"
             else:
                 lost = "can read and stop each other, and read what this user can"
             parts.append(f"Runs have one user and {lost} ({self.no_users}).")
@@ -66,7 +72,7 @@ def offered(rooms: Path) -> Offered:
         The directory in which the runs' directories are.
     """
     why = _why_no_users(rooms)
-    memory = why is not None and system.LINUX and _in_child(mounts.own_memory) == "ok"
+    memory = why is not None and system.LINUX and _in_child(lambda: _try_own_view(rooms)) == "ok"
     return Offered(landlock.abi(), why, memory)
 
 
@@ -105,6 +111,11 @@ def _in_child(attempt: Callable[[], str | None]) -> str:
         told = answer.read()
     os.waitpid(pid, 0)
     return told
+
+
+def _try_own_view(rooms: Path) -> None:
+    mounts.own_memory()
+    mounts.hide((rooms,), (), ())
 
 
 def _try_another_user(paths: Sequence[Path]) -> str | None:

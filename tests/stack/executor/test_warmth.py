@@ -64,6 +64,17 @@ def test_what_an_app_imports_is_imported_once_for_its_run(
     assert other["pid"] == other["own"], "each run has a room of its own"
 
 
+def test_a_later_run_of_the_same_app_is_warm_from_its_first_message(
+    fresh_node: Node, executor: Executor
+) -> None:
+    code = app("import slow_library\nthird = 'app'")
+    for run_id in (2, 3):
+        fresh_node.add_run(run_id, code)
+    until_warm(fresh_node, 2)
+    first = fresh_node.answer(3, "found", **ASKED)
+    assert first["pid"] != first["own"]
+
+
 def test_the_room_of_an_app_that_sets_a_variable_is_warm_with_it(
     fresh_node: Node, executor: Executor
 ) -> None:

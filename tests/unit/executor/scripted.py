@@ -97,6 +97,7 @@ def tell(argument: str, _channel: Channel) -> None:
         "environment": dict(os.environ),
         "temporary": tempfile.gettempdir(),
         "modules": sorted(sys.modules),
+        "memory": str(Path("/proc/self/ns/ipc").readlink()),
         "certificate": _read(Path.cwd().parent / "ca.crt"),
     }
     Path(argument).with_suffix(".new").write_text(json.dumps(facts))

@@ -1,16 +1,21 @@
 """What an executor knows of a task, from the events of its process."""
 
 import base64
+import errno
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.executor.conftest import Clock, order
 
+from fedstate.executor.plan import RoomPlan
+from fedstate.executor.room_client import Room
 from fedstate.executor.task import Task
 from fedstate.flower.task_order import TaskKind
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import Ending
+from fedstate.walls import RunLimits
 
 PULLED = {"event": "pulled", "message": base64.b64encode(b"\0message").decode()}
 
@@ -151,3 +156,21 @@ def test_a_task_that_is_over_is_told_so_though_it_was_asked_to_stop_before(clock
     task.kill_when_due()
     assert child.killed
     assert task.kill_due_in > 0, "whoever waits for this does not wait in vain"
+
+
+def test_a_process_that_could_not_be_forked_is_reported_with_the_limit_that_it_met(
+    tmp_path: Path,
+) -> None:
+    plan = RoomPlan(tmp_path, "f" * 64, tmp_path, limits=RunLimits(processes=7))
+    task, room = task_with(room=Room(1, plan))
+    room.send({"event": "unforked", "errno": errno.EAGAIN})
+    room.close()
+    while not task.channel.ended:
+        task.listen()
+    ending = task.ended()
+    assert ending is not None
+    assert not task.reported()
+    said = task.why(ending)
+    assert said.startswith("The process of the task could not be started")
+    assert "7 processes" in said
+    assert "(--max-processes)" in said

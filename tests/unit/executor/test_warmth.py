@@ -2,16 +2,21 @@
 
 import base64
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.executor.conftest import order, settings
 from tests.unit.executor.test_pool import MakePool, run_to_the_end, settle
+from tests.unit.walls.conftest import as_nobody, outcome
 
-from fedstate.executor.import_report import ImportReport
+from fedstate.executor import rooms
+from fedstate.executor.import_report import ImportReport, Variable
 from fedstate.executor.pool import TaskPool
-from fedstate.executor.warmth import Warmth
+from fedstate.executor.warmth import KnownImports, Warmth
+from fedstate.walls import Offered, landlock, mounts
 
 
 def report(*names: str, left: tuple[tuple[str, str], ...] = ()) -> ImportReport:
@@ -73,6 +78,63 @@ def test_a_room_whose_imports_end_it_imports_nothing_any_more() -> None:
     assert warmth.wanted() is None
 
 
+def test_what_an_app_imports_is_known_to_later_runs_of_the_same_code_alone() -> None:
+    known = KnownImports()
+    Warmth(known, "one").learn(1, report("wave", left=(("threads", "starts a thread"),)))
+    again = Warmth(known, "one")
+    again.began()
+    assert again.wanted() == report("wave"), "and without what is said of each run"
+    for fab_hash in ("other", ""):
+        other = Warmth(known, fab_hash)
+        other.began()
+        assert other.wanted() is None
+
+
+@pytest.mark.parametrize(
+    "learnt",
+    [
+        replace(report("wave"), environment=(Variable(0, "A", "B"),)),
+        replace(report("wave"), installed="/directory/of/run"),
+    ],
+)
+def test_what_a_run_sets_or_installs_is_not_known_to_another(learnt: ImportReport) -> None:
+    known = KnownImports()
+    Warmth(known, "one").learn(1, report("wave"))
+    Warmth(known, "one").learn(2, learnt)
+    assert known.of("one") == ImportReport()
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        lambda warmth: warmth.broke(1),
+        lambda warmth: warmth.go_bare(1, "The app sets it.", cold=False),
+        lambda warmth: warmth.unfit(("wave",)),
+    ],
+    ids=["broke", "went bare", "unfit"],
+)
+def test_what_does_not_hold_for_all_runs_of_an_app_is_forgotten(
+    happens: Callable[[Warmth], None],
+) -> None:
+    known = KnownImports()
+    warmth = Warmth(known, "one")
+    warmth.learn(1, report("wave"))
+    happens(warmth)
+    assert known.of("one") == ImportReport()
+    if warmth.bare:
+        warmth.learn(1, report("this"))
+        assert known.of("one") == ImportReport(), "a bare room's imports need not be of use"
+
+
+def test_only_so_many_apps_are_known() -> None:
+    known = KnownImports()
+    for number in range(1000):
+        known.learn(str(number), report("wave"))
+    assert known.of("0") == ImportReport()
+    assert known.of("999") == report("wave")
+    assert len(known._reports) < 1000
+
+
 def modules_of(pool: TaskPool, directory: Path, number: int, words: str = "") -> list[str]:
     pool.launch(order(f"started tell:{directory}/{number} {words} finished", number))
     run_to_the_end(pool)
@@ -122,6 +184,23 @@ def test_a_run_whose_task_went_bare_has_a_bare_room_from_then_on(
     assert before["user"] == after["user"]
     assert pool.rooms is not None
     assert pool.rooms.all[1].warmth.bare
+
+
+def test_a_bare_room_without_a_user_has_memory_of_its_own_as_any_other(
+    make_pool: MakePool, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if as_nobody(lambda: outcome(mounts.own_memory)) != "done":
+        pytest.skip("this kernel lets no user have namespaces: sysctl user.max_user_namespaces")
+    only = Offered(landlock.abi(), "this is a test", own_memory=True)
+    monkeypatch.setattr(rooms, "offered", lambda _: only)
+    pool = make_pool(rooms=settings(directory))
+    settle(pool, lambda: pool.ready)
+    bare = said({"event": "bare", "reason": "The app sets it.", "cold": False})
+    before = json_of(directory, modules_of(pool, directory, 1, bare), 1)
+    warmed(pool)
+    after = json_of(directory, modules_of(pool, directory, 2), 2)
+    here = str(Path("/proc/self/ns/ipc").readlink())
+    assert len({here, before["memory"], after["memory"]}) == 3
 
 
 def json_of(directory: Path, _modules: list[str], number: int) -> dict[str, Any]:

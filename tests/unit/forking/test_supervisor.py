@@ -1,5 +1,6 @@
 """The fork server in use, and what becomes of one that cannot do its work."""
 
+import errno
 import os
 import select
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fedstate.errors import FederationError
+from fedstate.forking.channel import Channel
 from fedstate.forking.ending import Ending
 from fedstate.forking.supervisor import ForkedChild, ForkServer, ForkServers
 from fedstate.waiting import wait_until
@@ -27,6 +29,16 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "    channel = Channel(socket.socket(fileno=descriptor))\n"
         "    channel.send({'pid': os.getpid()})\n"
         "    os._exit(next(channel.receive(), {}).get('code', 9))\n"
+    )
+    # A machine on which there may be no further process while there is a file `full`.
+    (tmp_path / "filling.py").write_text(
+        "import errno, os, pathlib\n"
+        "real = os.fork\n"
+        "def fork():\n"
+        "    if pathlib.Path(__file__).with_name('full').exists():\n"
+        "        raise BlockingIOError(errno.EAGAIN, 'Resource temporarily unavailable')\n"
+        "    return real()\n"
+        "os.fork = fork\n"
     )
     (tmp_path / "raising.py").write_text("raise OSError('no disk')\n")
     (tmp_path / "leaving.py").write_text("import os\nos._exit(4)\n")
@@ -78,6 +90,26 @@ def test_forks_end_as_they_are_told_and_how_is_known_once(server: ForkServer) ->
     assert wait_until(all_ended, SECONDS)
     assert [endings[pid].code for pid in pids] == [3, 9, -9]
     assert [child.poll() for child in children] == [None] * 3
+
+
+def test_a_fork_that_fails_is_said_to_whoever_asked_and_the_next_one_is_made(
+    modules: Path,
+) -> None:
+    server = ForkServer(ENTRY, ("filling",))
+    try:
+        (modules / "full").touch()
+        assert _first_words(server.fork()) == {"event": "unforked", "errno": errno.EAGAIN}
+        (modules / "full").unlink()
+        assert "pid" in _first_words(server.fork())
+        assert server.alive
+    finally:
+        server.close()
+
+
+def _first_words(channel: Channel) -> dict[str, object]:
+    channel.socket.setblocking(True)
+    (said,) = channel.receive()
+    return said
 
 
 def test_a_module_that_cannot_be_preloaded_ends_it_with_the_reason() -> None:

@@ -2,6 +2,9 @@
 
 import ctypes
 import os
+import socket
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from fedstate import system
 from fedstate.walls import RunLimits, Walls, enter, mounts
 from fedstate.walls.directories import create
+from fedstate.walls.landlock import abi
 from fedstate.walls.mounts import impassable, may_mount
 from fedstate.walls.users import free_user
 from tests.unit.walls.conftest import as_nobody, behind, in_child, outcome
@@ -117,3 +121,54 @@ def test_without_root_shared_memory_is_the_run_s_own(rooms: Path) -> None:
     assert capabilities == 0
     # Whoever is not in the namespace is nobody there.
     assert owner == 65534
+
+
+def test_without_root_what_is_closed_is_hidden_with_the_users_sockets(rooms: Path) -> None:
+    if as_nobody(lambda: outcome(mounts.own_memory)) != "done":
+        pytest.skip("this kernel lets no user have namespaces: sysctl user.max_user_namespaces")
+    rooms.chmod(0o777)
+
+    def inside() -> list[object]:
+        for name in ("runs/own", "runs/other", "private", "public"):
+            (rooms / name).mkdir(parents=True)
+        (rooms / "private").chmod(0o700)
+        (rooms / "runs/other/file").touch()
+        with ExitStack() as stack:
+            for name in ("runs/own/s", "runs/other/s", "private/s", "public/s", "public/closed"):
+                listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+                listener.bind(str(rooms / name))
+                (rooms / name).chmod(0o600 if name.endswith("closed") else 0o666)
+                listener.listen()
+            _, its = os.openpty()
+            terminal = os.ttyname(its)
+
+            def behind_walls() -> list[object]:
+                closed = (rooms / "runs", rooms / "runs/other", rooms / "nothing")
+                enter(Walls(rooms / "runs/own", landlock=abi(), closed=closed, own_memory=True))
+                return [
+                    outcome((rooms / "runs/other").stat),
+                    outcome(lambda: (rooms / "runs/other").chmod(0o777)),
+                    *(outcome(partial(_connect, rooms / name)) for name in _SOCKETS),
+                    outcome(lambda: os.open(terminal, os.O_RDWR | os.O_NOCTTY)),
+                    outcome(os.openpty),
+                    outcome(lambda: (rooms / "runs/own/new").touch()),
+                ]
+
+            return list(in_child(behind_walls))
+
+    *found, opened, own_terminal, own_file = as_nobody(inside)
+    refused = ("ENOENT", "ECONNREFUSED", "ENOTSOCK")
+    assert found[:3] == ["ENOENT", "ENOENT", "done"]
+    assert found[3] == "done"
+    assert all(each in refused for each in found[4:]), found
+    assert opened in ("ENOENT", "EACCES")
+    assert (own_terminal, own_file) == ("done", "done")
+
+
+# Its own and one for everybody; then those of another run and of this user's programs.
+_SOCKETS = ("runs/own/s", "public/s", "runs/other/s", "private/s", "public/closed")
+
+
+def _connect(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))

@@ -41,8 +41,9 @@ def test_everything_is_nothing_missing() -> None:
         (Offered(0, None), ["Landlock is not available"]),
         (Offered(3, None), ["knows no ports"]),
         (Offered(6, "why"), ["share memory", "(why)"]),
-        (Offered(6, "why", own_memory=True), ["the modes of each other's files (why)"]),
-        (Offered(4, "why"), ["signal each other"]),
+        (Offered(6, "why"), ["the modes of each other's files", "this user's sockets (why)"]),
+        (Offered(6, "why", own_memory=True), ["can take precedence over each other (why)"]),
+        (Offered(4, "why"), ["signal each other", "share memory"]),
         (Offered(0, "why"), ["read and stop each other", "Landlock is not available"]),
     ],
 )

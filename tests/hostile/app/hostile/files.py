@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .kernel import call, libc
-from .registry import Attempts, Hints, probe
+from .registry import Attempts, Denied, Hints, probe
 
 _NOWHERE = "EACCES EPERM ENOENT ENOTDIR EROFS"
 ALL = "root landlock containers"
@@ -269,7 +269,7 @@ def make_files_in_shared_places(hints: Hints, attempts: Attempts) -> None:
         attempts.of(place, lambda place=place: creatable(place))
 
 
-@probe(_NOWHERE, before="root landlock containers", still_open="landlock")
+@probe(_NOWHERE, before="root landlock containers")
 def change_modes_of_the_victims_files(hints: Hints, attempts: Attempts) -> None:
     """Set the mode and the times of another run's files to what they are: it could be others."""
     for name, path in victims(hints):
@@ -283,7 +283,7 @@ def change_modes_of_the_victims_files(hints: Hints, attempts: Attempts) -> None:
         attempts.of(name, change)
 
 
-@probe(_NOWHERE, before="root landlock containers", still_open="landlock")
+@probe(f"{_NOWHERE} a_directory_of_its_own", before="root landlock containers")
 def watch_the_victims_directories(hints: Hints, attempts: Attempts) -> None:
     """Watch another run's directories by inotify: which files it opens, and when."""
     for name, path in hints.directories.items():
@@ -291,9 +291,12 @@ def watch_the_victims_directories(hints: Hints, attempts: Attempts) -> None:
         def watch(path: str = path) -> str:
             inotify = libc("inotify_init1", 0)
             try:
-                return f"watch {libc('inotify_add_watch', inotify, path.encode(), 0x20)}"
+                watched = libc("inotify_add_watch", inotify, path.encode(), 0x20)
             finally:
                 os.close(inotify)
+            if hints.mode == "landlock" and os.path.ismount(path):
+                raise Denied("a directory of its own, in place of the other")
+            return f"watch {watched}"
 
         # Which runs there are is no secret: the directory of their records may be passed.
         if name not in ("executor home", "runs"):

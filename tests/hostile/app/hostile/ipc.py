@@ -98,12 +98,30 @@ def connect_to_abstract_sockets(hints: Hints, attempts: Attempts) -> None:
         attempts.of(name, connected)
 
 
-@probe("EACCES EPERM ENOENT ECONNREFUSED", before=ALL, still_open="landlock")
+@probe("EACCES EPERM ENOENT ECONNREFUSED", before=ALL)
 def connect_to_sockets_in_files(hints: Hints, attempts: Attempts) -> None:
     """Connect to the victim's socket in its own directory."""
     if path := hints.victim.get("socket"):
 
         def connected() -> str:
+            with socket.socket(socket.AF_UNIX) as ours:
+                ours.settimeout(3)
+                ours.connect(path)
+                return "connected"
+
+        attempts.of(path, connected)
+
+
+@probe("EACCES EPERM ENOENT ENOTDIR ECONNREFUSED ENOTSOCK", before="root landlock")
+def ask_programs_of_the_executors_user(hints: Hints, attempts: Attempts) -> None:
+    """Connect to programs that do as their user says: agents, the session's bus, an engine."""
+    found = {str(each) for each in Path("/run/user").glob("*/bus")}
+    found |= {str(each) for each in Path("/run/user").glob("*/systemd/private")}
+    found |= {str(each) for each in Path("/tmp").glob("*/agent.*")}  # noqa: S108
+    found |= {"/run/docker.sock", "/run/containerd/containerd.sock", "/run/user/0/bus"}
+    for path in sorted(found | {*hints.victim["belongings"].values()}):
+
+        def connected(path: str = path) -> str:
             with socket.socket(socket.AF_UNIX) as ours:
                 ours.settimeout(3)
                 ours.connect(path)

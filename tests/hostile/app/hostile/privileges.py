@@ -228,6 +228,16 @@ def open_devices(hints: Hints, attempts: Attempts) -> None:
     attempts.of("mknod", made)
 
 
+@probe("EACCES EPERM ENOENT ENXIO EIO ENODEV", before="root landlock")
+def open_terminals(hints: Hints, attempts: Attempts) -> None:
+    """Open the terminals of others, to read what is typed there and to write what is shown."""
+    found = {str(each) for each in Path("/dev/pts").glob("[0-9]*")} | {"/dev/tty", "/dev/console"}
+    if terminal := hints.victim["belongings"].get("terminal"):
+        found.add(terminal)
+    for path in sorted(found):
+        attempts.of(path, lambda path=path: os.close(os.open(path, os.O_RDWR | os.O_NOCTTY)))
+
+
 @probe(f"{_NO} EFAULT_ ENOENT", before="root")
 def call_what_root_calls(hints: Hints, attempts: Attempts) -> None:
     """Make the system calls that change the machine, with arguments that change nothing."""
