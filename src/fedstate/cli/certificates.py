@@ -8,7 +8,7 @@ import typer
 
 from fedstate.certificates import renewal
 from fedstate.certificates.authority import ensure_authority, ensure_server_certificate
-from fedstate.certificates.keys import ensure_node_key, ensure_secret
+from fedstate.certificates.keys import ensure_node_key, ensure_secret, replace_node_key
 from fedstate.errors import SettingError
 
 app = typer.Typer(help="Make keys and certificates; what exists and is valid stays as it is.")
@@ -74,9 +74,22 @@ def renew(
 
 
 @app.command()
-def node(directory: Directory) -> None:
+def node(
+    directory: Directory,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Put another pair in the place of the one that is there."),
+    ] = False,
+) -> None:
     """Make a SuperNode's key pair: node.key and node.pub."""
-    ensure_node_key(directory)
+    if not replace:
+        ensure_node_key(directory)
+        return
+    public_file = replace_node_key(directory)
+    typer.echo(
+        f"{directory}: node.key is another one. The SuperNode uses it when the SuperLink's "
+        f"operator has given it the new {public_file.name}: fedstate node replace-key."
+    )
 
 
 @app.command()

@@ -15,6 +15,7 @@ from fedstate.serving.options import add_limit_options, limits_of
 from fedstate.store.cipher import read_key
 from fedstate.store.retention import Retention
 from fedstate.supernode.main import DurableSettings, fingerprint, run_supernode
+from fedstate.supernode.ownership import directory_name
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -122,7 +123,7 @@ def _default_state(settings: SuperNodeSettings) -> Path:
     """Return a directory that is this node's alone, and the same at the next start."""
     name = f"port-{settings.port}"
     if settings.keys is not None:
-        name = re.sub(r"\W", "", fingerprint(settings.keys[1]))[:24]
+        name = directory_name(fingerprint(settings.keys[1]))
     return flwr_home() / "fedstate" / "nodes" / name
 
 
