@@ -10,6 +10,7 @@ from fedstate.accounts.accounts import Accounts
 from fedstate.accounts.audit import AuditLog, shortened
 from fedstate.accounts.errors import Refusal
 from fedstate.accounts.roles import PREFIX, check_path, check_role
+from fedstate.accounts.streams import LastWords, answer_while_admitted
 
 # What is left of a refused body is read and thrown away up to this size, so that a client which
 # sends an app is shown the answer, and not a connection that breaks.
@@ -35,12 +36,22 @@ class ControlDoor:
         Without them anybody may make every call, as at Flower's own SuperLink.
     audit : AuditLog
         Where each call is written.
+    last_words : callable
+        What ends an answer that goes on when its account is revoked.
     """
 
-    def __init__(self, app: ASGIApp, *, accounts: Accounts | None, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        accounts: Accounts | None,
+        audit: AuditLog,
+        last_words: LastWords = lambda _, sentence: sentence.encode(),
+    ) -> None:
         self._app = app
         self._accounts = accounts
         self._audit = audit
+        self._last_words = last_words
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer it."""
@@ -70,11 +81,23 @@ class ControlDoor:
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._answer(scope, receive, noting)
         except BaseException:
             if not written:
                 self._write(scope, account, 500)
             raise
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        accounts = self._accounts
+        if accounts is None:
+            await self._app(scope, receive, send)
+            return
+        await answer_while_admitted(
+            self._app,
+            *(scope, receive, send),
+            check=lambda: check_role(accounts.authenticate(scope["headers"]), scope["path"]),
+            last_words=self._last_words,
+        )
 
     def _write(self, scope: Scope, account: Account | None, status: int) -> None:
         state = scope["state"]

@@ -13,7 +13,7 @@ Of an executor: ``tasks``, ``task_order``, ``task_client``, ``task_program``, ``
 
 Of a SuperLink: ``superlink_app``, ``superlink_middleware``, ``superlink_ends``, ``bulk_state``,
 ``bulk_objects``, ``witnessed_state``, ``evidence_log``, ``evidence_state``, ``node_keys``,
-``node_accounts``, ``control``
+``node_accounts``, ``control``, ``log_streams``
 
 Of a ServerApp: ``grid``, ``pull_backoff``, ``engine``
 
