@@ -12,9 +12,6 @@ from fedstate.accounts.errors import Refusal
 from fedstate.accounts.roles import PREFIX, check_path, check_role
 from fedstate.accounts.streams import LastWords, answer_while_admitted
 
-# What is left of a refused body is read and thrown away up to this size, so that a client which
-# sends an app is shown the answer, and not a connection that breaks.
-_DRAINED_BYTES = 1024 * 1024
 # Where what is inside finds the account of a request, in the request's state.
 ACCOUNT = "fedstate_account"
 # ... and leaves, for the audit log, what the call is about, and why it was refused.
@@ -69,7 +66,7 @@ class ControlDoor:
             except Refusal as refusal:
                 state[REASON] = str(refusal)
                 self._write(scope, account, refusal.status)
-                await answer(send, refusal, close=_has_large_body(scope))
+                await answer(send, refusal, close=True)
                 return
         written = False
 
@@ -122,13 +119,6 @@ def _outcome(status: int) -> str:
     return "refused" if status < 500 else "failed"
 
 
-def _has_large_body(scope: Scope) -> bool:
-    headers = dict(scope["headers"])
-    size = headers.get(b"content-length", b"0")
-    chunked = b"transfer-encoding" in headers
-    return chunked or not size.isdigit() or int(size) > _DRAINED_BYTES
-
-
 async def answer(send: Send, refusal: Refusal, *, close: bool = False) -> None:
     """Answer a request with a refusal, in the format of Flower's errors.
 
@@ -139,7 +129,7 @@ async def answer(send: Send, refusal: Refusal, *, close: bool = False) -> None:
     refusal : Refusal
         Why the request is refused.
     close : bool
-        Whether to end the connection, since what is left of the body is not worth reading.
+        Whether to end the connection, since the body has not been read.
     """
     body = json.dumps({"code": refusal.code, "detail": str(refusal)}).encode()
     headers = [
