@@ -10,7 +10,7 @@ from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.main import create_app
 
 from fedstate.exchange.signals import Signals
-from fedstate.flower.fleet_client import KeyPair
+from fedstate.flower.own_key import KeyPair
 from fedstate.flower.superlink_app import parse
 from fedstate.superlink.control_door import Door
 from fedstate.superlink.main import extend, make_app

@@ -26,7 +26,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from starlette.testclient import TestClient
 
 from fedstate.flower.clients import FleetApi, Objects
-from fedstate.flower.fleet_client import KeyPair
+from fedstate.flower.own_key import KeyPair, OwnKey
 from fedstate.flower.stored_values import Envelope
 from tests.superlink_application import SuperLinkApplication, key_pair
 
@@ -272,7 +272,8 @@ class SuperLink(SuperLinkApplication):
             yield api, connection
 
     @staticmethod
-    def api(connection: Connection, keys: KeyPair) -> FleetApi:
+    def api(connection: Connection, keys: KeyPair | OwnKey) -> FleetApi:
+        own_key = keys if isinstance(keys, OwnKey) else OwnKey(keys)
         return FleetApi(
-            "superlink:1", keys, insecure=True, transport=connection, retry_seconds=0.01
+            "superlink:1", own_key, insecure=True, transport=connection, retry_seconds=0.01
         )

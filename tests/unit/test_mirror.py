@@ -98,6 +98,8 @@ ELSEWHERE = {
     "superlink/node_routes.py": ["contract/flower/test_node_keys.py"],
     "superlink/fleet_routes.py": ["contract/flower/test_superlink_objects.py"],
     "store/read_only.py": ["contract/flower/test_witnessed_runs.py"],
+    "flower/object_moves.py": ["unit/supernode/test_replies.py"],
+    "flower/log_streams.py": ["contract/flower/test_control_accounts.py"],
     "supernode/step.py": ["unit/supernode/test_steps.py"],
     "verify/agreement.py": ["unit/verify/test_verifier.py"],
     "verify/completeness.py": ["unit/verify/test_verifier.py"],

@@ -5,6 +5,7 @@
 ``changes``      what `fedstate account` does to the file
 ``roles``        which role may make which call
 ``door``         the middleware that asks each call for its account
+``streams``      answers that end with their account
 ``audit``        the log of all calls
 ``credentials``  where Flower's command line keeps tokens
 """

@@ -10,10 +10,8 @@ from fedstate.accounts.accounts import Accounts
 from fedstate.accounts.audit import AuditLog, shortened
 from fedstate.accounts.errors import Refusal
 from fedstate.accounts.roles import PREFIX, check_path, check_role
+from fedstate.accounts.streams import LastWords, answer_while_admitted
 
-# What is left of a refused body is read and thrown away up to this size, so that a client which
-# sends an app is shown the answer, and not a connection that breaks.
-_DRAINED_BYTES = 1024 * 1024
 # Where what is inside finds the account of a request, in the request's state.
 ACCOUNT = "fedstate_account"
 # ... and leaves, for the audit log, what the call is about, and why it was refused.
@@ -35,12 +33,22 @@ class ControlDoor:
         Without them anybody may make every call, as at Flower's own SuperLink.
     audit : AuditLog
         Where each call is written.
+    last_words : callable
+        What ends an answer that goes on when its account is revoked.
     """
 
-    def __init__(self, app: ASGIApp, *, accounts: Accounts | None, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        accounts: Accounts | None,
+        audit: AuditLog,
+        last_words: LastWords = lambda _, sentence: sentence.encode(),
+    ) -> None:
         self._app = app
         self._accounts = accounts
         self._audit = audit
+        self._last_words = last_words
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer it."""
@@ -58,7 +66,7 @@ class ControlDoor:
             except Refusal as refusal:
                 state[REASON] = str(refusal)
                 self._write(scope, account, refusal.status)
-                await answer(send, refusal, close=_has_large_body(scope))
+                await answer(send, refusal, close=True)
                 return
         written = False
 
@@ -70,11 +78,23 @@ class ControlDoor:
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._answer(scope, receive, noting)
         except BaseException:
             if not written:
                 self._write(scope, account, 500)
             raise
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        accounts = self._accounts
+        if accounts is None:
+            await self._app(scope, receive, send)
+            return
+        await answer_while_admitted(
+            self._app,
+            *(scope, receive, send),
+            check=lambda: check_role(accounts.authenticate(scope["headers"]), scope["path"]),
+            last_words=self._last_words,
+        )
 
     def _write(self, scope: Scope, account: Account | None, status: int) -> None:
         state = scope["state"]
@@ -99,13 +119,6 @@ def _outcome(status: int) -> str:
     return "refused" if status < 500 else "failed"
 
 
-def _has_large_body(scope: Scope) -> bool:
-    headers = dict(scope["headers"])
-    size = headers.get(b"content-length", b"0")
-    chunked = b"transfer-encoding" in headers
-    return chunked or not size.isdigit() or int(size) > _DRAINED_BYTES
-
-
 async def answer(send: Send, refusal: Refusal, *, close: bool = False) -> None:
     """Answer a request with a refusal, in the format of Flower's errors.
 
@@ -116,7 +129,7 @@ async def answer(send: Send, refusal: Refusal, *, close: bool = False) -> None:
     refusal : Refusal
         Why the request is refused.
     close : bool
-        Whether to end the connection, since what is left of the body is not worth reading.
+        Whether to end the connection, since the body has not been read.
     """
     body = json.dumps({"code": refusal.code, "detail": str(refusal)}).encode()
     headers = [

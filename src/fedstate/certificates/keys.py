@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import itertools
 import secrets
+import tempfile
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -47,6 +49,39 @@ def ensure_node_key(directory: Path) -> Path:
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
     write_new(public_file, public + b"\n", PUBLIC)
+    return public_file
+
+
+def replace_node_key(directory: Path) -> Path:
+    """Put another key pair in the place of a SuperNode's; the one that was there is kept.
+
+    A SuperNode that runs goes on with the key that it has until the SuperLink refuses it, and
+    then reads this one. The former pair becomes ``replaced-1.key`` and ``replaced-1.pub``, or
+    with the next number that is free.
+
+    Returns
+    -------
+    Path
+        The new public key's file.
+
+    Raises
+    ------
+    CertificateError
+        If there is no ``node.key``, or it is no such key.
+    """
+    private_file, public_file = directory / "node.key", directory / "node.pub"
+    if not private_file.exists():
+        raise CertificateError(f"There is no {private_file} that could be replaced.")
+    ensure_node_key(directory)  # a crash may have left the private one alone
+    number = next(n for n in itertools.count(1) if not (directory / f"replaced-{n}.key").exists())
+    kept = directory / f"replaced-{number}"
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".") as fresh:
+        ensure_node_key(Path(fresh))
+        kept.with_suffix(".key").hardlink_to(private_file)
+        public_file.replace(kept.with_suffix(".pub"))
+        # In this order: whatever a crash leaves, `ensure_node_key` completes it.
+        for file in (private_file, public_file):
+            (Path(fresh) / file.name).replace(file)
     return public_file
 
 

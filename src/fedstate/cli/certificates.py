@@ -8,7 +8,7 @@ import typer
 
 from fedstate.certificates import renewal
 from fedstate.certificates.authority import ensure_authority, ensure_server_certificate
-from fedstate.certificates.keys import ensure_node_key, ensure_secret
+from fedstate.certificates.keys import ensure_node_key, ensure_secret, replace_node_key
 from fedstate.cli.examples import examples
 from fedstate.errors import SettingError
 
@@ -83,10 +83,27 @@ def renew(
             typer.echo(f"{each.directory}: server.crt is {what}, until {each.end:%Y-%m-%d}.")
 
 
-@app.command(epilog=examples("fedstate certificates node identity"))
-def node(directory: Directory) -> None:
+@app.command(
+    epilog=examples(
+        "fedstate certificates node identity", "fedstate certificates node identity --replace"
+    )
+)
+def node(
+    directory: Directory,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Put another pair in the place of the one that is there."),
+    ] = False,
+) -> None:
     """Make a SuperNode's key pair: node.key and node.pub."""
-    ensure_node_key(directory)
+    if not replace:
+        ensure_node_key(directory)
+        return
+    public_file = replace_node_key(directory)
+    typer.echo(
+        f"{directory}: node.key is another one. The SuperNode uses it when the SuperLink's "
+        f"operator has given it the new {public_file.name}: fedstate node replace-key."
+    )
 
 
 @app.command(epilog=examples("fedstate certificates secret superexec.secret"))

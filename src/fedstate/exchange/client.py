@@ -79,7 +79,7 @@ class ExtraRoutes:
         if path in self._missing:
             return None
         response = call_route(
-            self._client, path, method or f"/fedstate{path}", request, response_type, timeout
+            self._client, path, method or call_name(path), request, response_type, timeout
         )
         if response is None:
             self._missing.add(path)
@@ -164,6 +164,11 @@ class ExtraRoutes:
             answer.ends,
             tuple(answer.log_requests),
         )
+
+
+def call_name(path: str) -> str:
+    """Return the name of the call of a route, as a client's interceptors are told it."""
+    return f"/fedstate{path}"
 
 
 def batches(objects: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:

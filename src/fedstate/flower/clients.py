@@ -1,10 +1,10 @@
 """The SuperLink's Fleet API as a SuperNode calls it, in our own types and errors."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any
 
 import httpx
 
@@ -27,47 +27,37 @@ from flwr.proto.fleet_pb2 import (
     RegisterNodeFleetRequest,
 )
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
-from flwr.proto.message_pb2 import (
-    ConfirmMessageReceivedRequest,
-    PullObjectRequest,
-    PullObjectResponse,
-    PushObjectRequest,
-    PushObjectResponse,
-)
+from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, PushObjectRequest
 from flwr.proto.node_pb2 import Node
 from flwr.proto.run_pb2 import GetRunRequest
 
-# How flwr moves the objects of a message.
-from flwr.supercore.inflatable.inflatable_protobuf_utils import (
-    make_pull_object_fn_protobuf,
-    make_push_object_fn_protobuf,
-)
-from flwr.supercore.inflatable.inflatable_utils import (
-    ObjectPushError,
-    pull_objects,
-    push_object_contents_from_iterable,
-)
+# What flwr's functions raise of an object that was not stored.
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 
 # How a node's key is written in the requests that name it.
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import ExtraRoutes, Waited, batches
+from fedstate.exchange.client import ExtraRoutes, Waited, call_name
 from fedstate.exchange.messages import PushLogResponse, PushReplyRequest, PushReplyResponse
 from fedstate.flower.errors import MessageUnavailableError, RunStatus
-from fedstate.flower.fleet_client import KeyPair, fleet_client, retry_policy
+from fedstate.flower.fleet_client import fleet_client, retry_policy
 from fedstate.flower.log_pages import LogPage, receipt_proto
-from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS
+from fedstate.flower.object_moves import ObjectMoves, Objects
+from fedstate.flower.own_key import OwnKey
 from fedstate.flower.refusals import is_registered_already, own_errors, run_status_of
 from fedstate.flower.runs import Fab, Run
 from fedstate.flower.stored_values import Envelope
 from fedstate.witness.receipts import Receipt
 
-Objects = dict[str, bytes]
+__all__ = ["HEARTBEAT_SECONDS", "PATIENCE_SECONDS", "Announced", "FleetApi", "Objects"]
 
 HEARTBEAT_SECONDS = float(HEARTBEAT_MIN_INTERVAL)
 # How long after its last heartbeat a SuperLink counts a node as online.
 PATIENCE_SECONDS = HEARTBEAT_PATIENCE * HEARTBEAT_SECONDS
+
+# Calls with receipts, which the node's key has signed, in their requests.
+_SIGNED = frozenset({call_name(paths.FLEET_REPLY), call_name(paths.FLEET_LOG)})
 
 # flwr waits up to 20 s between tries, and a SuperLink that was restarted is back sooner.
 RETRY_SECONDS = 5.0
@@ -81,11 +71,12 @@ class Announced:
     wanted: frozenset[str]
 
 
-class FleetApi:
+class FleetApi(AbstractContextManager["FleetApi"]):
     """One node's calls to a SuperLink's Fleet API; safe to use from every thread.
 
     Every method raises `UnreachableError` when no answer can be had, `RefusedError` when the
-    answer is an error, and `UnauthorizedError` when the node's key is not accepted. The methods
+    answer is an error, and `UnauthorizedError` when the node's key is not accepted, nor the next
+    one, if there is one. The methods
     that move the content of messages and runs try again for as long as the SuperLink is away,
     and raise `RunEndedError` when the run has ended.
 
@@ -93,8 +84,8 @@ class FleetApi:
     ----------
     address : str
         ``host:port`` of the SuperLink.
-    keys : tuple
-        The node's private and public key, which sign each request.
+    own_key : OwnKey
+        The node's key, which signs each request.
     insecure : bool
         Whether to speak HTTP in place of HTTPS.
     root_certificates : Path, optional
@@ -113,7 +104,7 @@ class FleetApi:
     def __init__(
         self,
         address: str,
-        keys: KeyPair,
+        own_key: OwnKey,
         *,
         insecure: bool = False,
         root_certificates: Path | None = None,
@@ -121,37 +112,39 @@ class FleetApi:
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self.node_id = 0
-        self._public_key = public_key_to_bytes(keys[1])
+        self._own_key = own_key
         self._client = fleet_client(
             address,
-            keys,
+            own_key,
             insecure=insecure,
             root_certificates=root_certificates,
             carrier=transport,
+            signed_bodies=_SIGNED,
         )
         self._retry = retry_policy(retry_seconds)
         self._routes = ExtraRoutes(self._client)
+        self._moves = ObjectMoves(self._client, self._routes, self._retry)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def __enter__(self) -> Self:
-        """Return this client."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connections."""
         self.close()
 
     @property
     def _node(self) -> Node:
         return Node(node_id=self.node_id)
+
+    @property
+    def _public_key(self) -> bytes:
+        return public_key_to_bytes(self._own_key.pair[1])
+
+    @property
+    def has_next_key(self) -> bool:
+        """Whether the node's key file has another key than the one that is used."""
+        return self._own_key.after(self._own_key.pair) is not None
 
     def register(self) -> None:
         """Register the node's key, unless it is registered."""
@@ -256,20 +249,9 @@ class FleetApi:
         MessageUnavailableError
             One is gone, or did not come in time.
         """
-
-        def pull_one(request: PullObjectRequest) -> PullObjectResponse:
-            response: PullObjectResponse = self._retry.invoke(self._client.PullObject, request)
-            return response
-
         with own_errors():
             try:
-                found = self._retry.invoke(
-                    self._routes.pull, paths.FLEET_PULL, self._node, run_id, object_ids
-                )
-                contents = {key: bytes(each.object_content) for key, each in found.items()}
-                left = [each for each in object_ids if each not in contents]
-                pull = make_pull_object_fn_protobuf(pull_one, self._node, run_id)
-                return contents | pull_objects(left, pull, initial_backoff=FIRST_WAIT_SECONDS)
+                return self._moves.pull(self._node, run_id, object_ids)
             except ValueError as error:  # nothing says that it will be better another time
                 raise MessageUnavailableError(str(error)) from error
 
@@ -306,6 +288,8 @@ class FleetApi:
         ------
         ReplyIncompleteError
             An object was not stored.
+        KeyReplacedError
+            The receipt is signed with a key that was replaced; nothing was pushed.
         """
         request = PushReplyRequest(
             node=self._node,
@@ -316,9 +300,7 @@ class FleetApi:
             receipt=receipt_proto(receipt) if receipt else None,
         )
         with own_errors():
-            answer = self._retry.invoke(
-                self._routes.call, paths.FLEET_REPLY, request, PushReplyResponse
-            )
+            answer = self._call_signed(paths.FLEET_REPLY, request, PushReplyResponse)
             if answer is None:
                 return False
             for key in answer.push.objects_to_push:
@@ -331,13 +313,16 @@ class FleetApi:
         """Push rows of the node's log; return whether more of them are wanted.
 
         A SuperLink that does not have the route wants none.
+
+        Raises
+        ------
+        KeyReplacedError
+            They are signed with a key that was replaced; nothing was pushed.
         """
         request = page.to_proto()
         request.node.CopyFrom(self._node)
         with own_errors():
-            answer = self._retry.invoke(
-                self._routes.call, paths.FLEET_LOG, request, PushLogResponse
-            )
+            answer = self._call_signed(paths.FLEET_LOG, request, PushLogResponse)
         return answer is not None and bool(answer.wanted)
 
     def announce_reply(self, envelope: Envelope, seconds: float) -> Announced:
@@ -355,20 +340,8 @@ class FleetApi:
         ReplyIncompleteError
             One was not stored.
         """
-        left = dict(objects)
         with own_errors():
-            for batch in batches(objects):
-                stored = self._retry.invoke(
-                    self._routes.push, paths.FLEET_PUSH, self._node, run_id, session_id, batch
-                )
-                if stored is None:
-                    break
-                for key, was_stored in zip(batch, stored, strict=True):
-                    if not was_stored:
-                        raise ObjectPushError(key, run_id, session_id)
-                    del left[key]
-            push = make_push_object_fn_protobuf(self._push_one, self._node, run_id, session_id)
-            push_object_contents_from_iterable(left.items(), push_object_fn=push)
+            self._moves.push(self._node, run_id, session_id, objects)
 
     def push_object(self, run_id: int, object_id: str, content: bytes) -> None:
         """Push an object for which a ServerApp waits, whatever has become of its push session."""
@@ -376,7 +349,7 @@ class FleetApi:
             node=self._node, run_id=run_id, object_id=object_id, object_content=content
         )
         with own_errors():
-            self._push_one(request)
+            self._moves.push_one(request)
 
     def confirm(self, run_id: int, message_id: str) -> None:
         """Say that the SuperLink need not keep a message's objects any longer."""
@@ -386,9 +359,15 @@ class FleetApi:
         with own_errors():
             self._retry.invoke(self._client.ConfirmMessageReceived, request)
 
-    def _push_one(self, request: PushObjectRequest) -> PushObjectResponse:
-        response: PushObjectResponse = self._retry.invoke(self._client.PushObject, request)
-        return response
+    def _call_signed(self, path: str, request: Any, response_type: Any) -> Any:
+        """Call a route with receipts in the request, as long as the key is the one of these."""
+        with self._own_key.kept(probe=self.heartbeat) as check:
+
+            def call() -> Any:
+                check()
+                return self._routes.call(path, request, response_type)
+
+            return self._retry.invoke(call)
 
     def _announcement(self, envelope: Envelope, seconds: float) -> PushMessagesRequest:
         return PushMessagesRequest(

@@ -4,6 +4,7 @@ SuperLinkError (FederationError)
  ├─ UnreachableError          no answer that can be read; trying again may help
  ├─ RefusedError              the SuperLink answered with an error
  │   └─ UnauthorizedError     it does not accept the node's key or ID
+ ├─ KeyReplacedError          what was to be sent is signed with a key that was replaced meanwhile
  ├─ RunEndedError             the run has ended, and with it every step of it
  ├─ MessageUnavailableError   the content of a message cannot be had any longer
  └─ ReplyIncompleteError      the SuperLink did not store all of a reply; it is to be sent again
@@ -78,6 +79,13 @@ class RefusedError(SuperLinkError):
 
 class UnauthorizedError(RefusedError):
     """The SuperLink does not accept the node's key or ID."""
+
+
+class KeyReplacedError(SuperLinkError):
+    """What was to be sent is signed with a key that was replaced: sign and send it again."""
+
+    def __init__(self) -> None:
+        super().__init__("The node's key was replaced.")
 
 
 class RunEndedError(SuperLinkError):

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import httpx
-from cryptography.hazmat.primitives.asymmetric import ec
 
-# What signs a node's requests and says which version sends them; flwr exports neither.
+# What says which version sends a request; flwr exports it not.
 from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
 
 # What flwr does about requests that fail.
@@ -13,11 +12,9 @@ from flwr.supercore.retry import RetryInvoker, exponential
 
 # The client, which is no option of anything public.
 from flwr.supernode.fleet_http_client import FleetHttpClient
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedstate.flower import transport
-
-KeyPair = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
+from fedstate.flower.own_key import OwnKey, SigningInterceptor
 
 # Both sides close an idle connection after 5 s. A pull that meets this moment breaks, and nobody
 # knows whether a message was on its way: here a connection is closed earlier.
@@ -26,18 +23,19 @@ _IDLE_SECONDS = 2.0
 
 def fleet_client(
     address: str,
-    keys: KeyPair,
+    own_key: OwnKey,
     *,
     insecure: bool,
     root_certificates: Path | None,
     carrier: httpx.BaseTransport | None,
+    signed_bodies: frozenset[str] = frozenset(),
 ) -> FleetHttpClient:
     """Return flwr's client for a node; see `fedstate.flower.clients.FleetApi`."""
     client = FleetHttpClient(
         f"{'http' if insecure else 'https'}://{address}",
         interceptors=[
             RuntimeVersionHttpInterceptor(component_name="SuperNode"),
-            NodeAuthHttpInterceptor(*keys),
+            SigningInterceptor(own_key, signed_bodies),
         ],
         verify=False,  # what it makes of this is replaced before it has connected
     )

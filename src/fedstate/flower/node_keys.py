@@ -27,6 +27,8 @@ from sqlalchemy import (
     MetaData,
     Table,
     case,
+    delete,
+    func,
     insert,
     select,
     update,
@@ -43,6 +45,15 @@ _FORMER = Table(
     Column("node_id", BigInteger, nullable=False),
     Column("public_key", LargeBinary, nullable=False, unique=True),
     Column("until", Float, nullable=False),
+)
+
+# Until when a node counted as online when its key was replaced. As long as that is what flwr's
+# row has, nothing has been heard of the node with the new key.
+_UNHEARD = Table(
+    "fedstate_unheard_key",
+    _METADATA,
+    Column("node_id", BigInteger, primary_key=True),
+    Column("online_until", Float, nullable=False),
 )
 
 _Sessions = Callable[[], AbstractContextManager[Session]]
@@ -77,6 +88,22 @@ class FormerKeys:
         with self._session() as session:
             session.execute(insert(_FORMER), [row | {"until": time.time()}])
 
+    def begin(self, node_id: int, online_until: float) -> None:
+        """Note until when a node is online with nothing heard of it under its new key."""
+        row = {"node_id": uint64_to_int64(node_id), "online_until": online_until}
+        with self._session() as session:
+            session.execute(delete(_UNHEARD).where(_UNHEARD.c.node_id == row["node_id"]))
+            session.execute(insert(_UNHEARD), [row])
+
+    def unheard(self, node_id: int) -> float | None:
+        """Return what `begin` has noted, or None."""
+        found = select(_UNHEARD.c.online_until).where(
+            _UNHEARD.c.node_id == uint64_to_int64(node_id)
+        )
+        with self._session() as session:
+            until: float | None = session.scalar(found)
+            return until
+
     def has(self, public_key: bytes) -> bool:
         """Return whether any node had this key before."""
         with self._session() as session:
@@ -98,8 +125,8 @@ def replace_in_database(
 ) -> bool:
     """Give a node another key in flwr's table; return False if it has it already.
 
-    The node's last heartbeat has lapsed then, so that a SuperNode with the new key is admitted at
-    once. In one transaction: no request finds the node with both keys, or with none.
+    The node stays online, for the SuperNode that runs to go on with its next key. In one
+    transaction: no request finds the node with both keys, or with none.
 
     Raises
     ------
@@ -108,13 +135,11 @@ def replace_in_database(
     KeyInUseError
         Another node has the key, or any node had it before.
     """
-    current = now().timestamp()
     mine = (
         Node.node_id == uint64_to_int64(node_id),
         Node.owner_aid == owner,
         Node.status != NodeStatus.UNREGISTERED,
     )
-    over = (Node.online_until > current, current)
     with sessions() as session:
         old = session.scalar(select(Node.public_key).where(*mine))
         if old is None:
@@ -127,13 +152,30 @@ def replace_in_database(
         changed = session.scalar(
             update(Node)
             .where(*mine, Node.public_key == old)
-            .values(public_key=public_key, online_until=case(over, else_=Node.online_until))
+            .values(public_key=public_key)
             .returning(Node.node_id)
         )
         if changed is None:  # somebody else has replaced it in between
             raise NodeUnknownError
         former.add(node_id, old)
+        if (until := session.scalar(select(Node.online_until).where(*mine))) is not None:
+            former.begin(node_id, until)
     return True
+
+
+def lapse_in_database(sessions: _Sessions, former: FormerKeys, node_id: int) -> None:
+    """End the time for which a node counts as online if its new key has shown nothing of itself.
+
+    So a SuperNode that is started with the new key is admitted at once: the one with the old key
+    cannot go on.
+    """
+    with sessions() as session:
+        if (until := former.unheard(node_id)) is not None:
+            session.execute(
+                update(Node)
+                .where(Node.node_id == uint64_to_int64(node_id), Node.online_until == until)
+                .values(online_until=func.min(Node.online_until, now().timestamp()))
+            )
 
 
 def restore_in_database(sessions: _Sessions, owner: str, node_id: int) -> bool:
@@ -182,8 +224,15 @@ def replace_in_memory(
     del ids[old]
     ids[public_key] = node_id
     node.public_key = public_key
-    node.online_until = min(node.online_until, now().timestamp())
+    former.begin(node_id, node.online_until)
     return True
+
+
+def lapse_in_memory(nodes: dict[int, NodeInfo], former: FormerKeys, node_id: int) -> None:
+    """Do what `lapse_in_database` does, in flwr's dictionary, whose lock the caller holds."""
+    node = nodes.get(node_id)
+    if node is not None and node.online_until == former.unheard(node_id):
+        node.online_until = min(node.online_until, now().timestamp())
 
 
 def restore_in_memory(nodes: dict[int, NodeInfo], owner: str, node_id: int) -> bool:

@@ -37,6 +37,8 @@ class SuperNodeSettings:
         The file of the authority that vouches for it.
     keys : tuple, optional
         The node's private and public key; None without node authentication.
+    key_file_of_node : Path, optional
+        The file of the private one, in which the node's next key will be.
     max_retries, max_wait_time : int and float, optional
         How often and how many seconds to try to connect; None for no end.
     node_config : dict
@@ -61,6 +63,7 @@ class SuperNodeSettings:
     insecure: bool
     root_certificates: Path | None
     keys: tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey] | None
+    key_file_of_node: Path | None
     max_retries: int | None
     max_wait_time: float | None
     node_config: UserConfig
@@ -92,12 +95,13 @@ def supernode_settings(arguments: Sequence[str]) -> SuperNodeSettings:
     with command_line("flower-supernode", arguments):
         config = _parse_supernode_lifespan_config()
     # flwr's configuration has what the file holds now, and not which it is.
-    authority = supernode_parser().parse_args(arguments).root_certificates
+    options = supernode_parser().parse_args(arguments)
     return SuperNodeSettings(
         superlink=config.server_address,
         insecure=config.insecure,
-        root_certificates=None if authority is None else Path(authority).expanduser(),
+        root_certificates=_path(options.root_certificates),
         keys=config.authentication_keys,
+        key_file_of_node=_path(options.auth_supernode_private_key),
         max_retries=config.max_retries,
         max_wait_time=config.max_wait_time,
         node_config=config.node_config,
@@ -112,3 +116,7 @@ def supernode_settings(arguments: Sequence[str]) -> SuperNodeSettings:
         authority_file=config.runtime_root_certificates_path,
         health_address=config.health_server_address,
     )
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser() if text else None

@@ -5,7 +5,6 @@ it: our SuperNode or Flower's own. The notes are not reachable through flwr's st
 the Runtime API's routes has them: a ServerApp can neither read nor write them.
 """
 
-import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,8 @@ from fedstate.flower.bulk_state import BulkLinkState, use_bulk
 from fedstate.flower.evidence_log import EvidenceLog
 from fedstate.flower.node_keys import (
     FormerKeys,
+    lapse_in_database,
+    lapse_in_memory,
     replace_in_database,
     replace_in_memory,
     restore_in_database,
@@ -58,6 +59,15 @@ class _Witnessing(_State):
                 raise ValueError("Public key was replaced.")
             return super().create_node(owner_aid, owner_name, public_key, *rest, **more)
 
+    def activate_node(self, node_id: int, heartbeat_interval: float) -> bool:
+        """Admit a node; at once also if nothing was heard of it since its key was replaced."""
+        with self._at_once():
+            self._lapse(node_id)
+            return super().activate_node(node_id, heartbeat_interval)
+
+    def _lapse(self, node_id: int) -> None:
+        raise NotImplementedError
+
     def replace_key(self, owner_aid: str, node_id: int, public_key: bytes) -> bool:
         """Give a node another key; see `node_keys.replace_in_database`."""
         raise NotImplementedError
@@ -84,7 +94,7 @@ class _Witnessing(_State):
         return message_id
 
     def _at_once(self) -> AbstractContextManager[Any]:
-        return contextlib.nullcontext()
+        raise NotImplementedError
 
 
 class WitnessedLinkState(_Witnessing, OperatorsSeeAll, BulkLinkState):
@@ -99,6 +109,9 @@ class WitnessedLinkState(_Witnessing, OperatorsSeeAll, BulkLinkState):
     def replace_key(self, owner_aid: str, node_id: int, public_key: bytes) -> bool:
         """Give a node another key."""
         return replace_in_database(self.session, self.former_keys, owner_aid, node_id, public_key)
+
+    def _lapse(self, node_id: int) -> None:
+        lapse_in_database(self.session, self.former_keys, node_id)
 
     def restore_node(self, owner_aid: str, node_id: int) -> bool:
         """Take back an unregistered node."""
@@ -129,11 +142,6 @@ class WitnessedInMemoryLinkState(_Witnessing, OwnObjects, OperatorsSeeAll, InMem
         self.evidence = EvidenceLog(engine, transaction)
         self.former_keys = FormerKeys(engine, transaction)
 
-    def create_node(self, *arguments: Any, **more: Any) -> int:
-        """Register a node: no key is replaced in between."""
-        with self.lock:
-            return super().create_node(*arguments, **more)
-
     def replace_key(self, owner_aid: str, node_id: int, public_key: bytes) -> bool:
         """Give a node another key."""
         with self.lock:
@@ -142,10 +150,16 @@ class WitnessedInMemoryLinkState(_Witnessing, OwnObjects, OperatorsSeeAll, InMem
                 *(owner_aid, node_id, public_key),
             )
 
+    def _lapse(self, node_id: int) -> None:
+        lapse_in_memory(self.nodes, self.former_keys, node_id)
+
     def restore_node(self, owner_aid: str, node_id: int) -> bool:
         """Take back an unregistered node."""
         with self.lock:
             return restore_in_memory(self.nodes, owner_aid, node_id)
+
+    def _at_once(self) -> AbstractContextManager[Any]:
+        return self.lock
 
     def run_of_message(self, message_id: str) -> int | None:
         """Return the run of a message that is kept; None if it is not."""

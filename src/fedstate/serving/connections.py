@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol, cast
 
 from fedstate.serving.limits import Limits
+from fedstate.serving.lingering import Lingering
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -88,6 +89,10 @@ class Connection:
         """Note that the connection has ended."""
         self._connections.forget(self)
 
+    def linger(self, descriptor: int) -> None:
+        """Leave it to the end that its client can still read; the caller closes it."""
+        self._connections.lingering.take(descriptor)
+
     def drop(self) -> None:
         """End the connection at once."""
         self._connections.forget(self)
@@ -114,6 +119,7 @@ class Connections:
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
+        self.lingering = Lingering()
         self._clock = clock
         self._all: set[Connection] = set()
         # Strangers that are idle, the longest idle first, of all and of each peer; and those
@@ -220,6 +226,8 @@ class Connections:
     def closed(self, listening: "_Listening") -> None:
         """Note that a socket is listened on no longer."""
         self._listening.discard(listening)
+        if not self._listening:
+            self.lingering.close()
 
     def make_room(self) -> None:
         """Close a connection, if any may be: the process has no descriptor left."""

@@ -38,6 +38,7 @@ class BoundedHttp(HttpToolsProtocol):
     connection: Connection
     limits: Limits
     _unparsed = 0
+    _hung_up = False
 
     def attach(self, connection: Connection) -> None:
         """Take the connection; called before `connection_made`."""
@@ -58,18 +59,20 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived; what is neither a body nor complete headers is bounded."""
+        if self._hung_up:
+            return
         self._unparsed += len(data)
         super().data_received(data)
-        if self._unparsed > self.limits.head_bytes and not self.transport.is_closing():
+        if self._unparsed > self.limits.head_bytes and not self._is_closing():
             if self.cycle is None or self.cycle.response_complete:
                 self.transport.write(_431)
-                self.transport.close()
+                self.hang_up()
             else:
                 self.transport.abort()
 
     def on_headers_complete(self) -> None:
         """Start a request; its body is left in the socket until the application asks for it."""
-        if self.transport.is_closing():
+        if self._is_closing():
             return
         if len(self.pipeline) >= _PIPELINED:
             self.transport.abort()
@@ -77,6 +80,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._unparsed = 0
         self.connection.begin()
         super().on_headers_complete()
+        self.cycle.transport = _Answering(self, self.cycle)  # type: ignore[assignment]
         self.flow.pause_reading()
 
     def on_body(self, body: bytes) -> None:
@@ -91,11 +95,47 @@ class BoundedHttp(HttpToolsProtocol):
         unread = self.cycle.response_complete and self.cycle.more_body
         self.connection.end()
         if unread:
-            self.transport.close()
-        super().on_response_complete()
-        if unread:
-            # An orderly end of TLS would take in and decrypt what the client goes on sending.
-            self.loop.call_later(_HANG_UP_SECONDS, self.transport.abort)
+            self.hang_up()
+        if self._hung_up:
+            self.server_state.total_requests += 1
+        else:
+            super().on_response_complete()
+
+    def hang_up(self) -> None:
+        """End the connection, of which something is unread, after what was written has left.
+
+        An orderly end of TLS would take in and decrypt what the client goes on sending.
+        """
+        if not self._is_closing():
+            self._hung_up = True
+            self.flow.pause_reading()
+            self.loop.call_later(_HANG_UP_SECONDS, self._leave)
+
+    def _leave(self) -> None:
+        sock = self.transport.get_extra_info("socket")
+        if not self.transport.is_closing() and sock is not None:
+            self.connection.linger(sock.fileno())
+        self.transport.abort()
+
+    def _is_closing(self) -> bool:
+        return self._hung_up or bool(self.transport.is_closing())
+
+
+class _Answering:
+    """The transport as the answer to one request has it, which is closed once that is sent."""
+
+    def __init__(self, protocol: BoundedHttp, cycle: Any) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+
+    def write(self, data: bytes) -> None:
+        self._protocol.transport.write(data)
+
+    def close(self) -> None:
+        if self._cycle.response_complete and self._cycle.more_body:
+            self._protocol.hang_up()
+        else:
+            self._protocol.transport.close()
 
 
 def connection_of(scope: Any) -> Connection | None:

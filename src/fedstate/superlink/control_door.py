@@ -15,6 +15,7 @@ from fedstate.accounts.accounts import Accounts
 from fedstate.accounts.audit import AuditLog
 from fedstate.accounts.door import ControlDoor
 from fedstate.accounts.own_runs import OwnRuns
+from fedstate.flower.log_streams import last_words
 from fedstate.flower.run_owners import RunOwners
 from fedstate.flower.superlink_middleware import READS_MESSAGES
 
@@ -41,7 +42,9 @@ class Door:
             place for place, each in enumerate(app.user_middleware) if each.cls is READS_MESSAGES
         ]
         app.user_middleware.insert(reads + 1, Middleware(OwnRuns, check=owners.check))
-        app.add_middleware(ControlDoor, accounts=self.accounts, audit=self.audit)
+        app.add_middleware(
+            ControlDoor, accounts=self.accounts, audit=self.audit, last_words=last_words
+        )
 
 
 def add_options(parser: argparse._ActionsContainer) -> None:

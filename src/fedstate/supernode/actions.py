@@ -14,6 +14,7 @@ from flwr.app import Context, Error, Message, RecordDict
 from fedstate.failpoints import reach
 from fedstate.flower.errors import (
     ErrorCode,
+    KeyReplacedError,
     MessageUnavailableError,
     RefusedError,
     ReplyIncompleteError,
@@ -222,6 +223,8 @@ class Actions:
                 again=again,
                 confirm=step.phase.stage is Stage.SENDING,
             )
+        except KeyReplacedError:  # before anything of the reply was taken
+            return self.send(step, again=again)
         except UnreachableError as error:
             logger.warning("%s Trying again.", error)
             return Event.UNREACHABLE, None
@@ -250,6 +253,8 @@ class Actions:
             found = self._state.store.receipt(step.message_id)
             step.receipt = None if found is None else self._link.sign(found)
             reach("receipt-signed")
+        elif step.receipt is not None:
+            step.receipt = self._link.signed_now(step.receipt)
         return step.receipt
 
     def send_again(self, step: Step) -> Outcome:

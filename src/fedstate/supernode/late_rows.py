@@ -95,7 +95,7 @@ class LateRows:
                 except RefusedError as error:
                     # It wants none of these; whoever asks for the log gets the rows.
                     logger.warning("Receipts of steps that failed were refused. %s", error)
-                self._store.note_signatures(receipts)
+                self._store.note_signatures([self._link.signed_now(each) for each in receipts])
         except (StoreFullError, SuperLinkError):
             self.written()
             raise

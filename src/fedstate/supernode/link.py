@@ -1,17 +1,25 @@
 """What a SuperNode's steps need of the SuperLink: runs, messages, and where replies go."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from fedstate.failpoints import reach
 from fedstate.flower.clients import FleetApi, Objects
-from fedstate.flower.errors import RefusedError, RunStatus, SuperLinkError, UnreachableError
+from fedstate.flower.errors import (
+    KeyReplacedError,
+    RefusedError,
+    RunStatus,
+    SuperLinkError,
+    UnreachableError,
+)
 from fedstate.flower.log_pages import LogPage, LogRequest
+from fedstate.flower.own_key import OwnKey
 from fedstate.flower.runs import Fab, Run
 from fedstate.flower.stored_values import Envelope
 from fedstate.logs import logger
 from fedstate.supernode.membership import Membership
 from fedstate.supernode.replies import Replies
-from fedstate.witness.receipts import PrivateKey, Receipt, sign
+from fedstate.witness.receipts import Receipt, is_signed_by, sign
 
 # A message that the SuperLink sends again causes no notification: it is polled for this often.
 WAIT_SECONDS = 3.0
@@ -30,7 +38,7 @@ class Link:
         The SuperLink's Fleet API.
     membership : Membership
         The node's session there.
-    key : EllipticCurvePrivateKey, optional
+    own_key : OwnKey, optional
         The node's key, which signs receipts; without it they are not signed.
 
     Attributes
@@ -42,10 +50,10 @@ class Link:
     """
 
     def __init__(
-        self, api: FleetApi, membership: Membership, key: PrivateKey | None = None
+        self, api: FleetApi, membership: Membership, own_key: OwnKey | None = None
     ) -> None:
         self._api = api
-        self._key = key
+        self._own_key = own_key
         self.on_log_requests: Callable[[list[LogRequest]], None] = lambda _: None
         self._membership = membership
         self._replies = Replies(api)
@@ -140,6 +148,8 @@ class Link:
         ------
         ReplyIncompleteError
             An object was not stored: the reply is to be sent again.
+        KeyReplacedError
+            The receipt is to be signed again: nothing was pushed.
         """
         if again:
             self._replies.send_again(envelope, objects, seconds, receipt)
@@ -149,17 +159,35 @@ class Link:
     @property
     def signs(self) -> bool:
         """Whether the node has a key to sign receipts with."""
-        return self._key is not None
+        return self._own_key is not None
 
     def sign(self, receipt: Receipt) -> Receipt:
         """Return a receipt with the node's signature: a noted one, or a new one."""
-        if receipt.signature or self._key is None:
+        if receipt.signature or self._own_key is None:
             return receipt
-        return sign(receipt.row, self._key)
+        return sign(receipt.row, self._own_key.pair[0])
+
+    def signed_now(self, receipt: Receipt) -> Receipt:
+        """Return a receipt that was not sent yet with the signature of the key of now.
+
+        A key that was replaced does not vouch for what is written afterwards.
+        """
+        own_key = self._own_key
+        if own_key is None or (
+            receipt.signature
+            and (not own_key.was_replaced or is_signed_by(receipt, own_key.pair[1]))
+        ):
+            return receipt
+        return sign(receipt.row, own_key.pair[0])
 
     def push_log(self, page: LogPage) -> bool:
         """Push rows of the node's log; return whether more of them are wanted."""
-        return self._api.push_log(page)
+        while True:
+            try:
+                return self._api.push_log(page)
+            except KeyReplacedError:
+                receipts = [self.signed_now(each) for each in page.receipts]
+                page = replace(page, receipts=receipts)
 
     def confirm(self, run_id: int, message_id: str) -> None:
         """Tell the SuperLink that it need not keep a message's objects any longer."""

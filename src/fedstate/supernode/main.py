@@ -24,8 +24,8 @@ from fedstate.certificates.keys import fingerprint as key_fingerprint
 from fedstate.errors import SettingError
 from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import RefusedError, UnauthorizedError, UnreachableError
-from fedstate.flower.fleet_client import KeyPair
 from fedstate.flower.nodestate import DurableNodeState, durable_node_state
+from fedstate.flower.own_key import KeyPair, OwnKey
 from fedstate.flower.programs import (
     end_supernode_at_signals,
     executor_command,
@@ -128,17 +128,19 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         stack.callback(store.close)
         output = place_output(durable.state, durable.output)
         keys = settings.keys or _own_keys(durable.state)
+        own_key = OwnKey(keys, settings.key_file_of_node)
         ownership = Ownership(store, fingerprint(keys[1]))
+        own_key.on_change = lambda pair: ownership.pass_on(fingerprint(pair[1]))
         state = durable_node_state(store)
         end_supernode_at_signals(settings.health_address)
-        api = _fleet_api(settings, keys)
+        api = _fleet_api(settings, own_key)
         membership = Membership(
             api,
             SessionFile(durable.state / "session", PATIENCE_SECONDS),
             register=settings.keys is None and not ownership.contested,
             patience=Patience(settings.max_retries, settings.max_wait_time),
         )
-        link = Link(api, membership, keys[0])
+        link = Link(api, membership, own_key)
         pacing = Pacing(durable.poll_seconds)
         steps = Steps(
             state,
@@ -232,14 +234,17 @@ def _own_keys(directory: Path) -> KeyPair:
     return private_key, private_key.public_key()
 
 
-def _fleet_api(settings: SuperNodeSettings, keys: KeyPair) -> FleetApi:
+def _fleet_api(settings: SuperNodeSettings, own_key: OwnKey) -> FleetApi:
     address = normal_address(settings.superlink)
     if address is None:
         raise SettingError(
             f"--superlink has the value '{settings.superlink}', which is not HOST:PORT."
         )
     return FleetApi(
-        address, keys, insecure=settings.insecure, root_certificates=settings.root_certificates
+        address,
+        own_key,
+        insecure=settings.insecure,
+        root_certificates=settings.root_certificates,
     )
 
 

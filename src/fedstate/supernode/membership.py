@@ -186,8 +186,11 @@ class Membership:
                     self._api.register()
                 node_id = self._api.activate()
             except SuperLinkError as error:
-                if self.refused_is_final and isinstance(error, RefusedError):
-                    raise
+                if isinstance(error, RefusedError):
+                    if self.refused_is_final:
+                        raise
+                    if self.node_id and self._api.has_next_key and self._heartbeat():
+                        return
                 reason = str(error)
             else:
                 self._session.alive(node_id, since)

@@ -1,7 +1,6 @@
 """The options of ``fedstate supernode``: all of flower-supernode's, and where the state is."""
 
 import argparse
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +21,7 @@ from fedstate.store.room import RESERVE_BYTES
 from fedstate.supernode.backups import Schedule
 from fedstate.supernode.beginnings import FromRun
 from fedstate.supernode.main import DurableSettings, fingerprint, run_supernode
+from fedstate.supernode.ownership import directory_name
 
 Number = TypeVar("Number", int, float)
 
@@ -211,7 +211,7 @@ def _default_state(settings: SuperNodeSettings) -> Path:
     """Return a directory that is this node's alone, and the same at the next start."""
     name = f"port-{settings.port}"
     if settings.keys is not None:
-        name = re.sub(r"\W", "", fingerprint(settings.keys[1]))[:24]
+        name = directory_name(fingerprint(settings.keys[1]))
     return flwr_home() / "fedstate" / "nodes" / name
 
 

@@ -1,9 +1,11 @@
 """Whose a node store is: that of the node with its key, or with the key that replaced it."""
 
+import re
+
 from fedstate.flower.errors import RefusedError
 from fedstate.flower.nodestate import DurableNodeState
 from fedstate.logs import logger
-from fedstate.store.errors import StoreForeignError
+from fedstate.store.errors import StoreError, StoreForeignError
 from fedstate.store.node_store import NodeStore
 from fedstate.supernode.membership import Membership
 
@@ -37,6 +39,26 @@ class Ownership:
                 self._former,
                 key,
             )
+
+    def pass_on(self, key: str) -> None:
+        """Bind the store to the key that has replaced the node's, while it is in use.
+
+        A directory that is named after the key is found by the new one, too.
+
+        Parameters
+        ----------
+        key : str
+            The new key's fingerprint.
+        """
+        logger.info("The key of this node was replaced: it goes on with key %s.", key)
+        directory = self._store.directory
+        try:
+            self._store.rebind(key)
+            if directory.name == directory_name(self._key):
+                (directory.parent / directory_name(key)).symlink_to(directory.name)
+        except (StoreError, OSError) as error:
+            # The step that is under way need not fail. The next start asks the SuperLink.
+            logger.warning("The node store in '%s' has its old key. %s", directory, error)
 
     @property
     def contested(self) -> bool:
@@ -99,3 +121,8 @@ def _known_id(state: DurableNodeState) -> int | None:
         if context is not None:
             return int(context.node_id)
     return None
+
+
+def directory_name(key: str) -> str:
+    """Return the name of the directory of the node with a key, where the operator gives none."""
+    return re.sub(r"\W", "", key)[:24]

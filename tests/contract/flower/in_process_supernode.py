@@ -27,6 +27,7 @@ from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
 from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.nodestate import DurableNodeStateFactory, durable_node_state
+from fedstate.flower.own_key import OwnKey
 from fedstate.flower.runtime_app import runtime_app
 from fedstate.flower.task_client import TaskClient, output_of
 from fedstate.flower.task_order import TaskKind
@@ -145,13 +146,13 @@ class SteppingNode(SuperNode):
         """Return the Runtime API with our handlers, which lead to the steps."""
         api = FleetApi(
             self.superlink.address,
-            self.keys,
+            OwnKey(self.keys),
             insecure=True,
             transport=self.superlink.transport,
         )
         self.session = SessionFile(self.directory / "session", PATIENCE_SECONDS)
         self.membership = Membership(api, self.session, register=True)
-        self.link = Link(api, self.membership, self.keys[0])
+        self.link = Link(api, self.membership, OwnKey(self.keys))
         self.steps = Steps(
             self.state,
             self.link,

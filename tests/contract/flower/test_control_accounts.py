@@ -1,6 +1,7 @@
 """Accounts at flwr's SuperLink: which calls an account may make, and which runs are its own."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.fab import Fab
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 from tests.contract.flower.in_process import SuperLink, counting_fab
+from tests.waiting import wait_until
 
 from fedstate.accounts import errors
 from fedstate.accounts.account import Role
@@ -36,6 +38,7 @@ from fedstate.accounts.accounts import Accounts
 from fedstate.accounts.audit import AuditLog
 from fedstate.accounts.changes import add_account, revoke_account
 from fedstate.accounts.roles import PREFIX, ROUTES, Access
+from fedstate.accounts.tokens import revoked_token
 from fedstate.errors import FederationError
 from fedstate.flower.control import AccessError
 from fedstate.superlink.control_door import Door
@@ -160,6 +163,41 @@ def test_a_run_of_another_account_is_refused(
     )
     status, error = refusal(lambda: call(site.client("alice"), 12345))
     assert status in (404, 501), "flwr says that there is no such run, or no artifacts"
+
+
+def test_a_stream_ends_when_its_account_is_revoked(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedstate.accounts.streams.LOOK_SECONDS", 0.02)
+    site.tokens["carol"] = add_account(site.file, "carol", Role.SUBMITTER)
+    run = site.start("carol")
+    logs, events = [], []
+
+    def follow_events() -> None:
+        try:
+            events.extend(
+                site.client("carol").StreamRunEvents(StreamRunEventsRequest(run_id=run))
+            )
+        except ValueError as error:
+            events.append(error)
+
+    def follow_logs() -> None:
+        logs.extend(site.client("carol").StreamLogs(StreamLogsRequest(run_id=run)))
+
+    threads = [threading.Thread(target=each) for each in (follow_events, follow_logs)]
+    for thread in threads:
+        thread.start()
+
+    def followed() -> set[str]:
+        return {each["call"] for each in site.audited() if each["account"] == "carol"}
+
+    wait_until(lambda: followed() >= {"stream-logs", "stream-run-events"}, 60)
+    revoke_account(site.file, "carol")
+    for thread in threads:
+        thread.join(60)
+    assert logs[-1].log_output == f"\n{revoked_token('carol')}\n"
+    assert str(events[-1]) == "Truncated protobuf stream frame", "this is no end of the run"
+    assert site.client("olga").ListRuns(ListRunsRequest(run_id=run)).run_dict, "it goes on"
 
 
 def test_the_evidence_is_that_of_own_runs(site: Site, runs: dict[str, int]) -> None:

@@ -14,6 +14,7 @@ from flwr.proto.fleet_pb2 import (
     PullMessagesRequest,
     RegisterNodeFleetRequest,
 )
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.node_pb2 import Node as NodeProto
 from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
@@ -278,3 +279,22 @@ def test_a_superlink_that_anybody_may_join_says_so(
 ) -> None:
     SuperLinkApplication(tmp_path).close()
     assert caplog.text.count("Anybody who reaches the Fleet API may join as a node") == 1
+
+
+def test_a_node_stays_online_for_the_supernode_that_goes_on_with_its_next_key(
+    superlink: SuperLink, control: Control, node: Node, new_key: Key, tmp_path: Path
+) -> None:
+    with running(superlink) as (run, _):
+        message_id = run.push(run.message(node.id, arrays(1.0)))
+        assert replace_key(control, node.id, public_file(tmp_path, new_key))
+        (known,) = [each for each in control.nodes() if each.node_id == node.id]
+        assert known.online
+        node.client, node.key = superlink.fleet_client(new_key), new_key
+        request = SendNodeHeartbeatRequest(node=node.proto, heartbeat_interval=HEARTBEAT_SECONDS)
+        assert node.client.SendNodeHeartbeat(request).success
+        # It has shown itself: nobody else with its key is admitted beside it.
+        with pytest.raises(httpx.HTTPStatusError) as raised:
+            activate(superlink, new_key)
+        assert status_of(raised)[1] == ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED
+        node.answer(Reply(node.take(node.pull()), arrays(2.0)))
+        assert not run.reply(message_id).has_error()

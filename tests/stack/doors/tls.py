@@ -20,6 +20,7 @@ from fedstate.connection import Connection
 from fedstate.errors import FedstateError
 from fedstate.flower.clients import FleetApi
 from fedstate.flower.control import control
+from fedstate.flower.own_key import OwnKey
 from tests.stack.doors.door import Door
 from tests.stack.doors.ground import Ground
 from tests.stack.doors.registry import Outcome, attempt
@@ -125,9 +126,9 @@ def _told(ground: Ground, port: int, authority: Path) -> Iterator[tuple[str, boo
     except FedstateError:
         yield "an operator", True
     try:
-        keys = (ground.rogue.private, ground.rogue.private.public_key())
+        own_key = OwnKey((ground.rogue.private, ground.rogue.private.public_key()))
         with FleetApi(
-            address, keys, insecure=False, root_certificates=authority, retry_seconds=0.01
+            address, own_key, insecure=False, root_certificates=authority, retry_seconds=0.01
         ) as api:
             api.activate()
         yield "a node", False

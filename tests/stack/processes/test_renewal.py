@@ -1,4 +1,4 @@
-"""Every certificate and the authority are replaced under four runs, and nobody notices."""
+"""Certificates, authority and node keys are replaced under four runs, and nobody notices."""
 
 import json
 import ssl
@@ -40,6 +40,33 @@ class Rotation:
         )
         assert done.returncode == 0, done.stderr
 
+    def replace_keys(self) -> dict[int, bytes]:
+        """Replace each node's key, at the node and then at the SuperLink; return the keys."""
+        with control(self.federation.connection) as link:
+            ids = {known.public_key: known.node_id for known in link.nodes()}
+        new = {}
+        for node in self.federation.nodes:
+            node_id = ids[node.public_key]
+            for words in (
+                ("certificates", "node", node.directory, "--replace"),
+                ("node", "replace-key", str(node_id), node.directory / "node.pub"),
+            ):
+                done = command("fedstate", *words, environment=self.federation.environment)
+                assert done.returncode == 0, done.stderr
+            new[node_id] = node.public_key
+        return new
+
+    def are_used(self, keys: dict[int, bytes]) -> bool:
+        """Whether the nodes have these keys at the SuperLink, and go on with them."""
+        with control(self.federation.connection) as link:
+            known = {each.node_id: each for each in link.nodes()}
+        assert all(known[each].public_key == key for each, key in keys.items())
+        assert all(known[each].online for each in keys), "no ServerApp has seen one away"
+        return all(
+            node.supernode.log_file.read_text().count("it goes on with key")
+            for node in self.federation.nodes
+        )
+
     @property
     def trusted(self) -> bytes:
         return self.federation.root_certificates.read_bytes()
@@ -55,7 +82,7 @@ class Rotation:
         return all(file.read_bytes() == self.trusted for file in copies)
 
 
-def test_all_certificates_are_replaced_under_four_runs(
+def test_all_certificates_and_keys_are_replaced_under_four_runs(
     federation: Federation, tmp_path: Path
 ) -> None:
     rotation, place = Rotation(federation), new_directory()
@@ -86,10 +113,12 @@ def test_all_certificates_are_replaced_under_four_runs(
     assert not rotation.shown() & shown
     rotation.renew("--new-authority")
     assert not rotation.shown() & shown
-    for name in names[:2]:  # with two authorities
+    keys = rotation.replace_keys()
+    for name in names[:2]:  # with two authorities, and steps that began under the old keys
         (place / f"{name}.go").touch()
     complete(*(runs[name] for name in names[:2]))
     wait_until(rotation.has_reached_the_tasks, SECONDS)
+    wait_until(lambda: rotation.are_used(keys), SECONDS)
     rotation.renew("--drop-old-authority")
     for name in names[2:]:  # with the new one alone
         (place / f"{name}.go").touch()
@@ -102,6 +131,11 @@ def test_all_certificates_are_replaced_under_four_runs(
     assert {process.name: process.pid for process in federation.processes} == before
     assert all(process.running for process in federation.processes)
 
+    verified = command(
+        *("fedstate", "verify", "--format", "json", *map(str, runs.values())),
+        environment=federation.environment,
+    )
+    assert verified.returncode == 0, verified.stdout
     for port in rotation.ports:
         assert check_health(f"https://127.0.0.1:{port}/health", federation.root_certificates)
     old = Connection("old", federation.connection.address, tmp_path / "old.crt")

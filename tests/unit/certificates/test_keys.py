@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.certificates.keys import ensure_node_key, ensure_secret
+from fedstate.certificates.keys import ensure_node_key, ensure_secret, replace_node_key
 from fedstate.errors import CertificateError
 from fedstate.flower.control import load_public_key
 
@@ -31,6 +31,23 @@ def test_a_lost_public_key_is_derived_again(tmp_path: Path) -> None:
     before = ensure_node_key(tmp_path).read_bytes()
     (tmp_path / "node.pub").unlink()
     assert ensure_node_key(tmp_path).read_bytes() == before
+
+
+def test_a_key_that_is_replaced_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(CertificateError, match=r"There is no .*node\.key"):
+        replace_node_key(tmp_path)
+    pairs = [ensure_node_key(tmp_path).read_bytes()]
+    pairs += [replace_node_key(tmp_path).read_bytes() for _ in range(2)]
+    assert len(set(pairs)) == 3
+    for number in (1, 2):
+        assert (tmp_path / f"replaced-{number}.pub").read_bytes() == pairs[number - 1]
+    for name in ("node", "replaced-1", "replaced-2"):
+        key, public = tmp_path / f"{name}.key", (tmp_path / f"{name}.pub").read_bytes()
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        (tmp_path / "alone" / name).mkdir(parents=True)
+        (tmp_path / "alone" / name / "node.key").write_bytes(key.read_bytes())
+        assert ensure_node_key(tmp_path / "alone" / name).read_bytes() == public
+    assert len(list(tmp_path.iterdir())) == 7
 
 
 def test_a_secret_is_private_and_stays(tmp_path: Path) -> None:

@@ -87,3 +87,15 @@ def test_two_steps_at_once_are_refused(tmp_path: Path) -> None:
     )
     assert done.exit_code == 1
     assert "two steps, with time between them: give one." in done.stderr
+
+
+def test_a_nodes_key_is_made_once_and_replaced_when_asked(tmp_path: Path) -> None:
+    keys = []
+    for options in ((), (), ("--replace",)):
+        done = fedstate("certificates", "node", tmp_path, *options)
+        assert done.exit_code == 0, done.stderr
+        keys.append((tmp_path / "node.pub").read_text())
+    assert keys[0] == keys[1] != keys[2]
+    assert "fedstate node replace-key" in done.stdout
+    done = fedstate("certificates", "node", tmp_path / "none", "--replace")
+    assert (done.exit_code, "There is no" in done.stderr) == (1, True)

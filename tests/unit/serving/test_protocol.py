@@ -202,6 +202,39 @@ def test_a_large_body_is_answered_and_not_read(
         assert client.get("/health").json() == "well", "on a connection of its own"
 
 
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("size", [300_000, 30_000_000])
+def test_who_sends_all_of_a_body_first_is_shown_the_answer(
+    directory: Path, loop: str, size: int
+) -> None:
+    """Whatever has been read of it by then: the connection breaks after the answer, if at all."""
+    with serving(directory, PATIENT, loop) as served:
+        for token in (b"", b"token: right\r\n"):
+            sock = served.secure()
+            sock.sendall(b"POST /size HTTP/1.1\r\nhost: here\r\n" + token)
+            sock.sendall(b"content-length: %d\r\n\r\n" % size)
+            for _ in range(size // 100_000):
+                sock.sendall(b"x" * 100_000)
+            answer = all_of(sock)
+            assert answer.startswith(b"HTTP/1.1 4"), answer
+            assert answer.endswith(b"}")
+        lingering = served.connections.lingering
+        wait_until(lambda: not len(lingering))
+
+
+def test_who_reads_nothing_is_not_waited_for_long(
+    patient: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedstate.serving.lingering._SECONDS", 0.5)
+    with patient.secure() as sock:
+        sock.sendall(b"POST /size HTTP/1.1\r\nhost: here\r\ncontent-length: 2147483648\r\n\r\n")
+        wait_until(lambda: len(patient.connections.lingering) == 1)
+        wait_until(lambda: len(patient.connections.lingering) == 0, 20)
+        sock.settimeout(20)
+        with pytest.raises(OSError):  # noqa: PT011  whichever the kernel says
+            sock.sendall(b"x" * 100_000_000)
+
+
 def test_of_a_body_nothing_is_sent_for_who_asks_first(patient: Served) -> None:
     with patient.secure() as sock:
         sock.sendall(
@@ -254,7 +287,10 @@ def test_thousands_may_not(patient: Served) -> None:
     assert all_of(sock).count(b"HTTP/1.1 200 ") < 100
 
 
-def test_who_goes_on_sending_after_the_answer_is_hung_up_on(patient: Served) -> None:
+def test_who_goes_on_sending_after_the_answer_is_hung_up_on(
+    patient: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedstate.serving.lingering._SECONDS", 0.5)
     sock = patient.secure()
     sock.sendall(b"POST /size HTTP/1.1\r\nhost: here\r\ncontent-length: 2147483648\r\n\r\n")
     assert sock.recv(12) == b"HTTP/1.1 401"

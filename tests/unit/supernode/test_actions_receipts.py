@@ -1,9 +1,17 @@
 """The receipt of each step goes with its reply, whatever way that takes."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from flwr.app import Error
+from flwr.common.constant import NOOP_FLWR_AID
 from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import answers
 from tests.unit.supernode.stepping import REPLY, Node
@@ -11,6 +19,8 @@ from tests.unit.supernode.stepping import REPLY, Node
 from fedstate.exchange import paths
 from fedstate.flower.errors import ErrorCode
 from fedstate.flower.log_pages import LogPage
+from fedstate.flower.own_key import OwnKey
+from fedstate.flower.witnessed_state import evidence_of
 from fedstate.store.errors import StoreFullError
 from fedstate.witness.receipts import Receipt, is_signed_by
 
@@ -46,7 +56,7 @@ class Sent:
         patch.setattr(node.api, "push_reply", reply)
         patch.setattr(node.api, "push_log", log)
         patch.setattr(node.api, "announce_reply", announced)
-        patch.setattr(node.link, "_key", KEYS[0])
+        patch.setattr(node.link, "_own_key", OwnKey(KEYS))
 
 
 @pytest.fixture
@@ -69,6 +79,43 @@ def test_the_receipt_is_the_row_signed_and_its_signature_is_noted(
     assert is_signed_by(receipt, KEYS[1])
     assert receipt.record.message_id == message_id
     assert rows(stepping_node, run_id) == [receipt]
+
+
+@pytest.mark.parametrize("batch", [1, 2**20], ids=["in pieces", "in one request"])
+def test_a_receipt_has_the_signature_of_the_key_by_which_it_is_sent(
+    stepping_node: Node,
+    run_id: int,
+    batch: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The key is replaced when the reply is signed already, and not sent yet."""
+    monkeypatch.setattr("fedstate.supernode.replies.BATCH_BYTES", batch)
+    own_key, next_key, file = stepping_node.api._own_key, key_pair(), tmp_path / "node.key"
+    file.write_bytes(
+        next_key[0].private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    )
+    monkeypatch.setattr(stepping_node.link, "_own_key", own_key)
+    monkeypatch.setattr(own_key, "_file", file)
+    sign = stepping_node.link.sign
+
+    def signed_too_early(receipt: Receipt) -> Receipt:
+        signed = sign(receipt)
+        assert is_signed_by(signed, own_key.pair[1])
+        encoded = next_key[1].public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        node_id = stepping_node.api.node_id
+        assert stepping_node.superlink.state.replace_key(NOOP_FLWR_AID, node_id, encoded)
+        return signed
+
+    monkeypatch.setattr(stepping_node.link, "sign", signed_too_early)
+    stepping_node.pull_new(run_id)
+    stepping_node.train(stepping_node.take_task(run_id))
+    stepping_node.wait_for_end()
+    (row,) = rows(stepping_node, run_id)
+    assert is_signed_by(row, next_key[1])
+    ((stored,),) = evidence_of(stepping_node.superlink.state).receipts([run_id])
+    sent = Receipt(stored.receipt.record, stored.receipt.signature)
+    assert is_signed_by(sent, next_key[1])
 
 
 def test_an_error_has_its_receipt_too(stepping_node: Node, sent: Sent, run_id: int) -> None:

@@ -30,6 +30,7 @@ from fedstate.flower.errors import (
     UnreachableError,
 )
 from fedstate.flower.log_pages import LogPage, LogRequest
+from fedstate.flower.own_key import OwnKey
 from fedstate.flower.stored_values import Envelope
 from fedstate.store.errors import StoreError
 from fedstate.supernode.link import Link
@@ -227,7 +228,7 @@ def test_a_receipt_is_signed_once(linked: Linked) -> None:
     unsigned, signed = Receipt(b"row"), Receipt(b"row", b"noted")
     assert linked.link.sign(unsigned) == unsigned
     keys = key_pair()
-    link = Link(linked.api, linked.membership, keys[0])
+    link = Link(linked.api, linked.membership, OwnKey(keys))
     assert is_signed_by(link.sign(unsigned), keys[1])
     assert link.sign(signed) == signed
 

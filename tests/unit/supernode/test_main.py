@@ -21,6 +21,7 @@ from tests.unit.superlink_in_process import (
 from fedstate.errors import SettingError
 from fedstate.flower.clients import PATIENCE_SECONDS
 from fedstate.flower.errors import UnauthorizedError
+from fedstate.flower.own_key import OwnKey
 from fedstate.flower.stored_values import Envelope
 from fedstate.flower.supernode_options import SuperNodeSettings, supernode_settings
 from fedstate.supernode import main
@@ -51,12 +52,12 @@ def test_a_key_without_tls_is_refused(tmp_path: Path) -> None:
 def test_an_address_that_is_none_is_said_with_its_value() -> None:
     for address in ("http://superlink:9092", "superlink", "superlink:99999"):
         with pytest.raises(SettingError, match=f"'{address}', which is not HOST:PORT"):
-            main._fleet_api(settings("--superlink", address), key_pair())
+            main._fleet_api(settings("--superlink", address), OwnKey(key_pair()))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9092", "[::1]:9092", "superlink:9092"])
 def test_every_address_of_flwrs_is_taken(address: str) -> None:
-    main._fleet_api(settings("--superlink", address), key_pair()).close()
+    main._fleet_api(settings("--superlink", address), OwnKey(key_pair())).close()
 
 
 def test_a_node_without_a_key_keeps_the_one_that_it_made(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 from fedstate.errors import FederationError
 from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import RefusedError
-from fedstate.flower.fleet_client import KeyPair
+from fedstate.flower.own_key import KeyPair
 from fedstate.supernode.membership import Membership, Patience, Timing
 from fedstate.supernode.session import SessionFile
 

@@ -13,11 +13,12 @@ from tests.unit.superlink_in_process import SuperLink
 from tests.unit.supernode.stepping import Node
 
 from fedstate.flower.clients import PATIENCE_SECONDS
-from fedstate.flower.fleet_client import KeyPair
+from fedstate.flower.own_key import KeyPair
 from fedstate.store.errors import StoreForeignError
+from fedstate.store.node_store import NodeStore
 from fedstate.supernode.main import fingerprint
 from fedstate.supernode.membership import Membership, Patience, Timing
-from fedstate.supernode.ownership import Ownership
+from fedstate.supernode.ownership import Ownership, directory_name
 from fedstate.supernode.session import SessionFile
 
 
@@ -52,6 +53,28 @@ def membership(superlink: SuperLink, keys: KeyPair, session: SessionFile) -> Mem
 def test_a_store_that_is_nobodys_is_bound_and_stays_so(node: Node) -> None:
     assert node.store.owner == "SHA256:old"
     assert not Ownership(node.store, "SHA256:old").contested
+
+
+def test_a_store_in_use_is_found_by_the_next_key(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = [fingerprint(key_pair()[1]) for _ in range(3)]
+    own = tmp_path / directory_name(keys[0])
+    with closing(NodeStore(own)) as store:
+        ownership = Ownership(store, keys[0])
+        for key in keys[1:]:
+            ownership.pass_on(key)
+    with closing(NodeStore(tmp_path / directory_name(keys[2]))) as store:
+        assert not Ownership(store, keys[2]).contested
+    with closing(NodeStore(tmp_path / "named")) as store:
+        Ownership(store, keys[0]).pass_on(keys[1])
+        assert store.owner == keys[1]
+    assert len(list(tmp_path.iterdir())) == 4
+    assert "has its old key" not in caplog.text
+    # What cannot be written ends nothing.
+    with closing(NodeStore(own)) as store:
+        Ownership(store, keys[0]).pass_on(keys[1])
+    assert "has its old key" in caplog.text
 
 
 def test_the_key_that_replaced_the_nodes_goes_on_with_its_store(

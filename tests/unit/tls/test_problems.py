@@ -31,6 +31,7 @@ from fedstate.flower.clients import FleetApi
 from fedstate.flower.control import control, wait_for_superlink
 from fedstate.flower.errors import UnreachableError
 from fedstate.flower.grid import BatchingGrid
+from fedstate.flower.own_key import OwnKey
 from fedstate.flower.task_client import task_client
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.flower.tasks import (
@@ -171,7 +172,7 @@ def test_a_supernode_goes_on_and_says_which_setting_is_wrong(
 ) -> None:
     server.plan = [kind]
     with (
-        FleetApi(server.address, key_pair(), root_certificates=server.trusted()) as api,
+        FleetApi(server.address, OwnKey(key_pair()), root_certificates=server.trusted()) as api,
         pytest.raises(UnreachableError, match="cannot be reached") as raised,
     ):
         api.heartbeat()
@@ -217,7 +218,10 @@ def ask_with_a_grid(server: TlsServer) -> None:
 
 def ask_with_a_fleet_client(server: TlsServer) -> None:
     with FleetApi(
-        server.address, key_pair(), root_certificates=server.trusted(), retry_seconds=0.01
+        server.address,
+        OwnKey(key_pair()),
+        root_certificates=server.trusted(),
+        retry_seconds=0.01,
     ) as api:
         api.confirm(1, "message")
 

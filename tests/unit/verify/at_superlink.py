@@ -22,6 +22,7 @@ from fedstate.exchange.messages import (
 )
 from fedstate.flower.fleet_client import fleet_client
 from fedstate.flower.messages import Node as NodeProto
+from fedstate.flower.own_key import OwnKey
 from fedstate.verify.evidence import RunEvidence
 from fedstate.witness.witness_pb2 import Receipt
 from tests.unit.superlink_in_process import SuperLink
@@ -119,7 +120,7 @@ def _answer(superlink: SuperLink, pages: Pages, node_id: int, ended: threading.E
     key = key_of(node_id)
     client = fleet_client(
         "superlink:1",
-        (key, key.public_key()),
+        OwnKey((key, key.public_key())),
         insecure=True,
         root_certificates=None,
         carrier=superlink.connection(),
