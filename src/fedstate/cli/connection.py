@@ -17,7 +17,7 @@ from fedstate.connection import (
 from fedstate.errors import SettingError
 
 CONNECTION_EXAMPLES = examples(
-    "fedstate connection hospital --address superlink.example.org:8000 --root-certificates ca.crt",
+    "fedstate connection hospital --address superlink.example:8000 --root-certificates ca.crt",
     "fedstate connection simulation",
 )
 ENROL_EXAMPLES = examples("fedstate enrol node.pub", "fedstate enrol node.pub --superlink here")

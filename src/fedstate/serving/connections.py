@@ -1,9 +1,8 @@
 """The open connections of a server: how many there may be, and which gives way to another.
 
-Everyone who can reach a port can open connections to it, and each takes a descriptor. A new one
-is accepted while another can be closed for it: a stranger's, the longest idle one first, or else
-any that is idle. So whoever asks for ``/health`` or has a credential finds a place, however many
-connections somebody else holds open.
+Each connection takes a descriptor. A new one is accepted while another can be closed for it: a
+stranger's, the longest idle one first, or else any that is idle. So whoever asks for ``/health``
+or has a credential finds a place, however many connections somebody else holds open.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ _log = logging.getLogger("uvicorn.error")
 # Connections are accepted a few at a time: between them, those that are open are served.
 _AT_ONCE = 8
 _SWEEP_SECONDS = 0.5
-# How long to leave new connections in the kernel's queue when the process has no descriptor left.
+# How long new connections stay in the kernel's queue when no descriptor is left.
 _PAUSE_SECONDS = 0.5
 # How long a client may take to end TLS when the server closes; it can send as long, unread.
 _SHUTDOWN_SECONDS = 2.0

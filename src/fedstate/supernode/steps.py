@@ -14,10 +14,8 @@ Guarantees, whatever thread calls:
 - The order of locks is `Step.lock`, `Steps._lock`, then those of the node state and the store.
   `on_tasks_expired` is called on a thread that may hold a `Step.lock`, so it only uses the pool.
 - `receive` and `resume` are called by the thread that pulls messages, `end_run` also by that of
-  the maintenance, `complete` and `fail` by those of the Runtime API; what is durable when they
-  return is said there.
-
-An error that the machine has no event for ends the SuperNode; the next one resumes.
+  the maintenance, `complete` and `fail` by those of the Runtime API.
+- An error that the machine has no event for ends the SuperNode; the next one resumes.
 """
 
 import threading

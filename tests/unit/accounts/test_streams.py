@@ -108,14 +108,15 @@ def test_an_answer_at_once_is_not_checked_again() -> None:
 
 
 def test_what_the_application_raises_is_raised() -> None:
-    async def fails(*_: Any) -> None:
+    async def fails(*_: Any) -> Any:
         raise RuntimeError("a bug")
 
     async def run() -> None:
         await streams.answer_while_admitted(
             fails,
             {"path": PATH},
-            *(fails, fails),
+            fails,
+            fails,
             check=lambda: None,
             last_words=lambda *_: b"",
         )

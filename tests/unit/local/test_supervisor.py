@@ -31,7 +31,11 @@ class Few:
         self.full = False
         self.now = 0.0
         self.said: list[str] = []
+        self.bounded = 0
         self.supervisor = Supervisor(self, self.said.append, lambda: self.now)
+
+    def bound_logs(self) -> None:
+        self.bounded += 1
 
     def _member(self, name: str, title: str) -> Member:
         command = [sys.executable, "-c", _STAYS]

@@ -1,6 +1,5 @@
 """Looking into a store: what is there, and what happened to it."""
 
-import math
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +27,9 @@ def _ago(text: str | None) -> str:
     return human_ago(datetime.fromisoformat(text).timestamp(), time.time()) if text else ""
 
 
+# How the table says in words what JSON and CSV call a status.
+_FAILED, _REFUSED = "failed", "refused"
+_WORDS = {"unknown": "not known to the SuperLink"}
 _RUN_COLUMNS = (
     Column("run"),
     Column("status", text=lambda status: _WORDS.get(status, status)),
@@ -37,9 +39,6 @@ _RUN_COLUMNS = (
     Column("size_bytes", "size", human_size, right=True),
     Column("last_step", "last step", _ago),
 )
-# How the table says in words what JSON and CSV call a status.
-_FAILED, _REFUSED = "failed", "refused"
-_WORDS = {"unknown": "not known to the SuperLink"}
 
 
 @app.command(
@@ -64,7 +63,7 @@ def list_runs(
     with open_store(place, secret) as store:
         rows = [_run_row(run) for run in store.runs]
     with read_only(place, secret) as plain:
-        rows += [_refused_row(plain, int(run_id)) for run_id in plain.log().strays(math.inf)]
+        rows += [_refused_row(plain, int(run_id)) for run_id in plain.log().strays()]
     show_rows(rows, _RUN_COLUMNS, shown)
 
 

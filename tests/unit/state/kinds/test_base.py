@@ -7,7 +7,7 @@ import pytest
 
 from fedstate.state import StateDamagedError, StateTypeError
 from fedstate.state.codecs.npy import encode_array
-from fedstate.state.codecs.tree import _value, to_tree
+from fedstate.state.codecs.tree import read_node, to_tree
 from fedstate.state.kinds.base import Branch, Reader, inline_array, no_attributes, only
 
 
@@ -35,14 +35,14 @@ def test_what_is_inline_stays_so_further_in() -> None:
 
 def test_an_array_in_the_json_itself_comes_back() -> None:
     array = encode_array(np.arange(3))
-    back = Reader({}, _value).array(inline_array(array))
+    back = Reader({}, read_node).array(inline_array(array))
     assert (back.dtype, back.shape, back.data) == (array.dtype, tuple(array.shape), array.data)
     tree = to_tree({np.int8(3)})
     assert (tree.arrays, tree.version) == ({}, 2)
 
 
 def test_an_array_is_given_once() -> None:
-    reader = Reader({"a": encode_array(np.ones(1))}, _value)
+    reader = Reader({"a": encode_array(np.ones(1))}, read_node)
     reader.array("a")
     with pytest.raises(KeyError):
         reader.array("a")
