@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flwr.common.constant import NOOP_FLWR_AID
@@ -34,7 +35,7 @@ def refusal(*arguments: str | Path) -> str:
     return line
 
 
-def listed(node_id: str) -> dict[str, str]:
+def listed(node_id: str) -> dict[str, Any]:
     (row,) = [
         row for row in json.loads(said("list", "--format", "json")) if row["node"] == node_id
     ]

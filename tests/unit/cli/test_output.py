@@ -3,10 +3,15 @@
 import csv
 import io
 import json
+from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 from rich.table import Table
+from tests.unit.cli.test_examples import COMMANDS
 
+from fedstate.cli import output
 from fedstate.cli.human import human_size
 from fedstate.cli.output import Column, Format, console, show_result, show_rows
 
@@ -32,7 +37,7 @@ def test_a_window_keeps_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
     assert console().width == 40
 
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"name": "a [red]b[/red]", "size": 1_500_000, "more": 1},
     {"name": "c,d", "size": None, "more": 2},
 ]
@@ -78,3 +83,23 @@ def test_one_result_is_shown_in_each_form(
     }
     printed = capsys.readouterr().out
     assert all(text in printed for text in expected[form])
+
+
+def test_every_table_of_the_command_line_comes_as_json_and_csv_too() -> None:
+    """What prints a table does it here, but for the report of a verification."""
+    sources = Path(output.__file__).parents[1]
+    importing = {
+        str(file.relative_to(sources))
+        for file in sources.rglob("*.py")
+        if "from rich.table import" in file.read_text()
+    }
+    assert importing == {"cli/output.py", "verify/table.py"}
+    forms = [
+        list(parameter.type.choices)
+        for command in COMMANDS.values()
+        for parameter in command.params
+        if parameter.name in ("shown", "form") and isinstance(parameter.type, click.Choice)
+    ]
+    tables = [form for form in forms if "table" in form]
+    assert len(tables) > 10
+    assert all(form == ["table", "json", "csv"] for form in tables)

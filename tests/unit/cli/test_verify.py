@@ -1,5 +1,7 @@
 """The verdict on runs at a real SuperLink, whose nodes answer or do not."""
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +65,20 @@ def test_what_was_kept_passes_in_both_forms(world: World) -> None:
     for run in report["runs"]:
         assert (run["status"], run["rounds"]) == ("finished:completed", ROUNDS)
         assert [len(node["steps"]) for node in run["nodes"]] == [ROUNDS] * NODES
+
+
+@pytest.mark.usefixtures("connected", "nodes")
+def test_csv_has_a_row_for_each_node_in_each_run(world: World) -> None:
+    done = verify(world, "--format", "csv")
+    found = list(csv.DictReader(io.StringIO(done.stdout)))
+    report = as_json(verify(world, "--format", "json"))
+    assert [(row["run"], row["node"], int(row["steps"])) for row in found] == [
+        (str(run["run_id"]), str(node["node_id"]), ROUNDS)
+        for run in report["runs"]
+        for node in run["nodes"]
+    ]
+    assert {row["verdict"] for row in found} == {"kept"}
+    assert all(len(row["state"]) == 64 for row in found)
 
 
 @pytest.mark.usefixtures("connected", "nodes")

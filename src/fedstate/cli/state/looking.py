@@ -24,22 +24,24 @@ def _time_of(text: str) -> str:
     return human_time(datetime.fromisoformat(text).timestamp())
 
 
+# How the table says in words what JSON and CSV call a status.
+_FAILED, _REFUSED = "failed", "refused"
+_WORDS: dict[str, str] = {"unknown": "not known to the SuperLink"}
+
+
 def _ago(text: str | None) -> str:
     return human_ago(datetime.fromisoformat(text).timestamp(), time.time()) if text else ""
 
 
 _RUN_COLUMNS = (
     Column("run"),
-    Column("status", text=lambda status: _WORDS.get(status, status)),
+    Column("status", text=lambda status: str(_WORDS.get(status, status))),
     Column("rounds", right=True),
     Column("steps", right=True),
     Column("failures", right=True),
     Column("size_bytes", "size", human_size, right=True),
     Column("last_step", "last step", _ago),
 )
-# How the table says in words what JSON and CSV call a status.
-_FAILED, _REFUSED = "failed", "refused"
-_WORDS = {"unknown": "not known to the SuperLink"}
 
 
 @app.command(
