@@ -88,7 +88,7 @@ def test_a_history_that_cannot_be_read_is_an_error_and_never_left_out(tmp_path: 
         run = Recorder(made, RUN)
         run.step(1, remember)
         run.step(2, lambda _, state: state.history("other").append(1.0))
-        run.context.state["fedstate.codecs"]["loss"] = "{"
+        run.context.state.config_records["fedstate.codecs"]["loss"] = "{"
         run.commit("spoilt")
     store = fedstate.open_store(tmp_path)
     values = store.runs[RUN].values
