@@ -111,7 +111,8 @@ def compare(before: State, after: State, *, same_store: bool = False) -> Differe
 
 def _compare_values(one: Value, two: Value, same_store: bool) -> tuple[list[Change], int]:
     name = one.name
-    if same_store and one.same_content(two):
+    # How many pieces there are in a structure is known only when it is read.
+    if same_store and not one.is_structured and one.same_content(two):
         return [], 1 if one.is_history else len(one.arrays)
     if one.type != two.type:
         return [Change(name, "", TYPE, detail=f"{_described(one)}; now {_described(two)}")], 0

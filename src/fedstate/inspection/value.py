@@ -282,16 +282,19 @@ class Value:
         except StateError as error:
             raise self._damaged(error) from error
 
-    def same_content(self, other: "Value") -> bool:
-        """Return whether two values of one store are known to be equal, without reading them.
+    @property
+    def is_structured(self) -> bool:
+        """Whether there is more in it than its arrays, if it has any."""
+        return not self._arrays or (self._stored is not None and STRUCTURE in self._stored.meta)
 
-        It is known only of values that are arrays and nothing else.
-        """
-        mine, theirs, stored = self._arrays, other._arrays, self._stored  # noqa: SLF001
-        is_structure = stored is not None and STRUCTURE in stored.meta
-        if not mine or is_structure or stored != other._stored:  # noqa: SLF001
+    def same_content(self, other: "Value") -> bool:
+        """Return whether two values of one store are known to be equal, without reading them."""
+        mine, theirs = self._arrays, other._arrays  # noqa: SLF001
+        if list(mine) != list(theirs) or self._stored != other._stored:  # noqa: SLF001
             return False
-        return list(mine) == list(theirs) and all(
+        if not isinstance(self._record, ArrayRecord):
+            return self._record == other._record  # noqa: SLF001
+        return all(
             mine[key].addresses == theirs[key].addresses and mine[key].array == theirs[key].array
             for key in mine
         )

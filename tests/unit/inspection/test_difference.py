@@ -13,7 +13,7 @@ import fedstate
 from fedstate.inspection import Store
 from fedstate.inspection.difference import Change, Difference, compare
 from fedstate.store.node_store import NodeStore
-from tests.unit.inspection.stores import OTHER, RUN, Recorder, remember
+from tests.unit.inspection.stores import OTHER, RUN, Recorder, remember, weights
 
 Work = Callable[[Any], None]
 
@@ -118,6 +118,13 @@ def test_one_change(
     found = compared(*kept("it", before, then))
     assert found.changes == [expected]
     assert found.equal_values == ["other"]
+
+
+def test_large_arrays_of_one_store_that_share_most_of_their_chunks(
+    compared: Callable[[Work, Work], Difference],
+) -> None:
+    (change,) = compared(*kept("it", weights(1), weights(2))).changes
+    assert (change.max_abs, change.detail) == (1.0, "1 of 300,000 elements differ")
 
 
 def test_equal_values_are_counted_by_their_pieces(
