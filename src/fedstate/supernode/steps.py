@@ -185,8 +185,7 @@ class Steps:
         """Commit what a step made, and have its reply sent; a step without a reply has failed.
 
         When this returns, state and reply are durable, or the step has failed. Of the Context
-        that the ClientApp has left, only its state is taken: an app has no say in which run, or
-        whose, a Context is.
+        that the ClientApp has left, only its state is taken: an app has no say in whose it is.
         """
         reply = self._state.reply_to(step.message_id)
         if reply is None:
@@ -250,8 +249,7 @@ class Steps:
 
     def _perform(self, step: Step, command: Command) -> None:
         with step.labelled():
-            outcome = self._slow[command](step)
-        self._happen(step, *outcome)
+            self._happen(step, *self._slow[command](step))
 
     def _feed(self, step: Step, event: Event, given: Any) -> list[Command]:
         """Tell the machine of an event; return the commands that take long."""
