@@ -56,7 +56,10 @@ def test_health_is_asked_over_tls_alone(federation: Federation, scheme: str) -> 
         environment=federation.environment,
     )
     assert answer.returncode == 1
-    assert answer.stderr.strip() == f"fedstate: '{url}' is not an https:// address."
+    assert answer.stderr.strip() == (
+        f"fedstate: '{url}' is not an address: give HOST:PORT, such as 127.0.0.1:8000, or an "
+        "https:// URL."
+    )
 
 
 def test_health_tells_well_from_unwell(federation: Federation) -> None:

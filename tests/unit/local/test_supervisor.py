@@ -99,7 +99,7 @@ def test_one_that_ends_too_often_is_left_until_somebody_asks(few: Few) -> None:
         assert executor.process.running
     few.kill(executor)
     few.supervisor.look()
-    few.now += 3600
+    few.now += 60
     few.supervisor.look()
     assert executor.state is State.ABANDONED
     assert not executor.process.running
@@ -110,6 +110,10 @@ def test_one_that_ends_too_often_is_left_until_somebody_asks(few: Few) -> None:
     assert executor.process.running
     few.supervisor.look()
     assert executor.state is State.RUNNING
+    few.kill(executor)
+    few.supervisor.look()
+    few.supervisor.look()
+    assert executor.process.running, "it is counted from the beginning"
 
 
 def test_what_is_asked_for_is_stopped_and_started(few: Few) -> None:
