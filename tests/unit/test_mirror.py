@@ -87,6 +87,7 @@ ELSEWHERE = {
     "superlink/node_routes.py": ["contract/flower/test_node_keys.py"],
     "superlink/fleet_routes.py": ["contract/flower/test_superlink_objects.py"],
     "store/read_only.py": ["contract/flower/test_witnessed_runs.py"],
+    "store/keeping_store.py": ["unit/store/test_kept_states.py", "contract/store/test_keep.py"],
     "supernode/step.py": ["unit/supernode/test_steps.py"],
     "verify/agreement.py": ["unit/verify/test_verifier.py"],
     "verify/completeness.py": ["unit/verify/test_verifier.py"],
