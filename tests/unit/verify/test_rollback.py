@@ -146,7 +146,7 @@ def test_an_apps_ledger_goes_back_with_its_state(rolled_back: bool) -> None:
     replies = tuple(
         Reply(str(NODE), each.round, "train", each.message_id, each, None) for each in entries
     )
-    holding = Holding(str(NODE), 0, entries[1].digest, (), tuple(entries[:2]))
+    holding = Holding(str(NODE), 0, entries[1].digest, {}, tuple(entries[:2]))
     world.run(RUN).told = ToldRun(str(RUN), "", "", {}, replies, (holding,), {})
     report = world.verify()
     assert report.exit_code == (0 if rolled_back else 1)

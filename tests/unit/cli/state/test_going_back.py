@@ -66,7 +66,7 @@ def test_the_states_that_are_kept_are_listed_and_one_comes_back(directory: Path)
     before = fedstate("state", "check", "--state", directory)
     assert before.exit_code == 0
     done = fedstate(
-        "state", "rollback", "1234", "--to", 3, "--state", directory, "--format", "json"
+        "state", "rollback", "1234", "--to", "3", "--state", directory, "--format", "json"
     )
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
@@ -74,7 +74,7 @@ def test_the_states_that_are_kept_are_listed_and_one_comes_back(directory: Path)
     assert result["digest"] == rows[1]["digest"]
     # What came later is not lost: one can go there again.
     assert losses(directory) == {"2": 2.0, "3": 3.0, "4": 4.0, "5": 5.0, "6*": 3.0}
-    assert fedstate("state", "rollback", "1", "--to", 5, "--state", directory).exit_code == 0
+    assert fedstate("state", "rollback", "1", "--to", "5", "--state", directory).exit_code == 0
     assert losses(directory)["7*"] == 5.0
     assert fedstate("state", "check", "--state", directory).exit_code == 0
     log = fedstate("state", "log", "--state", directory, "--format", "json")
@@ -82,13 +82,13 @@ def test_the_states_that_are_kept_are_listed_and_one_comes_back(directory: Path)
 
 
 def test_verify_says_who_has_done_it(directory: Path) -> None:
-    fedstate("state", "rollback", "1234", "--to", 2, "--state", directory)
+    fedstate("state", "rollback", "1234", "--to", "2", "--state", directory)
     done = fedstate("verify", "--state", directory)
     assert "step 6: rolled back by the node's operator to step 2." in done.output
     assert "older-state" not in done.output
 
 
-def refusal(*arguments: object) -> str:
+def refusal(*arguments: str | Path) -> str:
     done = fedstate("state", "rollback", *arguments)
     assert done.exit_code == 1, done.output
     assert "Traceback" not in done.output
@@ -103,17 +103,17 @@ def test_each_refusal_is_one_sentence_and_changes_nothing(
     assert (
         "The state 1 of run 1234 is not kept; of this run the node has: 2, 3, 4, 5. "
         "'fedstate supernode --keep N' keeps"
-    ) in refusal("1234", "--to", 1, *state)
-    assert "Run 1234 has state 5 now; nothing was changed." in refusal("12", "--to", 5, *state)
-    assert "has no run whose ID begins with 9; it has 1234" in refusal("9", "--to", 1, *state)
-    assert "There is no node store in" in refusal("1", "--to", 1, "--state", tmp_path / "none")
+    ) in refusal("1234", "--to", "1", *state)
+    assert "Run 1234 has state 5 now; nothing was changed." in refusal("12", "--to", "5", *state)
+    assert "has no run whose ID begins with 9; it has 1234" in refusal("9", "--to", "1", *state)
+    assert "There is no node store in" in refusal("1", "--to", "1", "--state", tmp_path / "none")
     back_up(directory, tmp_path / "backup")
     assert "is a backup, which is not changed" in refusal(
-        "1", "--to", 2, "--state", tmp_path / "backup"
+        "1", "--to", "2", "--state", tmp_path / "backup"
     )
     with closing(NodeStore(directory)):
         assert "is running, and a run's state is not changed under it. Stop the" in refusal(
-            "1", "--to", 2, *state
+            "1", "--to", "2", *state
         )
         # Who looks disturbs nobody.
         assert fedstate("state", "kept", "1", *state).exit_code == 0
@@ -129,8 +129,10 @@ def test_a_run_with_a_step_under_way_is_not_rolled_back(directory: Path, committ
         else:
             store.receive("m6", 1234, Value(b"message"))
     before = losses(directory)
-    said = refusal("1", "--to", 4, "--state", directory)
-    assert "Run 1234 has a step under way (message m6): start the SuperNode and let" in said
+    said = refusal("1", "--to", "4", "--state", directory)
+    assert (
+        "Run 1234 has a step under way (message m6): start the SuperNode and let it end" in said
+    )
     assert losses(directory) == before
 
 
@@ -141,5 +143,5 @@ def test_a_state_that_is_damaged_does_not_come_back(directory: Path) -> None:
         with store._transaction():
             store._rows.put("kept_state", row | {"digest": b"x" * 32})
     assert "state 3 of run 1234 does not have its digest" in refusal(
-        "1", "--to", 3, "--state", directory
+        "1", "--to", "3", "--state", directory
     )
