@@ -130,7 +130,7 @@ def _write(path: Path, layers: list[bytes]) -> None:
         os.fsync(file.fileno())
 
 
-def _seconds(action: Callable[[], None]) -> float:
+def _seconds(action: Callable[[], object]) -> float:
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
