@@ -21,6 +21,8 @@ _STATE_CHUNKS = 100
 _REPEATS = 5
 _RUNS = 100
 _RUN_BYTES = 20_000_000
+_ROUNDS = 1000
+_LAYER_BYTES = 100_000
 
 # One process for each, since memory that was freed stays with a process.
 _MEMORY = """
@@ -34,6 +36,7 @@ def rows() -> Iterator[Row]:
     """Measure commits and memory, and yield one row for each."""
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as directory:
         yield from _commits(Path(directory))
+        yield from _kept_states(Path(directory))
     yield _memory()
 
 
@@ -77,6 +80,42 @@ def _commits(directory: Path) -> Iterator[Row]:
     )
 
 
+def _kept_states(directory: Path) -> Iterator[Row]:
+    """Keep the states of many rounds, in each of which one layer of a hundred changes."""
+    random = np.random.default_rng(1)
+    layers = [random.bytes(_LAYER_BYTES) for _ in range(100)]
+    run = StoredRun(run_id=1, series_id=1, fab_hash="fab", finished_at=None)
+    with closing(NodeStore(directory / "kept")) as store:
+        store.keep = _ROUNDS + 1
+        store.add_run(run, Value(b""), Value(b""), Value(b"", layers, b""))
+        for number in range(_ROUNDS):
+            layers[number % 100] = random.bytes(_LAYER_BYTES)
+            _commit(store, layers)
+            if number % 50 == 0:
+                store.maintain()
+        store.compact()
+        numbers = [state.number for state in store.kept_states(1)]
+        seconds = [
+            _seconds(lambda: store.kept_context(1, number))  # noqa: B023
+            for number in random.choice(numbers, 20).tolist()
+        ]
+        size = store.path.stat().st_size
+    yield Row(
+        f"disk for {_ROUNDS} kept states of 10 MB of which 1% changed, against what was new",
+        size,
+        (100 + _ROUNDS) * _LAYER_BYTES,
+        2.0,
+        "bytes",
+    )
+    yield Row(
+        f"reading one of {_ROUNDS} kept states of 10 MB, against 100 ms",
+        statistics.median(seconds),
+        0.1,
+        1.0,
+        "s",
+    )
+
+
 def _commit(store: NodeStore, layers: list[bytes]) -> None:
     message = f"m{store.generation}"
     store.receive(message, 1, Value(b"message"))
@@ -91,7 +130,7 @@ def _write(path: Path, layers: list[bytes]) -> None:
         os.fsync(file.fileno())
 
 
-def _seconds(action: Callable[[], None]) -> float:
+def _seconds(action: Callable[[], object]) -> float:
     started = time.perf_counter()
     action()
     return time.perf_counter() - started

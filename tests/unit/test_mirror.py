@@ -100,6 +100,7 @@ ELSEWHERE = {
     "store/read_only.py": ["contract/flower/test_witnessed_runs.py"],
     "flower/object_moves.py": ["unit/supernode/test_replies.py"],
     "flower/log_streams.py": ["contract/flower/test_control_accounts.py"],
+    "store/keeping_store.py": ["unit/store/test_kept_states.py", "contract/store/test_keep.py"],
     "supernode/step.py": ["unit/supernode/test_steps.py"],
     "verify/agreement.py": ["unit/verify/test_verifier.py"],
     "verify/completeness.py": ["unit/verify/test_verifier.py"],

@@ -94,7 +94,7 @@ class DurableNodeState(StepTasks):
                 Value(b"", [fab_to_proto(fab).SerializeToString()]),
                 value,
                 origin=origin,
-                node_id=self.get_node_id(),
+                node_id=context.node_id,
             )
             self._keep(run.series_id, _Cached(split, value.size, generation))
 

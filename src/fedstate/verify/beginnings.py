@@ -85,7 +85,7 @@ class Claims:
                     claim.digest
                 ):
                     kind, level = "false-beginning", Level.BROKEN
-                    text += f"; but that run has stored no state {short(claim.digest)} there"
+                    text += f"; but that run has stored no state {short(claim.digest)}"
                 else:
                     kind = "beginning-not-compared"
                     text += "; the steps of that run are not there to compare"
@@ -96,7 +96,7 @@ class Claims:
         if claim.source_number == 0:
             return claim.digest == EMPTY_STATE
         node_id = claim.place.node_id or 0
-        if states.has_stored(claim.digest, claim.source_run, node_id):
+        if states.has_stored(claim.digest, claim.source_run):
             return True
         key = (claim.source_run, node_id, claim.source_number)
         return self._begun.get(key) == claim.digest

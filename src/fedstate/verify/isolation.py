@@ -102,9 +102,12 @@ class States:
             elif len(known) < 2 and known[0][0] != run_id:
                 owners[digest] = (*known, (run_id, node_id, number))
 
-    def has_stored(self, digest: bytes, run_id: int, node_id: int) -> bool:
-        """Whether a step of a node in a run is known to have stored a state."""
-        return (run_id, node_id) in (each[:2] for each in self._owners.get(digest, ()))
+    def has_stored(self, digest: bytes, run_id: int) -> bool:
+        """Whether a run is known to have stored a state, on whichever node.
+
+        Of nodes that store equal states in a run, one is noted.
+        """
+        return run_id in (each[0] for each in self._owners.get(digest, ()))
 
     def is_common(self, digest: bytes) -> bool:
         """Whether more runs may have stored a state than are known to have."""

@@ -112,6 +112,8 @@ def test_every_read_completes_while_a_commit_is_inside_its_transaction(
         "rows of the log": lambda: store.rows_after(0, [ONE.run_id], 10),
         "held": lambda: store.held(ONE.run_id, bytes),
         "state": lambda: store.state(ONE.series_id),
+        "kept states": lambda: store.kept_states(ONE.run_id),
+        "a kept Context": lambda: store.kept_context(ONE.run_id),
         "finished_bytes": lambda: list(store.finished_bytes()),
         "a run that is known": lambda: store.note_known(OTHER.run_id),
     }

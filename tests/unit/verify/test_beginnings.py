@@ -61,6 +61,21 @@ def test_from_its_beginning_and_from_a_run_that_began_so_itself() -> None:
     assert f"began from run {NEW}'s state at step 1" in str(list(report.findings)[-1])
 
 
+def test_nodes_may_have_had_equal_states() -> None:
+    world = fresh()
+    counting = RunEvidence(NEWER, NEWER, "finished:completed")
+    world.evidence.runs.append(counting)
+    for node in world.nodes.values():
+        exchange(counting, node, f"m {node.node_id}", "equal")
+    run = RunEvidence(NEW, NEW, "finished:completed", from_run=str(NEWER))
+    world.evidence.runs.append(run)
+    for node in world.nodes.values():
+        note(run, node, BEGUN, world.of(NEWER, node.node_id).rows[0].record.stored, (NEWER, 1))
+    world.refresh()
+    report = world.verify()
+    assert [finding.kind for finding in report.findings] == ["began-from-a-run"] * 2
+
+
 @pytest.mark.parametrize("asked", ["", "102", "101@2", "101@33"])
 def test_what_nobody_has_asked_for_is_a_leak(asked: str) -> None:
     world = fresh()

@@ -130,7 +130,9 @@ def test_a_run_with_a_step_under_way_is_not_rolled_back(directory: Path, committ
             store.receive("m6", 1234, Value(b"message"))
     before = losses(directory)
     said = refusal("1", "--to", "4", "--state", directory)
-    assert "Run 1234 has a step under way (message m6): start the SuperNode and let" in said
+    assert (
+        "Run 1234 has a step under way (message m6): start the SuperNode and let it end" in said
+    )
     assert losses(directory) == before
 
 
