@@ -17,6 +17,7 @@ import typer
 from tests import bad_paths as bad
 from tests.bad_paths import Maker
 from tests.commands import fedstate
+from tests.small_disk import small_disk
 
 from fedstate.accounts.account import Role
 from fedstate.accounts.changes import add_account
@@ -355,7 +356,7 @@ def test_a_disk_that_cannot_be_written_is_the_culprit(
     ],
 )
 def test_a_store_on_a_read_only_disk_stays(arguments: str, here: Path, made: Path) -> None:
-    with bad.small_disk(here / "disk", "size=20m") as disk:
+    with small_disk(here / "disk", "size=20m") as disk:
         shutil.copytree(made / "state", disk / "state")
         bad.remount_read_only(disk)
         refused(arguments, disk / "state", here, made)

@@ -19,7 +19,7 @@ from fedstate.local.federation import Federation
     [
         (("--nodes", "0"), "A federation of 0 nodes cannot be; ask for 1 or more."),
         (("--port", "70000"), "Port 70000 cannot be; choose one from 1 to 65535 with --port."),
-        (("--directory", "file"), "authority' cannot be used (Not a directory)."),
+        (("--directory", "file"), "Give the path of a directory, or of a file in one."),
         (("--preload", "no_such"), "not installed here: install it, or leave it out."),
         (("--walls", "high"), "'require' (all of it, or an error) or 'none'."),
         (("--max-memory", "much"), "with k, m, g or t, such as 500m or 2g."),
