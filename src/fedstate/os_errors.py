@@ -4,7 +4,7 @@ import errno
 
 _WAYS_OUT = {
     errno.ENOENT: ("does not exist", "Give the path of something that exists."),
-    errno.EEXIST: ("exists already", "Give the path of something that does not exist."),
+    errno.EEXIST: ("exists already", "Give another path."),
     errno.EISDIR: ("is a directory", "Give the path of a file."),
     errno.ENOTDIR: ("is not a directory", "Give the path of a directory, or of a file in one."),
     errno.ENOTEMPTY: ("is not empty", "Give the path of an empty directory."),

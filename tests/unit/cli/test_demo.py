@@ -11,7 +11,7 @@ from tests.commands import fedstate
     ("options", "sentence"),
     [
         (("--nodes", "0"), "A federation of 0 nodes cannot be; ask for 1 or more."),
-        (("--output", "file"), "'file' cannot be used (File exists)."),
+        (("--output", "file"), "'file' exists already. Give another path."),
     ],
 )
 def test_a_mistake_is_one_sentence(
@@ -22,6 +22,8 @@ def test_a_mistake_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "pyproject.toml").touch()
     done = fedstate("demo", *options)
     assert done.exit_code == 1
     assert done.stderr == f"fedstate: {sentence}\n"
