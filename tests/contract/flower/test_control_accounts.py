@@ -171,7 +171,8 @@ def test_a_stream_ends_when_its_account_is_revoked(
     monkeypatch.setattr("fedstate.accounts.streams.LOOK_SECONDS", 0.02)
     site.tokens["carol"] = add_account(site.file, "carol", Role.SUBMITTER)
     run = site.start("carol")
-    logs, events = [], []
+    logs: list[Any] = []
+    events: list[Any] = []
 
     def follow_events() -> None:
         try:

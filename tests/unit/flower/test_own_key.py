@@ -109,7 +109,7 @@ def test_without_a_next_key_that_the_superlink_takes_the_node_is_refused(
     node: Node, caplog: pytest.LogCaptureFixture
 ) -> None:
     node.replace_at_superlink(key_pair())
-    contents = [
+    contents: list[tuple[Callable[[], object], str]] = [
         (lambda: None, ""),  # the key that it has
         (lambda: node.write(key_pair()), ""),  # nobody's
         (lambda: node.file.write_text("nonsense"), "cannot be used"),
