@@ -109,8 +109,8 @@ def change_key(
         changed = replace_key(link, node_id, public_key)
     if changed:
         typer.echo(
-            f"Node {node_id} has the key {public_key}: start its SuperNode with it, and with its "
-            "state directory."
+            f"Node {node_id} has the key {public_key}. Its SuperNode goes on with it if its key "
+            "file has it by now; if it has ended, start it with this key and its state directory."
         )
     else:
         typer.echo(f"Node {node_id} has the key {public_key} already.")

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fedstate.accounts import streams
 from fedstate.accounts.tokens import revoked_token
@@ -22,6 +22,7 @@ class Stream:
         self._begins = begins
         self._parts = parts
         self._ended = asyncio.Event()
+        self.app: ASGIApp = self._app
 
     async def _app(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         if self._begins:
@@ -46,7 +47,7 @@ class Stream:
             raise AssertionError("nothing is asked for")
 
         await streams.answer_while_admitted(
-            self._app,
+            self.app,
             {"type": "http", "path": PATH},
             receive,
             self._send,
@@ -108,18 +109,13 @@ def test_an_answer_at_once_is_not_checked_again() -> None:
 
 
 def test_what_the_application_raises_is_raised() -> None:
-    async def fails(*_: Any) -> Any:
+    async def fails(*_: Any) -> None:
         raise RuntimeError("a bug")
 
     async def run() -> None:
-        await streams.answer_while_admitted(
-            fails,
-            {"path": PATH},
-            fails,
-            fails,
-            check=lambda: None,
-            last_words=lambda *_: b"",
-        )
+        stream = Stream()
+        stream.app = fails
+        await stream.answer()
 
     with pytest.raises(RuntimeError, match="a bug"):
         asyncio.run(run())
