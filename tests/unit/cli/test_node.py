@@ -64,7 +64,7 @@ def test_nodes_are_listed_with_what_is_known_of_them(node_id: str) -> None:
 def test_a_key_is_replaced_once(tmp_path: Path, node_id: str) -> None:
     new = ensure_node_key(tmp_path / "new")
     assert said("replace-key", node_id, new).startswith(
-        f"Node {node_id} has the key {new}: start"
+        f"Node {node_id} has the key {new}. Its SuperNode goes on"
     )
     assert listed(node_id)["key"] == fingerprint(load_public_key(new))
     assert said("replace-key", node_id, new) == f"Node {node_id} has the key {new} already.\n"
