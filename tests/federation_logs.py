@@ -69,25 +69,30 @@ def errors_in(text: str, allowed: Iterable[str] = ()) -> list[str]:
 
 @dataclass(frozen=True)
 class _Said:
-    """A line of a log: where its header says that it comes from, and what it says."""
+    """A line of a log: where its header says that it comes from, and what it says.
+
+    `plain` is what was printed; `text` has the level before it, as flwr's own logger would.
+    """
 
     header: tuple[str, ...]
     error: bool
     text: str
+    plain: str
 
 
 def _lines(text: str) -> Iterator[_Said]:
     for written in text.splitlines():
         plain = _COLOUR.sub("", written)
         if (line := parse_line(plain)) is None:
-            yield _Said((), bool(_ERROR.match(plain)), plain.rstrip())
+            yield _Said((), bool(_ERROR.match(plain)), plain.rstrip(), plain.rstrip())
             continue
         error = line.level in ("ERROR", "CRITICAL")
         header = (line.component, line.labels.get("run", ""))
-        # As flwr's own logger would have it: what is allowed may name the level.
+        # What is allowed may name the level.
         level = f"{line.level} : " if error and "Traceback" not in line.text else ""
         for each in line.text.split("\n"):
-            yield _Said((*header, str(line.time)), error, f"{level}{each}".rstrip())
+            text = f"{level}{each}".rstrip()
+            yield _Said((*header, str(line.time)), error, text, each.rstrip())
             level = ""
 
 
@@ -102,11 +107,11 @@ def _whole(lines: list[_Said], start: int) -> list[str]:
         if line.header[:2] != first.header[:2]:
             break
         if traceback:
-            whole.append(line.text)
+            whole.append(line.plain)
             if (
-                _TRACEBACK not in line.text
-                and line.text
-                and not line.text.startswith((" ", "\t"))
+                _TRACEBACK not in line.plain
+                and line.plain
+                and not line.plain.startswith((" ", "\t"))
             ):
                 break
         elif line.header and line.header == first.header and line.error:

@@ -41,3 +41,11 @@ def test_each_line_is_looked_at_once_and_what_is_allowed_stays_so(tmp_path: Path
     with log.open("a") as file:
         file.write("ERROR : killed\n")
     assert watch.unexpected([]) == []
+
+
+def test_a_traceback_with_a_header_on_each_line_is_one_error() -> None:
+    header = "2026-11-26T19:44:33.498Z ERROR    clientapp [run 7 node 1 message a]: "
+    printed = "".join(f"{header}{line}\n" for line in TRACEBACK.splitlines()[1:-1])
+    (found,) = errors_in(printed)
+    assert found.endswith("ValueError: no data")
+    assert errors_in(printed, ["ValueError: no data"]) == []

@@ -24,7 +24,6 @@ ELSEWHERE = {
     "executor/bare_room.py": ["unit/executor/test_warmth.py"],
     "executor/deletions.py": ["unit/executor/test_pool_rooms.py"],
     "executor/keeper.py": ["unit/executor/test_pool_rooms.py"],
-    "executor/main.py": ["unit/local/test_launcher.py", "stack/executor"],
     "executor/replay.py": ["unit/executor/test_imports.py"],
     "executor/room_client.py": ["unit/executor/test_pool_rooms.py"],
     "executor/usage.py": ["unit/executor/test_pool_rooms.py"],

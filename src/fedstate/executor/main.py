@@ -1,5 +1,6 @@
 """The executor's process: what it is made of, and how it ends."""
 
+import logging
 import signal
 from collections.abc import Sequence
 from types import FrameType
@@ -21,6 +22,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _ACQUIRE_SECONDS = 30.0
 _REPORT_SECONDS = 600.0
 _CLOSE_SECONDS = 60.0
+_AGAIN_SECONDS = 0.2
 
 
 class Stopped(BaseException):
@@ -94,6 +96,7 @@ def run_executor(
             finally:
                 notifications.close()
     except Stopped:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         logger.info("The executor stops.")
     finally:
         with heart.busy(_CLOSE_SECONDS):
@@ -110,4 +113,9 @@ class _Patient:
 def _stop(signalnum: int, frame: FrameType | None) -> None:  # noqa: ARG001
     for each in _SIGNALS:
         signal.signal(each, signal.SIG_IGN)
-    raise Stopped
+    # It comes again until it has been caught: what a callback of `fork` raises is lost.
+    signal.signal(signal.SIGALRM, _stop)
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+    # Such callbacks hold and let go of logging's lock, which is no place to be interrupted at.
+    if frame is None or frame.f_code.co_filename != logging.__file__:
+        raise Stopped
