@@ -227,6 +227,7 @@ def test_volumes_are_shared_no_further_than_they_must(stack: Stack) -> None:
         "superlink-runtime": {"certs": write, "superlink": read, "serverapp": read},
         "superlink-state": {"superlink": write},
         "runs": {"serverapp": write},
+        "serverapp-output": {"serverapp": write},
         "/certs": {"publish": write},
         "/etc/fedstate/allow.toml": {f"supernode-{k}": read for k in NODES},
     }
@@ -235,6 +236,7 @@ def test_volumes_are_shared_no_further_than_they_must(stack: Stack) -> None:
         expected[f"node-{k}-identity"] = {enrol: write, supernode: read}
         expected[f"node-{k}-runtime"] = {enrol: write, supernode: read, executor: read}
         expected[f"node-{k}-state"] = {supernode: write}
+        expected[f"node-{k}-output"] = {supernode: write, executor: write}
     public = mounts.pop("public")
     assert [service for service, writes in public.items() if writes] == ["certs"]
     assert mounts == expected

@@ -26,7 +26,7 @@ def handlers() -> Iterator[None]:
 def frame_in(file: str) -> FrameType:
     """Return a frame of code that is in a file."""
     found: dict[str, Any] = {"getframe": sys._getframe}
-    exec(compile("frame = getframe()", file, "exec"), found)
+    exec(compile("frame = getframe()", file, "exec"), found)  # noqa: S102
     frame = found["frame"]
     assert isinstance(frame, FrameType)
     return frame
