@@ -313,6 +313,8 @@ class TaskPool:
     def _end_labelled(self, task: Task, ending: Ending) -> None:
         self._tasks.remove(task)
         if not task.channel.ended:
+            # What it said last may have come after the last look.
+            task.listen()
             self._selector.unregister(task.channel)
         task.channel.close()
         if self._keeper is not None:

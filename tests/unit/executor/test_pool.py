@@ -11,6 +11,7 @@ from tests.unit.executor.scripted import MESSAGE
 
 from fedstate.executor.pool import Limits, TaskPool
 from fedstate.flower.task_order import TaskKind
+from fedstate.process_table import living
 from fedstate.waiting import wait_until
 
 MakePool = Callable[..., TaskPool]
@@ -119,6 +120,32 @@ def test_a_failure_that_the_process_has_not_reported_is_reported(
         assert f"The process of the task {reason}" in reports[0][1]
         assert reports.tasks[0].message == (MESSAGE if "pulled" in script else None)
         assert reports.tasks[0].replied == ("replied" in script)
+
+
+def test_what_a_process_said_last_counts_though_it_came_after_the_last_look(
+    make_pool: MakePool, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make_pool()
+    settle(pool, lambda: pool.ready)
+    pool.launch(order("started pulled replied finished exit:0"))
+    (task,) = pool._tasks
+    receive = task.channel.receive
+    held: list[dict[str, object]] = []
+    looks: list[int] = []
+
+    def late() -> list[dict[str, object]]:
+        """Give the first event, nothing at the next look, and then the rest."""
+        held.extend(receive())
+        if task.child is None:
+            return [held.pop(0)] if held else []
+        looks.append(len(held))
+        return list(held) if len(looks) > 1 else []
+
+    monkeypatch.setattr(task.channel, "receive", late)
+    settle(pool, lambda: task.child is not None)
+    assert wait_until(lambda: living(task.pid or 0) is None, SECONDS)
+    run_to_the_end(pool)
+    assert reports == []
 
 
 def test_a_process_that_never_began_is_replaced_once(
