@@ -17,6 +17,7 @@ import typer
 from tests import bad_paths as bad
 from tests.bad_paths import Maker
 from tests.commands import fedstate
+from tests.operators_directory import GOING, make
 from tests.small_disk import small_disk
 
 from fedstate.accounts.account import Role
@@ -43,6 +44,8 @@ STORE = (
     *(*_NOWHERE, *_NO_PATH, bad.dangling, bad.empty_directory, bad.foreign_directory, bad.text),
     *(bad.null, bad.unreadable, bad.unreadable_directory, bad.in_unreadable_directory),
 )
+# The same reader as for another path that has them all.
+SAME_STORE = (bad.missing, bad.newline, bad.foreign_directory, bad.text, bad.unreadable_directory)
 # A file is written, in a directory that is there.
 NEW_FILE = (
     *(
@@ -77,6 +80,7 @@ ANY_FILE = tuple(maker for maker in FILE if maker not in (bad.text, bad.null))
 
 CONNECTION = "connection here --address 127.0.0.1:1 --root-certificates {made}/server/ca.crt"
 EXECUTOR = "executor --runtime-api-address 127.0.0.1:1 --plugin-type clientapp"
+OPERATORS = f"{GOING} --state {{made}}/operator/state"
 SECRET = f"{EXECUTOR} --root-certificates {{made}}/server/ca.crt --superexec-auth-secret-file"
 
 # What is to be given beside the path that is bad, and what it may be. In the arguments, names in
@@ -144,6 +148,22 @@ TABLE: dict[tuple[str, str], tuple[str, tuple[Maker, ...], bool]] = {
         (*ANY_FILE, bad.null),
         False,
     ),
+    ("executor", "output"): (
+        f"{EXECUTOR} --root-certificates {{made}}/server/ca.crt --output {{path}}",
+        NEW_DIRECTORY,
+        False,
+    ),
+    ("local status", "directory"): ("local status --directory {path}", STORE, False),
+    ("local restart", "directory"): ("local restart 1 --directory {path}", SAME_STORE, False),
+    # Whoever stops what is stopped has nothing to mend.
+    ("local stop", "directory"): (
+        "local stop --directory {path}",
+        tuple(each for each in STORE if each not in (bad.empty_directory, bad.foreign_directory)),
+        False,
+    ),
+    ("local logs", "directory"): ("local logs --directory {path}", STORE, False),
+    ("logs", "state"): ("logs 1 --state {path}", STORE, False),
+    ("logs", "output"): ("logs 1 --output {path}", STORE, False),
     ("node replace-key", "public_key"): ("node replace-key 1 {path}", SAME_FILE, False),
     ("state check", "state"): ("state check --state {path}", STORE, False),
     ("state check", "key"): ("state check --state {made}/state --state-key {path}", FILE, False),
@@ -204,6 +224,176 @@ TABLE: dict[tuple[str, str], tuple[str, tuple[Maker, ...], bool]] = {
         SAME_FILE,
         False,
     ),
+    ("state list", "state"): (
+        "state list --state {path}",
+        STORE,
+        False,
+    ),
+    ("state list", "key"): (
+        "state list --state {made}/state --state-key {path}",
+        SAME_FILE,
+        False,
+    ),
+    ("state show", "state"): (
+        "state show 1 --state {path}",
+        STORE,
+        False,
+    ),
+    ("state show", "key"): (
+        "state show 1 --state {made}/state --state-key {path}",
+        SAME_FILE,
+        False,
+    ),
+    ("state history", "state"): (
+        "state history 1 --state {path}",
+        STORE,
+        False,
+    ),
+    ("state history", "key"): (
+        "state history 1 --state {made}/state --state-key {path}",
+        SAME_FILE,
+        False,
+    ),
+    ("state diff", "state"): (
+        "state diff 1 2 --state {path}",
+        STORE,
+        False,
+    ),
+    ("state diff", "key"): (
+        "state diff 1 2 --state {made}/state --state-key {path}",
+        SAME_FILE,
+        False,
+    ),
+    ("state export", "state"): (
+        "state export 1 --to {new}.json --state {path}",
+        STORE,
+        False,
+    ),
+    ("state export", "key"): (
+        "state export 1 --to {new}.json --state {made}/state --state-key {path}",
+        SAME_FILE,
+        False,
+    ),
+    ("state kept", "state"): (
+        "state kept 1 --state {path}",
+        STORE,
+        False,
+    ),
+    ("state kept", "key"): (
+        "state kept 1 --state {made}/state --state-key {path}",
+        SAME_FILE,
+        False,
+    ),
+    ("state rollback", "state"): (
+        "state rollback 1 --to 0 --state {path}",
+        STORE,
+        False,
+    ),
+    ("state rollback", "key"): (
+        "state rollback 1 --to 0 --state {made}/state --state-key {path}",
+        SAME_FILE,
+        False,
+    ),
+    ("state history", "png"): (
+        f"state history {OPERATORS} --png {{path}}",
+        NEW_FILE,
+        True,
+    ),
+    ("state diff", "with_state"): (
+        f"state diff {OPERATORS} --with-state {{path}}",
+        STORE,
+        False,
+    ),
+    ("state diff", "with_key"): (
+        f"state diff {OPERATORS} --with-state {{made}}/state --with-state-key {{path}}",
+        SAME_FILE,
+        False,
+    ),
+    ("state export", "to"): (
+        f"state export {OPERATORS} --as json --to {{path}}",
+        NEW_FILE,
+        True,
+    ),
+    ("state list", "directory"): (
+        "state list --node 1 --directory {path}",
+        STORE,
+        False,
+    ),
+    ("state show", "directory"): (
+        "state show 1 --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state history", "directory"): (
+        "state history 1 --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state diff", "directory"): (
+        "state diff 1 2 --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state export", "directory"): (
+        "state export 1 --to {new}.json --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state kept", "directory"): (
+        "state kept 1 --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state rollback", "directory"): (
+        "state rollback 1 --to 0 --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state check", "directory"): (
+        "state check --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state log", "directory"): (
+        "state log --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state backup", "directory"): (
+        "state backup {new} --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state restore", "directory"): (
+        "state restore {made}/backup --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state free", "directory"): (
+        "state free 1 --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state receipts", "directory"): (
+        "state receipts --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state encrypt", "directory"): (
+        "state encrypt --state-key {made}/key --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state decrypt", "directory"): (
+        "state decrypt --state-key {made}/key --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
+    ("state rotate-key", "directory"): (
+        "state rotate-key --old-key {made}/key --new-key {made}/key --node 1 --directory {path}",
+        SAME_STORE,
+        False,
+    ),
     ("verify", "state"): ("verify --state {path}", STORE, False),
     ("verify", "key"): ("verify --state {made}/state --state-key {path}", SAME_FILE, False),
     ("verify", "public_key"): (
@@ -219,7 +409,7 @@ ELSEWHERE = {
     ("executor", "readable"): "tests/unit/executor/test_room_settings.py",
     ("executor", "writable"): "tests/unit/executor/test_room_settings.py",
     ("executor", "heartbeat_file"): "tests/unit/executor/test_heartbeat.py",
-    ("local up", "directory"): "tests/unit/cli/test_local.py",
+    ("local up", "directory"): "tests/unit/cli/local/test_up.py",
     # It may be made later: the first command that uses the connection reads it.
     ("connection", "root_certificates"): "tests/unit/cli/test_connection.py",
     ("local up", "readable"): "tests/unit/executor/test_room_settings.py",
@@ -251,7 +441,7 @@ def test_every_path_of_every_command_is_in_the_table() -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is right: an authority, accounts, a key, a store that is not encrypted, a backup."""
+    """What is right: an authority, accounts, a key, stores that are not encrypted, a backup."""
     made = tmp_path_factory.mktemp("made")
     authority = ensure_authority(made / "authority")
     (made / "server").mkdir()
@@ -266,6 +456,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.add_run(run, Value(b"record"), Value(b"fab"), Value(b"context"))
         store.finish_run(1)
     back_up(made / "state", made / "backup")
+    make(made / "operator")
     return made
 
 
