@@ -1,7 +1,11 @@
-"""Writing files that matter: complete or not at all, and private from the first byte."""
+"""Files that matter: written complete or not at all, and private; or named by an option."""
 
+import errno
 import os
+import stat
 from pathlib import Path
+
+from fedstate.errors import SettingError
 
 PRIVATE = 0o600
 PUBLIC = 0o644
@@ -52,3 +56,27 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def check_readable(option: str, path: str | os.PathLike[str]) -> None:
+    """Make sure that the file which an option names can be read.
+
+    What is neither file nor directory is left as it is: reading a pipe would empty it.
+
+    Raises
+    ------
+    SettingError
+        It cannot be read, or is a directory.
+    """
+    file = Path(path).expanduser()
+    try:
+        mode = file.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if stat.S_ISREG(mode):
+            os.close(os.open(file, os.O_RDONLY))
+    except OSError as error:
+        raise SettingError(
+            f"{option} names '{path}', which cannot be read ({error.strerror}): give the path of "
+            "a file that this user may read."
+        ) from None

@@ -15,9 +15,10 @@ def nodes(incomplete: str) -> list[str]:
     """Return the nodes of the local federation whose number begins so."""
     from fedstate.cli.place import local_stores
 
-    return [
-        str(number) for number in sorted(local_stores()) if str(number).startswith(incomplete)
-    ]
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        found = sorted(local_stores())
+    return [str(number) for number in found if str(number).startswith(incomplete)]
 
 
 def run_ids(context: typer.Context, incomplete: str) -> list[str]:

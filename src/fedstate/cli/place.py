@@ -1,5 +1,6 @@
 """Which store a command is about: one grammar for all commands on the state of a node."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -115,6 +116,8 @@ def place_of(state: Path | None, node: int | None, *, copied: bool = False) -> P
     ------
     SettingError
         Neither is given, or both; or there is no such node.
+    OSError
+        ``--directory`` names no directory, or the federation's may not be read.
     typer.Exit
         The command was run in a container, with its exit code.
     """
@@ -127,9 +130,7 @@ def place_of(state: Path | None, node: int | None, *, copied: bool = False) -> P
             "Which node? Give --state DIRECTORY (a state directory or a backup), or --node 1 for "
             "the first node of the federation in this directory."
         )
-    context = click.get_current_context(silent=True)
-    meta = context.meta if context else {}
-    given: Path | None = meta.get(_DIRECTORY)
+    given = _given()
     directory = given or LOCAL_DIRECTORY
     if stores := local_stores(directory):
         if node not in stores:
@@ -139,7 +140,7 @@ def place_of(state: Path | None, node: int | None, *, copied: bool = False) -> P
             )
         return stores[node]
     if compose := compose_in(given or Path()):
-        return _in_container(compose, node, meta.get(_ARGUMENTS, []), copied=copied)
+        return _in_container(compose, node, copied=copied)
     raise SettingError(_nothing(directory))
 
 
@@ -168,9 +169,21 @@ def places_of(states: Sequence[Path], nodes: Sequence[int], *, every: bool = Fal
     return [*states, *(place_of(None, node, copied=True) for node in nodes)]
 
 
-def _every_node() -> list[int]:
+def _meta() -> dict[str, Any]:
     context = click.get_current_context(silent=True)
-    given: Path | None = context.meta.get(_DIRECTORY) if context else None
+    return context.meta if context else {}
+
+
+def _given() -> Path | None:
+    """Return what ``--directory`` names, if it is a directory; raise OSError if it is none."""
+    given: Path | None = _meta().get(_DIRECTORY)
+    if given is not None:
+        os.scandir(given).close()
+    return given
+
+
+def _every_node() -> list[int]:
+    given = _given()
     directory = given or LOCAL_DIRECTORY
     if stores := local_stores(directory):
         return sorted(stores)
@@ -180,9 +193,10 @@ def _every_node() -> list[int]:
     return compose.nodes()
 
 
-def _in_container(compose: Compose, node: int, arguments: list[str], *, copied: bool) -> Path:
+def _in_container(compose: Compose, node: int, *, copied: bool) -> Path:
     if copied:
         return compose.backup_of(node)
+    arguments: list[str] = _meta().get(_ARGUMENTS, [])
     raise typer.Exit(compose.run(node, ["state", *without(arguments, "--node", "--directory")]))
 
 
@@ -200,16 +214,32 @@ def _nothing(directory: Path) -> str:
 
 
 def local_stores(directory: Path = LOCAL_DIRECTORY) -> dict[int, Path]:
-    """Return the state directories of a local federation's nodes, by their numbers."""
+    """Return the state directories of a local federation's nodes, by their numbers.
+
+    Raises
+    ------
+    OSError
+        A directory of it may not be read. Without the directory there are no stores.
+    """
     # In each node's FLWR_HOME, under a name that follows from its key: the one that was used
     # last, if it has had several keys.
-    found = directory.glob("node-*/flwr/fedstate/nodes/*/node.db")
     numbered: dict[int, Path] = {}
-    for each in sorted(found, key=_last_used):
-        number = each.parts[-6].removeprefix("node-")
-        if number.isdecimal():
-            numbered[int(number)] = each.parent
+    for home in _listed(directory):
+        number = home.name.removeprefix("node-")
+        if home.name != number and number.isdecimal():
+            stores = _listed(home / "flwr" / "fedstate" / "nodes")
+            databases = [each / "node.db" for each in stores if (each / "node.db").exists()]
+            if databases:
+                numbered[int(number)] = max(databases, key=_last_used).parent
     return numbered
+
+
+def _listed(directory: Path) -> list[Path]:
+    """Return what is in a directory; a glob passes over one that may not be read."""
+    try:
+        return sorted(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _last_used(database: Path) -> float:

@@ -174,8 +174,9 @@ def run_named(prefix: str, directories: Collection[Path]) -> int:
     shown = ", ".join(map(str, found or there)) or "none"
     if len(found) > 1:
         raise FederationError(f"Several runs begin with '{prefix}': {shown}. Give more digits.")
+    where = f"in '{next(iter(directories))}'" if len(directories) == 1 else "here"
     raise FederationError(
-        f"There is no output here of a run that begins with '{prefix}'; there is of: {shown}."
+        f"There is no output {where} of a run that begins with '{prefix}'; there is of: {shown}."
     )
 
 

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from fedstate.files import check_readable
 from fedstate.flower.log_options import add_log_options, configure_logs
 from fedstate.flower.superlink_app import parse, superlink_parser
 from fedstate.logs import logger
@@ -15,6 +16,8 @@ DESCRIPTION = (
     "Flower's SuperLink with push notification: "
     "waiting nodes, executors and ServerApps are woken."
 )
+# Of flwr's options, those that name files: flwr says at most which option it is.
+_FILES = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certfile", "superexec_auth_secret_file")
 _LISTENERS = (
     "Everything is served on --host and --port, or each API on a listener of its own: all three "
     "options or none, each any number of times."
@@ -39,7 +42,7 @@ def main(arguments: Sequence[str], examples: str = "") -> None:
         A setting, a certificate, the database, the accounts or an address cannot be used.
     """
     parser = options_parser(examples)
-    one_port = parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
 
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_options(ours)
@@ -50,7 +53,10 @@ def main(arguments: Sequence[str], examples: str = "") -> None:
     options, rest = ours.parse_known_args(arguments)
     configure_logs("superlink", options)
     addresses = Addresses(options.control, options.fleet, options.runtime)
-    addresses.check(one_port=one_port.host is not None or one_port.port is not None)
+    addresses.check(one_port=given.host is not None or given.port is not None)
+    for name in _FILES:
+        if path := getattr(given, name):
+            check_readable(f"--{name.replace('_', '-')}", path)
     config = parse(rest, program=parser.prog, description=DESCRIPTION)
     door = control_door.door_of(options)
     if door.accounts is not None and config.insecure:

@@ -4,7 +4,9 @@ They are the SuperNode's own work and not a program's beside it: where the node 
 are made, with its key, and its log and its health say when one failed.
 """
 
+import os
 import re
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedstate.errors import SettingError
 from fedstate.logs import logger
 from fedstate.store.backup import back_up, read_backup
 from fedstate.store.errors import StoreError
@@ -40,6 +43,25 @@ class Schedule:
     directory: Path
     seconds: float
     keep: int
+
+    def check(self) -> None:
+        """Make the directory, and make sure that backups can be written there.
+
+        Raises
+        ------
+        SettingError
+            They cannot: it is better said at the start than after hours.
+        """
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.scandir(self.directory).close()
+            with tempfile.TemporaryFile(dir=self.directory):
+                pass
+        except OSError as error:
+            raise SettingError(
+                f"--backup names '{self.directory}', in which backups cannot be written "
+                f"({error.strerror}): give a directory of this user's own."
+            ) from None
 
 
 class Backups:

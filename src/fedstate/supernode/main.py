@@ -122,6 +122,8 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         )
     allowed = Allowed(durable.allow) if durable.allow else None
     screening = Screening(settings.trusted_entities, allowed)
+    if durable.backups:
+        durable.backups.check()
     with _ending_in_time(), ExitStack() as stack:
         store = NodeStore(durable.state, key=durable.key, reserve=durable.reserve)
         store.keep_log, store.keep = durable.keep_log, durable.keep

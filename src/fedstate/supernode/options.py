@@ -5,9 +5,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+
 from fedstate.connection import flwr_home
 from fedstate.durations import bytes_of, seconds_of
 from fedstate.errors import SettingError
+from fedstate.files import check_readable
 from fedstate.flower.log_options import add_log_options, configure_logs
 from fedstate.flower.supernode_options import (
     SuperNodeSettings,
@@ -27,6 +32,16 @@ Number = TypeVar("Number", int, float)
 
 _BACKUP_SECONDS = 6 * 60 * 60.0
 _BACKUPS_KEPT = 7
+# Of flwr's options, those that name files.
+_FILES = (
+    "root_certificates",
+    "auth_supernode_private_key",
+    "trusted_entities",
+    "superexec_auth_secret_file",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_ca_certfile",
+)
 
 
 def main(arguments: Sequence[str], examples: str = "") -> None:
@@ -46,7 +61,7 @@ def main(arguments: Sequence[str], examples: str = "") -> None:
     FedstateError
         The store or the connection cannot be used.
     """
-    options_parser(examples).parse_args(arguments)
+    given = options_parser(examples).parse_args(arguments)
 
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_options(ours)
@@ -55,8 +70,29 @@ def main(arguments: Sequence[str], examples: str = "") -> None:
     add_log_options(ours)
     options, rest = ours.parse_known_args(arguments)
     configure_logs("supernode", options)
+    _check_files(given)
     settings = supernode_settings(rest)
     run_supernode(settings, _durable_settings(options, settings))
+
+
+def _check_files(given: argparse.Namespace) -> None:
+    """Say which file cannot be read: flwr names the option at most."""
+    for name in _FILES:
+        if path := getattr(given, name):
+            check_readable(f"--{name.replace('_', '-')}", path)
+    if path := given.auth_supernode_private_key:
+        try:
+            key = load_ssh_private_key(Path(path).expanduser().read_bytes(), None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise SettingError(
+                f"--auth-supernode-private-key names '{path}', which is no private key in "
+                f"OpenSSH's format ({error}); `fedstate certificates node` makes one."
+            ) from None
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise SettingError(
+                f"--auth-supernode-private-key names '{path}', which is not an elliptic-curve "
+                "key; `fedstate certificates node` makes one."
+            )
 
 
 def options_parser(examples: str = "") -> argparse.ArgumentParser:

@@ -154,7 +154,7 @@ class ServerContext(_Reloaded):
     certificate_file, key_file : path
         The server's certificate, with those that lead to its authority, and its key, as PEM.
     authority_file : path, optional
-        The authority's certificate, which is nothing but watched for its end.
+        The authority's certificate, which is read once and then watched for its end.
     clock : callable
         Seconds that only grow.
 
@@ -178,6 +178,8 @@ class ServerContext(_Reloaded):
     ) -> None:
         files = [Path(each).expanduser() for each in (certificate_file, key_file)]
         authority = None if authority_file is None else Path(authority_file).expanduser()
+        if authority is not None:
+            ClientContext(authority)  # whoever is to trust it reads it so
         self._begin(files, ExpiryWarning(certificate=files[0], authority=authority), clock)
 
     def _made(self) -> ssl.SSLContext:

@@ -60,7 +60,7 @@ def test_a_node_that_has_had_two_keys_has_the_store_that_was_used_last(here: Pat
 def test_a_federation_elsewhere_is_named_by_its_directory(here: Path) -> None:
     missing = fedstate("state", "log", "--node", "1", "--directory", "there")
     assert missing.exit_code == 1
-    assert "(no 'there', no compose project with SuperNodes)" in missing.stderr
+    assert missing.stderr.startswith("fedstate: 'there' does not exist. ")
     (here / "there").mkdir()
     empty = fedstate("state", "log", "--node", "1", "--directory", "there")
     assert "No node in 'there' has a store yet" in empty.stderr

@@ -1,5 +1,7 @@
 """``fedstate local status|restart|stop|logs``: a federation that another terminal keeps."""
 
+import contextlib
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +19,20 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+
+def _readable(directory: Path) -> Path:
+    """Return the directory of a federation, which may be missing; raise OSError if it is none."""
+    with contextlib.suppress(FileNotFoundError):
+        os.scandir(directory).close()
+    return directory
+
+
 Directory = Annotated[
-    Path, typer.Option(help="The directory of the federation, as `fedstate local up` has it.")
+    Path,
+    typer.Option(
+        help="The directory of the federation, as `fedstate local up` has it.",
+        callback=_readable,
+    ),
 ]
 _COLUMNS = ("name", "process", "since", "restarts", "health", "address", "log")
 _FOLLOW_SECONDS = 0.2
@@ -73,8 +87,11 @@ def restart(
 @app.command(epilog=examples("fedstate local stop"))
 def stop(directory: Directory = LOCAL_DIRECTORY) -> None:
     """Stop everything that runs; keys, state and runs are kept for the next `up`."""
+    from fedstate.errors import SettingError
     from fedstate.local.running import stop as stop_processes
 
+    if directory != LOCAL_DIRECTORY and not directory.exists():
+        raise SettingError(f"--directory names {directory}, which does not exist.")
     left = stop_processes(directory)
     if left is None:
         typer.echo("Everything is stopped.")
