@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.commands import fedstate
-from tests.operators_directory import make_state
+from tests.operators_directory import NODES, make_state
 
 from fedstate.certificates.keys import ensure_node_key
 from fedstate.cli.compose import STATE
@@ -36,7 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docker-compose.yml").touch()
     (tmp_path / "container" / "identity").mkdir(parents=True)
-    make_state(tmp_path / "container" / "state", 2301)
+    make_state(tmp_path / "container" / "state", NODES[1])
     ensure_node_key(tmp_path / "container" / "identity")
     program = tmp_path / "bin" / "docker"
     program.parent.mkdir()
