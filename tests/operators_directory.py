@@ -3,7 +3,8 @@
 What an example may name:
 
 ``.fedstate``
-    A local federation of two nodes with their states; it is down.
+    A local federation of two nodes with their states; it is down. The run that is under way has
+    printed on the second node.
 ``state``, ``node.backup``
     The state directory of the second node, and a backup of it. The runs: ``4711...`` is under way
     and goes wrong on this node, ``1848...`` has ended, and ``9127...`` is of an app without
@@ -31,6 +32,8 @@ from fedstate.certificates.keys import ensure_node_key, ensure_secret, fingerpri
 from fedstate.flower.control import load_public_key
 from fedstate.flower.stored_values import digest_of, encode_context
 from fedstate.large.context import SplitContext
+from fedstate.logs.lines import Line
+from fedstate.logs.run_files import RunFile
 from fedstate.state import ClientState, open_state
 from fedstate.store.backup import back_up
 from fedstate.store.logged_store import Failure
@@ -57,6 +60,7 @@ def make(directory: Path) -> Path:
         encoded = load_public_key(ensure_node_key(home))
         state = home / "flwr" / "fedstate" / "nodes" / "state"
         make_state(state, node_id, node=fingerprint(encoded))
+    make_output(directory / ".fedstate" / "node-2" / "output")
     make_state(directory / "encrypted", NODES[0], key=b"\x01" * 32)
     shutil.copytree(state, directory / "state")
     back_up(directory / "state", directory / "node.backup")
@@ -75,6 +79,15 @@ def make(directory: Path) -> Path:
     for name, role in (("operator", Role.OPERATOR), ("rosa", Role.SUBMITTER)):
         add_account(directory / "accounts.toml", name, role)
     return directory
+
+
+def make_output(directory: Path) -> None:
+    """Make what the run that is under way has printed on a node."""
+    directory.mkdir()
+    output = RunFile(directory, GOING)
+    labels = {"run": str(GOING), "round": str(DIVERGED_ROUND)}
+    output.write([Line(1.8e9, "INFO", "clientapp", "loss 2000.0", labels)])
+    output.end()
 
 
 def make_state(

@@ -97,7 +97,9 @@ def _directory_option() -> click.Option:
     )
 
 
-def place_of(state: Path | None, node: int | None, *, copied: bool = False) -> Path:
+def place_of(
+    state: Path | None, node: int | None, *, copied: bool = False, not_there: str = ""
+) -> Path:
     """Return the state directory, or the backup, that a command is about.
 
     In a compose project the store is in a container: the command is run there, and ends here.
@@ -111,13 +113,20 @@ def place_of(state: Path | None, node: int | None, *, copied: bool = False) -> P
         may be up or down.
     copied : bool
         Whether the command writes files here: it gets a backup from the container then.
+    not_there : str
+        Why the command cannot be run in a container, and what to do; empty if it can.
 
     Raises
     ------
     SettingError
+<<<<<<< HEAD
         Neither is given, or both; or there is no such node.
     OSError
         ``--directory`` names no directory, or the federation's may not be read.
+=======
+        Neither is given, or both; or there is no such node; or it is in a container, and
+        `not_there` is given.
+>>>>>>> look
     typer.Exit
         The command was run in a container, with its exit code.
     """
@@ -140,7 +149,13 @@ def place_of(state: Path | None, node: int | None, *, copied: bool = False) -> P
             )
         return stores[node]
     if compose := compose_in(given or Path()):
+<<<<<<< HEAD
         return _in_container(compose, node, copied=copied)
+=======
+        if not_there:
+            raise SettingError(f"The store of node {node} is in a container, and {not_there}.")
+        return _in_container(compose, node, meta.get(_ARGUMENTS, []), copied=copied)
+>>>>>>> look
     raise SettingError(_nothing(directory))
 
 

@@ -16,18 +16,19 @@ from fedstate.store.keeping_store import find_state
 from fedstate.store.kept_states import KeptState, KeptStates
 from fedstate.store.read_only import ReadOnlyStore
 from fedstate.witness.receipts import Receipt
+from fedstate.witness.record import COMMITTED, FAILED
 
 RUNNING, FINISHED, UNKNOWN = "running", "finished", "unknown"
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a run that has ended, as the node's log has it.
+    """A row of a run in the node's log: a step that has ended, or what else made its state.
 
     Attributes
     ----------
     number : int
-        1 for the first step of the run, failed ones included.
+        1 for the first row of the run; steps that failed have one too.
     time : datetime
         When it ended, by the node's clock.
     round : int or None
@@ -35,7 +36,8 @@ class Step:
     action : str
         The type of the message, such as ``train``.
     outcome, reason : str
-        ``committed`` or ``failed``, and why it failed.
+        ``committed`` or ``failed``, and why it failed; of a row that is of no step, ``rolled
+        back``, or ``begun`` with the state of another run.
     message_id : str
         The message.
     state_bytes, new_bytes : int
@@ -61,8 +63,18 @@ class Step:
 
     @property
     def committed(self) -> bool:
-        """Whether the step stored a state."""
-        return self.outcome == "committed"
+        """Whether it is a step that stored a state."""
+        return self.outcome == COMMITTED
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is a step that failed."""
+        return self.outcome == FAILED
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is an attempt at a step."""
+        return self.committed or self.failed
 
 
 class Log(list[Step]):
@@ -91,8 +103,6 @@ class Run:
         ``running``, ``finished``, or ``unknown``: the SuperLink does not know the run.
     finished_at, unknown_since : datetime or None
         Since when it is one of the latter.
-    steps : int
-        How many steps have ended, failed ones included.
     size : int
         The bytes of the newest state; 0 where a later run of the series has replaced it.
     replaced_by : int or None
@@ -104,14 +114,16 @@ class Run:
     status: str
     finished_at: datetime | None
     unknown_since: datetime | None
-    steps: int
     size: int
     replaced_by: int | None
+    _rows: int
     _source: Source
 
     @cached_property
     def log(self) -> Log:
         """The steps that have ended, the oldest first, as far as the node keeps them.
+
+        A rollback, and a beginning with the state of another run, have rows among them.
 
         Raises
         ------
@@ -126,17 +138,23 @@ class Run:
     @cached_property
     def last_step(self) -> Step | None:
         """The newest step, or None."""
-        return self.log[-1] if self.log else None
+        return next((step for step in reversed(self.log) if step.is_step), None)
+
+    @property
+    def steps(self) -> int:
+        """How many steps have ended, failed ones included, also those that are not kept."""
+        return self._rows - sum(not step.is_step for step in self.log)
 
     @property
     def failures(self) -> int:
         """How many of the steps that the node keeps have failed."""
-        return sum(not step.committed for step in self.log)
+        return sum(step.failed for step in self.log)
 
     @property
     def rounds(self) -> int | None:
         """The newest round that a step is known to be of, or None where none is known."""
-        return max((step.round for step in self.log if step.round is not None), default=None)
+        known = (step.round for step in self.log if step.is_step and step.round is not None)
+        return max(known, default=None)
 
     def state(self, at: int | None = None) -> State:
         """Return a state of the run: the newest one, or one that is kept.
@@ -224,9 +242,9 @@ def runs_of(source: Source, store: ReadOnlyStore) -> list[Run]:
                 status=status,
                 finished_at=finished_at,
                 unknown_since=since,
-                steps=chain.length if chain else 0,
                 size=int(size),
                 replaced_by=None if holder == run_id else holder,
+                _rows=chain.length if chain else 0,
                 _source=source,
             )
         )

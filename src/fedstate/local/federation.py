@@ -81,6 +81,8 @@ class Federation:
         process share, which is much quicker.
     executor_options : sequence of str
         More options of every executor, such as ``("--max-memory", "2g")``.
+    supernode_options : sequence of str
+        More options of every SuperNode of ours, such as ``("--keep", "10")``.
     progress : callable
         Is told of each step.
     """
@@ -94,6 +96,7 @@ class Federation:
         programs: Programs | None = None,
         start: Start | None = None,
         executor_options: Sequence[str] = (),
+        supernode_options: Sequence[str] = (),
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         if nodes < 1:
@@ -106,6 +109,7 @@ class Federation:
         self._progress = progress
         self._start_program = start or shared_launcher()
         self._executor_options = tuple(executor_options)
+        self._supernode_options = tuple(supernode_options)
         self._rooms = FederationRooms(self.directory)
         self._presence = Presence(self.directory)
         self._authority = self.directory / "authority"
@@ -319,7 +323,7 @@ class Federation:
             *("--host", LOOPBACK, "--port", str(port)),
         ]
         if tuple(self._programs.supernode[:2]) == OUR_SUPERNODE:
-            command += ["--output", str(here / OUTPUT)]
+            command += ["--output", str(here / OUTPUT), *self._supernode_options]
         supernode = self._process(name, command, here / "flwr", here / "log")
         executor = self._executor(
             f"{name}'s executor", self._programs.clientapp_executor, here, port

@@ -85,7 +85,7 @@ def back_up(
     if not source.exists():
         raise no_store(directory)
     if target.exists():
-        raise StoreError(f"The backup '{target}' exists already. Give the name of a new file.")
+        raise _is_there(target)
     copy = target.with_name(target.name + ".database")
     partial = target.with_name(target.name + ".partial")
     try:
@@ -114,10 +114,7 @@ def back_up(
     except (OSError, StoreFullError) as error:
         # The store itself is only read.
         reason = "No space left on device" if isinstance(error, StoreError) else error.strerror
-        raise StoreError(
-            f"The backup '{target}' cannot be written ({reason}). "
-            "Give a file in a directory with enough free space."
-        ) from error
+        raise _not_written(target, reason) from error
     finally:
         copy.unlink(missing_ok=True)
         partial.unlink(missing_ok=True)
@@ -171,6 +168,46 @@ def read_backup(source: Path) -> Backup:
             "written. Use another backup."
         )
     return backup
+
+
+def copy_backup(source: Path, target: Path) -> Backup:
+    """Write the backup in the file `source` to the file `target` as well, and check it there.
+
+    Raises
+    ------
+    StoreDamagedError
+        What was written is not an intact backup.
+    StoreError
+        The target exists, or it cannot be written.
+    """
+    if target.exists():
+        raise _is_there(target)
+    partial = target.with_name(target.name + ".partial")
+    try:
+        with source.open("rb") as content, partial.open("xb") as out:
+            os.fchmod(out.fileno(), 0o600)
+            shutil.copyfileobj(content, out, _BLOCK_BYTES)
+            out.flush()
+            os.fsync(out.fileno())
+        backup = read_backup(partial)
+        partial.replace(target)
+        sync_directory(target.parent)
+    except OSError as error:
+        raise _not_written(target, error.strerror) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return backup
+
+
+def _is_there(target: Path) -> StoreError:
+    return StoreError(f"The backup '{target}' exists already. Give the name of a new file.")
+
+
+def _not_written(target: Path, reason: str | None) -> StoreError:
+    return StoreError(
+        f"The backup '{target}' cannot be written ({reason}). "
+        "Give a file in a directory with enough free space."
+    )
 
 
 def database_of(source: Path, target: Path) -> Backup:

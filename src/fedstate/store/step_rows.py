@@ -13,6 +13,8 @@ def step_rows(
 ) -> Iterator[dict[str, str | int | float]]:
     """Yield what the log says of each attempt at a step, the oldest first.
 
+    A rollback, and a beginning with the state of another run, have rows among them.
+
     Parameters
     ----------
     store : LoggedStore
@@ -20,8 +22,8 @@ def step_rows(
     run_ids : sequence of int
         The runs; without any, all runs.
     failed : bool
-        Whether to leave out the steps that were committed. A message that the node has refused is
-        a step that failed.
+        Whether to leave out all rows but those of steps that failed. A message that the node has
+        refused is a step that failed.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def step_rows(
         for row in rows:
             record = row.record
             sequence = record.sequence
-            if failed and record.committed:
+            if failed and not record.failed:
                 continue
             ended = datetime.fromtimestamp(record.time, UTC)
             yield {

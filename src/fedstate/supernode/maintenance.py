@@ -182,13 +182,17 @@ class Maintenance:
         for run_id in map(int, freed.runs):
             self._state.forget_run(run_id, series[run_id])
             logger.info("The state of run %s is freed, as an operator has asked.", run_id)
+            self._delete_output(run_id)
         return freed
 
     def _apply_retention(self) -> None:
         for run_id in self._retention.apply(self._state.store):
             with labelled(run=run_id):
                 logger.info("The state of run %s is freed.", run_id)
-            if self._output is not None:
-                delete_output(self._output, run_id)
+            self._delete_output(run_id)
         if self._output is not None:
             delete_strays(self._output, {run.run_id for run in self._state.store.runs()})
+
+    def _delete_output(self, run_id: int) -> None:
+        if self._output is not None:
+            delete_output(self._output, run_id)

@@ -235,4 +235,4 @@ class _Agreement:
 
 def _is_late(step: Step, answer: Delivery) -> bool:
     """Whether a failure was logged after its error had left: the node's disk was full before."""
-    return answer.failed and not step.record.committed and step.record.time > answer.answered_at
+    return answer.failed and step.record.failed and step.record.time > answer.answered_at

@@ -5,11 +5,13 @@ import os
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fedstate.supernode.options import options_parser
 from tests.stack.conftest import ROOT
 
 COMPOSE_FILES = [ROOT / "docker-compose.yml", *sorted((ROOT / "compose").glob("*.yml"))]
@@ -112,6 +114,59 @@ def test_what_runs_print_is_shared_by_an_executor_and_its_supernode_alone() -> N
         "serverapp-output": {"serverapp"},
         **{f"node-{k}-output": {f"supernode-{k}", f"executor-{k}"} for k in (1, 2, 3)},
     }
+
+
+OPTIONS = {
+    "FEDSTATE_KEEP": ("--keep", "10"),
+    "FEDSTATE_FROM_RUN": ("--from-run", "same-app"),
+    "FEDSTATE_RETAIN": ("--retain", "30d"),
+    "FEDSTATE_RETAIN_SIZE": ("--retain-size", "20G"),
+    "FEDSTATE_RESERVE": ("--reserve", "64M"),
+    "FEDSTATE_BACKUP": ("--backup", "backups/node-2"),
+    "FEDSTATE_BACKUP_EVERY": ("--backup-every", "1h"),
+    "FEDSTATE_BACKUP_KEEP": ("--backup-keep", "3"),
+    "FEDSTATE_ALLOW": ("--allow", "/etc/fedstate/allow.toml"),
+}
+
+
+def of_supernode_2(directory: Path, **settings: str) -> tuple[list[str], dict[str, str]]:
+    """Return what the second node's container starts, and what of this machine it sees."""
+    service = config_of_compose(**settings)["services"]["supernode-2"]
+    shell, option, script = service["command"]
+    told = directory / "fedstate"
+    told.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    told.chmod(0o755)
+    # Compose writes `$$` where the container has `$`.
+    done = subprocess.run(
+        [shell, option, script.replace("$$", "$")],
+        env={"PATH": f"{directory}:{os.defpath}", **service["environment"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    mounts = {each["target"]: each["source"] for each in service["volumes"]}
+    return done.stdout.splitlines(), mounts
+
+
+def test_every_option_of_supernodes_reaches_them(tmp_path: Path) -> None:
+    settings = {name: value for name, (_, value) in OPTIONS.items()}
+    settings |= {"FEDSTATE_BACKUP": "/srv/backups", "FEDSTATE_ALLOW": "/srv/allow.toml"}
+    arguments, mounts = of_supernode_2(tmp_path, **settings)
+    assert arguments.pop(0) == "supernode"
+    pairs = set(pairwise(arguments))
+    assert set(OPTIONS.values()) <= pairs
+    assert mounts["/var/lib/fedstate/backups"] == "/srv/backups"
+    options_parser().parse_args(arguments)
+
+
+def test_without_settings_a_supernode_has_the_defaults(tmp_path: Path) -> None:
+    (_, *arguments), mounts = of_supernode_2(tmp_path)
+    assert mounts["/var/lib/fedstate/backups"] == "/dev/null"
+    parser = options_parser()
+    ours, default = parser.parse_args(arguments), parser.parse_args(["--insecure"])
+    for option, _ in OPTIONS.values():
+        name = option.removeprefix("--").replace("-", "_")
+        assert getattr(ours, name) == getattr(default, name), option
 
 
 @pytest.mark.parametrize(

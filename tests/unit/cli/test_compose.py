@@ -3,12 +3,14 @@
 A real project is in tests/stack/containers.
 """
 
+import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from tests.commands import fedstate
-from tests.operators_directory import make_state
+from tests.operators_directory import NODES, make_state
 
 from fedstate.certificates.keys import ensure_node_key
 from fedstate.cli.compose import STATE
@@ -36,7 +38,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docker-compose.yml").touch()
     (tmp_path / "container" / "identity").mkdir(parents=True)
-    make_state(tmp_path / "container" / "state", 2301)
+    make_state(tmp_path / "container" / "state", NODES[1])
     ensure_node_key(tmp_path / "container" / "identity")
     program = tmp_path / "bin" / "docker"
     program.parent.mkdir()
@@ -98,6 +100,51 @@ def test_a_command_that_writes_files_here_gets_a_backup(project: Path) -> None:
         place = place_of(None, 1, copied=True)
         assert read_backup(place).generation > 0
     assert not place.exists()
+
+
+@pytest.mark.parametrize("node", ["1", "2"])
+def test_a_backup_is_written_here_and_can_be_restored(project: Path, node: str) -> None:
+    done = fedstate("state", "backup", "saved", "--node", node, "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["backup"] == "saved"
+    assert (project / "saved").stat().st_mode & 0o777 == 0o600
+    assert {each.name for each in (project / "container").iterdir()} == {"identity", "state"}
+    restored = fedstate("state", "restore", "saved", "--state", "restored")
+    assert restored.exit_code == 0, restored.stderr
+    assert fedstate("state", "check", "--state", "restored").exit_code == 0
+    # A file that is there stays as it is.
+    before = (project / "saved").read_bytes()
+    again = fedstate("state", "backup", "saved", "--node", node)
+    assert again.exit_code == 1
+    assert "The backup 'saved' exists already." in again.stderr
+    assert (project / "saved").read_bytes() == before
+
+
+def test_a_restore_says_that_it_works_in_the_container_alone(project: Path) -> None:
+    done = fedstate("state", "restore", "saved", "--node", "1", "--replace")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "fedstate: The store of node 1 is in a container, and 'saved' is read here: run "
+        "`fedstate state restore` in that container, with --state (docs/state.md has the line).\n"
+    )
+    assert not (project / "said").exists()
+
+
+def test_the_line_of_the_docs_restores_into_a_container(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(project))
+    assert fedstate("state", "backup", "node-2.backup", "--node", "2").exit_code == 0
+    (line,) = [
+        line
+        for line in (ROOT / "docs" / "state.md").read_text().splitlines()
+        if line.startswith("docker compose run") and "state restore" in line
+    ]
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    state = project / "container" / "state"
+    assert [each.name for each in state.iterdir() if each.name.startswith("replaced-")]
+    assert fedstate("state", "check", "--state", state).exit_code == 0
 
 
 def test_what_is_known_of_the_nodes(project: Path) -> None:

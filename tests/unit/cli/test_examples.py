@@ -32,7 +32,10 @@ ROOT = Path(__file__).parents[3]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 STARTS = {"demo", "executor", "local up", "superlink", "supernode"}
-ELSEWHERE: dict[str, str] = {}
+ELSEWHERE = {
+    f"local {name}": "tests/stack/processes/test_local.py"
+    for name in ("logs", "restart", "status", "stop")
+}
 # The group of commands on a SuperLink that is there: the IDs are those that it has given.
 AT_A_SUPERLINK = {"enrol", "health", "node list", "node replace-key", "node restore", "verify"}
 
@@ -170,7 +173,7 @@ def test_an_example_works_at_a_superlink(
     here = {
         "4711": run_id,
         "8123": node_id,
-        "https://localhost:8000/health": f"https://{address}/health",
+        "127.0.0.1:8000": address,
     }
     state_alone = "--state" in example
     arguments = [

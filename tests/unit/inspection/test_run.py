@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import fedstate
+from fedstate.flower.stored_values import describe_state
 from fedstate.inspection import Store
 from fedstate.inspection.errors import InspectionError
 from fedstate.store.keeping_store import StateNotKeptError
@@ -23,6 +24,22 @@ def test_a_run_has_its_steps_with_the_rounds_that_the_ledger_knows(store: Store)
     assert (last.outcome, last.reason) == ("failed", "The disk was full.")
     assert run.log[0].new_bytes > run.log[1].new_bytes > 0
     assert run.size == run.state().size > 1_200_000
+
+
+def test_a_rollback_is_in_the_log_and_is_no_step(tmp_path: Path) -> None:
+    with closing(NodeStore(tmp_path)) as made:
+        made.keep = 3
+        run = Recorder(made, RUN)
+        for number in (1, 2):
+            run.step(number, remember)
+        made.roll_back(RUN, 1, describe_state)
+    there = fedstate.open_store(tmp_path).runs[RUN]
+    assert [row.outcome for row in there.log] == ["committed", "committed", "rolled back"]
+    assert [row.is_step for row in there.log] == [True, True, False]
+    # These rounds are known from the ledger, which was rolled back too.
+    assert (there.steps, there.failures, there.rounds) == (2, 0, 1)
+    assert there.last_step == there.log[1]
+    assert there.state().number == 3
 
 
 def test_a_finished_run_and_one_that_the_superlink_does_not_know(

@@ -200,12 +200,16 @@ def test_a_run_is_freed_for_who_asks_while_no_step_of_it_is_under_way(node: Main
     node.store.note_unknown(node.run_id)
     node.connection.down("get-run", answers(500))
     node.steps.under_way.add(node.run_id)
+    node.output.mkdir()
+    RunFile(node.output, node.run_id).end()
     with node.running():
         with pytest.raises(StoreError, match=r"A step of run .* is under way"):
             free_runs(node.store.directory, Choice(runs=[str(node.run_id)]))
+        assert node.run_id in outputs_in(node.output)
         node.steps.under_way.clear()
         freed = free_runs(node.store.directory, Choice(runs=[str(node.run_id)[:3]]))
     assert freed.runs == [str(node.run_id)]
+    assert node.run_id not in outputs_in(node.output)
     assert node.store.runs() == []
     assert node.state.get_run(node.run_id) is None
     assert not node.failures

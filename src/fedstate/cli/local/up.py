@@ -1,5 +1,6 @@
 """``fedstate local up``: a federation as plain processes, started and kept."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,8 @@ from rich.console import Console
 
 from fedstate.cli.examples import examples
 from fedstate.cli.place import LOCAL_DIRECTORY
+from fedstate.durations import seconds_of
+from fedstate.errors import SettingError
 from fedstate.executor import modules_of
 from fedstate.executor import room_settings as settings
 from fedstate.interrupts import terminate_as_interrupt
@@ -16,16 +19,44 @@ from fedstate.interrupts import terminate_as_interrupt
 app = typer.Typer()
 
 _NO_WALLS = "nothing keeps runs apart, since --walls none was given."
+_SUPERNODES = "Options of all SuperNodes; `fedstate supernode --help` has more"
 _EXECUTORS = "Options of all executors; `fedstate executor --help` has more"
 
 
-@app.command(epilog=examples("fedstate local up", "fedstate local up --nodes 5 --max-memory 2g"))
+@app.command(
+    epilog=examples(
+        "fedstate local up",
+        "fedstate local up --nodes 5 --max-memory 2g",
+        "fedstate local up --keep 10 --from-run same-app --retain 30d",
+    )
+)
 def up(
     nodes: Annotated[int, typer.Option(help="How many SuperNodes.")] = 3,
     port: Annotated[int | None, typer.Option(help="The Control API's port; a free one.")] = None,
     directory: Annotated[
         Path, typer.Option(help="Where keys, state, logs and records are kept.")
     ] = LOCAL_DIRECTORY,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="States that are kept of each run.", rich_help_panel=_SUPERNODES
+        ),
+    ] = None,
+    from_run: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose state a run may begin with: same-app, any or never.",
+            rich_help_panel=_SUPERNODES,
+        ),
+    ] = None,
+    retain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="How long the state of a finished run is kept: 12h, 30d.",
+            rich_help_panel=_SUPERNODES,
+        ),
+    ] = None,
     preload: Annotated[
         str | None,
         typer.Option(
@@ -84,6 +115,7 @@ def up(
     """
     from fedstate.local.federation import Federation
     from fedstate.local.supervisor import Supervisor
+    from fedstate.supernode.beginnings import FromRun
 
     options = {
         "--preload": preload,
@@ -95,12 +127,7 @@ def up(
         "--max-memory": max_memory,
         "--max-files": max_files,
     }
-    executor_options = [
-        part
-        for name, value in options.items()
-        if value is not None
-        for part in (name, str(value))
-    ]
+    executor_options = _given(options)
     # What is wrong with them is better said here than by each executor into its log.
     modules_of(preload or "none")
     settings.checked_walls(walls or settings.AUTO)
@@ -110,6 +137,14 @@ def up(
         for path in settings.existing(name, paths):
             executor_options += [name, str(path)]
 
+    if from_run is not None and from_run not in tuple(FromRun):
+        raise SettingError(f"--from-run is '{from_run}': give one of {', '.join(FromRun)}.")
+    if retain is not None:
+        try:
+            seconds_of(retain)
+        except SettingError as error:
+            raise SettingError(f"--retain: {error}.") from None
+
     console = Console()
     status = console.status("")
     federation = Federation(
@@ -117,6 +152,7 @@ def up(
         nodes=nodes,
         port=port,
         executor_options=executor_options,
+        supernode_options=_given({"--keep": keep, "--from-run": from_run, "--retain": retain}),
         progress=status.update,
     )
     federation.claim()
@@ -148,3 +184,9 @@ def up(
                 Supervisor(here, say).run()
         except KeyboardInterrupt:
             console.print("Everything is stopped.")
+
+
+def _given(options: Mapping[str, object]) -> list[str]:
+    """Return the options that were given, as they are on a command line."""
+    given = {name: str(value) for name, value in options.items() if value is not None}
+    return [part for pair in given.items() for part in pair]

@@ -43,9 +43,12 @@ def backup(
     shown: Shown = Format.TABLE,
 ) -> None:
     """Write a store to one file with a checksum, while its SuperNode runs or not."""
-    from fedstate.store.backup import back_up
+    from fedstate.store.backup import back_up, copy_backup
 
-    show_result({"backup": str(file), **asdict(back_up(place_of(state, node), file))}, shown)
+    place = place_of(state, node, copied=True)
+    # Of a node in a container it is a backup already, which has come from there.
+    written = copy_backup if state is None and place.is_file() else back_up
+    show_result({"backup": str(file), **asdict(written(place, file))}, shown)
 
 
 @app.command(
@@ -63,10 +66,18 @@ def restore(
     ] = False,
     shown: Shown = Format.TABLE,
 ) -> None:
-    """Put a backup into a state directory; its SuperNode must not run."""
+    """Put a backup into a state directory; its SuperNode must not run.
+
+    For a node in a container --state is needed, in that container.
+    """
     from fedstate.store.backup import restore as restore_store
 
-    directory = place_of(state, node)
+    directory = place_of(
+        state,
+        node,
+        not_there=f"'{file}' is read here: run `fedstate state restore` in that container, with "
+        "--state (docs/state.md has the line)",
+    )
     restored = restore_store(file, directory, replace=replace)
     show_result({"directory": str(directory), **asdict(restored)}, shown)
 
@@ -93,11 +104,16 @@ def free(
     key: Key = None,
     shown: Shown = Format.TABLE,
 ) -> None:
-    """Free runs that have ended or that the SuperLink does not know; the SuperNode may run."""
+    """Free runs that have ended or that the SuperLink does not know; the SuperNode may run.
+
+    Their state goes, and what they have printed on the node.
+    """
     from fedstate.durations import seconds_of
     from fedstate.errors import SettingError
+    from fedstate.logs.run_files import delete_output
     from fedstate.store.requests import free_runs
     from fedstate.store.retention import Choice
+    from fedstate.supernode.output import output_of
 
     if bool(runs) == (finished or older_than is not None):
         raise SettingError(
@@ -107,6 +123,8 @@ def free(
     choice = Choice(runs or [], finished, None if older_than is None else seconds_of(older_than))
     directory = place_of(state, node)
     freed = free_runs(directory, choice, key_of(key))
+    for run_id in map(int, freed.runs):
+        delete_output(output_of(directory), run_id)
     show_result({"directory": str(directory), **asdict(freed)}, shown)
 
 

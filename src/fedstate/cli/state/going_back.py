@@ -1,23 +1,42 @@
 """Going back: which states of a run are kept, and making one of them the present one."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from fedstate.cli.output import Format, Shown, show_result, show_rows
-from fedstate.cli.place import Key, Node, State, StateDirectory, key_of, place_of
+from fedstate.cli.examples import examples
+from fedstate.cli.human import human_size, human_time
+from fedstate.cli.output import Column, Format, Shown, show_result, show_rows
+from fedstate.cli.place import Key, Node, Run, State, StateDirectory, key_of, place_of
 from fedstate.errors import SettingError
 
 app = typer.Typer()
 
-RunName = Annotated[str, typer.Argument(help="A run, by the first digits of its ID.")]
-_COLUMNS = ("state", "round", "time", "bytes", "digest", "present")
+
+def _time(text: str) -> str:
+    return human_time(datetime.fromisoformat(text).timestamp())
 
 
-@app.command()
+_HUMAN: dict[str, Callable[[Any], str]] = {"time": _time, "bytes": human_size}
+_COLUMNS = (
+    Column("state", right=True),
+    Column("round", right=True),
+    Column("time", text=_HUMAN["time"]),
+    Column("bytes", "size", _HUMAN["bytes"], right=True),
+    *(Column("digest"), Column("present")),
+)
+
+
+@app.command(
+    epilog=examples(
+        "fedstate state kept 4711 --node 2",
+        "fedstate state kept 4711 --state node.backup --format json",
+    )
+)
 def kept(
-    run: RunName,
+    run: Run,
     state: State = None,
     node: Node = None,
     key: Key = None,
@@ -35,9 +54,9 @@ def kept(
     show_rows(rows, _COLUMNS, shown)
 
 
-@app.command()
+@app.command(epilog=examples("fedstate state rollback 4711 --to 4 --node 2"))
 def rollback(
-    run: RunName,
+    run: Run,
     to: Annotated[int, typer.Option("--to", min=0, help="The number of a state that is kept.")],
     state: StateDirectory = None,
     node: Node = None,
@@ -72,6 +91,7 @@ def rollback(
     show_result(
         {"directory": str(directory), "run": str(run_id), "rolled_back_to": to, **_row(now)},
         shown,
+        _HUMAN,
     )
 
 

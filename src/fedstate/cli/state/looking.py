@@ -23,11 +23,6 @@ def _time_of(text: str) -> str:
     return human_time(datetime.fromisoformat(text).timestamp())
 
 
-# How the table says in words what JSON and CSV call a status.
-_FAILED, _REFUSED = "failed", "refused"
-_WORDS: dict[str, str] = {"unknown": "not known to the SuperLink"}
-
-
 def _ago(text: str | None) -> str:
     return human_ago(datetime.fromisoformat(text).timestamp(), time.time()) if text else ""
 
@@ -74,7 +69,7 @@ def list_runs(
 
 def _run_row(run: "Run") -> dict[str, Any]:
     last = run.last_step
-    has_failed = run.status == "finished" and last is not None and not last.committed
+    has_failed = run.status == "finished" and last is not None and last.failed
     return {
         "run": str(run.id),
         "status": _FAILED if has_failed else run.status,

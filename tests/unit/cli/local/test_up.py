@@ -13,6 +13,7 @@ from fedstate.cli import executor
 from fedstate.cli.local import up
 from fedstate.errors import FederationError
 from fedstate.local.federation import Federation
+from fedstate.supernode.options import options_parser
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,8 @@ from fedstate.local.federation import Federation
         (("--directory", "file"), "/file is not a directory: name another with --directory."),
         (("--preload", "no_such"), "not installed here: install it, or leave it out."),
         (("--walls", "high"), "'require' (all of it, or an error) or 'none'."),
+        (("--from-run", "mine"), "--from-run is 'mine': give one of never, same-app, any."),
+        (("--retain", "long"), "'long' is not a time such as 90s, 12h or 30d."),
         (("--max-memory", "much"), "with k, m, g or t, such as 500m or 2g."),
         (("--max-files", "0"), "with k, m, g or t, such as 500m or 2g."),
         (("--readable", "nowhere"), "nowhere, which does not exist: make it, or leave it out."),
@@ -79,12 +82,36 @@ def test_every_option_of_executors_reaches_them(
     assert all(name in offered for name in given[::2])
 
 
+def test_every_option_of_supernodes_reaches_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+
+    def start(federation: Federation) -> None:
+        commands.extend(node.supernode.command for node in federation.nodes)
+        raise FederationError("This test starts nothing.")
+
+    monkeypatch.setattr(Federation, "_start", start)
+    given = ["--keep", "10", "--from-run", "same-app", "--retain", "30d"]
+    for options in (given, []):
+        fedstate("local", "up", "--nodes", "2", "--directory", tmp_path / "new", *options)
+    assert [command[-6:] == given for command in commands] == [True, True, False, False]
+    for command in commands:
+        assert ("--keep" in command) == (command[-6:] == given)
+        options_parser().parse_args(command[2:])
+    offered = fedstate("local", "up", "--help").stdout
+    assert all(name in offered for name in OF_SUPERNODES)
+
+
+OF_SUPERNODES = {"--keep", "--from-run", "--retain"}
+
+
 def test_each_of_them_is_an_option_of_the_executor() -> None:
     mine, theirs = (
         {option for parameter in typer.main.get_command(app_).params for option in parameter.opts}
         for app_ in (_single(up.up), _single(executor.executor))
     )
-    assert mine - theirs == {"--nodes", "--port", "--directory"}
+    assert mine - theirs == {"--nodes", "--port", "--directory", *OF_SUPERNODES}
 
 
 def _single(command: Callable[..., None]) -> typer.Typer:

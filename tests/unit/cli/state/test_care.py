@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from tests.commands import fedstate
 
+from fedstate.logs.run_files import RunFile, outputs_in
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
+from fedstate.supernode.output import output_of
 
 LAYER = b"layer" * 10_000
 
@@ -88,12 +90,17 @@ def test_a_run_is_freed_by_name_once_it_has_ended_or_is_unknown(directory: Path)
     with closing(NodeStore(directory)) as store:
         store.note_unknown(1)
     assert result("check", "--state", directory)["unknown_runs"] == ["1"]
+    output = output_of(directory)
+    output.mkdir()
+    for run_id in (1, 12):
+        RunFile(output, run_id).end()
     missing = fedstate("state", "free", "2", "--state", directory)
     assert missing.exit_code == 1
     assert "has no run 2; it has 1." in missing.stderr
     assert result("free", "1", "--state", directory)["runs"] == ["1"]
     report = result("check", "--state", directory)
     assert (report["runs"], report["contexts"], report["unknown_runs"]) == (0, 0, [])
+    assert outputs_in(output).keys() == {12}
 
 
 def test_which_runs_are_freed_has_to_be_said(directory: Path) -> None:
