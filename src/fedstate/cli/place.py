@@ -119,14 +119,10 @@ def place_of(
     Raises
     ------
     SettingError
-<<<<<<< HEAD
-        Neither is given, or both; or there is no such node.
-    OSError
-        ``--directory`` names no directory, or the federation's may not be read.
-=======
         Neither is given, or both; or there is no such node; or it is in a container, and
         `not_there` is given.
->>>>>>> look
+    OSError
+        ``--directory`` names no directory, or the federation's may not be read.
     typer.Exit
         The command was run in a container, with its exit code.
     """
@@ -149,13 +145,9 @@ def place_of(
             )
         return stores[node]
     if compose := compose_in(given or Path()):
-<<<<<<< HEAD
-        return _in_container(compose, node, copied=copied)
-=======
         if not_there:
             raise SettingError(f"The store of node {node} is in a container, and {not_there}.")
-        return _in_container(compose, node, meta.get(_ARGUMENTS, []), copied=copied)
->>>>>>> look
+        return _in_container(compose, node, copied=copied)
     raise SettingError(_nothing(directory))
 
 
