@@ -127,6 +127,11 @@ TABLE: dict[tuple[str, str], tuple[str, tuple[Maker, ...], bool]] = {
         NEW_DIRECTORY,
         False,
     ),
+    ("local up", "directory"): (
+        "local up --nodes 1 --walls none --directory {path}",
+        NEW_DIRECTORY,
+        False,
+    ),
     ("local status", "directory"): ("local status --directory {path}", STORE, False),
     ("local restart", "directory"): ("local restart 1 --directory {path}", SAME_STORE, False),
     # Whoever stops what is stopped has nothing to mend.
@@ -263,7 +268,6 @@ ELSEWHERE = {
     ("executor", "readable"): "tests/unit/executor/test_room_settings.py",
     ("executor", "writable"): "tests/unit/executor/test_room_settings.py",
     ("executor", "heartbeat_file"): "tests/unit/executor/test_heartbeat.py",
-    ("local up", "directory"): "tests/unit/cli/local/test_up.py",
     # It may be made later: the first command that uses the connection reads it.
     ("connection", "root_certificates"): "tests/unit/cli/test_connection.py",
     ("local up", "readable"): "tests/unit/executor/test_room_settings.py",

@@ -77,7 +77,7 @@ def write_connection(
     config["superlink"] = superlinks
     superlinks[connection.name] = {
         "address": connection.address,
-        "root-certificates": str(connection.root_certificates.resolve()),
+        "root-certificates": str(os.path.realpath(connection.root_certificates)),
     }
     superlinks.setdefault(SIMULATION, _SIMULATED)
     if default:

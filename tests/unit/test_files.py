@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.files import PRIVATE, PUBLIC, write_new
+from fedstate.errors import SettingError
+from fedstate.files import PRIVATE, PUBLIC, check_readable, write_new
 
 
 @pytest.mark.parametrize("mode", [PRIVATE, PUBLIC])
@@ -50,3 +51,14 @@ def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
     write_new(tmp_path / "link", b"ours", PRIVATE)
     assert (tmp_path / "theirs").read_text() == "theirs"
     assert not (tmp_path / "link").is_symlink()
+
+
+def test_what_an_option_names_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    check_readable("--key", tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    check_readable("--key", tmp_path / "pipe")  # nobody writes to it: opening it would wait
+    with pytest.raises(SettingError, match=r"^--key names '.*', which cannot be read \(Is a dir"):
+        check_readable("--key", str(tmp_path))
+    with pytest.raises(SettingError, match=r"^--key names '.*/none', .* \(No such file"):
+        check_readable("--key", tmp_path / "none")

@@ -87,8 +87,9 @@ def _directories(node: int | None, state: Path | None, output: Path | None) -> l
     if state is not None:
         return [state / "output"]
     if node is None:
-        found = [LOCAL_DIRECTORY / "superlink" / "output", *LOCAL_DIRECTORY.glob("node-*/output")]
-        return sorted(found)
+        # What is missing has no output; what may not be read is an error.
+        homes = [LOCAL_DIRECTORY / "superlink", *LOCAL_DIRECTORY.glob("node-*")]
+        return sorted(home / "output" for home in homes)
     directory = LOCAL_DIRECTORY / f"node-{node}"
     if not directory.is_dir():
         there = sorted(

@@ -4,6 +4,7 @@ The same federation as the containers': TLS everywhere, node authentication, and
 isolation with every app in an executor of its own.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,7 +102,8 @@ class Federation:
     ) -> None:
         if nodes < 1:
             raise SettingError(f"A federation of {nodes} nodes cannot be; ask for 1 or more.")
-        self.directory = directory.resolve()
+        # Not `resolve`, which knows no sentence for a link to itself.
+        self.directory = Path(os.path.realpath(directory))
         self._programs = programs or Programs()
         self._ours = tuple(self._programs.superlink[:2]) == OUR_SUPERLINK
         self.ports = Ports.free(nodes, control=port, split=self._ours)
@@ -163,7 +165,7 @@ class Federation:
         """
         if self.directory.is_dir():
             self._presence.take()
-        elif self.directory.exists():
+        elif os.path.lexists(self.directory):
             raise SettingError(
                 f"{self.directory} is not a directory: name another with --directory."
             )

@@ -5,7 +5,9 @@ come to an end as a server: the address that it is given last of all cannot be u
 """
 
 import argparse
+import signal
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -75,6 +77,9 @@ _NO_PATHS = {
 }
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("made")
@@ -83,13 +88,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("FLWR_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(sys, "argv", sys.argv)
     # It would end this process, for which threads need not be waited for.
     monkeypatch.setattr(main, "_ending_in_time", nullcontext)
     (tmp_path / "bad").mkdir()
-    return tmp_path / "bad"
+    # A SuperNode that has come as far as to its address has flwr's handlers.
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    yield tmp_path / "bad"
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def said(command: str, options: dict[str, str], made: Path, new: Path) -> str:

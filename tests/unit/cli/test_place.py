@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.bad_paths import bound_by_permissions
 from tests.commands import fedstate
 
 from fedstate.cli.place import local_stores, place_of, places_of, without
@@ -55,6 +56,23 @@ def test_a_node_that_has_had_two_keys_has_the_store_that_was_used_last(here: Pat
     # What is used at the moment is in the log beside it.
     (stores[1] / "node.db-wal").touch()
     assert local_stores() == {1: Path(".fedstate/node-1/flwr/fedstate/nodes/b")}
+
+
+@pytest.mark.parametrize("closed", ["", "node-2", "node-2/flwr/fedstate/nodes"])
+@pytest.mark.parametrize("command", [("state", "list", "--node", "1"), ("logs", "1")])
+def test_a_directory_of_the_federation_that_may_not_be_read_is_not_an_empty_one(
+    here: Path, command: tuple[str, ...], closed: str
+) -> None:
+    (here / ".fedstate/node-2/flwr/fedstate/nodes").mkdir(parents=True)
+    (here / ".fedstate" / closed).chmod(0)
+    with bound_by_permissions():
+        done = fedstate(*command)
+    assert done.exit_code == 1
+    if command[0] == "logs" and closed.endswith("nodes"):
+        assert "There is no output here" in done.stderr, "the output is beside it"
+    else:
+        assert f"'{Path('.fedstate') / closed}" in done.stderr
+        assert "may not be used by this user (permission denied)" in done.stderr
 
 
 def test_a_federation_elsewhere_is_named_by_its_directory(here: Path) -> None:

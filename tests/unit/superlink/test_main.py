@@ -16,6 +16,7 @@ from fedstate.accounts.door import ControlDoor
 from fedstate.exchange import paths
 from fedstate.exchange.signals import Notifier, Signals
 from fedstate.flower.bulk_state import BulkLinkState
+from fedstate.flower.request_labels import LabelledRequests
 from fedstate.flower.superlink_app import parse
 from fedstate.serving.bodies import BoundedBodies
 from fedstate.serving.credentials import Credentials
@@ -70,11 +71,14 @@ def test_the_paths_that_notify_are_routes_of_flwrs(superlink: SuperLink) -> None
     assert set(notify) <= superlink.flwrs
 
 
-def test_the_door_is_outermost_and_six_pieces_of_middleware_can_be_bypassed(
+def test_the_door_is_around_all_that_answers_and_six_pieces_of_middleware_can_be_bypassed(
     superlink: SuperLink,
 ) -> None:
     """The Notifier sees the status that a client sees, also that of a refusal by middleware."""
-    assert superlink.middleware[:4] == [ControlDoor, Credentials, BoundedBodies, Notifier]
+    # The labels of lines are around all, also those of what the door says.
+    labels, *others = superlink.middleware
+    assert labels is LabelledRequests
+    assert others[:4] == [ControlDoor, Credentials, BoundedBodies, Notifier]
     assert superlink.middleware.count(BypassableMiddleware) == 6
 
 
