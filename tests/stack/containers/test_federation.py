@@ -227,14 +227,18 @@ def test_volumes_are_shared_no_further_than_they_must(stack: Stack) -> None:
         "superlink-runtime": {"certs": write, "superlink": read, "serverapp": read},
         "superlink-state": {"superlink": write},
         "runs": {"serverapp": write},
+        "serverapp-output": {"serverapp": write},
         "/certs": {"publish": write},
+        # Both are /dev/null unless the operator says otherwise.
         "/etc/fedstate/allow.toml": {f"supernode-{k}": read for k in NODES},
+        "/var/lib/fedstate/backups": {f"supernode-{k}": write for k in NODES},
     }
     for k in NODES:
         enrol, supernode, executor = f"enrol-{k}", f"supernode-{k}", f"executor-{k}"
         expected[f"node-{k}-identity"] = {enrol: write, supernode: read}
         expected[f"node-{k}-runtime"] = {enrol: write, supernode: read, executor: read}
         expected[f"node-{k}-state"] = {supernode: write}
+        expected[f"node-{k}-output"] = {supernode: write, executor: write}
     public = mounts.pop("public")
     assert [service for service, writes in public.items() if writes] == ["certs"]
     assert mounts == expected
