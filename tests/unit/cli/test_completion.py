@@ -44,6 +44,8 @@ def test_runs_of_the_store_that_is_named_are_offered() -> None:
     assert offered("state log --state node.backup 47") == [str(GOING)]
     assert offered("state log --state encrypted --state-key old.key 18") == [str(ENDED)]
     assert offered("state export --state node.backup 91") == [str(PLAIN)]
+    assert offered("state kept --node 2 47") == [str(GOING)]
+    assert offered("state rollback --node 2 47") == [str(GOING)]
     # Without a store: of all nodes here.
     assert offered("state log 91") == [str(PLAIN)]
 

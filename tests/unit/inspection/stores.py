@@ -80,6 +80,7 @@ def weights(number: int) -> np.ndarray[Any, Any]:
 
 def remember(context: Context, state: ClientState) -> None:
     """Do what an app of ours does in a round."""
+    register(Progress, tag="tests.progress", encode=vars, decode=lambda data: Progress(**data))
     number = state.server_round or 0
     state["weights"] = weights(number)
     state["progress"] = Progress(1 / number, {"images": number})
@@ -90,7 +91,6 @@ def remember(context: Context, state: ClientState) -> None:
 
 def fill(store: NodeStore) -> None:
     """Give a store a run of ours with three rounds, a failed step, and one of another app."""
-    register(Progress, tag="tests.progress", encode=vars, decode=lambda data: Progress(**data))
     run = Recorder(store, RUN, RUN, **{"learning-rate": 0.1, "seed": 7})
     for number in (1, 2, 3):
         run.step(number, remember)

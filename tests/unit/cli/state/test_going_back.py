@@ -2,12 +2,14 @@
 
 import json
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from flwr.app import Context, MetricRecord, RecordDict
 from tests.commands import fedstate
 
+from fedstate.cli.human import human_size, human_time
 from fedstate.flower.stored_values import decode_context, encode_context
 from fedstate.large.context import SplitContext
 from fedstate.store.backup import back_up
@@ -79,6 +81,18 @@ def test_the_states_that_are_kept_are_listed_and_one_comes_back(directory: Path)
     assert fedstate("state", "check", "--state", directory).exit_code == 0
     log = fedstate("state", "log", "--state", directory, "--format", "json")
     assert [row["outcome"] for row in json.loads(log.stdout)][-2:] == ["rolled back"] * 2
+
+
+def test_people_are_shown_sizes_and_times_of_here_and_programs_the_numbers(
+    directory: Path,
+) -> None:
+    kept = ("state", "kept", "1234", "--state", directory)
+    (*_, row) = json.loads(fedstate(*kept, "--format", "json").stdout)
+    shown = fedstate(*kept).stdout
+    assert human_size(row["bytes"]) in shown
+    assert human_time(datetime.fromisoformat(row["time"]).timestamp()) in shown
+    back = ("state", "rollback", "1234", "--to", "3", "--state", directory)
+    assert human_size(row["bytes"]) in fedstate(*back).stdout
 
 
 def test_verify_says_who_has_done_it(directory: Path) -> None:
