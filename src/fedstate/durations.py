@@ -8,9 +8,20 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def seconds_of(text: str) -> float:
-    """Return the seconds that a time such as ``12h`` has; raise SettingError."""
-    return _with_unit(text, _SECONDS, "a time such as 90s, 12h or 30d")
+def seconds_of(text: str, option: str = "") -> float:
+    """Return the seconds that a time such as ``12h`` has; raise SettingError.
+
+    Parameters
+    ----------
+    text : str
+        The time.
+    option : str
+        What it was given with, such as ``--older-than``: the error names it.
+    """
+    try:
+        return _with_unit(text, _SECONDS, "a time such as 90s, 12h or 30d")
+    except SettingError as error:
+        raise SettingError(f"{option}: {error}." if option else str(error)) from None
 
 
 def bytes_of(text: str) -> int:

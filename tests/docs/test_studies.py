@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fedstate.inspection.export.formats import SUFFIXES
-from tests.operators_directory import make
+from tests.operators_directory import REASON, make
 from tests.unit.optional import optional
 
 GUIDE = Path(__file__).parents[2] / "docs" / "studies.md"
@@ -30,7 +30,7 @@ def test_every_block_of_the_guide_runs(
     shown = capsys.readouterr().out
     assert "4711082614935260417 running 8 1" in shown
     assert "dict 2 arrays, 330 numbers float32" in shown
-    assert "ValueError: The loss of round 6 is not a number." in shown
+    assert REASON in shown
     assert "[5, 7, 8] 0.25" in shown
     assert names["kernel"].shape == (32, 10)
     assert len(names["table"]) == 8 + 7 + 2 * 8

@@ -1,6 +1,7 @@
 """Sizes, times and series as people read them; JSON and CSV have the exact numbers."""
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,6 +10,8 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 _BARS = "▁▂▃▄▅▆▇█"
 _NO_NUMBER = "!"
 SPARKS = 24
+# How Flower writes the exception of an app as the reason of an error.
+_EXCEPTION = re.compile(r"<class '(?:[\w<>]+\.)*(\w+)'>:<'(.*)'>", re.DOTALL)
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
@@ -58,6 +61,12 @@ def human_seconds(seconds: float | None) -> str:
         hours, rest = divmod(round(seconds / _MINUTE), _MINUTE)
         return f"{hours} h {rest} min" if rest else f"{hours} h"
     return f"{seconds / _DAY:.1f} days"
+
+
+def human_reason(reason: str | None) -> str:
+    """Return why a step has failed: of an exception as a traceback ends, ``ValueError: ...``."""
+    found = _EXCEPTION.fullmatch(reason or "")
+    return f"{found[1]}: {found[2]}" if found else reason or ""
 
 
 def sparkline(values: Sequence[float], width: int = SPARKS) -> str:

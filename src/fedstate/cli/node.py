@@ -1,13 +1,14 @@
 """``fedstate node``: the nodes that a SuperLink knows, for their operator."""
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedstate.cli.examples import examples
-from fedstate.cli.human import human_size
+from fedstate.cli.human import human_size, human_time
 from fedstate.cli.nodes_here import NodeHere, connection_here, nodes_here
 from fedstate.cli.output import Column, Format, Shown, show_rows, warn
 from fedstate.errors import FederationError, FedstateError
@@ -21,10 +22,19 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-_COLUMNS = ("node", "status", "name", "location", "registered", "key")
+
+def _time_of(text: str) -> str:
+    return human_time(datetime.fromisoformat(text).timestamp()) if text else ""
+
+
+_OF_SUPERLINK = (
+    *("node", "status", "name", "location"),
+    Column("registered", text=_time_of),
+)
+_COLUMNS = (*_OF_SUPERLINK, "key")
 _COLUMNS_HERE = (
     Column("number", right=True),
-    *("node", "status", "name", "location", "registered"),
+    *_OF_SUPERLINK,
     Column("store_bytes", "store", human_size, right=True),
     *("directory", "key"),
 )

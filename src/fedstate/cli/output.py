@@ -13,8 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fedstate.cli.human import human_size
+
 # Wider than any line of ours.
 _NO_WINDOW = 10_000
+# What results call bytes: every command's table has them as people read them.
+_SIZES = ("size", "freed_bytes")
 
 
 class Format(StrEnum):
@@ -122,7 +126,7 @@ def show_result(
     shown : Format
         How.
     human : mapping of str to callable, optional
-        How a table shows some of the values, such as ``{"size": human_size}``.
+        How a table shows some of the values, such as ``{"time": human_time}``; sizes need none.
     """
     if shown is Format.JSON:
         typer.echo(json.dumps(result))
@@ -131,7 +135,8 @@ def show_result(
         show_rows([result], list(result), shown)
         return
     table = Table(show_header=False)
+    texts = dict.fromkeys(_SIZES, human_size) | dict(human or {})
     for name, value in result.items():
-        text = (human or {}).get(name, _text)
+        text = texts.get(name, _text)
         table.add_row(name, Text(text(value) or "none"))
     console().print(table)

@@ -206,7 +206,7 @@ def _shown(leaf: Leaf) -> str:
     if isinstance(leaf, np.ndarray):
         return f"array {_size(leaf)} {leaf.dtype}"
     if isinstance(leaf, History):
-        return f"history, {len(leaf):,} entries"
+        return f"history, {len(leaf):,} {'entry' if len(leaf) == 1 else 'entries'}"
     text = repr(leaf)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 

@@ -148,7 +148,7 @@ class Value:
     def shape_text(self) -> str:
         """The shape, or how many arrays, elements or entries there are, in words."""
         if self.is_history:
-            return f"{self.shape[0]:,} entries" if self.shape else ""
+            return _entries(self.shape[0]) if self.shape else ""
         if self.shape is not None:
             return " x ".join(map(str, self.shape)) or "one number"
         if self._arrays:
@@ -156,7 +156,7 @@ class Value:
             arrays = "1 array" if len(self._arrays) == 1 else f"{len(self._arrays):,} arrays"
             return f"{arrays}, {count:,} numbers"
         if self._stored is None and self._record is not None:
-            return "1 entry" if len(self._record) == 1 else f"{len(self._record):,} entries"
+            return _entries(len(self._record))
         return ""
 
     @property
@@ -354,3 +354,7 @@ def _bytes_of(item: object) -> int:
     if isinstance(item, list):
         return sum(_bytes_of(each) for each in item)
     return 8
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count:,} entries"

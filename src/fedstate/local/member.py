@@ -95,6 +95,8 @@ class Recorded:
                     f"It {self.ending}, several times in a row, and is left as it is: "
                     f"`fedstate local restart {self.name}` starts it."
                 )
+            case _ if not self.pid:
+                return "It is not started yet."
             case _ if not self.alive:
                 return "It has ended."
         try:

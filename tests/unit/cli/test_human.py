@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fedstate.cli.human import (
     human_ago,
+    human_reason,
     human_seconds,
     human_size,
     human_time,
@@ -81,3 +82,18 @@ def test_a_sparkline_has_a_bar_for_each_of_the_last_values(
     finite = [v for v in values[-width:] if math.isfinite(v)]
     if len(set(finite)) > 1:
         assert {"▁", "█"} <= set(shown)
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("<class 'ValueError'>:<'No\nloss.'>", "ValueError: No\nloss."),
+        ("<class 'app.task.f.<locals>.Bad'>:<'it'>", "Bad: it"),
+        (f"{ValueError!r}:<'spoiled'>", "ValueError: spoiled"),
+        ("refused", "refused"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_a_reason_is_shown_as_a_traceback_ends(reason: str | None, text: str) -> None:
+    assert human_reason(reason) == text

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,10 @@ def test_nodes_are_listed_with_what_is_known_of_them(node_id: str) -> None:
     assert row["status"] == "registered"
     assert row["registered"].startswith("20")
     assert set(row) == {"node", "status", "name", "location", "registered", "key"}
-    assert "registered" in said("list")
+    assert "registered" in (table := said("list"))
+    moment = datetime.fromisoformat(row["registered"])
+    assert moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") in table
+    assert row["registered"] not in table
 
 
 def test_a_key_is_replaced_once(tmp_path: Path, node_id: str) -> None:

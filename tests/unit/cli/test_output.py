@@ -12,7 +12,7 @@ from rich.table import Table
 from tests.unit.cli.test_examples import COMMANDS
 
 from fedstate.cli import output
-from fedstate.cli.human import human_size
+from fedstate.cli.human import human_seconds, human_size
 from fedstate.cli.output import Column, Format, console, show_result, show_rows
 
 
@@ -75,11 +75,12 @@ def test_what_looks_like_markup_is_text(capsys: pytest.CaptureFixture[str]) -> N
 def test_one_result_is_shown_in_each_form(
     form: Format, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_result({"size": 2000, "problems": []}, form, {"size": human_size})
+    result = {"size": 2000, "freed_bytes": 3_000_000, "took": 1.0, "problems": []}
+    show_result(result, form, {"took": human_seconds})
     expected = {
-        Format.TABLE: ["2 kB", "none"],
-        Format.JSON: ['{"size": 2000, "problems": []}'],
-        Format.CSV: ["size,problems\n2000,\n"],
+        Format.TABLE: ["2 kB", "3 MB", "1 s", "none"],
+        Format.JSON: ['{"size": 2000, "freed_bytes": 3000000, "took": 1.0, "problems": []}'],
+        Format.CSV: ["size,freed_bytes,took,problems\n2000,3000000,1.0,\n"],
     }
     printed = capsys.readouterr().out
     assert all(text in printed for text in expected[form])

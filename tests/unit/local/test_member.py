@@ -50,6 +50,8 @@ def test_an_executor_is_well_when_it_has_worked_lately(executor: Member) -> None
 
 
 def test_one_that_has_ended_is_not_well(executor: Member) -> None:
+    executor.state = State.RUNNING
+    assert problem(executor) == "It is not started yet."
     executor.start()
     executor.state = State.RUNNING
     executor.process.kill()

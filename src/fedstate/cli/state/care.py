@@ -1,6 +1,8 @@
 """Looking after a store: check it, back it up, restore it, free a run, change its key."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -78,7 +80,8 @@ def restore(
         not_there=f"'{file}' is read here: run `fedstate state restore` in that container, with "
         "--state (docs/state.md has the line)",
     )
-    restored = restore_store(file, directory, replace=replace)
+    with _stopped(directory):
+        restored = restore_store(file, directory, replace=replace)
     show_result({"directory": str(directory), **asdict(restored)}, shown)
 
 
@@ -120,7 +123,8 @@ def free(
             "Which runs? Name them by the first digits of their IDs, or give --finished or "
             "--older-than 2d."
         )
-    choice = Choice(runs or [], finished, None if older_than is None else seconds_of(older_than))
+    seconds = None if older_than is None else seconds_of(older_than, "--older-than")
+    choice = Choice(runs or [], finished, seconds)
     directory = place_of(state, node)
     freed = free_runs(directory, choice, key_of(key))
     for run_id in map(int, freed.runs):
@@ -176,7 +180,8 @@ def encrypt(
     from fedstate.store.rewrite import encrypt as encrypt_store
 
     directory = place_of(state, node)
-    written = encrypt_store(directory, read_key(new))
+    with _stopped(directory):
+        written = encrypt_store(directory, read_key(new))
     show_result({"directory": str(directory), "key": str(new), **asdict(written)}, shown)
 
 
@@ -194,7 +199,8 @@ def decrypt(
     from fedstate.store.rewrite import decrypt as decrypt_store
 
     directory = place_of(state, node)
-    written = decrypt_store(directory, read_key(old))
+    with _stopped(directory):
+        written = decrypt_store(directory, read_key(old))
     show_result({"directory": str(directory), **asdict(written)}, shown)
 
 
@@ -219,6 +225,20 @@ def rotate_key(
 
     directory = place_of(state, node)
     old_key, new_key = read_key(old), read_key(new)
-    with closing(StoreFile(directory, key=old_key, create=False)) as store:
+    with _stopped(directory), closing(StoreFile(directory, key=old_key, create=False)) as store:
         store.rotate_key(old_key, new_key)
     show_result({"directory": str(directory), "key": str(new)}, shown)
+
+
+@contextmanager
+def _stopped(directory: Path) -> Iterator[None]:
+    """Say of a store that is in use what has to be stopped for this command."""
+    from fedstate.store.errors import StoreInUseError
+
+    try:
+        yield
+    except StoreInUseError:
+        raise StoreInUseError(
+            f"The SuperNode of '{directory}' is running. Stop it, give this command again, and "
+            "start it after."
+        ) from None

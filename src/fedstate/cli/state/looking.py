@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedstate.cli.examples import examples
-from fedstate.cli.human import human_ago, human_seconds, human_size, human_time
+from fedstate.cli.human import human_ago, human_reason, human_seconds, human_size, human_time
 from fedstate.cli.output import Column, Format, Shown, show_rows
 from fedstate.cli.place import AnyRun, Key, Node, State, key_of, place_of
 from fedstate.store.step_rows import step_rows
@@ -98,7 +98,7 @@ _LOG_COLUMNS = (
     Column("commit_seconds", "commit", human_seconds, right=True),
     Column("state_bytes", "state", human_size, right=True),
     Column("new_bytes", "new", human_size, right=True),
-    Column("reason"),
+    Column("reason", text=human_reason),
 )
 
 

@@ -2,10 +2,12 @@
 
 import json
 import math
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -84,7 +86,8 @@ def show(
         if of_run.failures:
             typer.echo(
                 f"{of_run.failures} of {of_run.steps} steps have failed: "
-                f"`fedstate state log {of_run.id} --failed` has the reasons."
+                f"`fedstate state log {of_run.id}{_where(state, node, key)} --failed` has the "
+                "reasons."
             )
 
 
@@ -204,3 +207,10 @@ def _written(content: Any) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _where(state: Path | None, node: int | None, key: Path | None) -> str:
+    """Return the options that name the store again, as a shell reads them."""
+    options = {"--state": state, "--node": node, "--state-key": key}
+    given = {name: value for name, value in options.items() if value is not None}
+    return "".join(f" {name} {shlex.quote(str(value))}" for name, value in given.items())

@@ -110,7 +110,7 @@ def test_which_runs_are_freed_has_to_be_said(directory: Path) -> None:
         assert "Which runs?" in refused.stderr
     refused = fedstate("state", "free", "--state", directory, "--older-than", "2 days")
     assert refused.exit_code == 1
-    assert "'2 days' is not a time such as" in refused.stderr
+    assert "--older-than: '2 days' is not a time such as 90s, 12h or 30d.\n" in refused.stderr
     with closing(NodeStore(directory)) as store:
         store.finish_run(1)
     assert result("free", "--state", directory, "--older-than", "1d")["runs"] == []
@@ -135,3 +135,34 @@ def test_a_mistake_is_one_sentence(arguments: list[str], message: str) -> None:
 def test_a_table_shows_what_json_does(directory: Path) -> None:
     shown = fedstate("state", "check", "--state", directory).stdout
     assert all(name in shown for name in result("check", "--state", directory))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("restore", "node.backup", "--replace"),
+        ("encrypt", "--state-key", "one.key"),
+        ("decrypt", "--state-key", "one.key"),
+        ("rotate-key", "--old-key", "one.key", "--new-key", "two.key"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_needs_a_stopped_supernode_says_so_of_one_that_runs(
+    command: tuple[str, ...], directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one.key").write_text("01" * 32)
+    Path("two.key").write_text("02" * 32)
+    result("backup", "node.backup", "--state", directory)
+    key = bytes.fromhex("01" * 32) if command[0] in ("decrypt", "rotate-key") else None
+    if key is not None:
+        result("encrypt", "--state-key", "one.key", "--state", directory)
+    before = sorted(each.name for each in directory.iterdir())
+    with closing(NodeStore(directory, key=key)):
+        refused = fedstate("state", *command, "--state", directory)
+    assert refused.exit_code == 1
+    assert refused.stderr == (
+        f"fedstate: The SuperNode of '{directory}' is running. Stop it, give this command again, "
+        "and start it after.\n"
+    )
+    assert sorted(each.name for each in directory.iterdir()) == before

@@ -59,7 +59,8 @@ def test_people_see_a_sentence_bars_and_where_failures_are_explained() -> None:
     assert text.startswith(f"Run {GOING}, running: the state of step {ROUNDS}, stored ")
     assert "▁▁▁▁█▆▅ 1250" in text
     assert "images 5, round 8" in text
-    assert f"1 of {ROUNDS} steps have failed: `fedstate state log {GOING} --failed`" in text
+    assert f"1 of {ROUNDS} steps have failed: `fedstate state log {GOING}" in text
+    assert f"`fedstate state log {GOING} --node 2 --failed` has the reasons." in text
     well = fedstate("state", "show", "4711", "--node", "1").stdout
     assert "█▄▂▂▁▁▁▁ 0.125" in well
     assert "failed" not in well
