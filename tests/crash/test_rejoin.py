@@ -49,7 +49,7 @@ def test_a_copy_of_the_state_does_not_admit_one_either(
 ) -> None:
     node = killable.federation.nodes[0]
     copy = tmp_path / "copy"
-    shutil.copytree(state_directory(node), copy)
+    shutil.copytree(state_directory(node), copy, symlinks=True)
     refused = rival(killable, node, copy)
     assert refused.returncode == 1
     assert "another SuperNode with the same key is online" in refused.stderr
@@ -60,7 +60,7 @@ def test_a_copy_of_the_state_is_refused_to_another_node(
 ) -> None:
     node, other = killable.federation.nodes
     copy = tmp_path / "copy"
-    shutil.copytree(state_directory(node), copy)
+    shutil.copytree(state_directory(node), copy, symlinks=True)
     refused = rival(killable, other, copy)
     assert refused.returncode == 1
     # Once as a warning, since the node's key might have been replaced, and then as the end.

@@ -88,7 +88,9 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
                 environment=federation.environment,
             )
             assert ended.returncode == 0, ended.stdout
-            rest, _ = follower.communicate(timeout=SECONDS)
+            # Not `communicate`, which knows nothing of what `readline` has read ahead.
+            rest = follower.stdout.read()
+            follower.wait(SECONDS)
         finally:
             follower.kill()
             follower.wait()
