@@ -5,7 +5,7 @@ import keras
 from keras_mnist.data import CLASSES
 
 
-def make_model(learning_rate: float, seed: int) -> keras.Model:
+def make_model(learning_rate: float = 0.001, seed: int = 0) -> keras.Model:
     """Build and compile the network, with weights that depend on ``seed`` alone.
 
     Returns

@@ -60,3 +60,8 @@ def test_the_audit_says_what_is_held(steps: tuple[Context, list[Any]]) -> None:
     assert [entry["digest"] for entry in json.loads(audit["entries"])][-1] == newest.digest
     assert audit["history"] == [reply.content["metrics"]["loss"] for reply in replies[:2]]
     assert audit["partition-id"] == 0
+
+
+def test_the_model_is_made_without_arguments_for_exports_of_weights() -> None:
+    shapes = [weights.shape for weights in make_model().get_weights()]
+    assert shapes == [weights.shape for weights in make_model(0.1, 7).get_weights()]
