@@ -1,11 +1,8 @@
 """A real server over TLS, and strangers at its port."""
 
-import asyncio
 import contextlib
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,82 +11,20 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request, Response
-from starlette.types import Receive, Scope, Send
-from tests.unit.serving.few_descriptors import DESCRIPTORS
+from tests.unit.serving.asked import TOKEN, application
 from tests.waiting import wait_until
 
 from fedstate.certificates.authority import ensure_authority, ensure_server_certificate
 from fedstate.local.process import free_port
-from fedstate.serving.answers import refusal
-from fedstate.serving.bodies import BoundedBodies
 from fedstate.serving.connections import Connections
-from fedstate.serving.credentials import Credentials, RefusedError
 from fedstate.serving.limits import Limits
 from fedstate.serving.protocol import BoundedHttp, bounded_serving
 from fedstate.serving.server import Certificate, Listener, Server
 
 HOST = "127.0.0.1"
-TOKEN = {"token": "right"}
 # Long enough for who is in time, on a machine that is busy.
 PATIENT = Limits(strangers=8, strangers_of_peer=8, connections=32)
 HASTY = replace(PATIENT, head_seconds=0.3, handshake_seconds=0.3, body_seconds=0.3)
-BOUND = 1000
-
-
-async def check(scope: Scope) -> bool:
-    """Ask for a token at every path but one."""
-    if scope["path"] == "/health":
-        return False
-    if (b"token", b"right") not in scope["headers"]:
-        raise RefusedError(refusal(401, "Not authenticated"))
-    return True
-
-
-class LateEnd(Response):
-    """An answer that is there before the application says so, as behind Flower's middleware."""
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Answer."""
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(start)
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        await asyncio.sleep(0.2)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def application(limits: Limits) -> Credentials:
-    app = FastAPI()
-    released = threading.Event()
-
-    @app.get("/health")
-    def health() -> str:
-        return "well"
-
-    @app.post("/size")
-    async def size(request: Request) -> int:
-        return len(await request.body())
-
-    @app.post("/large")
-    async def large(request: Request) -> int:
-        return len(await request.body())
-
-    @app.post("/late")
-    async def late(request: Request) -> LateEnd:
-        return LateEnd(str(len(await request.body())))
-
-    @app.post("/wait")
-    def wait() -> bool:
-        return released.wait(20)
-
-    @app.post("/release")
-    def release() -> None:
-        released.set()
-
-    def bound(_method: str, path: str) -> int:
-        return 10**9 if path == "/large" else BOUND
-
-    return Credentials(BoundedBodies(app, limits, bound), check)
 
 
 @dataclass
@@ -405,32 +340,3 @@ def test_a_request_may_wait_for_longer_than_any_of_it(hasty: Served) -> None:
 
 def test_in_the_end_nothing_is_left(hasty: Served) -> None:
     wait_until(lambda: not len(hasty.connections) and not hasty.connections.strangers)
-
-
-def test_a_process_without_descriptors_still_answers(tmp_path: Path) -> None:
-    port = free_port()
-    log = tmp_path / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.unit.serving.few_descriptors", str(port)],
-            stdout=output,
-            stderr=output,
-            cwd=Path(__file__).parents[3],
-        )
-    url = f"http://{HOST}:{port}/health"
-
-    def is_well() -> bool:
-        try:
-            return httpx.get(url, timeout=10).text == "well"
-        except httpx.TransportError:
-            return False
-
-    with ExitStack() as stack:
-        stack.callback(process.wait)
-        stack.callback(process.terminate)
-        wait_until(is_well)
-        for _ in range(2 * DESCRIPTORS):
-            stack.callback(socket.create_connection((HOST, port), 20).close)
-        wait_until(lambda: "has no descriptor left" in log.read_text())
-        assert wait_until(is_well)
-    assert "Traceback" not in log.read_text()
