@@ -1,8 +1,7 @@
 """The open connections of a server: how many there may be, and which gives way to another.
 
-Each connection takes a descriptor. A new one is accepted while another can be closed for it: a
-stranger's, the longest idle one first, or else any that is idle. So whoever asks for ``/health``
-or has a credential finds a place, however many connections somebody else holds open.
+Each takes a descriptor. A new one is accepted while another can be closed for it: a stranger's,
+the longest idle one first, or else any that is idle. So ``/health`` always answers.
 """
 
 import asyncio
