@@ -24,6 +24,8 @@ PRIVATE = {
     },
     "executor": {"runtime/superexec.secret"},
 }
+# What a node keeps of its runs, and their backups.
+OF_RUNS = ("state/", "output/", "backups")
 PUBLIC_ENDINGS = (".crt", ".pub", ".toml", ".json")
 FOUR = ["SETUID", "SETGID", "KILL", "CHOWN"]
 FOUR_BITS = "00000000000000e1"
@@ -193,7 +195,7 @@ def test_a_container_holds_its_own_secrets_alone(stack: Stack, service: str) -> 
     private = {
         file
         for file in files
-        if not file.endswith(PUBLIC_ENDINGS) and not file.startswith("state/")
+        if not file.endswith(PUBLIC_ENDINGS) and not file.startswith(OF_RUNS)
     }
     assert private == PRIVATE[service.split("-")[0]]
 
