@@ -160,8 +160,8 @@ def test_an_app_with_a_changed_file_is_refused_until_the_operator_allows_it(
 def steps(
     federation: Federation, replaced: Replaced, run_id: int, *options: str
 ) -> list[dict[str, Any]]:
-    named: list[str | Path] = ["fedstate", "state", "steps", replaced.state, *options]
-    named += ["--run", str(run_id), "--format", "json"]
+    named: list[str | Path] = ["fedstate", "state", "log", str(run_id), "--state", replaced.state]
+    named += [*options, "--format", "json"]
     answer = command(*named, environment=federation.environment)
     assert answer.returncode == 0, answer.stderr
     rows: list[dict[str, Any]] = json.loads(answer.stdout)
