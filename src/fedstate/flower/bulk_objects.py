@@ -121,11 +121,6 @@ class BulkObjectStore(SqlObjectStore):
             )
             _register(session, run_id, contents)
 
-    def register(self, run_id: int, object_id: str) -> None:
-        """Note that a run has the content of an object, which is there."""
-        with self.session() as session:
-            _register(session, run_id, [object_id])
-
     def delete(self, object_id: str) -> None:
         """Delete an object that no other has as a child, and those that only it had."""
         with self._mutation_session() as session:

@@ -90,10 +90,8 @@ class BulkLinkState(SqlLinkState):
         # A SuperNode of an older release names no session; flwr takes any that waits for the
         # object, that of another run, too.
         session_id = session_id or self._session_awaiting(run_id, object_id) or NO_SESSION
-        stored = super().store_object(run_id, session_id, object_id, object_content)
-        if stored:
-            self._objects.register(run_id, object_id)
-        return stored
+        # At once: an object that no session waits for is the run's, or it is not there.
+        return bool(self.store_objects(run_id, session_id, {object_id: object_content}))
 
     def store_message_and_object_tree(
         self, message: Message, object_tree: ObjectTree, session_id: str
@@ -117,7 +115,11 @@ class BulkLinkState(SqlLinkState):
         """Return the content of an object of a run; empty if it is still to come."""
         if self._objects.of_run(run_id, [object_id]):
             return super().get_object(run_id, object_id)
-        return None if self._session_awaiting(run_id, object_id) is None else b""
+        if self._session_awaiting(run_id, object_id) is not None:
+            return b""
+        # It may have been pushed between both looks.
+        there = self._objects.of_run(run_id, [object_id])
+        return super().get_object(run_id, object_id) if there else None
 
     def get_objects(
         self, run_id: int, object_ids: Sequence[str], hidden: Collection[str] = ()

@@ -88,9 +88,11 @@ class OwnObjects(_State):
         """Store an object for which the session waits; return whether it was stored."""
         # Where no session is named, flwr takes any that waits for the object.
         session_id = session_id or self._session_awaiting(run_id, object_id) or NO_SESSION
-        stored = super().store_object(run_id, session_id, object_id, object_content)
-        if stored:
-            self.object_store.register(run_id, object_id)
+        # At once: an object that no session waits for is the run's, or it is not there.
+        with self._lock_object_push_sessions:
+            stored = super().store_object(run_id, session_id, object_id, object_content)
+            if stored:
+                self.object_store.register(run_id, object_id)
         return stored
 
     def store_message_and_object_tree(
@@ -116,9 +118,10 @@ class OwnObjects(_State):
 
     def get_object(self, run_id: int, object_id: str) -> bytes | None:
         """Return the content of an object of a run; empty if it is still to come."""
-        if self.object_store.is_of_run(run_id, object_id):
-            return super().get_object(run_id, object_id)
-        return None if self._session_awaiting(run_id, object_id) is None else b""
+        with self._lock_object_push_sessions:
+            if self.object_store.is_of_run(run_id, object_id):
+                return super().get_object(run_id, object_id)
+            return None if self._session_awaiting(run_id, object_id) is None else b""
 
     def is_of_run(self, run_id: int, object_id: str) -> bool:
         """Return whether an object is registered for a run."""

@@ -1,11 +1,16 @@
 """The objects of messages and replies in our SuperLink: by flwr's routes, and by ours."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from flwr.app import Message
 from flwr.proto.fleet_pb2 import DeactivateNodeRequest
-from flwr.supercore.inflatable.inflatable_object import get_object_tree, iterate_object_tree
+from flwr.supercore.inflatable.inflatable_object import (
+    InflatableObject,
+    get_object_tree,
+    iterate_object_tree,
+)
 from tests.contract.flower.in_process import SuperLink, arrays
 from tests.contract.flower.in_process_run import Node, Reply, Run
 
@@ -100,6 +105,34 @@ def test_an_object_that_is_on_its_way_is_known_and_not_there(
         one = node.pull_object(run.id, each)
         assert (one.object_found, one.object_available) == (True, False)
     assert exchange.pull(paths.FLEET_PULL, node.proto, run.id, missing) == {}
+
+
+def _objects_of(parent: InflatableObject) -> Iterator[InflatableObject]:
+    yield parent
+    for child in (parent.children or {}).values():
+        yield from _objects_of(child)
+
+
+def test_an_object_that_arrives_while_it_is_looked_for_is_found(
+    superlink: SuperLink, run: Run, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = run.message(node.id, arrays(3))
+    message.metadata.__dict__["_message_id"] = message.object_id
+    state = superlink.state
+    session = state.start_session(run.id)
+    state.store_message_and_object_tree(message, get_object_tree(message), session)
+    leaf = next(each for each in _objects_of(message) if not each.children)
+    look = type(state)._session_awaiting
+
+    def arrives(self: Any, run_id: int, object_id: str) -> str | None:
+        """Look for a session after the object has been pushed, as another thread may do."""
+        monkeypatch.undo()
+        assert state.store_object(run.id, session, leaf.object_id, leaf.deflate())
+        found: str | None = look(self, run_id, object_id)
+        return found
+
+    monkeypatch.setattr(type(state), "_session_awaiting", arrives)
+    assert state.get_object(run.id, leaf.object_id) == leaf.deflate()
 
 
 @pytest.mark.parametrize("ours", [False, True], ids=["by flwr's request", "with the reply"])
