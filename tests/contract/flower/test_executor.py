@@ -180,7 +180,7 @@ def test_a_clientapp_is_loaded_called_and_its_context_pushed(
         return True
 
     assert program.run_clientapp(handover(order), tell, str) == 0
-    assert [event["event"] for event in events] == ["pulled", "replied", "finished"]
+    assert [event["event"] for event in events] == ["begun", "pulled", "replied", "finished"]
     state = supernode.state.get_run_series_context(1).state
     assert state["steps"]["count"] == 1
     (task,) = supernode.state.get_tasks()

@@ -85,7 +85,8 @@ def test_a_node_is_looked_into_by_its_number_up_or_stopped(stack: Stack, runs: R
     assert nodes.keys() == set(NODES)
     assert {each["status"] for each in nodes.values()} == {"online"}
     assert all(each["store_bytes"] > 0 for each in nodes.values())
-    stack.compose("stop", "supernode-2")
+    # With its executor, which is unwell without it.
+    stack.compose("stop", "supernode-2", "executor-2")
     try:
         assert looked("state list --node 2") == up
     finally:
