@@ -42,6 +42,7 @@ def check(directory: Path) -> dict[str, int]:
     return report
 
 
+@pytest.mark.skipif(not os.environ.get("FEDSTATE_SLOW"), reason="takes a minute: make test-long")
 def test_memory_and_store_stay_within_their_bounds(killable: Killable) -> None:
     node = killable.federation.nodes[0]
     node.supernode.stop()

@@ -1,6 +1,7 @@
 """The same app in Flower's Simulation Engine: the same state, step by step."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ def simulation(tmp_path: Path) -> Iterator[Simulation]:
         yield running
 
 
+@pytest.mark.skipif(not os.environ.get("FEDSTATE_SLOW"), reason="takes a minute: make test-long")
 def test_state_is_the_same_in_simulation_and_deployment(
     simulation: Simulation, tmp_path: Path
 ) -> None:
