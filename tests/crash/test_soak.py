@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from fedstate.local.federation import LocalNode
 from tests.waiting import wait_until
 
