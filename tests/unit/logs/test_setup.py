@@ -28,8 +28,17 @@ from fedstate.logs.setup import VARIABLE
 
 @pytest.fixture(autouse=True)
 def _released() -> Iterator[None]:
+    """Leave nothing configured, and find uvicorn's loggers as a new program does."""
+    named = [logging.getLogger(f"uvicorn{name}") for name in ("", ".error", ".access")]
+    before = [(each.handlers[:], each.level, each.propagate) for each in named]
+    for each in named:
+        each.handlers[:], each.propagate = [], True
+        each.setLevel(logging.NOTSET)
     yield
     release()
+    for each, (handlers, level, propagates) in zip(named, before, strict=True):
+        each.handlers[:], each.propagate = handlers, propagates
+        each.setLevel(level)
 
 
 @pytest.fixture
