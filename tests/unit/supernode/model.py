@@ -60,10 +60,18 @@ class Logged:
         return Receipt(f"{self.message_id} {outcome}".encode(), b"noted" if self.signed else b"")
 
 
+class Said:
+    """What is said of a full disk, which nobody here reads."""
+
+    def say(self, error: StoreFullError, run_id: int | None = None) -> None:
+        """Say nothing."""
+
+
 class Disk:
     """The node store: what is in it survives a kill."""
 
     def __init__(self) -> None:
+        self.room = Said()
         self.rows: dict[str, Row] = {}
         self.log: list[Logged] = []
         # The steps for whose failure there was no room at first.
