@@ -11,14 +11,19 @@ that framework is loaded.
 ...     frame = run.history("loss").frame()
 """
 
-from fedstate.inspection.difference import Change, Difference, compare
-from fedstate.inspection.errors import InspectionError
-from fedstate.inspection.histories import histories_of, study
-from fedstate.inspection.run import Run, Step
-from fedstate.inspection.state import State
-from fedstate.inspection.store import Runs, Store, open_store
-from fedstate.inspection.tables import Table
-from fedstate.inspection.value import ArrayInfo, Value
+from typing import TYPE_CHECKING
+
+from fedstate.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from fedstate.inspection.difference import Change, Difference, compare
+    from fedstate.inspection.errors import InspectionError
+    from fedstate.inspection.histories import histories_of, study
+    from fedstate.inspection.run import Run, Step
+    from fedstate.inspection.state import State
+    from fedstate.inspection.store import Runs, Store, open_store
+    from fedstate.inspection.tables import Table
+    from fedstate.inspection.value import ArrayInfo, Value
 
 __all__ = [
     "ArrayInfo",
@@ -37,3 +42,25 @@ __all__ = [
     "open_store",
     "study",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of these
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "ArrayInfo": ".value",
+            "Change": ".difference",
+            "Difference": ".difference",
+            "InspectionError": ".errors",
+            "Run": ".run",
+            "Runs": ".store",
+            "State": ".state",
+            "Step": ".run",
+            "Store": ".store",
+            "Table": ".tables",
+            "Value": ".value",
+            "compare": ".difference",
+            "histories_of": ".histories",
+            "open_store": ".store",
+            "study": ".histories",
+        },
+    )

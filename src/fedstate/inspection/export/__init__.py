@@ -9,7 +9,24 @@
 ``export``    all of it together
 """
 
-from fedstate.inspection.export.export import Exported, export_state, export_table
-from fedstate.inspection.export.formats import Format, format_of
+from typing import TYPE_CHECKING
+
+from fedstate.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from fedstate.inspection.export.export import Exported, export_state, export_table
+    from fedstate.inspection.export.formats import Format, format_of
 
 __all__ = ["Exported", "Format", "export_state", "export_table", "format_of"]
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of these
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "Exported": ".export",
+            "Format": ".formats",
+            "export_state": ".export",
+            "export_table": ".export",
+            "format_of": ".formats",
+        },
+    )
