@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -35,8 +36,12 @@ _MARKS = {Level.TOLD: "✓", Level.UNKNOWN: "?", Level.BROKEN: "✗"}
 def to_table(report: Report) -> RenderableType:
     """Return a report as tables, with the checks' verdicts below."""
     if len(report.runs) > RUNS_WITH_NODES:
-        return Group(_overview(report.runs), _verdicts(report))
-    return Group(*(_nodes(run) for run in report.runs), _verdicts(report))
+        return Group(_spaced(_overview(report.runs)), _verdicts(report))
+    return Group(*(_spaced(_nodes(run)) for run in report.runs), _verdicts(report))
+
+
+def _spaced(table: Table) -> Padding:
+    return Padding(table, (0, 0, 1, 0))
 
 
 def to_rows(report: Report) -> Iterator[dict[str, str | int]]:
@@ -85,7 +90,8 @@ def _nodes(run: RunResult) -> Table:
 
 
 def _table(*left: str, right: Sequence[str] = (), rest: Sequence[str] = ()) -> Table:
-    table = Table(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
+    # Narrow: what an app has told has to fit beside the rest into 80 columns.
+    table = Table(box=box.SIMPLE, padding=0, pad_edge=False, show_edge=False)
     for column in left:
         table.add_column(column, no_wrap=True)
     for column in right:
@@ -110,9 +116,9 @@ def _told_alone(run: RunResult) -> Iterator[tuple[str, str]]:
 
 
 def _histories(holding: Holding) -> str:
-    """Return the histories that an app has told of: the last value of each, and how many."""
+    """Return the histories that an app has told of, with the last value of each."""
     ends = (
-        f"{name} {values[-1]:.4g} ({len(values)})" if values else f"{name} (0)"
+        f"{name} {values[-1]:.4g}" if values else f"{name} -"
         for name, values in holding.histories.items()
     )
     return ", ".join(ends) or "-"
