@@ -41,7 +41,7 @@ def to_table(report: Report) -> RenderableType:
 
 
 def _spaced(table: Table) -> Padding:
-    return Padding(table, (0, 0, 1, 0))
+    return Padding(table, (0, 0, 1, 0), expand=False)
 
 
 def to_rows(report: Report) -> Iterator[dict[str, str | int]]:
