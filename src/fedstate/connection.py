@@ -2,6 +2,8 @@
 
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,21 +73,17 @@ def write_connection(
     """
     _check(connection)
     home = home or flwr_home()
-    file = home / "config.toml"
-    config = _read(file) if file.exists() else {}
-    superlinks = _superlinks(file, config)
-    config["superlink"] = superlinks
-    superlinks[connection.name] = {
-        "address": connection.address,
-        "root-certificates": str(os.path.realpath(connection.root_certificates)),
-    }
-    superlinks.setdefault(SIMULATION, _SIMULATED)
-    if default:
-        superlinks["default"] = connection.name
-    if connection.token is not None:
-        store_token(home, connection.address, connection.token)
-    write_new(file, tomli_w.dumps(config).encode(), PUBLIC)
-    return file
+    with _changing(home / "config.toml") as superlinks:
+        superlinks[connection.name] = {
+            "address": connection.address,
+            "root-certificates": str(os.path.realpath(connection.root_certificates)),
+        }
+        superlinks.setdefault(SIMULATION, _SIMULATED)
+        if default:
+            superlinks["default"] = connection.name
+        if connection.token is not None:
+            store_token(home, connection.address, connection.token)
+    return home / "config.toml"
 
 
 def write_simulation(*, home: Path | None = None) -> Path:
@@ -109,13 +107,20 @@ def write_simulation(*, home: Path | None = None) -> Path:
         If the configuration that is there cannot be used.
     """
     file = (home or flwr_home()) / "config.toml"
+    with _changing(file) as superlinks:
+        superlinks[SIMULATION] = _SIMULATED
+        superlinks.setdefault("default", SIMULATION)
+    return file
+
+
+@contextmanager
+def _changing(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the connections in a configuration, and write them back after the block."""
     config = _read(file) if file.exists() else {}
     superlinks = _superlinks(file, config)
     config["superlink"] = superlinks
-    superlinks[SIMULATION] = _SIMULATED
-    superlinks.setdefault("default", SIMULATION)
+    yield superlinks
     write_new(file, tomli_w.dumps(config).encode(), PUBLIC)
-    return file
 
 
 def read_connection(name: str | None = None, *, home: Path | None = None) -> Connection:
