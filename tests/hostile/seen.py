@@ -1,5 +1,6 @@
 """Processes of this machine as root sees them: also those in containers and of other users."""
 
+import contextlib
 import json
 import os
 import signal
@@ -89,8 +90,9 @@ def treasure_of(pid: int) -> dict[str, Any]:
 
 
 def release(pid: int) -> None:
-    """Let a process go on that waits for SIGUSR1."""
-    os.kill(pid, signal.SIGUSR1)
+    """Let a process go on that waits for SIGUSR1; one that has ended meanwhile needs nothing."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGUSR1)
 
 
 def _state(pid: int) -> str:
