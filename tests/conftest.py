@@ -44,14 +44,20 @@ LOGS = pytest.StashKey[LogWatch]()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """Fail where a federation logged an unexpected error, also while it was stopped."""
+    own = getattr(item, "funcargs", {}).get("tmp_path")
     yield
     if LOGS not in item.config.stash:
         factory = item.config._tmp_path_factory  # type: ignore[attr-defined]
         item.config.stash[LOGS] = LogWatch(factory.getbasetemp())
+    watch = item.config.stash[LOGS]
     allowed = [pattern for mark in item.iter_markers(MARKER) for pattern in mark.args]
-    unexpected = item.config.stash[LOGS].unexpected(allowed)
+    unexpected = watch.unexpected(allowed)
+    if own is not None:
+        watch.leave(own)
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        watch.leave_all()  # no federation is shared any further
     failed = any(report.failed for report in item.stash.get(REPORTS, []))
     if unexpected and not failed:
         pytest.fail("Unexpected errors in the federation's logs:\n" + "\n".join(unexpected))

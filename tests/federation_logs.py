@@ -5,6 +5,7 @@ it says with ``@pytest.mark.allowed_errors("regular expression", ...)``; it stay
 logs of the same federation, which other tests share and which may be written a moment late.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ MARKER = "allowed_errors"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ERROR = re.compile(r"(ERROR|CRITICAL)\b")
 _TRACEBACK = "Traceback (most recent call last)"
+
+# How deep below its own directory a federation has logs: federation/node-1/executor/log.
+LEVELS = 3
 
 # What may stand in any log, each with its reason.
 ALWAYS = (
@@ -125,6 +129,9 @@ def _whole(lines: list[_Said], start: int) -> list[str]:
 class LogWatch:
     """Reads what was added to the logs below a directory.
 
+    The directory comes to hold thousands of others, and each test asks: what was left is not
+    looked into again.
+
     Parameters
     ----------
     directory : Path
@@ -134,30 +141,62 @@ class LogWatch:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._read: dict[Path, int] = {}
-        self._allowed: dict[Path, set[str]] = {}
+        self._allowed: dict[str, set[str]] = {}
+        self._left: set[str] = set()
 
     def unexpected(self, allowed: Iterable[str]) -> list[str]:
         """Return the errors that were logged since the last call, each with its log's path."""
         allowed = set(allowed)
         found = []
-        for log in self._logs():
-            root = self._root(log)
-            of_federation = self._allowed.setdefault(root, set())
-            of_federation |= allowed
-            start = self._read.get(log, 0)
-            content = log.read_bytes()
-            self._read[log] = len(content)
-            # A log that is shorter than before is a new one.
-            new = content[start if start <= len(content) else 0 :].decode(errors="replace")
-            where = log.relative_to(self._directory)
-            found += [f"{where}: {error}" for error in errors_in(new, of_federation)]
+        for root in self._roots():
+            for log in _logs(self._directory / root, LEVELS):
+                of_federation = self._allowed.setdefault(root, set())
+                of_federation |= allowed
+                where = log.relative_to(self._directory)
+                new = self._new(log)
+                found += [f"{where}: {error}" for error in errors_in(new, of_federation)]
         return found
 
-    def _logs(self) -> list[Path]:
-        # What pytest calls "current" is a link to a directory that is among them, too.
-        roots = [each for each in self._directory.iterdir() if not each.is_symlink()]
-        levels = ("log", "*/log", "*/*/log", "*/*/*/log")
-        return [log for root in roots for level in levels for log in root.glob(level)]
+    def leave(self, directory: Path) -> None:
+        """Look no longer into one of the directories: the test that had it is over."""
+        if directory.parent == self._directory:
+            self._left.add(directory.name)
 
-    def _root(self, log: Path) -> Path:
-        return self._directory / log.relative_to(self._directory).parts[0]
+    def leave_all(self) -> None:
+        """Look no longer into what is there by now: those who shared it are over."""
+        self._left.update(self._roots())
+
+    def _new(self, log: Path) -> str:
+        start = self._read.get(log, 0)
+        try:
+            if log.stat().st_size == start:
+                return ""
+            content = log.read_bytes()
+        except FileNotFoundError:  # of an app that has deleted it meanwhile
+            return ""
+        self._read[log] = len(content)
+        # A log that is shorter than before is a new one.
+        return content[start if start <= len(content) else 0 :].decode(errors="replace")
+
+    def _roots(self) -> list[str]:
+        # What pytest calls "current" is a link to a directory that is among them, too.
+        with os.scandir(self._directory) as entries:
+            return [
+                each.name
+                for each in entries
+                if each.name not in self._left and each.is_dir(follow_symlinks=False)
+            ]
+
+
+def _logs(directory: Path, levels: int) -> Iterator[Path]:
+    """Give the logs in a directory and in those below it, so many levels deep."""
+    try:
+        entries = [*os.scandir(directory)]
+    except OSError:  # it was deleted meanwhile, or is closed
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            if levels:
+                yield from _logs(directory / entry.name, levels - 1)
+        elif entry.name == "log" and entry.is_file():
+            yield directory / entry.name

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.federation_logs import LogWatch, errors_in
 
 TRACEBACK = """INFO: before
@@ -26,9 +28,15 @@ def test_a_traceback_is_found_and_allowed_by_the_error_that_it_ends_with() -> No
     assert errors_in(TRACEBACK, ["INFO: after"]) == [found]
 
 
-def test_each_line_is_looked_at_once_and_what_is_allowed_stays_so(tmp_path: Path) -> None:
-    # Deeper than where the suite itself looks for logs.
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A directory that is deeper than where the suite itself looks for logs."""
     base = tmp_path / "1" / "2" / "3" / "4"
+    base.mkdir(parents=True)
+    return base
+
+
+def test_each_line_is_looked_at_once_and_what_is_allowed_stays_so(base: Path) -> None:
     log = base / "federation" / "node-1" / "log"
     log.parent.mkdir(parents=True)
     watch = LogWatch(base)
@@ -49,3 +57,35 @@ def test_a_traceback_with_a_header_on_each_line_is_one_error() -> None:
     (found,) = errors_in(printed)
     assert found.endswith("ValueError: no data")
     assert errors_in(printed, ["ValueError: no data"]) == []
+
+
+def test_what_was_left_is_not_looked_into(base: Path) -> None:
+    watch = LogWatch(base)
+    for name in ("own", "shared"):
+        (base / name).mkdir()
+        (base / name / "log").write_text(f"ERROR : {name}\n")
+    watch.leave(base / "own")
+    watch.leave(base)  # not one of them
+    assert watch.unexpected([]) == ["shared/log: ERROR : shared"]
+    watch.leave_all()
+    (base / "new").mkdir()
+    for name in ("own", "shared", "new"):
+        with (base / name / "log").open("a") as file:
+            file.write("ERROR : late\n")
+    assert watch.unexpected([]) == ["new/log: ERROR : late"]
+
+
+def test_logs_are_found_as_deep_as_a_federation_has_them(base: Path) -> None:
+    watch = LogWatch(base)
+    place = base / "a"
+    found = []
+    for name in ("federation", "node-1", "executor", "deeper"):
+        place.mkdir()
+        (place / "log").write_text("ERROR : lost\n")
+        found.append(f"{(place / 'log').relative_to(base)}: ERROR : lost")
+        place /= name
+    assert sorted(watch.unexpected([])) == sorted(found)
+    place.mkdir()
+    (place / "log").write_text("ERROR : lost\n")
+    (base / "current").symlink_to(base / "a")
+    assert watch.unexpected([]) == []
