@@ -7,17 +7,8 @@ demo: .venv/ok   ## two runs at once on plain processes, verified; report in out
 	.venv/bin/fedstate demo
 test: .venv/ok   ## the whole test suite
 	.venv/bin/pytest --numprocesses 2
-test-long: .venv/ok ## what takes a quarter of an hour more: 300 trainings, Keras and containers killed, 30 runs, 1 GB, more damage, 20,000 connections
-	FEDSTATE_SLOW=1 FEDSTATE_SOAK_RUNS=30 FEDSTATE_STATE_MEGABYTES=1000 FEDSTATE_TENSORFLOW_CHILDREN=300 FEDSTATE_VERIFY_RUNS=200 \
-	    .venv/bin/pytest -o timeout=3000 tests/stack/executor/test_tensorflow.py \
-	    tests/stack/executor/test_endurance.py tests/stack/containers/test_runs.py \
-	    tests/stack/processes/test_verify.py tests/contract/state tests/contract/test_torch.py \
-	    tests/crash/test_keras_kill.py tests/crash/test_soak.py tests/crash/test_large_state.py \
-	    tests/crash/test_stock.py tests/stack/test_simulation.py tests/unit/verify/test_many_runs.py \
-	    tests/unit/state/test_fuzz.py tests/unit/state/test_kinds.py \
-	    tests/unit/state/test_round_trip.py tests/unit/state/codecs/keras/test_model.py \
-	    tests/stack/containers/test_kills.py tests/stack/containers/test_hostile.py \
-	    tests/hostile tests/stack/doors
+test-long: .venv/ok ## in its whole size what the suite runs smaller: an hour; PART=soak for a part of it
+	.venv/bin/python -m tests.long $(PART)
 test-next: .venv/ok ## which seams to flwr move with its next version, in an environment of its own
 	.venv/bin/python -m tests.next_version
 lint: .venv/ok   ## format, lint and strict types
