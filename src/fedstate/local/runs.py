@@ -12,7 +12,8 @@ from fedstate.flower.control import control
 from fedstate.waiting import wait_until
 
 SUBMIT_SECONDS = 120.0
-POLL_SECONDS = 0.2
+# For each run that is waited for, up to the longest: every look is a request to the SuperLink.
+POLL_SECONDS, LONGEST_POLL_SECONDS = 0.2, 1.0
 
 
 class Reachable(Protocol):
@@ -109,16 +110,22 @@ def wait_for_runs(
 
         def finished() -> bool:
             nonlocal statuses
-            statuses = {run_id: link.run_status(run_id) for run_id in run_ids}
+            ended = {run_id: each for run_id, each in statuses.items() if _is_over(each)}
+            statuses = {each: ended.get(each) or link.run_status(each) for each in run_ids}
             progress(statuses)
-            return all(status.startswith("finished") for status in statuses.values())
+            return all(map(_is_over, statuses.values()))
 
-        if not wait_until(finished, seconds, poll_seconds=POLL_SECONDS):
+        pause = min(POLL_SECONDS * len(run_ids), LONGEST_POLL_SECONDS)
+        if not wait_until(finished, seconds, poll_seconds=pause):
             raise FederationError(
                 f"After {seconds:.0f} s the runs are still not finished: {statuses}; "
                 f"the logs are in {federation.directory}."
             )
     return statuses
+
+
+def _is_over(status: str) -> bool:
+    return status.startswith("finished")
 
 
 def _toml(value: float | str) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from fedstate.connection import Connection, write_connection
 from fedstate.errors import FederationError
+from fedstate.flower.control import Control
 from fedstate.local.runs import start, submit, wait_for_runs
 from tests.unit.superlink_in_process import SuperLink
 
@@ -61,6 +62,26 @@ def test_waiting_ends_with_all_runs_however_they_ended(
     ended = wait_for_runs(federation, runs, 60, progress)
     assert told[0] == {runs[0]: "finished:completed", runs[1]: "running"}
     assert ended == told[-1] == dict.fromkeys(runs, "finished:completed")
+
+
+def test_who_has_ended_is_not_asked_about_again(
+    federation: Here, superlink: SuperLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [superlink.start_run() for _ in range(3)]
+    asked: list[int] = []
+
+    def run_status(link: Control, run_id: int) -> str:
+        asked.append(run_id)
+        return status(link, run_id)
+
+    def progress(statuses: dict[int, str]) -> None:
+        if unfinished := [run_id for run_id in runs if statuses[run_id] == "running"]:
+            superlink.end_run(unfinished[0])
+
+    status = Control.run_status
+    monkeypatch.setattr(Control, "run_status", run_status)
+    wait_for_runs(federation, runs, 60, progress)
+    assert asked == [*runs, *runs, *runs[1:], *runs[2:]]
 
 
 def test_patience_has_an_end_that_names_the_runs(federation: Here, superlink: SuperLink) -> None:
