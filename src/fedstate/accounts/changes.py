@@ -58,7 +58,7 @@ def ensure_account(file: Path, name: str, role: Role, token_file: Path) -> str:
     """
     check_name(name)
     try:
-        token = token_file.read_text().strip()
+        token = _token_in(token_file)
     except FileNotFoundError:
         token = ""
     except ValueError:
@@ -110,16 +110,21 @@ def read_token(file: Path) -> str:
         There is none.
     """
     try:
-        token = file.read_text().strip()
+        return _token_in(file)
     except FileNotFoundError:
         raise SettingError(
             f"The token's file '{file}' is missing; an operator makes it with `fedstate account "
             "add NAME --role submitter --output FILE`."
         ) from None
     except ValueError:
-        token = ""
+        raise SettingError(f"'{file}' holds no token, which is one word.") from None
+
+
+def _token_in(file: Path) -> str:
+    """Return the one word in a file; ValueError if it holds something else."""
+    token = file.read_text().strip()
     if not token or not token.isascii() or any(each.isspace() for each in token):
-        raise SettingError(f"'{file}' holds no token, which is one word.")
+        raise ValueError("no token")
     return token
 
 

@@ -35,6 +35,8 @@ class Output:
         What becomes of the lines.
     clock
         Seconds that only grow.
+    user
+        The run's own user and group; None if it has none.
     """
 
     def __init__(
@@ -42,11 +44,16 @@ class Output:
         directory: Path,
         printed: Printed,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        user: int | None = None,
     ) -> None:
         self._path = pipe_of(directory)
         os.mkfifo(self._path, 0o600)
-        # As /dev/stdout it can be opened again, for writing.
-        self._path.chmod(0o622)
+        if user is not None:
+            # As /dev/stdout it can be opened again, for writing: by this run, and by no other,
+            # which would print in its name.
+            os.chown(self._path, -1, user)
+            self._path.chmod(0o620)
         # For writing, too: it then has no end whenever the last program of the run ends.
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._printed = printed

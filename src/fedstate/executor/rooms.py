@@ -82,6 +82,7 @@ class Rooms:
         self._settings = settings
         self._entry = entry
         self._clock = clock
+        self._taken_ports = _taken_ports(address)
         self.all: dict[int, Room] = {}
         self._known = KnownImports()
         self._authority = FollowedAuthority(root_certificates)
@@ -127,7 +128,7 @@ class Rooms:
             self.all[order.run_id] = room
             try:
                 room.printed = self._outputs.printed(order)
-                room.output = Output(plan.directory, room.printed)
+                room.output = Output(plan.directory, room.printed, user=room.user)
             except OSError:
                 self.close(room)
                 raise
@@ -265,6 +266,7 @@ class Rooms:
                 readable=(*environment_paths(), *_working(), *self._settings.readable),
                 writable=(*writable, pipe_of(directory)),
                 closed_ports=self._settings.closed_ports,
+                taken_ports=self._taken_ports,
                 own_memory=self.offered.own_memory,
             )
         return RoomPlan(
@@ -280,6 +282,13 @@ class Rooms:
             if not own:
                 processes.kill_user(user)
             self._deletions.begin(directory, None if own else user)
+
+
+def _taken_ports(address: str) -> tuple[int, ...]:
+    """Return the port of a server on this machine, where an app could listen in its place."""
+    host, _, port = address.rpartition(":")
+    here = host in ("localhost", "[::1]") or host.startswith("127.")
+    return (int(port),) if here and port.isdecimal() else ()
 
 
 def _working() -> tuple[Path, ...]:
@@ -330,8 +339,10 @@ def _own_directory(given: Path | None, address: str) -> tuple[Path, Any]:
 
 
 def _lock(path: Path) -> Any:
-    file = (path / _LOCK).open("w")
+    # Of this user alone: whoever can open it can hold it when this executor is started again.
+    file = os.fdopen(os.open(path / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
     try:
+        os.fchmod(file.fileno(), 0o600)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Whoever had it may have removed the file meanwhile.
         if not os.path.samestat(os.fstat(file.fileno()), (path / _LOCK).stat()):

@@ -24,7 +24,7 @@ from flwr.supercore.retry import (
 )
 
 from fedstate.logs import logger
-from fedstate.tls.contexts import ClientContext
+from fedstate.tls.contexts import client_context
 from fedstate.tls.problems import is_broken, setting_problem
 
 Client = TypeVar("Client", bound=ProtobufClient)
@@ -79,7 +79,7 @@ def trust(
     """Return whom an HTTP client is to trust: its option ``verify``."""
     if insecure or root_certificates is None:
         return not insecure
-    return ClientContext(root_certificates, warns=warns)
+    return client_context(root_certificates, warns=warns)
 
 
 def retry_policy() -> RetryInvoker:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 _CHUNK = 65536
@@ -31,7 +31,7 @@ class Channel:
     def __init__(self, end: socket.socket) -> None:
         self.socket = end
         self.ended = False
-        self._received = b""
+        self._received = bytearray()
 
     @staticmethod
     def pair() -> "tuple[Channel, socket.socket]":
@@ -66,32 +66,51 @@ class Channel:
         MalformedMessageError
             If something else than a JSON object comes.
         """
-        for message, _ in self.receive_with_descriptors():
-            yield message
+        # A descriptor that comes along is not taken, and so closed by the kernel: whoever sends
+        # enough of them would else take all that this process may have.
+        for line in self._read(lambda: self.socket.recv(_CHUNK)):
+            yield _message(line)
 
     def receive_with_descriptors(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
-        """Yield messages, each with the descriptors that came with it.
+        """Yield messages, each with the descriptors that came with it, from somebody trusted.
 
         Raises
         ------
         MalformedMessageError
             If something else than a JSON object comes.
         """
-        try:
-            data, descriptors, _, _ = socket.recv_fds(self.socket, _CHUNK, _MAX_DESCRIPTORS)
-        except BlockingIOError:
-            return
-        except ConnectionResetError:
-            data, descriptors = b"", []
-        if not data:
-            self.ended = True
-            return
-        *lines, self._received = (self._received + data).split(b"\n")
-        if len(self._received) > _MAX_LINE:
-            raise MalformedMessageError(f"a line of more than {_MAX_LINE} bytes")
+        descriptors: list[int] = []
+
+        def read() -> bytes:
+            data, found, _, _ = socket.recv_fds(self.socket, _CHUNK, _MAX_DESCRIPTORS)
+            descriptors.extend(found)
+            return data
+
+        lines = self._read(read)
         # The system never adds to a read what comes after descriptors, only what was before.
         for number, line in enumerate(lines, start=1):
             yield _message(line), descriptors if number == len(lines) else []
+
+    def _read(self, read: Callable[[], bytes]) -> list[bytes]:
+        """Return the lines of one read."""
+        try:
+            data = read()
+        except BlockingIOError:
+            return []
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self.ended = True
+            return []
+        # A long line may come byte by byte, and is not to be gone through with each of them.
+        self._received += data
+        lines: list[bytes] = []
+        if b"\n" in data:
+            *lines, rest = bytes(self._received).split(b"\n")
+            self._received = bytearray(rest)
+        if len(self._received) > _MAX_LINE:
+            raise MalformedMessageError(f"a line of more than {_MAX_LINE} bytes")
+        return lines
 
     def close(self) -> None:
         """Close this end."""

@@ -32,7 +32,7 @@ from starlette.types import ASGIApp
 
 from fedstate.errors import FederationError
 from fedstate.serving.doors import Doors
-from fedstate.tls.contexts import ServerContext
+from fedstate.tls.contexts import server_context
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -127,7 +127,7 @@ class Server(uvicorn.Server):
         # How a program logs is for the program to say.
         options.setdefault("log_config", None)
         if certificate is not None:
-            options["ssl_context_factory"] = lambda *_: ServerContext(
+            options["ssl_context_factory"] = lambda *_: server_context(
                 certificate.certificate_file, certificate.key_file, certificate.authority_file
             )
         super().__init__(uvicorn.Config(cast("Any", app), **options))

@@ -7,14 +7,15 @@
 Nothing but the standard library is imported here: a container's health check starts with it.
 """
 
-from fedstate.tls.contexts import ClientContext, ServerContext
+from fedstate.tls.contexts import ReloadedContext, client_context, server_context
 from fedstate.tls.expiry import expires_soon
 from fedstate.tls.problems import is_broken, setting_problem
 
 __all__ = [
-    "ClientContext",
-    "ServerContext",
+    "ReloadedContext",
+    "client_context",
     "expires_soon",
     "is_broken",
+    "server_context",
     "setting_problem",
 ]

@@ -38,20 +38,50 @@ class _Failed:
     said: bool = False
 
 
-class _Reloaded(ssl.SSLContext):
+# Puts what the files hold into a new context.
+_Fill = Callable[[ssl.SSLContext, Sequence[Path]], None]
+
+
+class ReloadedContext(ssl.SSLContext):
     """A context that hands each new connection to another one, made of the files as they are.
 
     What is wrong with the files when the program starts is an error; afterwards, new connections
     are made as before, which is logged once.
+
+    Parameters
+    ----------
+    purpose : ssl protocol
+        ``ssl.PROTOCOL_TLS_SERVER`` or ``ssl.PROTOCOL_TLS_CLIENT``.
+    files : sequence of Path
+        What the context is made of.
+    fill : callable
+        Puts them into a new context.
+    warning : ExpiryWarning, optional
+        Is asked whenever a connection is made.
+    clock : callable
+        Seconds that only grow.
+
+    Raises
+    ------
+    CertificateError
+        The files cannot be used.
     """
 
-    _files: Sequence[Path]
-    _warning: ExpiryWarning | None
+    def __new__(cls, purpose: int, *_: Any, **__: Any) -> Self:
+        """Return a context for a server, or for a client."""
+        return super().__new__(cls, purpose)
 
-    def _begin(
-        self, files: Sequence[Path], warning: ExpiryWarning | None, clock: Callable[[], float]
+    def __init__(
+        self,
+        purpose: int,
+        files: Sequence[Path],
+        fill: _Fill,
+        warning: ExpiryWarning | None,
+        clock: Callable[[], float],
     ) -> None:
+        self._purpose = purpose
         self._files = files
+        self._fill = fill
         self._warning = warning
         self._clock = clock
         self._protocols: Sequence[str] = ()
@@ -69,7 +99,8 @@ class _Reloaded(ssl.SSLContext):
         """
         try:
             signature = self._signature()
-            context = self._made()
+            context = ssl.SSLContext(self._purpose)
+            self._fill(context, self._files)
         except OSError as error:  # errors of TLS are such
             raise CertificateError(f"{self._names()} cannot be used: {_why(error)}.") from error
         except ValueError as error:  # no text
@@ -79,9 +110,6 @@ class _Reloaded(ssl.SSLContext):
         if self._warning is not None:
             self._warning.look()
         return signature, context
-
-    def _made(self) -> ssl.SSLContext:
-        raise NotImplementedError
 
     def _signature(self) -> _Signature:
         found = [file.stat() for file in self._files]
@@ -146,8 +174,14 @@ class _Reloaded(ssl.SSLContext):
         self._current[1].set_alpn_protocols(alpn_protocols)
 
 
-class ServerContext(_Reloaded):
-    """What a server's connections are made with.
+def server_context(
+    certificate_file: str | os.PathLike[str],
+    key_file: str | os.PathLike[str],
+    authority_file: str | os.PathLike[str] | None = None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> ReloadedContext:
+    """Return what a server's connections are made with.
 
     Parameters
     ----------
@@ -163,34 +197,21 @@ class ServerContext(_Reloaded):
     CertificateError
         The files cannot be used.
     """
-
-    def __new__(cls, *_: Any, **__: Any) -> Self:
-        """Return a context for a server."""
-        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
-
-    def __init__(
-        self,
-        certificate_file: str | os.PathLike[str],
-        key_file: str | os.PathLike[str],
-        authority_file: str | os.PathLike[str] | None = None,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        files = [Path(each).expanduser() for each in (certificate_file, key_file)]
-        authority = None if authority_file is None else Path(authority_file).expanduser()
-        if authority is not None:
-            ClientContext(authority)  # whoever is to trust it reads it so
-        self._begin(files, ExpiryWarning(certificate=files[0], authority=authority), clock)
-
-    def _made(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        certificate, key = self._files
-        context.load_cert_chain(certificate, key, password=_no_password)
-        return context
+    files = [Path(each).expanduser() for each in (certificate_file, key_file)]
+    authority = None if authority_file is None else Path(authority_file).expanduser()
+    if authority is not None:
+        client_context(authority)  # whoever is to trust it reads it so
+    warning = ExpiryWarning(certificate=files[0], authority=authority)
+    return ReloadedContext(ssl.PROTOCOL_TLS_SERVER, files, _show, warning, clock)
 
 
-class ClientContext(_Reloaded):
-    """What a client's connections are made with.
+def client_context(
+    authority_file: str | os.PathLike[str],
+    *,
+    warns: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> ReloadedContext:
+    """Return what a client's connections are made with.
 
     Parameters
     ----------
@@ -206,26 +227,19 @@ class ClientContext(_Reloaded):
     CertificateError
         The file cannot be used.
     """
+    file = Path(authority_file).expanduser()
+    warning = ExpiryWarning(authority=file) if warns else None
+    return ReloadedContext(ssl.PROTOCOL_TLS_CLIENT, [file], _trust, warning, clock)
 
-    def __new__(cls, *_: Any, **__: Any) -> Self:
-        """Return a context for a client."""
-        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
-    def __init__(
-        self,
-        authority_file: str | os.PathLike[str],
-        *,
-        warns: bool = False,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        file = Path(authority_file).expanduser()
-        self._begin([file], ExpiryWarning(authority=file) if warns else None, clock)
+def _show(context: ssl.SSLContext, files: Sequence[Path]) -> None:
+    certificate, key = files
+    context.load_cert_chain(certificate, key, password=_no_password)
 
-    def _made(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        (file,) = self._files
-        context.load_verify_locations(cadata=file.read_text("ascii"))
-        return context
+
+def _trust(context: ssl.SSLContext, files: Sequence[Path]) -> None:
+    (file,) = files
+    context.load_verify_locations(cadata=file.read_text("ascii"))
 
 
 def _no_password() -> NoReturn:

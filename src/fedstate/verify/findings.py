@@ -70,7 +70,20 @@ class Finding:
         """Return the finding as one sentence."""
         step = f", step {self.step}" if self.step else ""
         parties = f" ({' against '.join(self.parties)})" if self.parties else ""
-        return f"{self.place}{step}: {self.text}{parties}."
+        return f"{self.place}{step}: {printable(self.text)}{parties}."
+
+
+def printable(text: str) -> str:
+    """Return text in which nothing moves a terminal's cursor, or begins another line.
+
+    Reasons, names and IDs are chosen by apps, and with their own verdict in them they could
+    overwrite ours.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 def worst(findings: Iterable[Finding]) -> Level:

@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fedstate.verify.findings import CHECKS, Finding, Level
+from fedstate.verify.findings import CHECKS, Finding, Level, printable
 from fedstate.verify.report import VERDICTS, NodeResult, Report, RunResult
 from fedstate.verify.told import Holding
 
@@ -85,7 +85,7 @@ def _nodes(run: RunResult) -> Table:
             str(node.node_id), *numbers, node.stored[:8] or "-", node.asked, told, verdict
         )
     for node_id, values in _told_alone(run):
-        table.add_row(node_id, *"---", "-", "-", values, _verdict(run.level))
+        table.add_row(Text(printable(node_id)), *"---", "-", "-", values, _verdict(run.level))
     return table
 
 
@@ -102,23 +102,24 @@ def _table(*left: str, right: Sequence[str] = (), rest: Sequence[str] = ()) -> T
     return table
 
 
-def _told(run: RunResult, node: NodeResult) -> str:
+def _told(run: RunResult, node: NodeResult) -> Text:
     holding = run.told.holding(str(node.node_id)) if run.told else None
-    return _histories(holding) if holding else "-"
+    # As text: brackets in a name are no markup.
+    return Text(_histories(holding) if holding else "-")
 
 
-def _told_alone(run: RunResult) -> Iterator[tuple[str, str]]:
+def _told_alone(run: RunResult) -> Iterator[tuple[str, Text]]:
     """Yield the nodes of which the app alone speaks, as in simulation."""
     known = {str(node.node_id) for node in run.nodes}
     for holding in run.told.holdings if run.told else ():
         if holding.node_id not in known:
-            yield holding.node_id, _histories(holding)
+            yield holding.node_id, Text(_histories(holding))
 
 
 def _histories(holding: Holding) -> str:
     """Return the histories that an app has told of, with the last value of each."""
     ends = (
-        f"{name} {values[-1]:.4g}" if values else f"{name} -"
+        f"{printable(name)} {values[-1]:.4g}" if values else f"{printable(name)} -"
         for name, values in holding.histories.items()
     )
     return ", ".join(ends) or "-"

@@ -4,14 +4,25 @@ It is shown beside what the SuperLink and the nodes say, and no promise rests on
 tell what it likes.
 """
 
+import errno
 import json
+import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fedstate.errors import EvidenceError
 from fedstate.records import OLD_SCHEMA, SCHEMA, old_record_file, record_file
+
+# Some 300,000 replies.
+MAXIMUM_BYTES = 128 * 1024 * 1024
+# The longest that an ID is taken for one.
+_MOST_DIGITS = 64
+_SHOWN = 200
+
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
@@ -122,20 +133,55 @@ def read_told(directory: Path, run_id: int) -> ToldRun | None:
         lines = _lines(file)
     except FileNotFoundError:
         file = old_record_file(directory, run_id)
-        if not file.exists():
+        try:
+            return _old_record(file)
+        except FileNotFoundError:
             return None
-        return _old_record(file)
     return _record(file, lines)
 
 
+def _content(file: Path) -> bytes:
+    """Return the content of a record, which whoever wrote it may have made a trap.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none.
+    EvidenceError
+        It is no file that can be read, or a large one.
+    """
+    # Neither a link, which may lead anywhere, nor a pipe, at which one waits for ever.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(file, flags), "rb") as opened:
+            status = os.fstat(opened.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise EvidenceError(f"The record {file} is damaged: it is no regular file.")
+            if status.st_size > MAXIMUM_BYTES:
+                raise EvidenceError(
+                    f"The record {file} has {status.st_size} bytes, and {MAXIMUM_BYTES} is the "
+                    "most that is read."
+                )
+            return opened.read(MAXIMUM_BYTES + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
+        raise EvidenceError(f"The record {file} cannot be read: {reason}.") from None
+
+
+def _parsed(file: Path, text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # it may be nested as deep as one likes
+        raise EvidenceError(f"The record {file} is damaged: it is not JSON.") from None
+
+
 def _lines(file: Path) -> list[Any]:
-    content = file.read_bytes()
+    content = _content(file)
     # The last line may be on its way.
     whole = content[: content.rfind(b"\n") + 1].splitlines()
-    try:
-        return [json.loads(line) for line in whole if line.strip()]
-    except ValueError:
-        raise EvidenceError(f"The record {file} is damaged: it is not JSON.") from None
+    return [_parsed(file, line) for line in whole if line.strip()]
 
 
 def _record(file: Path, lines: list[Any]) -> ToldRun:
@@ -151,10 +197,7 @@ def _dicts(lines: Iterable[Any]) -> Iterator[dict[str, Any]]:
 
 
 def _old_record(file: Path) -> ToldRun:
-    try:
-        record = json.loads(file.read_bytes())
-    except ValueError:
-        raise EvidenceError(f"The record {file} is damaged: it is not JSON.") from None
+    record = _parsed(file, _content(file))
     _check_schema(file, record, OLD_SCHEMA)
     return _told(file, record, record.get("replies"), record.get("nodes"))
 
@@ -163,54 +206,87 @@ def _check_schema(file: Path, head: Any, known: str) -> None:
     schema = head.get("schema") if isinstance(head, dict) else None
     if schema != known:
         raise EvidenceError(
-            f"The record {file} has schema {schema!r}, but this fedstate reads {known}."
+            f"The record {file} has schema {_quoted(schema)}, but this fedstate reads {known}."
         )
     run_id = head.get("run_id")
-    if not isinstance(run_id, str) or not run_id.isdecimal():
-        raise EvidenceError(f"The record {file} is damaged: its run_id is {run_id!r}.")
+    if not isinstance(run_id, str) or not run_id.isdecimal() or len(run_id) > _MOST_DIGITS:
+        raise EvidenceError(f"The record {file} is damaged: its run_id is {_quoted(run_id)}.")
+
+
+def _quoted(value: Any) -> str:
+    """Return what stands in a record as a message has it: an app may have written any length."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _told(file: Path, head: Mapping[str, Any], replies: Any, nodes: Any) -> ToldRun:
     try:
         return ToldRun(
             run_id=head["run_id"],
-            flwr=head["flwr"],
-            engine=head["engine"],
-            config=head["config"],
+            flwr=_a(str, head["flwr"]),
+            engine=_a(str, head["engine"]),
+            config=_a(dict, head["config"]),
             replies=tuple(_reply(reply) for reply in replies),
             holdings=tuple(_holding(node) for node in nodes if "error" not in node),
-            unanswered={node["node_id"]: node["error"] for node in nodes if "error" in node},
+            unanswered={
+                _node_id(node): _a(str, node["error"]) for node in nodes if "error" in node
+            },
         )
-    except (AttributeError, KeyError, TypeError) as error:
-        raise EvidenceError(f"The record {file} is damaged: {error!r} is missing.") from None
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
+        raise EvidenceError(
+            f"The record {file} is damaged: {_quoted(error)} is missing."
+        ) from None
+
+
+def _a(kind: type[_Kind], value: Any) -> _Kind:
+    """Return a value of this type; TypeError for any other."""
+    if not isinstance(value, kind):
+        raise TypeError(f"a {kind.__name__} in place of a {type(value).__name__}")
+    return value
+
+
+def _node_id(fields: Mapping[str, Any]) -> str:
+    node_id = _a(str, fields["node_id"])
+    if len(node_id) > _MOST_DIGITS:
+        raise TypeError("a shorter node_id")
+    return node_id
 
 
 def _entry(fields: Mapping[str, Any]) -> Entry:
     # A step may belong to no round: the record then has none, the ledger null.
-    return Entry(**{**fields, "round": fields.get("round") or 0})
+    entry = Entry(**{**fields, "round": fields.get("round") or 0})
+    for number in (entry.sequence, entry.round):
+        _a(int, number)
+    for text in (entry.run_id, entry.message_id, entry.parent, entry.digest, entry.action):
+        _a(str, text)
+    _node_id(fields)
+    return entry
 
 
 def _reply(reply: Mapping[str, Any]) -> Reply:
+    error = reply.get("error")
     return Reply(
-        node_id=reply["node_id"],
-        round=reply["round"],
-        action=reply["action"],
-        message_id=reply["message_id"],
+        node_id=_node_id(reply),
+        round=_a(int, reply["round"]),
+        action=_a(str, reply["action"]),
+        message_id=_a(str, reply["message_id"]),
         commit=_entry(reply["commit"]) if "commit" in reply else None,
-        error=reply.get("error"),
-        reply_id=reply.get("reply_id", ""),
+        error=None if error is None else _a(str, error),
+        reply_id=_a(str, reply.get("reply_id", "")),
     )
 
 
 def _holding(node: Mapping[str, Any]) -> Holding:
+    # Earlier releases told of one history, whose name was always this.
+    histories = _a(dict, node.get("histories", {"loss": node.get("history", ())}))
     return Holding(
-        node_id=node["node_id"],
-        partition_id=node["partition_id"],
-        digest=node["digest"],
-        # Earlier releases told of one, whose name was always this.
-        histories={
-            name: tuple(values)
-            for name, values in node.get("histories", {"loss": node.get("history", ())}).items()
-        },
+        node_id=_node_id(node),
+        partition_id=_a(int, node["partition_id"]),
+        digest=_a(str, node["digest"]),
+        histories={name: _values(values) for name, values in histories.items()},
         entries=tuple(_entry(entry) for entry in node["entries"]),
     )
+
+
+def _values(values: Any) -> tuple[float, ...]:
+    return tuple(float(_a((int, float), value)) for value in values)  # type: ignore[arg-type]

@@ -43,7 +43,7 @@ def follow(
         for finding in report.findings:
             if finding.level is Level.BROKEN and str(finding) not in told:
                 told.add(str(finding))
-                console.print(f"  ✗ {finding}", style="bold red", highlight=False)
+                console.print(f"  ✗ {finding}", style="bold red", highlight=False, markup=False)
         if ended:
             return report
         sleep(pause_after(time.monotonic() - start))

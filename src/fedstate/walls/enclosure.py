@@ -59,7 +59,9 @@ class Walls:
     writable : tuple of Path
         What may be written beside the run's own directory.
     closed_ports : tuple of int
-        TCP ports to which the run must not connect.
+        TCP ports to which the run must not connect, and on which it must not listen.
+    taken_ports : tuple of int
+        TCP ports to which it may connect, and on which it must not listen.
     own_memory : bool
         Whether the run, without a user of its own, is to have shared memory, terminals and a view
         of files of its own, where this process has one thread.
@@ -75,6 +77,7 @@ class Walls:
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
     closed_ports: tuple[int, ...] = ()
+    taken_ports: tuple[int, ...] = ()
     own_memory: bool = False
     own_terminals: bool = False
 
@@ -98,6 +101,7 @@ class Walls:
             limits=RunLimits(**given["limits"]),
             landlock=given["landlock"],
             closed_ports=tuple(given["closed_ports"]),
+            taken_ports=tuple(given["taken_ports"]),
             own_memory=given["own_memory"],
             own_terminals=given["own_terminals"],
             **paths,
@@ -213,7 +217,7 @@ def _domain(walls: Walls) -> Domain:
     domain.allow_writing(devices / name for name in names)
     domain.allow_writing(devices.glob(_GPU_DEVICES))
     domain.allow_writing((walls.directory, *walls.writable))
-    domain.close_ports(walls.closed_ports)
+    domain.close_ports(walls.closed_ports, walls.taken_ports)
     return domain
 
 

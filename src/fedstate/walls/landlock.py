@@ -24,7 +24,7 @@ _REFER, _TRUNCATE, _IOCTL_DEVICE = 1 << 13, 1 << 14, 1 << 15
 _FILES_BY_ABI = {1: (1 << 13) - 1, 2: _REFER, 3: _TRUNCATE, 5: _IOCTL_DEVICE}
 # What a rule for something that is no directory may name.
 _FOR_FILES = EXECUTE | WRITE_FILE | READ_FILE | _TRUNCATE | _IOCTL_DEVICE
-_CONNECT_TCP = 1 << 1
+_BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
 _SCOPES = 1 << 0 | 1 << 1
 PORTS_ABI, SCOPES_ABI = 4, 6
 
@@ -87,21 +87,32 @@ class Domain:
         for path in paths:
             self._allow(path, self._all_files & ~(_MAKE_CHAR | _MAKE_BLOCK))
 
-    def close_ports(self, ports: Iterable[int]) -> None:
-        """Forbid TCP connections to these ports; nothing where the ABI knows no ports."""
+    def close_ports(self, ports: Iterable[int], taken: Iterable[int] = ()) -> None:
+        """Forbid TCP connections to these ports; nothing where the ABI knows no ports.
+
+        Parameters
+        ----------
+        ports : iterable of int
+            The ports. It is forbidden to listen on them, too: whoever does so while a service
+            starts again is there in its place, and the service cannot start.
+        taken : iterable of int
+            Ports to which connections may be made, and that may not be listened on either.
+        """
         closed = set(ports)
-        if self._version < PORTS_ABI or not closed:
+        others = {*taken} - closed
+        if self._version < PORTS_ABI or not closed | others:
             return
         # Landlock knows what is allowed alone: one rule for each port of the others. In a ruleset
         # of its own they are copied once, and not with every rule about files.
-        ruleset = _ruleset(_REFER, _CONNECT_TCP, 0)
+        ruleset = _ruleset(_REFER, _BIND_TCP | _CONNECT_TCP, 0)
         self._rulesets.append(ruleset)
         # Every ruleset forbids to rename from one directory to another, unless it allows it.
         self._allow(Path("/"), _REFER, ruleset)
-        rule = _PortRule(_CONNECT_TCP, 0)
+        rule = _PortRule(_BIND_TCP | _CONNECT_TCP, 0)
         reference = ctypes.byref(rule)
         for port in range(1 << 16):
             if port not in closed:
+                rule.access = _CONNECT_TCP if port in others else _BIND_TCP | _CONNECT_TCP
                 rule.port = port
                 _add(ruleset, _NET_PORT, reference)
 

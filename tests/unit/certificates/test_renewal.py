@@ -26,7 +26,7 @@ from fedstate.certificates.renewal import (
     replace_authority,
 )
 from fedstate.errors import CertificateError, SettingError
-from fedstate.tls.contexts import ClientContext, ServerContext
+from fedstate.tls.contexts import client_context, server_context
 from tests.unit.certificates.test_authority import handshake
 
 HOSTS = ["here", "127.0.0.1", "::1"]
@@ -117,8 +117,8 @@ def test_an_authority_is_replaced_while_everybody_goes_on(place: Place) -> None:
     old = place.trusted()
     old_key = load_key(place.authority / "ca.key")
     # They have been made before, and follow what happens.
-    running = [ServerContext(each / "server.crt", each / "server.key") for each in place.servers]
-    following = ClientContext(place.public / "ca.crt")
+    running = [server_context(each / "server.crt", each / "server.key") for each in place.servers]
+    following = client_context(place.public / "ca.crt")
 
     assert place.run(replace_authority) == [True, True]
     both = place.trusted()
@@ -244,9 +244,9 @@ def test_after_a_crash_at_any_change_everybody_goes_on_and_the_step_is_made_agai
             place.run(replace_authority)
         before = place.trusted()
         running = [
-            ServerContext(each / "server.crt", each / "server.key") for each in place.servers
+            server_context(each / "server.crt", each / "server.key") for each in place.servers
         ]
-        following = ClientContext(place.public / "ca.crt")
+        following = client_context(place.public / "ca.crt")
         with monkeypatch.context() as patched:
             crash_at(patched, number)
             try:

@@ -10,7 +10,9 @@ from fedstate.executor.plan import RoomPlan
 from fedstate.walls import RunLimits, Walls
 
 PLACE = Path("/rooms/1")
-WALLS = Walls(PLACE, user=7, landlock=3, closed_ports=(1,), writable=(Path("/data"),))
+WALLS = Walls(
+    PLACE, user=7, landlock=3, closed_ports=(1,), taken_ports=(2,), writable=(Path("/data"),)
+)
 
 
 def test_a_plan_arrives_as_it_was_sent() -> None:

@@ -13,6 +13,7 @@ from tests.waiting import wait_until
 
 from fedstate.errors import SettingError
 from fedstate.executor import rooms
+from fedstate.executor.output import pipe_of
 from fedstate.executor.room_settings import NONE, REQUIRE, RoomSettings
 from fedstate.executor.rooms import Rooms
 from fedstate.flower.task_order import TaskKind
@@ -35,6 +36,8 @@ def test_a_directory_serves_one_executor_at_a_time(directory: Path) -> None:
     with made(given) as first:
         assert first.directory == (directory / "rooms").resolve()
         assert first.directory.stat().st_mode & 0o777 == 0o711
+        # Whoever opens it, such as an app, could hold the lock when an executor starts again.
+        assert (first.directory / ".lock").stat().st_mode & 0o777 == 0o600
         with pytest.raises(SettingError, match=r"--rooms is .*, which another executor uses"):
             Rooms(given, ADDRESS)
     with made(given):
@@ -133,4 +136,7 @@ def test_runs_have_users_and_directories_of_their_own(directory: Path) -> None:
             status = room.plan.directory.stat()
             assert status.st_mode & 0o777 == 0o700
             assert status.st_uid == (os.geteuid() if room.user is None else room.user)
+            pipe = pipe_of(room.plan.directory).stat()
+            assert pipe.st_mode & 0o007 == 0
+            assert room.user is None or (pipe.st_uid, pipe.st_gid) == (os.geteuid(), room.user)
         assert one.user is None or one.user != two.user

@@ -1,4 +1,5 @@
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -44,6 +45,19 @@ def test_each_descriptor_arrives_with_its_message(pair: Pair) -> None:
         assert message == {"name": name}
         assert str(Path(f"/proc/self/fd/{descriptor}").readlink()) == name
         os.close(descriptor)
+
+
+def test_descriptors_that_nobody_wants_are_not_kept(pair: Pair) -> None:
+    """Who sends them may be an app: they would soon be all that the executor may have."""
+    ours, theirs = pair
+    own = os.open("/dev/null", os.O_RDONLY)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for piece in (b'{"text"', b': "much"', b"}\n"):
+        socket.send_fds(ours.socket, [piece], [own] * 50)
+    received = [message for _ in range(3) for message in theirs.receive()]
+    assert received == [{"text": "much"}]
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    os.close(own)
 
 
 def test_the_end_is_noticed_on_both_sides(pair: Pair) -> None:

@@ -18,8 +18,9 @@ from fedstate.errors import CertificateError
 from fedstate.tls.contexts import (
     RETRY_SECONDS,
     SETTLE_SECONDS,
-    ClientContext,
-    ServerContext,
+    ReloadedContext,
+    client_context,
+    server_context,
 )
 
 HOST = "localhost"
@@ -80,7 +81,7 @@ def connect(server: ssl.SSLContext, client: ssl.SSLContext) -> bytes:
     return seen
 
 
-def shown_by(server: ServerContext) -> bytes:
+def shown_by(server: ReloadedContext) -> bytes:
     anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     return connect(server, anybody)
@@ -90,9 +91,9 @@ def shown(directory: Path) -> bytes:
     return ssl.PEM_cert_to_DER_cert((directory / "server.crt").read_text())
 
 
-def server(directory: Path, clock: Clock | None = None) -> ServerContext:
+def server(directory: Path, clock: Clock | None = None) -> ReloadedContext:
     files = (directory / "server.crt", directory / "server.key", directory / "ca.crt")
-    return ServerContext(*files, clock=clock or Clock())
+    return server_context(*files, clock=clock or Clock())
 
 
 def test_a_new_pair_is_shown_to_new_connections(
@@ -199,7 +200,7 @@ def test_a_link_that_leads_elsewhere_is_a_changed_file(tmp_path: Path, pairs: li
 
 def test_a_client_trusts_what_its_file_holds_now(here: Path, pairs: list[Path]) -> None:
     first, second = (server(each) for each in pairs)
-    client = ClientContext(here / "ca.crt")
+    client = client_context(here / "ca.crt")
     connect(first, client)
     with pytest.raises(ssl.SSLCertVerificationError):
         connect(second, client)
@@ -218,7 +219,7 @@ def test_a_client_keeps_whom_it_trusts_while_the_file_holds_nobody(
     here: Path, pairs: list[Path], content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
-    client = ClientContext(here / "ca.crt", clock=clock)
+    client = client_context(here / "ca.crt", clock=clock)
     (here / "ca.crt").write_bytes(content)
     connect(server(pairs[0]), client)
     clock.now += SETTLE_SECONDS
@@ -229,7 +230,7 @@ def test_a_client_keeps_whom_it_trusts_while_the_file_holds_nobody(
 
 def test_what_cannot_be_used_at_the_start_is_an_error(tmp_path: Path, here: Path) -> None:
     with pytest.raises(CertificateError, match=r"none\.crt cannot be used: No such file"):
-        ClientContext(tmp_path / "none.crt")
+        client_context(tmp_path / "none.crt")
     (here / "server.key").write_text("nonsense")
     with pytest.raises(CertificateError, match=r"server\.key cannot be used: "):
         server(here)
@@ -264,7 +265,7 @@ def test_a_client_warns_of_an_authority_if_it_is_told_to(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, warns: bool, count: int
 ) -> None:
     ensure_authority(tmp_path, lifetime=timedelta(days=3))
-    ClientContext(tmp_path / "ca.crt", warns=warns)
+    client_context(tmp_path / "ca.crt", warns=warns)
     assert len(caplog.records) == count
 
 
@@ -294,7 +295,7 @@ def port(here: Path) -> Iterator[int]:
 def test_sockets_and_protocols_are_handed_on_after_a_change_too(
     here: Path, pairs: list[Path], port: int
 ) -> None:
-    client = ClientContext(here / "ca.crt")
+    client = client_context(here / "ca.crt")
     client.set_alpn_protocols(["a"])
     for source in (*pairs, pairs[0]):
         put(source, here)
@@ -309,7 +310,7 @@ def test_sockets_and_protocols_are_handed_on_after_a_change_too(
 def test_a_file_that_is_written_again_with_the_same_time_is_seen_by_its_size(
     here: Path, pairs: list[Path]
 ) -> None:
-    context = ClientContext(here / "ca.crt")
+    context = client_context(here / "ca.crt")
     before = (here / "ca.crt").stat()
     both = b"".join((each / "ca.crt").read_bytes() for each in pairs)
     (here / "ca.crt").write_bytes(both)

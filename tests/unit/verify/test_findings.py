@@ -16,6 +16,14 @@ def test_a_finding_says_run_node_step_and_who_contradicts_whom() -> None:
 
 
 @pytest.mark.parametrize(
+    "forged", ["\x1b[2J\x1b[H\u2713 all kept", "so\nkept", "\u202etpek", "\ud800"]
+)
+def test_what_an_app_has_chosen_moves_no_cursor(forged: str) -> None:
+    """The reason of a failure is an app's: it could write another verdict over ours."""
+    assert str(Finding("persistence", "kind", Level.TOLD, Place(1), forged)).isprintable()
+
+
+@pytest.mark.parametrize(
     ("steps", "text"),
     [
         ([3], "3"),

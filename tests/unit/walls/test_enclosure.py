@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -245,6 +246,21 @@ class TestLandlock:
                 outcome(functools.partial(_connect, each)) for each in (one, two)
             ]
             assert behind(walls, inside) == ["EACCES", "done"]
+
+    @pytest.mark.skipif(landlock.abi() < landlock.PORTS_ABI, reason="needs Landlock ABI 4")
+    def test_nobody_listens_in_the_place_of_a_service(self, rooms: Path) -> None:
+        """Not even while it is not there, such as between its end and its start."""
+        with ExitStack() as stack:
+            servers = [
+                stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)
+            ]
+            ports = [each.getsockname()[1] for each in servers]
+        walls = self.walls(rooms, closed_ports=(ports[0],), taken_ports=(ports[1],))
+        inside = lambda: [  # noqa: E731
+            outcome(functools.partial(socket.create_server, ("127.0.0.1", port)))
+            for port in (*ports, 0)
+        ]
+        assert behind(walls, inside) == ["EACCES", "EACCES", "done", "done"]
 
     def test_its_children_are_inside_too(self, rooms: Path) -> None:
         walls = self.walls(rooms, closed=(rooms / "secrets",))
