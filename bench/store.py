@@ -99,7 +99,7 @@ def _kept_states(directory: Path) -> Iterator[Row]:
             _seconds(lambda: store.kept_context(1, number))  # noqa: B023
             for number in random.choice(numbers, 20).tolist()
         ]
-        size = store.path.stat().st_size
+        size = store.disk_bytes
     yield Row(
         f"disk for {_ROUNDS} kept states of 10 MB of which 1% changed, against what was new",
         size,

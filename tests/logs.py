@@ -6,7 +6,9 @@ from pathlib import Path
 
 from fedstate.flower.stored_values import describe_state
 from fedstate.store.check import check
+from fedstate.store.chunks import Chunks
 from fedstate.store.cipher import PlainCipher
+from fedstate.store.content import ContentDirectory
 from fedstate.store.database import DATABASE, connect
 from fedstate.store.rows import CheckedRows
 from fedstate.store.step_log import Chain, StepLog
@@ -49,7 +51,8 @@ def node_log(directory: Path) -> Iterator[NodeLog]:
         cipher = PlainCipher()
         rows = CheckedRows(connection, cipher)
         log = StepLog(connection, rows, cipher)
-        yield NodeLog(rows, ValueTable(connection, cipher), log)
+        chunks = Chunks(connection, cipher, ContentDirectory(directory))
+        yield NodeLog(rows, ValueTable(connection, cipher, chunks), log)
 
 
 def check_log(directory: Path, run_id: int, *, begins_empty: bool = True) -> list[StepRecord]:

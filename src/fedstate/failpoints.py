@@ -35,6 +35,11 @@ NAMES = frozenset(
         "reply-announced",  # the SuperLink has the reply, not yet its objects
         "reply-sent",  # the SuperLink has the reply, the store does not know it yet
         "reply-noted",  # the store knows it, the step is not yet over
+        "content-written",  # a file of large content is written, not yet durable
+        "content-synced",  # it is durable, the rows that name it are not committed
+        "content-committed",  # they are
+        "content-gone",  # what no row names any longer is about to be removed
+        "content-moved",  # some content of an older store has moved from its rows to a file
         "migration",  # inside the transaction of a migration
         "rollback",  # inside the transaction that makes a former state the present one
         "restore-copied",  # the backup's database is beside the store that it replaces

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from fedstate.failpoints import VARIABLE
+from fedstate.store.content import ContentDirectory
 from fedstate.store.node_store import NodeStore
 from fedstate.witness.record import ROLLED_BACK
 
@@ -82,6 +83,9 @@ def committed_number(directory: Path) -> int:
             assert reply is not None
             assert list(reply.blobs) == [text * 2000]
         assert store.reply(f"m{number + 1}") is None
+        # What the kill has left is gone, and what is named is there.
+        named = {file_id for (file_id,) in store._db.execute("SELECT file_id FROM content_file")}
+        assert ContentDirectory(directory).files().keys() == named
         return number
 
 
@@ -95,6 +99,14 @@ def committed_number(directory: Path) -> int:
         ("store-write=kill:3", {0}),  # the first step is being committed
         ("store-write=kill:8", {0, 1}),
         ("retention=kill:1", {0}),
+        ("content-written=kill:1", {0}),
+        ("content-written=kill:3", {0}),
+        ("content-synced=kill:1", {0}),
+        ("content-synced=kill:3", {0}),
+        ("content-committed=kill:1", {0, 1}),
+        ("content-committed=kill:3", {0, 1}),
+        ("content-gone=kill:1", {0}),
+        ("content-gone=kill:4", {0}),
     ],
 )
 def test_a_kill_at_a_named_point_loses_nothing_and_adds_nothing(
@@ -129,7 +141,7 @@ store = NodeStore(Path(sys.argv[1]))
 store.keep = 3
 def state(number):
     text = str(number).encode()
-    return Value(text, [text * 3000, b"same" * 3000], text)
+    return Value(text, [text * 70000, b"same" * 30000], text)
 if not store.runs():
     store.add_run(StoredRun(1, 1, "fab", None), Value(b""), Value(b"fab"), state(0))
 for number in range(1, 1000):
@@ -156,6 +168,10 @@ for number in range(1, 1000):
         "rollback=kill:1",
         "rollback=kill:2",
         "retention=kill:1",
+        "content-written=kill:9",
+        "content-synced=kill:9",
+        "content-committed=kill:9",
+        "content-gone=kill:9",
     ],
 )
 def test_former_states_are_whole_after_a_kill(tmp_path: Path, failpoint: str) -> None:
@@ -172,7 +188,7 @@ def test_former_states_are_whole_after_a_kill(tmp_path: Path, failpoint: str) ->
         contents = [store.kept_context(1, each.number)[1] for each in kept]
         for value in contents:
             text = bytes(value.header)
-            assert list(value.blobs) == [text * 3000, b"same" * 3000]
+            assert list(value.blobs) == [text * 70000, b"same" * 30000]
         rows = [row.record for row in store.rows_after(0, [1], 1000) if row.record.stores]
         # A rollback lets go of nothing, and the next step of more than one.
         last = rows[-len(kept) :]

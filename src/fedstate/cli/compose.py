@@ -67,7 +67,10 @@ class Compose:
         place = f"{service}:{STATE[1]}"
         if not self.is_up(node):
             return place, "", None
-        script = f"stat -c %s {STATE[1]}/node.db*; cat identity/node.pub"
+        script = (
+            f"stat -c %s {STATE[1]}/node.db*; "
+            f"du -sB1 {STATE[1]}/node.content 2>/dev/null | cut -f1; cat identity/node.pub"
+        )
         *sizes, key = self._said("exec", "-T", service, "sh", "-c", script).strip().splitlines()
         return place, key, sum(map(int, sizes))
 

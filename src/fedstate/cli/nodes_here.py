@@ -96,4 +96,7 @@ def _fingerprint(public_key: str) -> str:
 
 def size_of(store: Path) -> int:
     """Return the bytes of a store on the disk, those of the log beside it included."""
-    return sum(each.stat().st_size for each in store.glob("node.db*"))
+    database = sum(each.stat().st_size for each in store.glob("node.db*"))
+    # A file of content may have holes.
+    content = sum(each.stat().st_blocks * 512 for each in store.glob("node.content/*"))
+    return database + content

@@ -16,8 +16,8 @@ from fedstate.state.content import MANIFEST_RECORD, RESERVED_PREFIX, Stored
 from fedstate.state.errors import StateDamagedError, StateError
 from fedstate.state.history import History
 from fedstate.state.ledger import Ledger, LedgerEntry
+from fedstate.store.errors import DamagedValueError
 from fedstate.store.kept_states import KeptState
-from fedstate.store.values import DamagedValueError
 from fedstate.store.values import Value as StoredValue
 
 

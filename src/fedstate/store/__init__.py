@@ -1,6 +1,7 @@
 """The node store: where a SuperNode keeps client state durably."""
 
-from fedstate.store.backup import Backup, back_up, read_backup, restore
+from fedstate.store.backup import back_up, restore
+from fedstate.store.backup_file import Backup, read_backup
 from fedstate.store.check import Report
 from fedstate.store.check import check as check_store
 from fedstate.store.cipher import read_key

@@ -1,67 +1,63 @@
 """Backups: one file with a checksum, taken while the SuperNode runs, restored anywhere.
 
-The file is one line of JSON, padded to a fixed length, and the bytes of a database. It holds
-what was committed when the backup began; an encrypted store's backup is encrypted with its key.
+It holds what was committed when the backup began; an encrypted store's backup is encrypted with
+its key. `backup_file` says how it is laid out.
 """
 
-import hashlib
 import itertools
-import json
 import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from fedstate.failpoints import reach
+from fedstate.store.backup_file import (
+    BLOCK_BYTES,
+    HEADER_BYTES,
+    Backup,
+    Parts,
+    arrange,
+    copy_part,
+    read_backup,
+    read_parts,
+    write,
+)
+from fedstate.store.content import (
+    DIRECTORY,
+    Content,
+    ContentDirectory,
+    name_of,
+    reading,
+)
 from fedstate.store.database import (
     DATABASE,
     RESTORING,
+    RESTORING_CONTENT,
     connect,
     connect_unchanged,
     damaged,
     no_store,
+    remove_leftovers,
     sync_directory,
     translated,
 )
-from fedstate.store.errors import StoreDamagedError, StoreError, StoreFullError
+from fedstate.store.errors import (
+    DamagedValueError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+)
 from fedstate.store.guard import MARK, Guard
 from fedstate.store.schema import version
-
-_FORMAT = "fedstate node store backup 1"
-_HEADER_BYTES = 512
-_BLOCK_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Backup:
-    """What a backup file holds.
-
-    Attributes
-    ----------
-    store_id : str
-        The name of the store that it was taken from.
-    generation : int
-        The number of the last state commit in it.
-    size : int
-        The bytes of the database.
-    sha256 : str
-        Its checksum.
-    """
-
-    store_id: str
-    generation: int
-    size: int
-    sha256: str
 
 
 def back_up(
     directory: Path,
     target: Path,
-    verify: Callable[[sqlite3.Connection], Iterable[str]] = lambda _: (),
+    verify: Callable[[sqlite3.Connection, Content], Iterable[str]] = lambda *_: (),
 ) -> Backup:
     """Write the store in `directory` to the file `target`; a SuperNode may be running.
 
@@ -72,14 +68,14 @@ def back_up(
     target : Path
         The file, which must not exist.
     verify : callable
-        Returns what is wrong with the copy of the database.
+        Returns what is wrong with the copy of the database and its content.
 
     Raises
     ------
     StoreError
         There is no store, the target exists, or it cannot be written.
     StoreDamagedError
-        The database cannot be read.
+        The database or its content cannot be read.
     """
     source = directory / DATABASE
     if not source.exists():
@@ -94,23 +90,29 @@ def back_up(
         copy.touch()
         copy.chmod(0o600)
         with (
+            reading(directory),
             translated(source),
             closing(_reader(source, target.parent)) as reader,
-            closing(sqlite3.connect(copy)) as writer,
+            closing(sqlite3.connect(copy, isolation_level=None)) as writer,
         ):
             reader.backup(writer)
             # One file, without a log beside it.
             writer.execute("PRAGMA journal_mode = DELETE")
             version(writer)
-            store_id, generation = writer.execute(
-                "SELECT store_id, generation FROM store"
-            ).fetchone()
-            if problem := next(iter(verify(writer)), None):
+            about = writer.execute("SELECT store_id, generation FROM store").fetchone()
+            places, file_id, size = arrange(writer)
+            chunks = (ContentDirectory(directory).read(*place) for place in places)
+            with partial.open("xb") as out:
+                os.fchmod(out.fileno(), 0o600)
+                backup, parts = write(out, about, copy, (file_id, size, chunks))
+                out.flush()
+                os.fsync(out.fileno())
+            if problem := next(iter(verify(writer, parts.content(partial))), None):
                 raise damaged(directory, problem)
-        backup = Backup(store_id, generation, copy.stat().st_size, _checksum(copy, 0))
-        _write(partial, backup, copy)
         partial.replace(target)
         sync_directory(target.parent)
+    except DamagedValueError as error:
+        raise damaged(directory, str(error)) from error
     except (OSError, StoreFullError) as error:
         # The store itself is only read.
         reason = "No space left on device" if isinstance(error, StoreError) else error.strerror
@@ -126,48 +128,6 @@ def _reader(source: Path, aside: Path) -> sqlite3.Connection:
     if os.statvfs(source).f_flag & os.ST_RDONLY:
         return connect_unchanged(source, aside)
     return connect(source, write=False)
-
-
-def _write(partial: Path, backup: Backup, database: Path) -> None:
-    header = json.dumps({"format": _FORMAT, **vars(backup)}).ljust(_HEADER_BYTES - 1)
-    with partial.open("xb") as out, database.open("rb") as content:
-        os.fchmod(out.fileno(), 0o600)
-        out.write(header.encode() + b"\n")
-        shutil.copyfileobj(content, out, _BLOCK_BYTES)
-        out.flush()
-        os.fsync(out.fileno())
-
-
-def read_backup(source: Path) -> Backup:
-    """Read and check a backup file.
-
-    Raises
-    ------
-    StoreDamagedError
-        It is not a backup, or not what was written.
-    StoreError
-        It cannot be read.
-    """
-    try:
-        with source.open("rb") as file:
-            header = json.loads(file.read(_HEADER_BYTES))
-        if header.pop("format", None) != _FORMAT:
-            raise ValueError("another format")
-        backup = Backup(**header)
-        intact = _checksum(source, _HEADER_BYTES) == backup.sha256
-    except OSError as error:
-        raise StoreError(f"The backup '{source}' cannot be read ({error.strerror}).") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise StoreDamagedError(
-            f"The file '{source}' is not a backup of a node store. "
-            "Give a file that 'fedstate state backup' wrote."
-        ) from error
-    if not intact:
-        raise StoreDamagedError(
-            f"The backup '{source}' does not have its checksum, it was damaged after it was "
-            "written. Use another backup."
-        )
-    return backup
 
 
 def copy_backup(source: Path, target: Path) -> Backup:
@@ -186,7 +146,7 @@ def copy_backup(source: Path, target: Path) -> Backup:
     try:
         with source.open("rb") as content, partial.open("xb") as out:
             os.fchmod(out.fileno(), 0o600)
-            shutil.copyfileobj(content, out, _BLOCK_BYTES)
+            shutil.copyfileobj(content, out, BLOCK_BYTES)
             out.flush()
             os.fsync(out.fileno())
         backup = read_backup(partial)
@@ -210,22 +170,6 @@ def _not_written(target: Path, reason: str | None) -> StoreError:
     )
 
 
-def database_of(source: Path, target: Path) -> Backup:
-    """Write the database that is in the backup `source` to the file `target`.
-
-    Raises
-    ------
-    StoreDamagedError
-        The backup is damaged.
-    """
-    backup = read_backup(source)
-    with source.open("rb") as content, target.open("xb") as out:
-        os.fchmod(out.fileno(), 0o600)
-        content.seek(_HEADER_BYTES)
-        shutil.copyfileobj(content, out, _BLOCK_BYTES)
-    return backup
-
-
 def restore(source: Path, directory: Path, *, replace: bool = False) -> Backup:
     """Put the store in the file `source` into `directory`; no SuperNode may be running.
 
@@ -247,7 +191,7 @@ def restore(source: Path, directory: Path, *, replace: bool = False) -> Backup:
     StoreError
         There is a store and `replace` is not set, or the disk failed.
     """
-    backup = read_backup(source)
+    backup, parts = read_parts(source)
     if (directory / DATABASE).exists() and not replace:
         raise StoreError(
             f"There is a node store in '{directory}'. Give --replace to move it aside, or "
@@ -255,10 +199,11 @@ def restore(source: Path, directory: Path, *, replace: bool = False) -> Backup:
         )
     made = not directory.exists()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    incoming = directory / RESTORING
+    incoming, content = directory / RESTORING, directory / RESTORING_CONTENT
     try:
         with _held(directory) as guard:
-            _extract(source, incoming)
+            remove_leftovers(directory)
+            _extract(source, parts, incoming, content)
             reach("restore-copied")
             # From here on a restore that is killed is done again: without a database there is
             # no store, whatever the mark says.
@@ -266,6 +211,9 @@ def restore(source: Path, directory: Path, *, replace: bool = False) -> Backup:
                 reach("restore-moved")
                 guard.advance(backup.store_id, backup.generation)
                 reach("restore-marked")
+                if content.exists():
+                    content.replace(directory / DIRECTORY)
+                    sync_directory(directory)
                 incoming.replace(directory / DATABASE)
             sync_directory(directory)
     except OSError as error:
@@ -275,18 +223,27 @@ def restore(source: Path, directory: Path, *, replace: bool = False) -> Backup:
         ) from error
     finally:
         incoming.unlink(missing_ok=True)
+        shutil.rmtree(content, ignore_errors=True)
         if made and not (directory / DATABASE).exists():
             shutil.rmtree(directory, ignore_errors=True)
     return backup
 
 
-def _extract(source: Path, target: Path) -> None:
-    with source.open("rb") as content, target.open("wb") as out:
+def _extract(source: Path, parts: Parts, target: Path, content: Path) -> None:
+    with target.open("wb") as out:
         os.fchmod(out.fileno(), 0o600)
-        content.seek(_HEADER_BYTES)
-        shutil.copyfileobj(content, out, _BLOCK_BYTES)
+        copy_part(source, HEADER_BYTES, parts.database_bytes, out.write)
         out.flush()
         os.fsync(out.fileno())
+    if parts.file_id is None:
+        return
+    content.mkdir(mode=0o700)
+    with (content / name_of(parts.file_id)).open("xb") as out:
+        os.fchmod(out.fileno(), 0o600)
+        copy_part(source, HEADER_BYTES + parts.database_bytes, parts.content_bytes, out.write)
+        out.flush()
+        os.fsync(out.fileno())
+    sync_directory(content)
 
 
 @contextmanager
@@ -311,15 +268,10 @@ def _held(directory: Path) -> Iterator[Guard]:
 @contextmanager
 def _aside(directory: Path) -> Iterator[None]:
     """Move what there is of a store out of the way, and back if the block fails."""
-    names = (DATABASE, DATABASE + "-wal", DATABASE + "-shm")
+    # The database first: what is left by a kill in between is no store.
+    names = (DATABASE, DATABASE + "-wal", DATABASE + "-shm", DIRECTORY)
     present = [name for name in names if (directory / name).exists()]
-    stem = aside = directory / time.strftime("replaced-%Y%m%d-%H%M%S", time.gmtime())
-    for number in itertools.count(2):
-        if not aside.exists():
-            break
-        aside = stem.with_name(f"{stem.name}-{number}")
-    if present:
-        aside.mkdir(mode=0o700)
+    aside = _place_aside(directory, present)
     moved: list[str] = []
     try:
         for name in present:
@@ -327,15 +279,26 @@ def _aside(directory: Path) -> Iterator[None]:
             moved.append(name)
         yield
     except OSError:
+        # The content of the backup may be in place already.
+        if DIRECTORY in moved or DIRECTORY not in present:
+            shutil.rmtree(directory / DIRECTORY, ignore_errors=True)
         for name in moved:
             (aside / name).replace(directory / name)
         raise
 
 
-def _checksum(path: Path, start: int) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        file.seek(start)
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+def _place_aside(directory: Path, present: list[str]) -> Path:
+    """Return a new directory for what is moved, or the one to which the rest of it has gone."""
+    if present == [DIRECTORY]:
+        # A restore that was killed between the two.
+        for before in sorted(directory.glob("replaced-*"), reverse=True):
+            if (before / DATABASE).exists() and not (before / DIRECTORY).exists():
+                return before
+    stem = aside = directory / time.strftime("replaced-%Y%m%d-%H%M%S", time.gmtime())
+    for number in itertools.count(2):
+        if not aside.exists():
+            break
+        aside = stem.with_name(f"{stem.name}-{number}")
+    if present:
+        aside.mkdir(mode=0o700)
+    return aside

@@ -7,8 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedstate.store.backup import database_of
+from fedstate.store.backup_file import database_of
+from fedstate.store.chunks import Chunks
 from fedstate.store.cipher import Cipher, open_cipher
+from fedstate.store.content import Content, ContentDirectory, name_of, reading
 from fedstate.store.database import (
     DATABASE,
     connect_unchanged,
@@ -16,15 +18,16 @@ from fedstate.store.database import (
     no_store,
     translated,
 )
+from fedstate.store.errors import DamagedValueError
 from fedstate.store.guard import mark_problem, read_mark
 from fedstate.store.log_check import log_findings
 from fedstate.store.rows import COLUMNS, CheckedRows
 from fedstate.store.schema import MIGRATIONS, migrate, version
 from fedstate.store.step_log import StepLog
-from fedstate.store.values import DamagedValueError, ValueTable
+from fedstate.store.values import ValueTable
 
 
-def findings(connection: sqlite3.Connection, cipher: Cipher) -> Iterator[str]:
+def findings(connection: sqlite3.Connection, cipher: Cipher, content: Content) -> Iterator[str]:
     """Yield what is wrong with a node store, one sentence fragment for each finding.
 
     Parameters
@@ -33,6 +36,8 @@ def findings(connection: sqlite3.Connection, cipher: Cipher) -> Iterator[str]:
         An open node store of the current schema.
     cipher : Cipher
         The store's cipher.
+    content : Content
+        Its large content.
     """
     structure = [row[0] for row in connection.execute("PRAGMA quick_check(20)")]
     if structure != ["ok"]:
@@ -52,7 +57,8 @@ def findings(connection: sqlite3.Connection, cipher: Cipher) -> Iterator[str]:
         yield from log_findings(StepLog(connection, rows, cipher), store_id)
     except DamagedValueError as error:
         yield str(error)
-    yield from ValueTable(connection, cipher).findings()
+    chunks = Chunks(connection, cipher, content)
+    yield from ValueTable(connection, cipher, chunks).findings()
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,11 @@ class Report:
     unknown_runs : list of str
         The runs that the SuperLink does not know, whose state is kept until it is freed by name.
     size : int
-        The bytes of the database.
+        The bytes of the database and its content.
+    strays : list of str
+        What is beside the files of content and belongs to no commit: what a program that was
+        killed has left goes with the next start, what is being written now will belong to one,
+        and other files stay.
     problems : list of str
         What is wrong; empty for an intact store.
     """
@@ -86,6 +96,7 @@ class Report:
     logged_steps: int
     unknown_runs: list[str]
     size: int
+    strays: list[str]
     problems: list[str]
 
 
@@ -112,27 +123,30 @@ def check(place: Path, key: bytes | None = None) -> Report:
     """
     with tempfile.TemporaryDirectory(prefix="fedstate-") as aside:
         # Before the database, which goes on while it is read.
-        path, mark = _find(place, Path(aside))
-        with translated(path), closing(_open(path, Path(aside), mark)) as connection:
-            return _report(connection, path, mark, key)
+        path, mark, content = _find(place, Path(aside))
+        with (
+            reading(path.parent),
+            translated(path),
+            closing(_open(path, Path(aside), mark)) as connection,
+        ):
+            return _report(connection, path, mark, content, key)
 
 
 Mark = tuple[str | None, int]
 
 
-def _find(place: Path, aside: Path) -> tuple[Path, Mark | None]:
-    """Return the database in a place, and what its directory has seen last."""
+def _find(place: Path, aside: Path) -> tuple[Path, Mark | None, Content]:
+    """Return the database in a place, what its directory has seen last, and the content."""
     if place.is_file():
         path = aside / "backup" / DATABASE
         path.parent.mkdir()
-        database_of(place, path)
-        return path, None
+        return path, None, database_of(place, path)
     path, mark = place / DATABASE, read_mark(place)
     if not path.exists():
         if mark[0] is not None:
             raise damaged(place, f"the file '{DATABASE}' is missing")
         raise no_store(place)
-    return path, mark
+    return path, mark, ContentDirectory(place)
 
 
 def _open(path: Path, aside: Path, mark: Mark | None) -> sqlite3.Connection:
@@ -162,13 +176,20 @@ def _open(path: Path, aside: Path, mark: Mark | None) -> sqlite3.Connection:
 
 
 def _report(
-    connection: sqlite3.Connection, path: Path, mark: Mark | None, key: bytes | None
+    connection: sqlite3.Connection,
+    path: Path,
+    mark: Mark | None,
+    content: Content,
+    key: bytes | None,
 ) -> Report:
     row = connection.execute("SELECT store_id, node, generation, wrapped_key FROM store")
     store_id, node, generation, wrapped = row.fetchone()
-    problems = list(findings(connection, open_cipher(wrapped, key)))
+    problems = list(findings(connection, open_cipher(wrapped, key), content))
     if mark is not None and (problem := mark_problem(mark, store_id, generation)):
         problems.append(problem)
+    (content_bytes,) = connection.execute(
+        "SELECT coalesce(sum(length), 0) FROM chunk_place"
+    ).fetchone()
     unknown = connection.execute("SELECT run_id FROM unknown_run ORDER BY since").fetchall()
     runs, contexts, chunks, steps = (
         connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
@@ -177,6 +198,15 @@ def _report(
     return Report(
         *(version(connection), node, generation, runs, contexts, chunks, steps),
         [row[0] for row in unknown],
-        path.stat().st_size,
+        path.stat().st_size + content_bytes,
+        _strays(connection, content),
         problems,
     )
+
+
+def _strays(connection: sqlite3.Connection, content: Content) -> list[str]:
+    if not isinstance(content, ContentDirectory):
+        return []
+    named = {file_id for (file_id,) in connection.execute("SELECT file_id FROM content_file")}
+    unnamed = content.files().keys() - named
+    return sorted([*map(name_of, unnamed), *content.others()])

@@ -14,6 +14,7 @@ from fedstate.store.room import full
 DATABASE = "node.db"
 # What a restore, and a store that gets another cipher, write beside the database.
 RESTORING, REWRITING = DATABASE + ".restoring", DATABASE + ".rewriting"
+RESTORING_CONTENT = "node.content.restoring"
 LOG_BYTES = 64 * 1024 * 1024
 
 # Values are megabytes: with the largest page a commit of 100 MB takes half the time that it takes
@@ -102,6 +103,11 @@ def _open(path: Path, how: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
 
 
+def is_full(error: sqlite3.Error) -> bool:
+    """Return whether SQLite found no room on the disk."""
+    return getattr(error, "sqlite_errorname", "") in _FULL
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Raise SQLite's errors as the store's, each in one sentence with the way out.
@@ -119,7 +125,7 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
-        if name in _FULL:
+        if is_full(error):
             raise full(path.parent) from error
         if name.startswith(_DAMAGE):
             raise damaged(path.parent, str(error)) from error
@@ -160,6 +166,7 @@ def remove_leftovers(directory: Path) -> None:
     for name in (RESTORING, REWRITING):
         for end in ("", "-wal", "-shm", "-journal"):
             (directory / (name + end)).unlink(missing_ok=True)
+    shutil.rmtree(directory / RESTORING_CONTENT, ignore_errors=True)
 
 
 def sync_directory(directory: Path) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fedstate.failpoints import reach
-from fedstate.store.errors import StoreError
+from fedstate.store.errors import DamagedValueError, StoreError
 from fedstate.store.kept_states import KeptState, KeptStates
 from fedstate.store.logged_store import LoggedStore
 from fedstate.store.readers import Snapshot
 from fedstate.store.rows import Row
 from fedstate.store.step_log import Attempt, Ended
-from fedstate.store.values import DamagedValueError, DigestedValue, StoredValue, Value
+from fedstate.store.values import DigestedValue, StoredValue, Value
 from fedstate.witness.digests import state_digest
 from fedstate.witness.record import ROLLED_BACK
 

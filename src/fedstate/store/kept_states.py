@@ -10,6 +10,7 @@ import sqlite3
 import time
 from dataclasses import dataclass
 
+from fedstate.store.chunks import STORED_BYTES
 from fedstate.store.rows import CheckedRows, Row
 from fedstate.store.step_log import StepLog
 from fedstate.store.values import StoredValue, ValueTable
@@ -140,7 +141,7 @@ class KeptStates:
             self._values.release(_int(row["value_id"]))
 
 
-_STATE_BYTES = """
+_STATE_BYTES = f"""
 WITH present AS (
     SELECT value_id FROM context WHERE series_id = :series
     UNION SELECT reply_value FROM step WHERE run_id = :run
@@ -150,10 +151,10 @@ former AS (
 SELECT
     (SELECT coalesce(sum(size), 0) FROM value WHERE value_id IN present)
     + (SELECT coalesce(sum(length(header)), 0) FROM value WHERE value_id IN former)
-    + (SELECT coalesce(sum(length(data)), 0) FROM chunk WHERE chunk_id IN (
+    + (SELECT coalesce(sum({STORED_BYTES}), 0) FROM chunk WHERE chunk_id IN (
         SELECT chunk_id FROM value_chunk WHERE value_id IN former
         EXCEPT SELECT chunk_id FROM value_chunk WHERE value_id IN present))
-"""
+"""  # noqa: S608
 
 
 def state_bytes(connection: sqlite3.Connection, run_id: int, series_id: int) -> int:

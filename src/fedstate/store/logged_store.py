@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fedstate.store.step_log import Attempt, Chain, Ended
-from fedstate.store.store_file import StoreFile
+from fedstate.store.upkeep import UpkeptStore
 from fedstate.store.values import StoredValue
 from fedstate.witness.digests import state_digest
 from fedstate.witness.receipts import Receipt
@@ -51,7 +51,7 @@ class Held:
     problem: str = ""
 
 
-class LoggedStore(StoreFile):
+class LoggedStore(UpkeptStore):
     """A node store with its log of steps; see `StepLog`.
 
     Attributes

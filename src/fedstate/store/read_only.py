@@ -1,7 +1,7 @@
 """Reading a store that is somebody else's: of a SuperNode that runs or not, or in a backup.
 
-Nothing is locked and nothing is written, beside the store neither: a SuperNode goes on as if
-nobody had looked.
+Nothing is written, beside the store neither, and nobody waits: a SuperNode goes on as if nobody
+had looked, but that content which is let go of meanwhile is removed only after the look.
 """
 
 import sqlite3
@@ -11,8 +11,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedstate.store.backup import database_of
+from fedstate.store.backup_file import database_of
+from fedstate.store.chunks import Chunks
 from fedstate.store.cipher import open_cipher
+from fedstate.store.content import Content, ContentDirectory, reading
 from fedstate.store.database import DATABASE, connect_unchanged, translated
 from fedstate.store.errors import StoreError
 from fedstate.store.keeping_store import KeepingStore
@@ -35,7 +37,9 @@ class About:
 class ReadOnlyStore(KeepingStore):
     """A store of which one state is read: what was committed when it was opened."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, key: bytes | None) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, content: Content, key: bytes | None
+    ) -> None:
         # Not that of `StoreFile`, which locks the store and brings it to the newest schema.
         self.path = path
         self.directory = path.parent
@@ -45,7 +49,8 @@ class ReadOnlyStore(KeepingStore):
         cipher = open_cipher(wrapped, key)
         rows = CheckedRows(connection, cipher)
         log = StepLog(connection, rows, cipher)
-        self._snapshot = Snapshot(connection, rows, ValueTable(connection, cipher), log)
+        values = ValueTable(connection, cipher, Chunks(connection, cipher, content))
+        self._snapshot = Snapshot(connection, rows, values, log)
 
     @contextmanager
     def _reading(self) -> Iterator[Snapshot]:
@@ -86,15 +91,20 @@ def read_only(place: Path, key: bytes | None = None) -> Iterator[ReadOnlyStore]:
     """
     with tempfile.TemporaryDirectory(prefix="fedstate-") as aside:
         path = place / DATABASE
+        content: Content = ContentDirectory(place)
         if place.is_file():
             path = Path(aside) / DATABASE
-            database_of(place, path)
+            content = database_of(place, path)
         elif not path.exists():
             raise StoreError(
                 f"There is no node store in '{place}', and it is no backup. Give the directory "
                 "that 'fedstate supernode --state' uses, or a file of 'fedstate state backup'."
             )
-        with translated(path), closing(connect_unchanged(path, Path(aside))) as connection:
+        with (
+            reading(path.parent),
+            translated(path),
+            closing(connect_unchanged(path, Path(aside))) as connection,
+        ):
             connection.execute("BEGIN")
             schema = version(connection)
             if schema != len(MIGRATIONS):
@@ -102,4 +112,4 @@ def read_only(place: Path, key: bytes | None = None) -> Iterator[ReadOnlyStore]:
                     f"The node store in '{place}' has schema {schema}, and this command reads "
                     f"schema {len(MIGRATIONS)}. Start the SuperNode once, or use its fedstate."
                 )
-            yield ReadOnlyStore(connection, path, key)
+            yield ReadOnlyStore(connection, path, content, key)

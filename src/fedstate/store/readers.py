@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedstate.store.chunks import Chunks
 from fedstate.store.cipher import Cipher
+from fedstate.store.content import ContentDirectory
 from fedstate.store.database import connect
 from fedstate.store.errors import StoreError
 from fedstate.store.rows import CheckedRows
@@ -71,7 +73,9 @@ class Readers:
         # Guards what follows; it is never held while something is read.
         self._changed = threading.Condition()
         self._idle: list[Snapshot] = []
-        self._reading: set[int] = set()
+        # Each thread, and the number of its read.
+        self._reading: dict[int, int] = {}
+        self._begun = 0
         self._paused = False
         self._closed = False
 
@@ -112,6 +116,18 @@ class Readers:
             if threading.get_ident() in self._reading:
                 raise RuntimeError("A thread that reads the node store must not use it again.")
 
+    @property
+    def begun(self) -> int:
+        """The number of the read that has begun last."""
+        with self._changed:
+            return self._begun
+
+    @property
+    def oldest(self) -> int | None:
+        """The number of the oldest read that is under way, or None."""
+        with self._changed:
+            return min(self._reading.values(), default=None)
+
     def _begin(self) -> Snapshot | None:
         with self._changed:
             self._changed.wait_for(
@@ -121,18 +137,20 @@ class Readers:
                 raise StoreError(
                     f"The node store '{self._path}' is closed. Start the SuperNode again."
                 )
-            self._reading.add(threading.get_ident())
+            self._begun += 1
+            self._reading[threading.get_ident()] = self._begun
             return self._idle.pop() if self._idle else None
 
     def _connect(self) -> Snapshot:
         db = connect(self._path, write=False)
         rows = CheckedRows(db, self._cipher)
         log = StepLog(db, rows, self._cipher)
-        return Snapshot(db, rows, ValueTable(db, self._cipher), log)
+        chunks = Chunks(db, self._cipher, ContentDirectory(self._path.parent))
+        return Snapshot(db, rows, ValueTable(db, self._cipher, chunks), log)
 
     def _end(self, snapshot: Snapshot | None) -> None:
         with self._changed:
-            self._reading.discard(threading.get_ident())
+            self._reading.pop(threading.get_ident(), None)
             if snapshot is not None:
                 self._idle.append(snapshot)
             self._changed.notify_all()

@@ -118,11 +118,11 @@ def free(
             and not busy(run.run_id)
             and kept.get(run.run_id, 0.0) >= (choice.older_than or 0.0)
         ]
-    before = store.path.stat().st_size
+    before = store.disk_bytes
     for run_id in dict.fromkeys(chosen):
         store.free_run(run_id)
     store.compact()
-    after = store.path.stat().st_size
+    after = store.disk_bytes
     return Freed([str(run_id) for run_id in dict.fromkeys(chosen)], max(0, before - after))
 
 

@@ -1,8 +1,10 @@
 """Encrypting a store that is there, and decrypting it: a new database in place of the old one.
 
-The old database is never changed. The new one is written beside it, checked from end to end and
-put in its place in one step: whatever happens, one of the two is there, whole. What was deleted
-long ago is not copied, so nothing of the plain text is in the encrypted file.
+The old database and its files of content are never changed. The new ones are written beside
+them and checked from end to end, and the database is put in its place in one step: whatever
+happens, one of the two is there, whole. The files of the other are then named by nobody and go,
+at the next start if need be. What was deleted long ago is not copied, so nothing of the plain
+text is in the encrypted files.
 """
 
 import errno
@@ -14,7 +16,10 @@ from pathlib import Path
 
 from fedstate.failpoints import reach
 from fedstate.store.check import findings
+from fedstate.store.chunks import Chunks
 from fedstate.store.cipher import Cipher, new_wrapped_key, open_cipher
+from fedstate.store.content import ContentDirectory, removing
+from fedstate.store.content_writer import ContentWriter
 from fedstate.store.database import (
     DATABASE,
     REWRITING,
@@ -38,7 +43,10 @@ from fedstate.store.step_log import StepLog
 from fedstate.store.values import ValueTable
 
 # What is not in `COLUMNS`: each has a way of its own below.
-_OTHERS = {"migration", "value", "chunk", "value_chunk", "step_log"}
+_OTHERS = {
+    *("migration", "value", "chunk", "value_chunk", "step_log"),
+    *("content_file", "chunk_place"),
+}
 
 
 @dataclass(frozen=True)
@@ -89,34 +97,64 @@ def decrypt(directory: Path, key: bytes) -> Rewritten:
 def _rewrite(directory: Path, old: bytes | None, new: bytes | None) -> Rewritten:
     # Checks everything, moves what is in the log into the database and removes the log.
     NodeStore(directory, key=old, create=False).close()
-    path, aside = directory / DATABASE, directory / REWRITING
+    path = directory / DATABASE
     guard = Guard(directory)
     try:
         remove_leftovers(directory)
         if path.with_name(f"{DATABASE}-wal").exists():
             raise StoreInUseError(f"Another program reads '{path}'. End it, then try again.")
-        with translated(path):
-            _copy(path, aside, old, new)
-        with aside.open("rb+") as written:
-            os.fsync(written.fileno())
-        reach("rewrite-copied")
-        aside.replace(path)
-        reach("rewrite-replaced")
-        sync_directory(directory)
-        return Rewritten(str(guard.store_id), guard.generation, path.stat().st_size)
+        with removing(directory) as alone:
+            if not alone:
+                raise StoreInUseError(f"Another program reads '{path}'. End it, then try again.")
+            try:
+                _replace(directory, old, new)
+            finally:
+                _remove_content(directory)
+        return Rewritten(str(guard.store_id), guard.generation, _size_of(directory))
     except (StoreFullError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise StoreError(
             f"The disk of '{directory}' has no room for a second copy of the store, which takes "
-            f"{path.stat().st_size} bytes; nothing was changed. Free space, then try again."
+            f"{_size_of(directory)} bytes; nothing was changed. Free space, then try again."
         ) from error
     finally:
         remove_leftovers(directory)
         guard.close()
 
 
-def _copy(path: Path, aside: Path, old: bytes | None, new: bytes | None) -> None:
+def _replace(directory: Path, old: bytes | None, new: bytes | None) -> None:
+    path, aside = directory / DATABASE, directory / REWRITING
+    writer = ContentWriter(directory)
+    try:
+        with translated(path):
+            _copy(path, aside, writer, old, new)
+    finally:
+        writer.close()
+    with aside.open("rb+") as written:
+        os.fsync(written.fileno())
+    reach("rewrite-copied")
+    aside.replace(path)
+    reach("rewrite-replaced")
+    sync_directory(directory)
+
+
+def _size_of(directory: Path) -> int:
+    return (directory / DATABASE).stat().st_size + ContentDirectory(directory).disk_bytes
+
+
+def _remove_content(directory: Path) -> None:
+    """Remove the files of content that the database in place does not name."""
+    content = ContentDirectory(directory)
+    with closing(connect_unchanged(directory / DATABASE, directory)) as database:
+        named = {each for (each,) in database.execute("SELECT file_id FROM content_file")}
+    for file_id in content.files().keys() - named:
+        content.file(file_id).unlink()
+
+
+def _copy(
+    path: Path, aside: Path, writer: ContentWriter, old: bytes | None, new: bytes | None
+) -> None:
     os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     with (
         closing(connect_unchanged(path, path.parent)) as source,
@@ -130,8 +168,9 @@ def _copy(path: Path, aside: Path, old: bytes | None, new: bytes | None) -> None
         (wrapped,) = source.execute("SELECT wrapped_key FROM store").fetchone()
         wrapped_new = new and new_wrapped_key(new)
         cipher = open_cipher(wrapped_new, new)
-        Copy(source, open_cipher(wrapped, old), target, cipher).everything(wrapped_new)
-        if problem := next(findings(target, cipher), None):
+        copy = Copy(source, open_cipher(wrapped, old), target, cipher, writer)
+        copy.everything(wrapped_new)
+        if problem := next(findings(target, cipher, writer.content), None):
             raise StoreDamagedError(f"The copy of '{path}' is wrong: {problem}.")
         target.execute("PRAGMA journal_mode = WAL")
 
@@ -145,13 +184,21 @@ class Copy:
         The databases, of one schema; the second one is empty.
     old, new : Cipher
         Their ciphers.
+    writer : ContentWriter
+        What writes the content of both into the state directory.
     """
 
     def __init__(
-        self, source: sqlite3.Connection, old: Cipher, target: sqlite3.Connection, new: Cipher
+        self,
+        source: sqlite3.Connection,
+        old: Cipher,
+        target: sqlite3.Connection,
+        new: Cipher,
+        writer: ContentWriter,
     ) -> None:
         self._source, self._old = source, old
         self._target, self._new = target, new
+        self._writer = writer
 
     def everything(self, wrapped_key: bytes | None) -> None:
         """Copy all tables; `wrapped_key` is the data key of the new store.
@@ -183,12 +230,12 @@ class Copy:
                 target.put(table, row | changed)
 
     def _chunks(self) -> None:
-        for number, stored in self._source.execute("SELECT chunk_id, data FROM chunk"):
-            plain = self._old.decrypt(stored)
-            self._target.execute(
-                "INSERT INTO chunk (chunk_id, digest, data) VALUES (?, ?, ?)",
-                (number, self._new.digest(plain), self._new.encrypt(plain)),
-            )
+        source = Chunks(self._source, self._old, self._writer.content)
+        target = Chunks(self._target, self._new, self._writer.content, self._writer)
+        for (number,) in self._source.execute("SELECT chunk_id FROM chunk"):
+            plain = source.read(number)
+            target.write(self._new.digest(plain), memoryview(plain), number)
+        target.finish()
 
     def _values(self) -> None:
         for row in self._source.execute("SELECT * FROM value_chunk"):

@@ -164,6 +164,23 @@ MIGRATIONS = (
                 seal BLOB NOT NULL)""",
         ),
     ),
+    Migration(
+        "large content in files",
+        (
+            # Without a seal: a number that was altered names a file that is not there, and a
+            # place a chunk that does not have its digest.
+            """CREATE TABLE content_file (
+                file_id INTEGER PRIMARY KEY,
+                size INTEGER NOT NULL)""",
+            # Of chunks whose `data` is empty. The row of a file is written when it is whole.
+            """CREATE TABLE chunk_place (
+                chunk_id INTEGER PRIMARY KEY REFERENCES chunk ON DELETE CASCADE,
+                file_id INTEGER NOT NULL REFERENCES content_file DEFERRABLE INITIALLY DEFERRED,
+                start INTEGER NOT NULL,
+                length INTEGER NOT NULL)""",
+            "CREATE INDEX chunk_place_by_file ON chunk_place (file_id)",
+        ),
+    ),
 )
 
 

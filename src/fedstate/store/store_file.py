@@ -13,11 +13,15 @@ from fedstate.failpoints import reach
 from fedstate.logs import logger
 from fedstate.store.check import findings
 from fedstate.store.checkpoints import Checkpoints
+from fedstate.store.chunks import Chunks
 from fedstate.store.cipher import new_wrapped_key, open_cipher, rewrap
+from fedstate.store.content import Content
+from fedstate.store.content_writer import ContentWriter
 from fedstate.store.database import (
     DATABASE,
     connect,
     damaged,
+    is_full,
     no_store,
     remove_leftovers,
     sync_directory,
@@ -26,6 +30,7 @@ from fedstate.store.database import (
 from fedstate.store.digests import digesting
 from fedstate.store.early_sync import EarlySync
 from fedstate.store.errors import (
+    DamagedValueError,
     StoreForeignError,
     StoreFullError,
     StoreKeyError,
@@ -37,13 +42,12 @@ from fedstate.store.room import Room
 from fedstate.store.rows import CheckedRows, Row
 from fedstate.store.schema import migrate, version
 from fedstate.store.step_log import StepLog
-from fedstate.store.values import DamagedValueError, DigestedValue, Value, ValueTable
+from fedstate.store.strays import strays
+from fedstate.store.values import DigestedValue, Value, ValueTable
 
 Result = TypeVar("Result")
 
 _OPENING_BYTES = 16
-# A mebibyte: a commit waits for no more than its move.
-_PAGES_AT_ONCE = 16
 
 
 class StoreFile:
@@ -102,6 +106,7 @@ class StoreFile:
             raise no_store(directory)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._early_sync = EarlySync(self.path.with_name(f"{self.path.name}-wal"))
+        self._content = ContentWriter(directory)
         self._write_lock = threading.RLock()
         self.opening = os.urandom(_OPENING_BYTES)
         self.guard = Guard(directory)
@@ -144,11 +149,14 @@ class StoreFile:
             cipher = open_cipher(wrapped, key)
             self._cipher = cipher
             self._rows = CheckedRows(self._db, cipher)
-            self._values = ValueTable(self._db, cipher, self._early_sync.written)
+            self._chunks = Chunks(
+                self._db, cipher, self._content.content, self._content, self._early_sync.written
+            )
+            self._values = ValueTable(self._db, cipher, self._chunks)
             if found is None:
                 row: Row = {"only": 1, "store_id": uuid.uuid4().hex, "node": None}
                 self._rows.put("store", row | {"generation": 0, "wrapped_key": wrapped})
-            if problem := next(findings(self._db, cipher), None):
+            if problem := next(findings(self._db, cipher, self._content.content), None):
                 raise DamagedValueError(problem)
             self._compare_with_mark()
             self._page_bytes = int(self._db.execute("PRAGMA page_size").fetchone()[0])
@@ -156,6 +164,8 @@ class StoreFile:
             self._kept = KeptStates(self._db, self._rows, self._values, self._steps)
             self._readers = Readers(self.path, cipher)
             self._checkpoints = Checkpoints(self.path, self._write_lock, self._readers, self.room)
+            self._content.wait(strays(self._db, self._content.content))
+            self._content.sweep()
         for each in (self.directory, self.directory.parent):
             sync_directory(each)
 
@@ -176,6 +186,11 @@ class StoreFile:
     def generation(self) -> int:
         """The number of state commits so far."""
         return self.guard.generation
+
+    @property
+    def disk_bytes(self) -> int:
+        """How much of the disk the database and the files of content take, without the log."""
+        return self.path.stat().st_size + self._content.content.disk_bytes
 
     @property
     def log_bytes(self) -> int:
@@ -229,9 +244,9 @@ class StoreFile:
             wrapped = rewrap(wrapped, old, new)
             self._rows.put("store", row | {"wrapped_key": wrapped})
 
-    def findings(self, connection: sqlite3.Connection) -> Iterator[str]:
-        """Yield what is wrong with a copy of the database; see `check.findings`."""
-        return findings(connection, self._cipher)
+    def findings(self, connection: sqlite3.Connection, content: Content) -> Iterator[str]:
+        """Yield what is wrong with a copy of the store; see `check.findings`."""
+        return findings(connection, self._cipher, content)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -274,14 +289,25 @@ class StoreFile:
                 if commits_state:
                     self._rows.put("store", _store_row(self._rows) | {"generation": generation})
                 reach("store-write")
+                self._chunks.finish()
                 self._provide()
-                self._db.execute("COMMIT")
+                self._commit()
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+                self._content.discard()
                 raise
+            self._content.committed(self._readers.begun)
             if commits_state:
                 self._mark(generation)
+
+    def _commit(self) -> None:
+        try:
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            # A log that could not be synced may be whole on the disk all the same.
+            self._content.discard(doubtful=not is_full(error))
+            raise
 
     def _mark(self, generation: int) -> None:
         try:
@@ -306,55 +332,14 @@ class StoreFile:
             self.room.give_up()
             return action()
 
-    def maintain(self) -> None:
-        """Remove what is no longer needed and move the log into the database.
-
-        Runs beside the steps: short transactions, so that no commit waits long. Only emptying a
-        log that has grown large waits for the reads under way, and makes new ones wait.
-        """
-        while self._with_reserve(self._collect):
-            pass
-        self._checkpoints.work()
-        self.look_for_room()
-
-    def look_for_room(self) -> None:
-        """Take the reserve if it was given up and there is room for it again."""
-        with self._write_lock:
-            self.room.look()
-
-    def _collect(self) -> int:
-        with self._transaction():
-            return self._values.collect()
-
-    def compact(self) -> None:
-        """Give the space of removed values back to the file system.
-
-        Piece by piece: no commit waits long, and a disk that is full has room for a piece.
-        """
-        self.maintain()
-        while self._with_reserve(self._give_back):
-            pass
-        self._checkpoints.empty()
-        self.look_for_room()
-
-    def _give_back(self) -> bool:
-        """Take some unused pages out of the database; return whether there may be more."""
-        with self._translated(), self._write_lock:
-            self._checkpoints.shorten()
-            unused = self._unused_pages()
-            # `execute` would run it for a single page.
-            self._db.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
-            return 0 < self._unused_pages() < unused
-
-    def _unused_pages(self) -> int:
-        return int(self._db.execute("PRAGMA freelist_count").fetchone()[0])
-
     def close(self) -> None:
         """Wait for who reads or writes, move the log into the database, release the directory."""
         self._readers.close()
         with self._write_lock:
             try:
                 self._early_sync.close()
+                self._content.sweep()
+                self._content.close()
                 with translated(self.path):
                     self._db.close()
             finally:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from fedstate.errors import SettingError
 from fedstate.logs import logger
-from fedstate.store.backup import back_up, read_backup
+from fedstate.store.backup import back_up
+from fedstate.store.backup_file import read_backup
 from fedstate.store.errors import StoreError
 from fedstate.store.node_store import NodeStore
 

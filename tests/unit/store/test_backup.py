@@ -14,7 +14,8 @@ import pytest
 from tests.small_disk import fill, small_disk
 
 from fedstate.failpoints import VARIABLE
-from fedstate.store.backup import back_up, read_backup, restore
+from fedstate.store.backup import back_up, restore
+from fedstate.store.backup_file import read_backup
 from fedstate.store.errors import StoreDamagedError, StoreError
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
@@ -69,8 +70,9 @@ def test_a_backup_on_a_full_disk_says_so_and_leaves_nothing(
     target.mkdir()
 
     def connect(path: object, **options: Any) -> sqlite3.Connection:
-        # The copy is the one that is opened without options.
-        return real(str(path), **options) if options else real(str(path), factory=Full)
+        # The copy is the one that is opened by its path.
+        factory = {} if "uri" in options else {"factory": Full}
+        return real(str(path), **options, **factory)
 
     monkeypatch.setattr(sqlite3, "connect", connect)
     with pytest.raises(StoreError, match=r"backup' cannot be written \(No space left") as raised:

@@ -1,21 +1,27 @@
 """The check of a store: what it counts, and that it finds every damage, not the first alone."""
 
+import os
 import shutil
 import sqlite3
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.data import make_schema_6
 
 from fedstate.store.backup import back_up
 from fedstate.store.check import check
+from fedstate.store.content import ContentDirectory, first_page, name_of
 from fedstate.store.errors import StoreDamagedError, StoreError, StoreKeyError
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.schema import MIGRATIONS
 from fedstate.store.values import Value
 
 KEY = bytes(32)
+# The second one is in a file of its own.
+SIZES = {1: 5000, 2: 100_000}
 
 
 @pytest.fixture
@@ -24,7 +30,7 @@ def directory(tmp_path: Path) -> Path:
         store.bind("SHA256:node")
         for number in (1, 2):
             run = StoredRun(run_id=number, series_id=number, fab_hash="fab", finished_at=None)
-            blob = bytes([number]) * 5000
+            blob = bytes([number]) * SIZES[number]
             store.add_run(run, Value(b"record"), Value(b"fab"), Value(b"context", [blob]))
         store.note_unknown(2)
     return tmp_path / "state"
@@ -39,8 +45,17 @@ def test_a_sound_store_is_described(directory: Path) -> None:
     )
     assert (report.runs, report.contexts, report.chunks) == (2, 2, 2)
     assert report.unknown_runs == ["2"]
-    assert report.size == (directory / "node.db").stat().st_size
+    assert report.size == (directory / "node.db").stat().st_size + SIZES[2]
+    assert (report.problems, report.strays) == ([], [])
+
+
+def test_what_is_beside_the_content_is_named(directory: Path) -> None:
+    content = ContentDirectory(directory)
+    content.file(1).write_bytes(b"left by a kill")
+    (content.path / "notes.txt").write_text("of the operator")
+    report = check(directory)
     assert report.problems == []
+    assert report.strays == [name_of(1), "notes.txt"]
 
 
 def test_everything_that_is_damaged_is_named(directory: Path) -> None:
@@ -113,11 +128,52 @@ def newer_schema(directory: Path) -> None:
 
 
 def older_schema(directory: Path) -> None:
-    with closing(sqlite3.connect(directory / "node.db")) as connection, connection:
-        connection.execute("DROP TABLE node_clock")
-        connection.execute("DROP TABLE retained")
-        name = "how long runs that have ended are retained"
-        connection.execute("DELETE FROM migration WHERE name = ?", (name,))
+    shutil.rmtree(directory)
+    with zipfile.ZipFile(make_schema_6.ARCHIVE) as archive:
+        names = [each for each in archive.namelist() if each.startswith("plain/")]
+        archive.extractall(directory.parent, names)
+    (directory.parent / "plain").rename(directory)
+
+
+def file_of(directory: Path) -> Path:
+    (file,) = (directory / "node.content").iterdir()
+    return file
+
+
+def content_missing(directory: Path) -> None:
+    file_of(directory).unlink()
+
+
+def content_cut_off(directory: Path) -> None:
+    os.truncate(file_of(directory), SIZES[2])
+
+
+def content_flipped(directory: Path) -> None:
+    file = file_of(directory)
+    content = bytearray(file.read_bytes())
+    content[SIZES[2] // 2] ^= 1
+    file.write_bytes(content)
+
+
+def content_of_another(directory: Path) -> None:
+    file = file_of(directory)
+    file.write_bytes(first_page(1) + file.read_bytes()[len(first_page(1)) :])
+
+
+def content_older(directory: Path) -> None:
+    """Put the whole directory of content as it was before the last commits."""
+    older = shutil.copytree(directory / "node.content", directory.parent / "older")
+    with closing(NodeStore(directory)) as store:
+        store.set_context(2, 2, Value(b"newer", [b"n" * SIZES[2]]))
+        store.maintain()
+    shutil.rmtree(directory / "node.content")
+    Path(older).rename(directory / "node.content")
+
+
+def content_too_many(directory: Path) -> None:
+    file = file_of(directory)
+    shutil.copy(file, file.with_name(name_of(1)))
+    shutil.copy(file, file.with_name("copy of a file"))
 
 
 def wrong_mark(directory: Path) -> None:
@@ -148,7 +204,8 @@ def after_a_kill(directory: Path) -> None:
     [
         *(lone, of_another_store, older, without_its_database, empty, cut_off, no_database),
         *(of_another_program, newer_schema, older_schema, wrong_mark, altered_row),
-        *(sound, after_a_kill),
+        *(content_missing, content_cut_off, content_flipped, content_of_another, content_older),
+        *(content_too_many, sound, after_a_kill),
     ],
 )
 @pytest.mark.parametrize("key", [None, KEY])
@@ -174,8 +231,8 @@ def test_the_verdict_is_that_of_a_supernode_and_nothing_is_changed(
 
 def content_of(directory: Path) -> dict[str, bytes]:
     # Readers note in the index of the log what they read.
-    files = (each for each in directory.iterdir() if each.name != "node.db-shm")
-    return {each.name: each.read_bytes() for each in files}
+    files = (each for each in directory.rglob("*") if each.name != "node.db-shm")
+    return {str(each): each.read_bytes() for each in files if each.is_file()}
 
 
 def test_a_backup_is_checked_as_its_store_is(directory: Path, tmp_path: Path) -> None:

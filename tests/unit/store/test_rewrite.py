@@ -1,6 +1,7 @@
 """Stores that are encrypted and decrypted: whole, and without a trace of before."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ from fedstate.store.check import check
 from fedstate.store.clock import present
 from fedstate.store.errors import StoreError, StoreInUseError, StoreKeyError
 from fedstate.store.node_store import NodeStore
+from fedstate.store.read_only import read_only
 from fedstate.store.rewrite import _OTHERS, decrypt, encrypt
 from fedstate.store.rows import COLUMNS
 from fedstate.store.values import CHUNK_BYTES, Value
@@ -56,13 +58,18 @@ def everything(directory: Path, key: bytes | None) -> object:
         )
 
 
+def whole(directory: Path) -> bytes:
+    """Return what is in all files of a store."""
+    return b"".join(each.read_bytes() for each in directory.rglob("*") if each.is_file())
+
+
 def test_a_store_is_encrypted_and_decrypted_and_holds_the_same(directory: Path) -> None:
     before = everything(directory, None)
-    content = (directory / "node.db").read_bytes()
-    assert PLAIN in content
+    assert PLAIN in whole(directory)
+    assert b"It failed." in whole(directory)
     written = encrypt(directory, KEY)
-    assert PLAIN not in (directory / "node.db").read_bytes()
-    assert b"It failed." not in (directory / "node.db").read_bytes()
+    assert PLAIN not in whole(directory)
+    assert b"It failed." not in whole(directory)
     assert everything(directory, KEY) == before
     assert check(directory, KEY).problems == []
     with closing(sqlite3.connect(directory / "node.db")) as database:
@@ -73,7 +80,9 @@ def test_a_store_is_encrypted_and_decrypted_and_holds_the_same(directory: Path) 
     assert (directory / "node.db").stat().st_mode & 0o777 == 0o600
     decrypt(directory, KEY)
     assert everything(directory, None) == before
-    assert sorted(each.name for each in directory.iterdir()) == ["node.db", "node.mark"]
+    names = ["node.content", "node.db", "node.mark"]
+    assert sorted(each.name for each in directory.iterdir()) == names
+    assert len(list((directory / "node.content").iterdir())) == 1
 
 
 def test_a_number_of_a_value_that_is_gone_is_not_given_again(directory: Path) -> None:
@@ -141,18 +150,26 @@ def test_after_a_kill_the_old_store_is_there_or_the_new_one(
     assert everything(directory, new if is_new else old) == before
     # What was begun and not finished has gone with the next opening: it may be plain text.
     assert not list(directory.glob("*rewriting*"))
+    assert (PLAIN in whole(directory)) == ((new if is_new else old) is None)
+    assert len(list((directory / "node.content").iterdir())) == 1
 
 
 def test_without_room_for_a_second_copy_nothing_changes(directory: Path, tmp_path: Path) -> None:
     before = everything(directory, None)
     with small_disk(tmp_path / "disk", "size=40m") as disk:
-        moved = disk / "state"
-        moved.mkdir()
-        for each in directory.iterdir():
-            (moved / each.name).write_bytes(each.read_bytes())
+        moved = Path(shutil.copytree(directory, disk / "state"))
         fill(disk / "filler")
         with (disk / "filler").open("rb+") as filler:
             filler.truncate((disk / "filler").stat().st_size - 2**20)
         with pytest.raises(StoreError, match="has no room for a second copy of the store"):
             encrypt(moved, KEY)
         assert everything(moved, None) == before
+        assert len(list((moved / "node.content").iterdir())) == 1
+
+
+def test_a_store_that_somebody_reads_is_left_alone(directory: Path) -> None:
+    before = everything(directory, None)
+    with read_only(directory), pytest.raises(StoreInUseError, match="Another program reads"):
+        encrypt(directory, KEY)
+    assert everything(directory, None) == before
+    encrypt(directory, KEY)

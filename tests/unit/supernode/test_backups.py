@@ -10,7 +10,8 @@ import pytest
 from tests.small_disk import small_disk
 from tests.waiting import wait_until
 
-from fedstate.store.backup import read_backup, restore
+from fedstate.store.backup import restore
+from fedstate.store.backup_file import read_backup
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.values import Value
 from fedstate.supernode.backups import Backups, Schedule
@@ -85,7 +86,7 @@ def test_a_copy_that_is_wrong_is_no_backup(
     backups = backups_of(store, tmp_path / "backups", keep=1)
     assert backups.once()
     store.set_context(1, 1, Value(b"newer"))
-    monkeypatch.setattr(store, "findings", lambda _: iter(["a row is wrong"]))
+    monkeypatch.setattr(store, "findings", lambda *_: iter(["a row is wrong"]))
     assert not backups.once()
     assert kept(tmp_path / "backups") == [1]
 
