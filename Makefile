@@ -6,7 +6,7 @@ help:  ## this list
 demo: .venv/ok   ## two runs at once on plain processes, verified; report in out/demo/
 	.venv/bin/fedstate demo
 test: .venv/ok   ## the whole test suite
-	.venv/bin/pytest --numprocesses 2
+	.venv/bin/pytest --numprocesses 3
 test-long: .venv/ok ## in its whole size what the suite runs smaller: an hour; PART=soak for a part of it
 	.venv/bin/python -m tests.long $(PART)
 test-next: .venv/ok ## which seams to flwr move with its next version, in an environment of its own

@@ -6,11 +6,15 @@ from collections.abc import Generator, Iterator
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from tests.federation_logs import MARKER, LogWatch
 from tests.open_directory import open_directory
 
-# What takes longest starts first, so that no worker is left alone with it at the end.
+# Federations mostly wait, and other tests calculate meanwhile. Two workers begin with what is
+# first here, and there with what takes longest, so that none is left alone with it at the end;
+# others begin with the last.
+FEDERATIONS_AT_ONCE = 2
 ORDER = ("tests/stack/containers/", "tests/stack/", "tests/crash/", "tests/contract/", "tests/")
 
 # A federation belongs to a directory of these, and elsewhere to a file.
@@ -19,6 +23,11 @@ SHARING = re.compile(r"tests/stack/\w+/|tests/[^:]+")
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
     """Gives the tests that share a federation to one worker, in their order."""
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if int(node.gateway.id.removeprefix("gw")) >= FEDERATIONS_AT_ONCE:
+            self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+        super()._assign_work_unit(node)
 
     def _split_scope(self, nodeid: str) -> str:
         found = SHARING.match(nodeid)

@@ -285,7 +285,7 @@ class Siege:
         for pid in seen.named(f"{tag}-{number}"):
             seen.release(pid)
         try:
-            wait_until(lambda: seen.named(f"{tag}-{number + 1}"), 12)
+            wait_until(lambda: seen.named(f"{tag}-{number + 1}"), 60)
             self.in_its_way = not seen.named(f"{holder}-s")
         except AssertionError:
             self.in_its_way = True

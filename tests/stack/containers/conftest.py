@@ -1,15 +1,20 @@
 """One federation in containers for all tests in here; each leaves it up and healthy."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 
 from fedstate.local.process import free_port
+from fedstate.local.runs import start, wait_for_runs
+from tests.readme import commands
 from tests.stack.conftest import ROOT
-from tests.stack.containers.stack import Stack
+from tests.stack.containers.stack import NODES, Stack
 
 # What a run may take: a test that takes more meets a limit within seconds.
 LIMITS = {
@@ -18,6 +23,10 @@ LIMITS = {
     "FEDSTATE_EXECUTOR_MAX_MEMORY": "800m",
     "FEDSTATE_EXECUTOR_MAX_FILES": "150m",
 }
+VERIFY = "docker compose run --rm fedstate verify"
+GUEST = ROOT / "tests" / "apps" / "guest"
+RUN_SECONDS = 600.0
+COMPLETED = "finished:completed"
 WAY_OUT = "no Docker engine with Compose answers; on Debian, as root: sh .ci/engine.sh"
 
 
@@ -42,6 +51,41 @@ def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         yield stack
     finally:
         stack.remove()
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of two apps, and what the README's commands have said of those that they started."""
+
+    keras: list[int]
+    guests: list[int]
+    said: str
+    verified: str
+
+
+def guest(stack: Stack) -> int:
+    """Start a run of somebody else's app."""
+    return start(stack, GUEST, {"num-rounds": 3, "num-nodes": len(NODES)})
+
+
+@pytest.fixture(scope="package")
+def runs(stack: Stack) -> Runs:
+    """Four runs at the same time: the README's two, and two of another app."""
+    up, *lines = commands("In containers")
+    verify, export = (next(x for x in lines if x.startswith(w)) for w in (VERIFY, "export"))
+    started = [line for line in lines if " run app " in line]
+    assert sorted(lines) == sorted([*started, verify, export])
+    assert len(started) == 2
+    stack.shell(up)
+    guests = [guest(stack) for _ in started]
+    with ThreadPoolExecutor() as pool:
+        scripts = (f"set -ex\n{export}\n{line}" for line in started)
+        said = [*pool.map(stack.shell, scripts)]
+    keras = [int(number) for each in said for number in re.findall(r"started run (\d+)", each)]
+    statuses = wait_for_runs(stack, [*keras, *guests], RUN_SECONDS)
+    # The guide's app fails its run itself if a list is not its own, or did not grow by one.
+    assert set(statuses.values()) == {COMPLETED}, stack.logs()
+    return Runs(keras, guests, "".join(said), stack.shell(verify))
 
 
 def _settings() -> dict[str, str]:

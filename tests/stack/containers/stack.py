@@ -218,6 +218,13 @@ class Stack:
         _docker("kill", f"{self.project}-{service}-1")
         _docker("start", f"{self.project}-{service}-1")
 
+    def start(self, *services: str) -> None:
+        """Start services that were stopped; wait until they are healthy and nodes connected."""
+        _docker("start", *(f"{self.project}-{service}-1" for service in services))
+        for service in services:
+            self.wait_until_healthy(service)
+        self.wait_until_connected()
+
     def network(self, name: str) -> dict[str, Any]:
         """Return what the engine knows of a network."""
         return _inspect(name)

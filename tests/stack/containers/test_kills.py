@@ -5,8 +5,9 @@ import os
 import pytest
 
 from fedstate.local.runs import wait_for_runs
+from tests.stack.containers.conftest import COMPLETED, RUN_SECONDS
 from tests.stack.containers.stack import NODES, Stack
-from tests.stack.containers.test_runs import COMPLETED, RUN_SECONDS, keras, verify
+from tests.stack.containers.test_runs import keras, verify
 from tests.waiting import wait_until
 
 pytestmark = [

@@ -22,6 +22,8 @@ Bomb = Callable[[dict[str, Any]], str]
 BOMBS: dict[str, Bomb] = {}
 _CHUNK = 16 * 2**20
 _LIFE_SECONDS = 25
+# Longer than others may take to get through beside it, on a busy machine; it is told to end.
+_SLEEP_SECONDS = 120
 _CHILD_SECONDS = 5
 # Files are measured every few seconds, and less often where it takes long.
 _KEPT_SECONDS = 20
@@ -308,7 +310,7 @@ def sleep(hints: dict[str, Any]) -> str:
     released = threading.Event()
     signal.signal(signal.SIGUSR1, lambda *_: released.set())
     notes = [_open_the_room()]
-    until = time.monotonic() + _LIFE_SECONDS
+    until = time.monotonic() + _SLEEP_SECONDS
     while time.monotonic() < until and not released.is_set():
         if other := hints["victim"].get("other room"):
             notes.append(_look_into(Path(other)))
