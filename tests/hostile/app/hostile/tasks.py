@@ -198,7 +198,7 @@ def answer_in_the_victims_place(hints: Hints, attempts: Attempts) -> None:
 @probe(_REFUSED)
 def print_by_the_runtime_api(hints: Hints, attempts: Attempts) -> None:
     """Push lines into the log of the victim's run; the siege looks for them there."""
-    request = PushLogsRequest(run_id=int(hints.victim.get("run", 0)), logs=[FORGED])
+    request = PushLogsRequest(run_id=int(hints.victim.get("run", 0)), logs=[f"\n{FORGED}\n"])
 
     def pushed() -> str:
         _asked(None, lambda client: client.PushLogs(request))
