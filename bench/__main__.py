@@ -18,7 +18,8 @@ from fedstate.interrupts import terminate_as_interrupt
 
 MODULES = (
     *("bench.state", "bench.store", "bench.looking", "bench.witness", "bench.concurrency"),
-    *("bench.rounds", "bench.warmth", "bench.walls", "bench.rotation"),
+    *("bench.rounds", "bench.warmth", "bench.walls"),
+    *("bench.rotation", "bench.refusals"),
 )
 
 

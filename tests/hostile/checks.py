@@ -4,7 +4,7 @@ import functools
 
 from fedstate.walls import mounts
 from tests.hostile.app.hostile.attacks import PROBES
-from tests.hostile.siege import LAST_BOMBS, Siege, bombs_of
+from tests.hostile.siege import LAST_BOMBS, LEFTOVERS, Siege, bombs_of
 from tests.unit.walls.conftest import as_nobody, outcome
 
 # By what each bomb is stopped, or that it does no harm: a part of the step's error or answer.
@@ -26,6 +26,8 @@ STOPPED_BY = {
     "endless-line": ("sent a line of more than", "denied after"),
     "false-pid": ("sent an event that is out of turn", "is not a process of its run"),
     "garbage": ("and was ended", "ended by itself"),
+    "descriptors-to-the-executor": ("ended by itself",),
+    "stop-the-room": ("ended", "room"),
     "stop-itself": ("ended", "no reply", "ClientApp stopped responding"),
     "sockets": ("through",),
 }
@@ -46,6 +48,8 @@ SHARED = (
 _LEFT = ("/dev/shm/", "System V")  # noqa: S108
 # The memory by which a trusted process may grow while an app floods it.
 GROWTH_BYTES = 64 * 2**20
+# And the descriptors: what tasks that are under way take of them.
+GROWTH_DESCRIPTORS = 50
 
 
 @functools.cache
@@ -103,14 +107,14 @@ def check_survivors(siege: Siege) -> None:
     assert not siege.lost, "these processes have ended, or others have taken their place"
     grown = {name: size for name, size in siege.grown.items() if size > GROWTH_BYTES}
     assert not grown
+    assert not {name: more for name, more in siege.opened.items() if more > GROWTH_DESCRIPTORS}
 
 
 def check_leftovers(siege: Siege) -> None:
     """Check that nothing of a run is left when it has ended: processes, files, memory."""
     assert "leftovers" not in siege.failures, siege.failures
-    assert siege.bombs.get("daemon") == "left", siege.bombs
-    assert siege.bombs.get("comet") == "left", siege.bombs
-    assert siege.bombs.get("leave-files", "").startswith("left: "), siege.bombs
+    for name in LEFTOVERS:
+        assert siege.bombs.get(name, "").startswith("left"), siege.bombs
     expected = _LEFT if shares(siege.ground.mode) else ()
     assert {left for left in siege.left if not left.startswith(expected)} == set()
     missing = [part for part in expected if not any(each.startswith(part) for each in siege.left)]
@@ -135,3 +139,4 @@ def check_victim(siege: Siege) -> None:
     assert siege.undisturbed["digests"], "it has trained nothing"
     assert "victim" not in siege.failures, siege.failures
     assert siege.disturbed == siege.undisturbed, siege.logs[-1][-3000:]
+    assert not siege.forged, "somebody else has written into its log"

@@ -77,6 +77,14 @@ def resident(pid: int) -> int:
     return 0
 
 
+def descriptors(pid: int) -> int:
+    """Return how many descriptors a process has open."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
+    except OSError:
+        return 0
+
+
 def treasure_of(pid: int) -> dict[str, Any]:
     """Return where a victim has what it could lose; empty until it says so."""
     directory = Path(f"/proc/{pid}/fd")

@@ -18,6 +18,7 @@ from fedstate.flower.control import control
 from fedstate.local.runs import start, wait_for_runs
 from tests.hostile import seen
 from tests.hostile.app.hostile.forgeries import GARBAGE
+from tests.hostile.app.hostile.tasks import FORGED
 from tests.hostile.grounds import Ground, Plain, why_not
 from tests.waiting import wait_until
 
@@ -41,12 +42,17 @@ BOMBS = (
     "false-pid",
     "garbage/no-object",
     "garbage/deep",
+    "descriptors-to-the-executor",
+    "stop-the-room",
 )
 SLOW_BOMBS = (*(f"garbage/{kind}" for kind in GARBAGE), "stop-itself", "sockets")
 # What elsewhere than as root goes another way; the rest of it is the same code.
 FEWER_BOMBS = ("processes", "threads", "memory", "own-files", "wipe-the-log", "false-pid")
-IN_CONTAINERS = ("processes", "memory", "own-files", "wipe-the-log", "garbage/no-object")
-LEFTOVERS = ("daemon", "comet", "leave-files")
+IN_CONTAINERS = (
+    *("processes", "memory", "own-files", "wipe-the-log", "garbage/no-object"),
+    "descriptors-to-the-executor",
+)
+LEFTOVERS = ("daemon", "comet", "leave-files", "awkward-files", "fork-at-the-end")
 LAST_BOMBS = ("output",)
 ROUNDS = 5
 
@@ -70,9 +76,11 @@ class Siege:
     probes: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     bombs: dict[str, str] = field(default_factory=dict)
     grown: dict[str, int] = field(default_factory=dict)
+    opened: dict[str, int] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     in_its_way: bool = True
+    forged: bool = True
     notes: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -123,6 +131,7 @@ class Siege:
 
         wait_until(finished, 60, "the end of the victim's run")
         self.disturbed = self._result(victim)
+        self.forged = FORGED in self.logs[-1]
 
     def _undisturbed(self, node: int) -> None:
         self.undisturbed = self._result(self._victim(node, ""))
@@ -221,11 +230,17 @@ class Siege:
     def _bomb(self, node: int, step: int) -> None:
         watched = self._watched(step)
         before = {name: seen.resident(pid) for name, pid in watched.items()}
+        opened = {name: seen.descriptors(pid) for name, pid in watched.items()}
         self._set_off(node, bombs_of(self.ground.mode))
         after = self._watched(step)
         self.lost = [name for name, pid in watched.items() if after.get(name) != pid]
         self.grown = {
             name: seen.resident(pid) - before[name]
+            for name, pid in watched.items()
+            if name not in self.lost
+        }
+        self.opened = {
+            name: seen.descriptors(pid) - opened[name]
             for name, pid in watched.items()
             if name not in self.lost
         }
@@ -263,9 +278,7 @@ class Siege:
         for place in ("tmp", "var/tmp", "dev/shm", "run"):
             found += [f"/{place}/{name}" for name in _listed(root / place) if tag in name]
         if rooms := self._hints["client"]["directories"].get("rooms"):
-            below = root / rooms.lstrip("/")
-            for directory, names, files in os.walk(below):  # while rooms are being deleted
-                found += [f"{directory}/{name}" for name in (*names, *files) if tag in name]
+            found += _named_below(root / rooms.lstrip("/"), tag)
         key = int(self._hints["client"]["victim"]["left key"])
         table = Path(f"/proc/{self._executor}/root/proc/sysvipc/shm")
         lines = table.read_text().splitlines() if table.exists() else []
@@ -315,6 +328,17 @@ class Siege:
             text = "".join(answer.log_output for answer in answers)
         self.logs.append(text)
         return text.splitlines()
+
+
+def _named_below(directory: Path, tag: str, depth: int = 4) -> list[str]:
+    """Return what has a name with a tag in it, a few directories deep: apps go deeper."""
+    found = []
+    for name in _listed(directory):  # while rooms are being deleted
+        if tag in name:
+            found.append(f"{directory}/{name}")
+        elif depth and not (directory / name).is_symlink():
+            found += _named_below(directory / name, tag, depth - 1)
+    return found
 
 
 def _listed(directory: Path) -> list[str]:

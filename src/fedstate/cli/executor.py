@@ -95,7 +95,7 @@ def executor(
         list[int] | None,
         typer.Option(
             envvar=f"{_VARIABLE}CLOSED_PORT",
-            help="A TCP port that no run may connect to; may be given several times.",
+            help="A TCP port that no run may connect to or listen on; again for more.",
         ),
     ] = None,
     readable: Annotated[

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 
 from fedstate.verify.evidence import RunEvidence
-from fedstate.verify.findings import RECORD, SUPERLINK, Finding, Level, Place
+from fedstate.verify.findings import CHECKS, RECORD, SUPERLINK, Finding, Level, Place
 from fedstate.verify.told import Holding, ToldRun
 
 
@@ -125,20 +125,33 @@ def ledger_problems(
 
 
 def simulated(run: RunEvidence) -> Iterator[Finding]:
-    """Judge a run of the Simulation Engine by what its apps have told."""
+    """Judge a run of the Simulation Engine by what its apps have told.
+
+    No check passes by that: of each it is said what the ledgers say of it, and that nobody else
+    does.
+    """
     place = Place(run.run_id)
     told = run.told
     text = "it ran in Flower's Simulation Engine, where no SuperNode keeps a log"
-    if told is None:
-        text += ", and its ServerApp left no record"
-        yield Finding("completeness", "no-log", Level.UNKNOWN, place, text)
+    if told is None or not any(holding.entries for holding in told.holdings):
+        lacking = "left no record" if told is None else "recorded no ledger of its nodes"
+        for check in CHECKS:
+            said = f"{text}, and its ServerApp {lacking}"
+            yield Finding(check, "no-log", Level.UNKNOWN, place, said)
         return
-    yield Finding(
-        "completeness",
-        "told-by-the-app-alone",
-        Level.UNKNOWN,
-        place,
-        f"{text}: what is known is what its apps have told",
-    )
-    for holding, check, problem in ledger_problems(told):
+    problems = list(ledger_problems(told))
+    for holding, check, problem in problems:
         yield _of_ledger(run, holding, check, problem)
+    broken = {check for _, check, _ in problems}
+    whole = {"completeness": f"{text}: what is known is what its apps have told"}
+    for check, said in (_LEDGERS_SAY | whole).items():
+        if check not in broken:
+            yield Finding(check, "told-by-the-app-alone", Level.UNKNOWN, place, said)
+
+
+# What the ledgers of a run say, if there is nothing wrong with them, of each check but one.
+_LEDGERS_SAY = {
+    "persistence": "not proven: its apps' own ledgers say so, and no node's log does",
+    "isolation": "not proven: its apps' own ledgers name no other run, and nothing is signed",
+    "agreement": "not proven: its apps' own ledgers have what was reported, unsigned",
+}

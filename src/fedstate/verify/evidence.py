@@ -30,7 +30,8 @@ class FormerKey:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that takes three times as long to make, and there are hundreds of thousands.
+@dataclass(slots=True)
 class Delivery:
     """A message that a node has pulled, by the SuperLink's account.
 

@@ -8,7 +8,7 @@ from fedstate.verify.evidence import ANSWERED, NodeAnswer, RunEvidence
 from fedstate.verify.findings import LOG, STORE, Finding, Level, Place, short
 from fedstate.verify.rollback import rolled_back
 from fedstate.verify.steps import NodeSteps, Step
-from fedstate.witness import BEGUN, ROLLED_BACK, state_digest
+from fedstate.witness import BEGUN, COMMITTED, ROLLED_BACK, state_digest
 
 # The state with which a run series begins.
 EMPTY = state_digest(struct.pack("<II", 0, 0), [])
@@ -44,7 +44,8 @@ def persistence(
         began.setdefault(step.record.store_id, step.record.time)
     every.sort(key=lambda step: (began[step.record.store_id], step.record.sequence))
     for step in every:
-        yield from walk.over(step)
+        if not walk.follows(step):
+            yield from walk.over(step)
     if answer.state == ANSWERED:
         yield from _held(series, walk, answer)
 
@@ -61,6 +62,30 @@ class _Walk:
         # None if it is not known.
         self.current: bytes | None = None
         self.last: Step | None = None
+
+    def follows(self, step: Step) -> bool:
+        """Go on to a step that was handed what the step before has stored, as nearly all were.
+
+        False leaves it for `over`.
+        """
+        record = step.record
+        number = record.run_sequence
+        if (
+            record.outcome != COMMITTED
+            or record.store_id != self._store
+            or number == 1
+            or number != self._last_number.get(record.run_id, 0) + 1
+            or not record.stored
+            or not record.handed_out
+            or record.handed_out != self.current
+        ):
+            return False
+        self.current = record.stored
+        self.last = step
+        self._last_number[record.run_id] = number
+        self._stored[record.stored] = step
+        self._by_number[(record.run_id, number)] = record.stored
+        return True
 
     def over(self, step: Step) -> Iterator[Finding | Stray]:
         """Check one step, and go on to the next."""

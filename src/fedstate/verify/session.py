@@ -1,17 +1,20 @@
 """Verifying runs at a SuperLink: which ones, in which batches, and what for."""
 
 import gc
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 from fedstate.verify.evidence import Evidence, RunEvidence
 from fedstate.verify.report import Report
 from fedstate.verify.selection import Selection
 from fedstate.verify.superlink import SuperLinkSource
-from fedstate.verify.verifier import Verifier
+from fedstate.verify.verifier import SIGNATURE_BUDGET, Verifier
 
 # A report with every step of more runs than this would take hundreds of megabytes.
 RUNS_WITH_STEPS = 20
+_FETCHED_AT_ONCE = 2
 
 
 class Session:
@@ -52,9 +55,11 @@ class Session:
     def _verify(self, progress: Callable[[int, int], None]) -> Report:
         runs = self._source.runs()
         chosen = self._selection.among(runs)
-        verifier = Verifier(keep_steps=len(chosen) <= RUNS_WITH_STEPS)
+        few = len(chosen) <= RUNS_WITH_STEPS
+        # Of many runs, one signature vouches for all rows of a node's store.
+        verifier = Verifier(keep_steps=few, budget=SIGNATURE_BUDGET if few else 0)
         done: set[int] = set()
-        for evidence in _ahead(self._source.batches(chosen)):
+        for evidence in _ahead(self._source.fetches(chosen)):
             verifier.add(evidence, set(chosen))
             done |= {run.run_id for run in evidence.runs}
             progress(len(done & set(chosen)), len(chosen))
@@ -67,13 +72,17 @@ class Session:
         return verifier.finish(others)
 
 
-def _ahead(batches: Iterator[Evidence]) -> Iterator[Evidence]:
-    """Yield batches, the next of which is being fetched while one is checked."""
-    pool = ThreadPoolExecutor(1, "evidence")
+def _ahead(fetches: Iterator[Callable[[], Evidence]]) -> Iterator[Evidence]:
+    """Yield batches, of which the next are being fetched while one is checked.
+
+    Two at a time: while the nodes answer for one, the SuperLink reads what it has of the other.
+    """
+    pool = ThreadPoolExecutor(_FETCHED_AT_ONCE, "evidence")
     try:
-        coming = pool.submit(next, batches, None)
-        while (evidence := coming.result()) is not None:
-            coming = pool.submit(next, batches, None)
+        coming = deque(pool.submit(fetch) for fetch in islice(fetches, _FETCHED_AT_ONCE))
+        while coming:
+            evidence = coming.popleft().result()
+            coming.extend(pool.submit(fetch) for fetch in islice(fetches, 1))
             yield evidence
             # It is not kept while the next one is waited for.
             del evidence

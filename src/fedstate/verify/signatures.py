@@ -23,13 +23,15 @@ class Keys:
         Each node's key (PEM).
     budget : int
         How many signatures are verified one by one, at half a millisecond each. After that, one
-        signature for each chain of rows is.
+        signature for each chain of rows is, and one for all runs of a store.
     """
 
     def __init__(self, encoded: Mapping[int, bytes], budget: int) -> None:
         self._encoded = dict(encoded)
         self._former: dict[int, Sequence[FormerKey]] = {}
         self._loaded: dict[bytes, ec.EllipticCurvePublicKey | None] = {}
+        # Rows that rows of later runs have named: the same key vouches for them.
+        self._named: dict[int, set[bytes]] = {}
         self._budget = budget
         self.verified = 0
 
@@ -57,18 +59,27 @@ class Keys:
         that was replaced vouches for rows of before. The key that came in its place vouches for
         those, too: the node signs with it what it had not signed, and it is the node's word.
         """
+        planned = self._planned(nodes)
+        for node_id in planned:
+            self._named.setdefault(node_id, set())
         with ThreadPoolExecutor(os.cpu_count(), "signatures") as pool:
-            self.verified += sum(pool.map(self._vouch, *self._planned(nodes)))
+            self.verified += sum(pool.map(self._vouch_for_node, planned.values()))
 
-    def _planned(self, nodes: Iterable[NodeSteps]) -> tuple[list[NodeSteps], list[bool]]:
-        """Return the nodes whose keys are known, and whether each of their rows is verified."""
-        known, each = [], []
-        for steps in nodes:
+    def _planned(self, nodes: Iterable[NodeSteps]) -> dict[int, list[tuple[NodeSteps, bool]]]:
+        """Return the runs of each node whose key is known, and whether each row is verified.
+
+        The newest run comes first: its rows lead to those of the runs before.
+        """
+        planned: dict[int, list[tuple[NodeSteps, bool]]] = {}
+        for steps in sorted(nodes, key=_newest, reverse=True):
             if self.has(steps.node.node_id):
-                known.append(steps)
-                each.append(len(steps.chain) <= self._budget)
-                self._budget -= len(steps.chain) if each[-1] else 0
-        return known, each
+                each = len(steps.chain) <= self._budget
+                self._budget -= len(steps.chain) if each else 0
+                planned.setdefault(steps.node.node_id, []).append((steps, each))
+        return planned
+
+    def _vouch_for_node(self, planned: Iterable[tuple[NodeSteps, bool]]) -> int:
+        return sum(self._vouch(steps, each) for steps, each in planned)
 
     def _vouch(self, steps: NodeSteps, each: bool) -> int:
         """Find out for which rows of a node its key vouches; return how many were verified."""
@@ -85,7 +96,7 @@ class Keys:
                 receipt.record.time <= until for until in self._replaced(receipt, node_id)
             )
 
-        vouch(steps, is_signed, each=each)
+        vouch(steps, is_signed, each=each, named=self._named[node_id])
         return verified
 
     def signer(self, receipt: Receipt, but: int) -> str:
@@ -117,3 +128,8 @@ class Keys:
             except ValueError:
                 self._loaded[encoded] = None
         return self._loaded[encoded]
+
+
+def _newest(steps: NodeSteps) -> int:
+    """Return the place of a node's newest row of a run in its store."""
+    return max((step.record.sequence for step in steps.chain[-1:]), default=0)

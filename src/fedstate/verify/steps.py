@@ -72,6 +72,9 @@ class NodeSteps:
 def put_together(run_id: int, node: NodeEvidence) -> NodeSteps:
     """Return the steps of a node in a run; nothing is verified but that rows can be read."""
     steps = NodeSteps(run_id, node)
+    if (alike := _alike(run_id, node)) is not None:
+        steps.chain = alike
+        return steps
     found: dict[bytes, Step] = {}
     for receipts, from_log in ((node.receipts, False), (node.rows, True)):
         for receipt in receipts:
@@ -113,11 +116,44 @@ def put_together(run_id: int, node: NodeEvidence) -> NodeSteps:
     return steps
 
 
-def vouch(steps: NodeSteps, is_signed: Callable[[Receipt], bool], *, each: bool) -> None:
+def _alike(run_id: int, node: NodeEvidence) -> list[Step] | None:
+    """Return the steps where the log is the receipts, row by row, of one store; or None."""
+    if len(node.receipts) != len(node.rows):
+        return None
+    chain: list[Step] = []
+    store, number = "", 0
+    for receipt, row in zip(node.receipts, node.rows, strict=True):
+        # Evidence has one object for a receipt and its row; another has another signature.
+        if receipt is not row:
+            return None
+        try:
+            record = receipt.record
+        except MalformedRecordError:
+            return None
+        if (
+            record.run_id != run_id
+            or record.node_id != node.node_id
+            or record.run_sequence <= number
+            or (number and record.store_id != store)
+        ):
+            return None
+        store, number = record.store_id, record.run_sequence
+        chain.append(Step(receipt, record, in_log=True, at_superlink=True))
+    return chain
+
+
+def vouch(
+    steps: NodeSteps,
+    is_signed: Callable[[Receipt], bool],
+    *,
+    each: bool,
+    named: set[bytes] | None = None,
+) -> None:
     """Find out for which rows the node's key vouches.
 
     A signature vouches for its own row and, since each row names the one before it by its digest,
-    for all rows that lead to it. So of a chain without a break one signature is verified.
+    for all rows that lead to it. So of a chain without a break one signature is verified, and of
+    the runs of a store, whose rows name those before them in the store as well, one for all.
 
     Parameters
     ----------
@@ -127,18 +163,26 @@ def vouch(steps: NodeSteps, is_signed: Callable[[Receipt], bool], *, each: bool)
         Verifies one signature with the node's key.
     each : bool
         Whether to verify every signature all the same.
+    named : set of bytes, optional
+        The digests of rows that rows of other runs have named, and for which the key vouches
+        therefore; what the rows of this run name is put there.
     """
+    named = set() if named is None else named
     following: Step | None = None
     for step in reversed(steps.chain):
+        digest = step.receipt.digest
         linked = (
-            following is not None
-            and following.vouched
-            and following.record.previous == step.receipt.digest
-        )
+            following is not None and following.vouched and following.record.previous == digest
+        ) or digest in named
         # A signature that was not noted is missed only where no later one vouches.
         enough = linked and not (each and step.receipt.signature)
         step.vouched = enough or is_signed(step.receipt)
         following = step
+        named.discard(digest)
+        before = step.record.previous_of_store
+        # Within a run, the row before is named twice.
+        if step.vouched and before and before != step.record.previous:
+            named.add(before)
     for step in (*(other for other, _ in steps.forks), *steps.foreign):
         step.vouched = is_signed(step.receipt)
 

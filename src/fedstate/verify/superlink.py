@@ -1,6 +1,7 @@
 """Evidence from a SuperLink, and through it from the nodes that are connected, in batches."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,21 +85,28 @@ class SuperLinkSource:
         EvidenceError
             The SuperLink's answer contradicts itself.
         """
+        return (fetch() for fetch in self.fetches(run_ids, ask_nodes=ask_nodes))
+
+    def fetches(
+        self, run_ids: Sequence[int], *, ask_nodes: bool = True
+    ) -> Iterator[Callable[[], Evidence]]:
+        """Yield what fetches each of the batches of `batches`, from any thread."""
         for batch in self._grouped(run_ids):
-            if not self._witnessed:
-                runs = [self._runs[run_id] for run_id in batch if run_id in self._runs]
-                evidence = Evidence(runs)
-            else:
-                pages = self._control.evidence(
-                    batch, ask_nodes=ask_nodes, seconds=self._node_seconds
-                )
-                evidence = gather(pages)
-            for run in evidence.runs:
-                try:
-                    run.told = read_told(self._records, run.run_id)
-                except EvidenceError as error:
-                    run.told_problem = str(error)
-            yield evidence
+            yield partial(self._fetch, batch, ask_nodes=ask_nodes)
+
+    def _fetch(self, batch: Sequence[int], *, ask_nodes: bool) -> Evidence:
+        if self._witnessed:
+            evidence = gather(
+                self._control.evidence(batch, ask_nodes=ask_nodes, seconds=self._node_seconds)
+            )
+        else:
+            evidence = Evidence([self._runs[each] for each in batch if each in self._runs])
+        for run in evidence.runs:
+            try:
+                run.told = read_told(self._records, run.run_id)
+            except EvidenceError as error:
+                run.told_problem = str(error)
+        return evidence
 
     def _grouped(self, run_ids: Sequence[int]) -> Iterator[list[int]]:
         """Yield batches of runs, in which each series is whole."""

@@ -153,21 +153,28 @@ def _content(file: Path) -> bytes:
     # Neither a link, which may lead anywhere, nor a pipe, at which one waits for ever.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        with os.fdopen(os.open(file, flags), "rb") as opened:
-            status = os.fstat(opened.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise EvidenceError(f"The record {file} is damaged: it is no regular file.")
-            if status.st_size > MAXIMUM_BYTES:
-                raise EvidenceError(
-                    f"The record {file} has {status.st_size} bytes, and {MAXIMUM_BYTES} is the "
-                    "most that is read."
-                )
-            return opened.read(MAXIMUM_BYTES + 1)
+        with open(file, "rb", opener=lambda path, _: _regular(path, flags)) as opened:
+            content = opened.read(MAXIMUM_BYTES + 1)
     except FileNotFoundError:
         raise
     except OSError as error:
         reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
         raise EvidenceError(f"The record {file} cannot be read: {reason}.") from None
+    if len(content) > MAXIMUM_BYTES:
+        raise EvidenceError(
+            f"The record {file} has more than {MAXIMUM_BYTES} bytes, which is the most that is "
+            "read."
+        )
+    return content
+
+
+def _regular(path: str, flags: int) -> int:
+    """Open a regular file; EINVAL for anything else that has opened."""
+    descriptor = os.open(path, flags)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no regular file", path)
 
 
 def _parsed(file: Path, text: bytes) -> Any:

@@ -1,6 +1,7 @@
 """All checks over runs, batch by batch, and what runs have to do with each other."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from fedstate.verify.agreement import agreement
@@ -8,9 +9,10 @@ from fedstate.verify.beginnings import Claims
 from fedstate.verify.beside import contradictions, simulated
 from fedstate.verify.completeness import completeness
 from fedstate.verify.evidence import Evidence, RunEvidence
-from fedstate.verify.findings import Finding, Level, Place
+from fedstate.verify.findings import CHECKS, Finding, Level, Place
 from fedstate.verify.isolation import States, Stores, isolation
 from fedstate.verify.persistence import Stray, persistence
+from fedstate.verify.plain import is_plain
 from fedstate.verify.report import Report, RunResult, run_result
 from fedstate.verify.rollback import undone
 from fedstate.verify.signatures import Keys
@@ -117,11 +119,17 @@ class Verifier:
             return
         for steps in nodes:
             answer = evidence.answer(steps.node.node_id)
+            if is_plain(run, steps, answer):
+                continue
             yield from isolation(run, steps, self._keys)
-            yield from completeness(run, steps, answer)
+            for finding in completeness(run, steps, answer):
+                # Where there is nothing to check, no check has passed.
+                alike = CHECKS if finding.kind == "no-log" else (finding.check,)
+                yield from (replace(finding, check=check) for check in alike)
             yield from agreement(run, steps, answer)
             yield from self._claims.add(run, steps)
-        yield from contradictions(run, {steps.node.node_id: undone(steps) for steps in nodes})
+        taken_back = {steps.node.node_id: undone(steps) for steps in nodes} if run.told else {}
+        yield from contradictions(run, taken_back)
 
     def finish(self, others: Callable[[], Iterable[Evidence]] | None = None) -> Report:
         """Return the report.
@@ -150,11 +158,7 @@ def _unwitnessed(run: RunEvidence) -> Iterator[Finding]:
     if run.told is not None and run.told.engine == "simulation":
         yield from simulated(run)
         return
-    yield Finding(
-        "completeness",
-        "no-evidence",
-        Level.UNKNOWN,
-        Place(run.run_id),
-        "the SuperLink keeps no evidence of it (Flower's own, or the Simulation Engine)",
-    )
+    text = "the SuperLink keeps no evidence of it (Flower's own, or the Simulation Engine)"
+    for check in CHECKS:
+        yield Finding(check, "no-evidence", Level.UNKNOWN, Place(run.run_id), text)
     yield from contradictions(run)

@@ -1,7 +1,7 @@
 """A filter of system calls: what passes the other walls, and what no app needs of the kernel.
 
-Landlock knows the TCP connections of `connect` alone: Multipath TCP and TCP Fast Open reach a
-closed port past it, and so does the machine below by other families of addresses. Beside those,
+Landlock knows the TCP connections of `connect` alone: Multipath TCP, SMC and TCP Fast Open reach
+a closed port past it, and so does the machine below by other families of addresses. Beside those,
 the filter refuses what Docker's own refuses: new users, mounts, keyrings and the like, each of
 them more of the kernel that a hostile app could turn against it.
 """
@@ -29,8 +29,9 @@ _X32 = 0x40000000
 # What `uname` calls a machine: how the kernel marks its calls, and which number of a pair is its.
 _MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 
-_FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
-_MULTIPATH_TCP = 262
+_LOCAL_FAMILIES, _INTERNET_FAMILIES = (1, 16), (2, 10)  # AF_UNIX, AF_NETLINK; AF_INET, AF_INET6
+# The default, ICMP, TCP, UDP, ICMPv6; others, such as Multipath TCP and SMC, fall back to TCP.
+_PROTOCOLS = (0, 1, 6, 17, 58)
 _FAST_OPEN = 0x20000000
 _NEW_USERS = 0x10000000
 _TYPE_INTO_TERMINAL = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
@@ -78,7 +79,8 @@ _MISSING = {
     "io_uring_register": (427, 427),
     "clone3": (435, 435),
 }
-_SOCKET, _SENDTO, _SENDMSG, _SENDMMSG = (41, 198), (44, 206), (46, 211), (307, 269)
+_SOCKET, _SOCKET_PAIR = (41, 198), (53, 199)
+_SENDTO, _SENDMSG, _SENDMMSG = (44, 206), (46, 211), (307, 269)
 _UNSHARE, _CLONE, _IOCTL, _PRLIMIT = (272, 97), (56, 220), (16, 29), (302, 261)
 
 
@@ -156,7 +158,8 @@ def _program(architecture: int, which: int, *, own_user: bool) -> Iterable[_Step
     for calls, error in ((_REFUSED, errno.EPERM), (_MISSING, errno.ENOSYS)):
         for numbers in calls.values():
             yield from _call(numbers[which], [_refuse(error)])
-    yield from _call(_SOCKET[which], _of_sockets())
+    for numbers in (_SOCKET, _SOCKET_PAIR):
+        yield from _call(numbers[which], _of_sockets())
     for numbers, place in ((_SENDTO, 3), (_SENDMSG, 2), (_SENDMMSG, 3)):
         yield from _call(numbers[which], _flag(place, _FAST_OPEN, errno.EOPNOTSUPP))
     for numbers in (_UNSHARE, _CLONE):
@@ -174,19 +177,30 @@ def _call(number: int, steps: list[_Step]) -> Iterable[_Step]:
 
 
 def _of_sockets() -> list[_Step]:
-    families = len(_FAMILIES)
-    return [
-        _argument(0),
-        *(
-            _Step(_JUMP_IF_EQUAL, family, if_true=families - place)
-            for place, family in enumerate(_FAMILIES)
-        ),
-        _refuse(errno.EAFNOSUPPORT),
+    known = len(_PROTOCOLS)
+    by_protocol = [
         _argument(2),
-        _Step(_JUMP_IF_EQUAL, _MULTIPATH_TCP, if_false=1),
+        *(
+            _Step(_JUMP_IF_EQUAL, protocol, if_true=known - place)
+            for place, protocol in enumerate(_PROTOCOLS)
+        ),
         _refuse(errno.EPROTONOSUPPORT),
         _Step(_RETURN, _ALLOW),
     ]
+    families = (*_INTERNET_FAMILIES, *_LOCAL_FAMILIES)
+    allow = len(by_protocol) - 1
+    steps = [_argument(0)]
+    for place, family in enumerate(families, start=1):
+        # Over the other families, and what refuses those that are none of them.
+        there = len(families) - place + 1
+        steps.append(
+            _Step(
+                _JUMP_IF_EQUAL,
+                family,
+                if_true=there if family in _INTERNET_FAMILIES else there + allow,
+            )
+        )
+    return [*steps, _refuse(errno.EAFNOSUPPORT), *by_protocol]
 
 
 def _of_terminals() -> list[_Step]:

@@ -176,9 +176,9 @@ class Stack:
         return False
 
     def nodes(self) -> list[Node]:
-        """Return the SuperNodes that the SuperLink knows."""
+        """Return the SuperNodes that the SuperLink knows and that may take part."""
         with control(self.connection) as link:
-            return link.nodes()
+            return [node for node in link.nodes() if node.status != "unregistered"]
 
     def tool(self, service: str, *arguments: str, check: bool = True) -> str:
         """Run one of the tools' services to its end; return what it printed."""

@@ -159,12 +159,12 @@ def test_files_that_could_not_be_read_are_tried_again(
     context = server(here, clock)
     put(pairs[1], here)
 
-    def made() -> ssl.SSLContext:
+    def fill(*_: object) -> None:
         tried.append(clock.now)
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     with monkeypatch.context() as patched:
-        patched.setattr(context, "_made", made)
+        patched.setattr(context, "_fill", fill)
         for _ in range(10):
             assert shown_by(context) == shown(pairs[0])
             clock.now += SETTLE_SECONDS

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+from anyio.from_thread import start_blocking_portal
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID
 
@@ -100,6 +101,21 @@ def answering_with(
         threading.Thread(target=_answer, args=(superlink, pages, node_id, ended))
         for node_id in node_ids
     ]
+    # Real nodes keep their connections: not a loop and a thread for each request.
+    with start_blocking_portal() as portal:
+        superlink._client.portal = portal
+        try:
+            yield from _served(superlink, node_ids, threads, ended)
+        finally:
+            superlink._client.portal = None
+
+
+def _served(
+    superlink: SuperLink,
+    node_ids: Collection[int],
+    threads: Sequence[threading.Thread],
+    ended: threading.Event,
+) -> Iterator[None]:
     for thread in threads:
         thread.start()
     requests = superlink.app.state.log_requests

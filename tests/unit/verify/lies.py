@@ -143,7 +143,10 @@ def a_row_with_the_key_of_a_stranger(world: World) -> None:
 
 @lie("isolation", "not-signed-by-node")
 def a_row_that_nobody_has_signed(world: World) -> None:
-    replace_everywhere(world, 4, Receipt(world.of(RUN, NODE).rows[3].row))
+    # Nor the row after it in the store, which would vouch for it.
+    for run_id in (RUN, OTHER):
+        of_node = world.of(run_id, NODE)
+        of_node.rows[3] = of_node.receipts[3] = Receipt(of_node.rows[3].row)
 
 
 @lie("isolation", "malformed-row")

@@ -7,7 +7,7 @@ import pytest
 
 from fedstate.verify.beside import contradictions, ledger_problems, simulated
 from fedstate.verify.evidence import Delivery, RunEvidence
-from fedstate.verify.findings import Level
+from fedstate.verify.findings import CHECKS, Level
 from fedstate.verify.told import Entry, Holding, Reply, ToldRun
 
 FIRST = Entry(1, "7", "11", 1, "m1", "", "a")
@@ -49,14 +49,26 @@ def test_values_of_a_history_are_the_apps_own_affair() -> None:
 
 
 def test_a_run_in_simulation_is_known_by_what_its_apps_tell() -> None:
+    """No check passes by that, and a ledger that contradicts itself breaks one."""
     run = RunEvidence(7, 7, "finished:completed", told=TOLD, witnessed=False)
-    (finding,) = simulated(run)
-    assert (finding.kind, finding.level) == ("told-by-the-app-alone", Level.UNKNOWN)
+    found = list(simulated(run))
+    assert {each.kind for each in found} == {"told-by-the-app-alone"}
+    assert {each.check: each.level for each in found} == dict.fromkeys(CHECKS, Level.UNKNOWN)
     run.told = holding(digest="c")
-    assert [each.level for each in simulated(run)] == [Level.UNKNOWN, Level.BROKEN]
-    run.told = None
-    (finding,) = simulated(run)
-    assert "left no record" in finding.text
+    levels = {each.check: each.level for each in simulated(run)}
+    assert levels == {**dict.fromkeys(CHECKS, Level.UNKNOWN), "persistence": Level.BROKEN}
+
+
+@pytest.mark.parametrize(
+    ("told", "text"), [(None, "left no record"), (replace(TOLD, holdings=()), "no ledger")]
+)
+def test_a_run_in_simulation_of_which_no_app_tells_is_not_known(
+    told: ToldRun | None, text: str
+) -> None:
+    run = RunEvidence(7, 7, "finished:completed", told=told, witnessed=False)
+    found = list(simulated(run))
+    assert [(each.check, each.kind) for each in found] == [(each, "no-log") for each in CHECKS]
+    assert all(text in each.text for each in found)
 
 
 def witnessed(told: ToldRun | None = TOLD) -> RunEvidence:

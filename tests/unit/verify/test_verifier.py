@@ -18,6 +18,7 @@ from tests.unit.verify.lies import (
     told,
 )
 from tests.unit.verify.made import (
+    NODES,
     exchange,
     fresh,
     kept,
@@ -39,9 +40,14 @@ def test_what_was_kept_passes() -> None:
     assert report.signatures == 16
 
 
-def test_one_signature_of_each_chain_is_enough() -> None:
+def test_one_signature_of_each_store_is_enough() -> None:
+    """Rows name those before them in their run and in their store, whatever batch they are in."""
     report = fresh().verify(budget=0)
-    assert (report.exit_code, report.signatures) == (0, 4)
+    assert (report.exit_code, report.signatures) == (0, len(NODES))
+    world = fresh()
+    batches = [replace(world.evidence, runs=[run]) for run in reversed(world.evidence.runs)]
+    report = verified(batches, budget=0)
+    assert (report.exit_code, report.signatures) == (0, len(NODES))
 
 
 def test_a_row_that_nothing_leads_to_is_judged_by_its_own_signature() -> None:

@@ -66,6 +66,10 @@ def opened(family: int, kind: int = socket.SOCK_STREAM, protocol: int = 0) -> No
 # What is refused, and the name of the error.
 REFUSED: dict[str, tuple[Callable[[tuple[str, int]], Any], str]] = {
     "Multipath TCP": (lambda _: opened(socket.AF_INET, protocol=262), "EPROTONOSUPPORT"),
+    "SMC": (lambda _: opened(socket.AF_INET, protocol=256), "EPROTONOSUPPORT"),
+    "SMC over IPv6": (lambda _: opened(socket.AF_INET6, protocol=256), "EPROTONOSUPPORT"),
+    "SCTP": (lambda _: opened(socket.AF_INET, protocol=132), "EPROTONOSUPPORT"),
+    "a pair of AF_TIPC": (lambda _: socket.socketpair(30, 5), "EAFNOSUPPORT"),
     "Fast Open": (fast_open, "ENOTSUP"),
     "Fast Open by a message": (fast_open_by_message, "ENOTSUP"),
     "AF_VSOCK": (lambda _: opened(40), "EAFNOSUPPORT"),
@@ -102,6 +106,12 @@ def use_what_apps_use(address: tuple[str, int]) -> list[Any]:
     for family in (socket.AF_UNIX, socket.AF_INET6, socket.AF_NETLINK):
         kind = socket.SOCK_RAW if family == socket.AF_NETLINK else socket.SOCK_DGRAM
         opened(family, kind)
+    for protocol, kind in ((6, socket.SOCK_STREAM), (17, socket.SOCK_DGRAM)):
+        opened(socket.AF_INET, kind, protocol)
+        opened(socket.AF_INET6, kind, protocol)
+    opened(socket.AF_NETLINK, socket.SOCK_RAW, 4)  # the state of sockets, as `ss` asks for it
+    for end in socket.socketpair():
+        end.close()
     seen: list[Any] = []
     thread = threading.Thread(target=seen.append, args=(1,))
     thread.start()

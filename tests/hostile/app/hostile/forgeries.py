@@ -1,7 +1,11 @@
 """Bombs on the channel to the executor: what it must not believe, and what it cannot read."""
 
+import errno
 import os
+import signal
+import socket
 import time
+from pathlib import Path
 from typing import Any
 
 from .bombs import bomb, reach
@@ -59,6 +63,44 @@ def false_pid(hints: dict[str, Any]) -> str:
         channel.send({"event": "started", "pid": pid})
     time.sleep(0.5)
     os._exit(9)  # as a task that failed: it is for the executor to look after its process
+
+
+@bomb
+def descriptors_to_the_executor(hints: dict[str, Any]) -> str:
+    """Send the executor descriptors, of which it may have only so many, one with every byte."""
+    (channel, *_) = _channels()
+    channel.socket.settimeout(3)
+    own = os.open(os.devnull, os.O_RDONLY)
+    sent, until = 0, time.monotonic() + 5
+    while sent < reach(hints, "descriptors") and time.monotonic() < until:
+        try:
+            socket.send_fds(channel.socket, [b" "], [own])
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:
+                return f"denied after {sent}: {error}"
+            time.sleep(0.001)  # so many are on their way
+        else:
+            sent += 1
+    os.close(own)
+    return f"ended by itself after {sent} descriptors"
+
+
+@bomb
+def stop_the_room(hints: dict[str, Any]) -> str:
+    """Stop the process that its task was forked from, and those above that it may stop."""
+    stopped = []
+    process = os.getppid()
+    while process > 1:
+        status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        try:
+            os.kill(process, signal.SIGSTOP)
+        except OSError as error:
+            stopped.append(error.strerror or "")
+            break
+        stopped.append("stopped")
+        process = int(status[1])
+    time.sleep(1)
+    return f"ended by itself: {stopped}"
 
 
 @bomb

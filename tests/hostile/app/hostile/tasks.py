@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from flwr.proto.log_pb2 import PushLogsRequest
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
     PullObjectRequest,
@@ -27,6 +28,8 @@ from fedstate.flower.task_client import task_client
 from fedstate.flower.task_order import TaskOrder
 
 from .registry import Attempts, Denied, Hints, probe
+
+FORGED = "forged-line-of-a-hostile-app"
 
 
 def _order() -> TaskOrder:
@@ -168,6 +171,40 @@ def send_messages_in_anothers_name(hints: Hints, attempts: Attempts) -> None:
 
     attempts.of("pull", pulled)
     attempts.of("push", pushed)
+
+
+@probe(f"{_REFUSED} HTTP_500", sides="client")
+def answer_in_the_victims_place(hints: Hints, attempts: Attempts) -> None:
+    """Push a reply to a message of the victim's, as the victim's node, with its own token."""
+    run_id = int(hints.victim.get("run", 0))
+
+    def pushed(run_id: int, replied_to: str) -> str:
+        request = _with_run(PushAppMessagesRequest, run_id)
+        message = request.messages_list.add()
+        message.metadata.run_id = run_id
+        message.metadata.message_type = "train"
+        message.metadata.reply_to_message_id = replied_to
+        message.metadata.src_node_id = int(hints.victim.get("node", 1))
+        message.metadata.dst_node_id = 1
+        answer = _asked(None, lambda client: client.PushMessages(request))
+        if not any(answer.message_ids):
+            raise Denied("nothing of others")
+        return f"accepted {answer.message_ids}"
+
+    for replied_to in hints.victim.get("objects", ["0" * 64]):
+        attempts.of("reply", lambda replied_to=replied_to: pushed(run_id, replied_to))
+
+
+@probe(_REFUSED)
+def print_by_the_runtime_api(hints: Hints, attempts: Attempts) -> None:
+    """Push lines into the log of the victim's run; the siege looks for them there."""
+    request = PushLogsRequest(run_id=int(hints.victim.get("run", 0)), logs=[f"\n{FORGED}\n"])
+
+    def pushed() -> str:
+        _asked(None, lambda client: client.PushLogs(request))
+        raise Denied("nothing of others")
+
+    attempts.of("logs", pushed)
 
 
 def _with_run(kind: Any, run_id: int, **fields: Any) -> Any:
