@@ -134,10 +134,10 @@ class Killable:
         go = self._open / f"go-{self._runs + 1}"
         return self.submit(pause=str(go), pause_round=pause_round, **config), go
 
-    def wait_for_pause(self, go: Path) -> int:
+    def wait_for_pause(self, go: Path, seconds: float = 90.0) -> int:
         """Wait until a ClientApp waits for `go`; return its process ID."""
         reached = go.with_suffix(".reached")
-        wait_until(reached.exists, 90, "the pause")
+        wait_until(reached.exists, seconds, "the pause")
         return int(reached.read_text())
 
 

@@ -172,6 +172,9 @@ def _run(handover: bare.Handover, instructions: Instructions) -> int:
     become_program(order.kind)
     disinherit(handover.channel)
     # Imported here, each where it is needed: a process that was not forked imports nothing else.
+    from fedstate.flower.array_objects import use_quick_objects
+
+    use_quick_objects()
     if order.kind == TaskKind.CLIENT_APP:
         from fedstate.executor.clientapp import run_clientapp
 

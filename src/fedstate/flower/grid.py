@@ -1,12 +1,30 @@
 """The Grid that a ServerApp is given, with fewer requests and with notification of replies."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from flwr.common.constant import SUPERLINK_NODE_ID
+import httpx
+from flwr.app import Error, Message, Metadata
+
+# What a Grid makes of a reply whose objects cannot be had.
+from flwr.app.message import make_message
+from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
+
+# How a Grid asks for replies, and says that it has one.
+from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest
+from flwr.proto.message_pb2 import Message as MessageProto
 
 # What a ServerApp's task works on, which the program asks its Grid's client for.
-from flwr.proto.runtime_pb2 import PullTaskInputRequest, PullTaskInputResponse
+from flwr.proto.runtime_pb2 import (
+    PullAppMessagesRequest,
+    PullTaskInputRequest,
+    PullTaskInputResponse,
+)
+from flwr.supercore.constant import SYSTEM_MESSAGE_TYPE
+from flwr.supercore.date import now
+from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object_fn_protobuf
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
 
 # What flwr's Grid connects with; it makes its client itself.
 from flwr.supercore.interceptors import (
@@ -17,8 +35,10 @@ from flwr.superlink.grid import HttpGrid
 
 from fedstate.exchange import paths
 from fedstate.flower import transport
+from fedstate.flower.arriving import take_in
 from fedstate.flower.messages import Node
 from fedstate.flower.object_client import BatchingRuntimeClient
+from fedstate.logs import logger
 
 
 @dataclass
@@ -68,6 +88,59 @@ class BatchingGrid(HttpGrid):
             retries=self._retry_invoker,
         )
         self._client.kept = self.kept
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Pull the replies that have arrived, as `HttpGrid` does; larger arrays wait in a file.
+
+        A ServerApp reads one reply after the other, and so has no more than one in memory.
+        """
+        run_id = self.run.run_id
+        client = self._runtime_client
+        pull = make_pull_object_fn_protobuf(client.PullObject, self.node, run_id)
+        messages: list[Message] = []
+        try:
+            answer = client.PullMessages(PullAppMessagesRequest(message_ids=message_ids))
+            for proto, tree in zip(
+                answer.messages_list, answer.message_object_trees, strict=True
+            ):
+                message_id = proto.metadata.message_id
+                try:
+                    message = take_in(tree, pull)
+                except ObjectPullError as error:
+                    messages.append(self._lost(proto, error))
+                    continue
+                message.metadata.__dict__["_message_id"] = message_id
+                client.ConfirmMessageReceived(
+                    ConfirmMessageReceivedRequest(
+                        node=self.node, run_id=run_id, message_object_id=message_id
+                    )
+                )
+                messages.append(message)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+                raise
+            logger.error("The SuperLink refuses to hand out replies: %s", error)
+            return []
+        return messages
+
+    def _lost(self, proto: MessageProto, error: ObjectPullError) -> Message:
+        """Return what stands for a reply whose objects cannot be had, as flwr words it."""
+        metadata = Metadata(
+            run_id=self.run.run_id,
+            message_id="",
+            src_node_id=self.node.node_id,
+            dst_node_id=self.node.node_id,
+            message_type=SYSTEM_MESSAGE_TYPE,
+            group_id="",
+            ttl=0,
+            reply_to_message_id=proto.metadata.reply_to_message_id,
+            created_at=now().timestamp(),
+        )
+        reason = (
+            "Reply message objects are unavailable. The sender may not have completed the upload "
+            f"before the object-push session expired. {error}"
+        )
+        return make_message(metadata, error=Error(ErrorCode.MESSAGE_UNAVAILABLE, reason))
 
     def wait_for_replies(self, seen: int, seconds: float, until: int = 0) -> int | None:
         """Wait for a notification of replies, as `NotifiedGrid` describes."""

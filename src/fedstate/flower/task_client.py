@@ -7,7 +7,7 @@ needs one to speak for a task whose process has died.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from flwr.app import Context, Error, Message, RecordDict
 
@@ -226,7 +226,8 @@ class _Content:
         self._pieces = pieces
 
     def __iter__(self) -> Iterator[bytes]:
-        return in_chunks(self._pieces)
+        # HTTPX sends views as well, which its types do not say.
+        return cast("Iterator[bytes]", in_chunks(self._pieces))
 
 
 def output_of(context: Context) -> list[Buffer]:

@@ -133,20 +133,21 @@ def size_of(pieces: Iterable[Buffer]) -> int:
     return sum(memoryview(piece).nbytes for piece in pieces)
 
 
-def in_chunks(pieces: Iterable[Buffer], size: int = _CHUNK_BYTES) -> Iterator[bytes]:
-    """Yield the same bytes in chunks of `size`, so that little of them is copied at once."""
-    chunk = bytearray()
+def in_chunks(pieces: Iterable[Buffer], size: int = _CHUNK_BYTES) -> Iterator[Buffer]:
+    """Yield the same bytes in chunks of at most `size`; those of large pieces are not copied."""
+    gathered = bytearray()
     for piece in pieces:
         view = memoryview(piece)
-        while view.nbytes:
-            room = size - len(chunk)
-            chunk += view[:room]
-            view = view[room:]
-            if len(chunk) == size:
-                yield bytes(chunk)
-                chunk.clear()
-    if chunk:
-        yield bytes(chunk)
+        is_large = view.nbytes > size // 2
+        if gathered and (is_large or len(gathered) + view.nbytes > size):
+            yield bytes(gathered)
+            gathered.clear()
+        if is_large:
+            yield from (view[start : start + size] for start in range(0, view.nbytes, size))
+        else:
+            gathered += view
+    if gathered:
+        yield bytes(gathered)
 
 
 def _fields(view: memoryview) -> Iterator[tuple[int, memoryview, memoryview | None]]:

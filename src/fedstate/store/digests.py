@@ -1,11 +1,12 @@
 """The digests of a value's chunks, begun before the transaction that stores the value."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from fedstate.store.cipher import Cipher
+from fedstate.store.equal_chunks import EqualChunks
 from fedstate.store.values import CHUNK_BYTES, DigestedValue, Value
 
 _THREADS = 2
@@ -17,7 +18,8 @@ def digesting(cipher: Cipher, *values: Value) -> Iterator[list[DigestedValue]]:
 
     Runs that wait for each other's transactions have their digests done meanwhile; one that need
     not wait stores its first chunks while the last ones are still being digested. The threads
-    have ended when the block has, and so have the digests that nobody asked for.
+    have ended when the block has, and so have the digests that nobody asked for. Chunks that are
+    equal, as in a state and a reply with the same weights, have one digest computed.
 
     Parameters
     ----------
@@ -28,20 +30,26 @@ def digesting(cipher: Cipher, *values: Value) -> Iterator[list[DigestedValue]]:
     """
     # It starts its threads only when there is a chunk.
     pool = ThreadPoolExecutor(_THREADS, "digest")
+    digest = EqualChunks(cipher.digest).digest
     try:
-        yield [_digested(pool, cipher, value) for value in values]
+        yield [_digested(pool, cipher, digest, value) for value in values]
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _digested(pool: ThreadPoolExecutor, cipher: Cipher, value: Value) -> DigestedValue:
+def _digested(
+    pool: ThreadPoolExecutor,
+    cipher: Cipher,
+    digest: Callable[[memoryview], bytes],
+    value: Value,
+) -> DigestedValue:
     chunks = [
         (number, view[start : start + CHUNK_BYTES])
         for number, view in enumerate(memoryview(blob).cast("B") for blob in value.blobs)
         for start in range(0, view.nbytes, CHUNK_BYTES)
     ]
     # `map` begins at once, before anybody asks for the first digest.
-    digests = pool.map(cipher.digest, (chunk for _, chunk in chunks))
+    digests = pool.map(digest, (chunk for _, chunk in chunks))
     contents = None
     if cipher.keyed and value.description is not None:
         contents = pool.map(_sha256, (chunk for _, chunk in chunks))

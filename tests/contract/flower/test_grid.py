@@ -2,9 +2,12 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from flwr.app import ArrayRecord, RecordDict
 from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse
 from flwr.serverapp import Grid
 from flwr.supercore.inflatable import inflatable_utils
@@ -15,8 +18,10 @@ from tests.contract.flower.in_process_run import Node, Reply, Run
 from tests.waiting import wait_until
 
 from fedstate.executor.serverapp import WaitingGrid
+from fedstate.flower import arriving
 from fedstate.flower.engine import engine_of
 from fedstate.flower.pull_backoff import patch_pull_backoff
+from fedstate.large.spool import SpooledArray
 
 
 @pytest.fixture
@@ -52,6 +57,45 @@ def test_messages_are_sent_and_their_replies_received(
     sent = {each.metadata.message_id for each in messages}
     assert {each.metadata.reply_to_message_id for each in replies} == sent
     assert node.id in grid.get_node_ids()
+
+
+def test_a_large_reply_waits_in_a_file(
+    run: Run, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arriving, "KEPT_BYTES", 10_000)
+    large = RecordDict({"a": ArrayRecord([np.arange(900_000.0), np.arange(5), np.ones(1000)])})
+    message_id = run.push(run.message(node.id, large))
+    message = node.take(node.pull())
+    node.answer(Reply(message, large))
+    (reply,) = run.pull(message_id)
+    assert reply.content == large
+    assert isinstance(reply.content.array_records["a"]["0"], SpooledArray)
+    assert reply.metadata.message_id
+    assert run.reply(message_id).has_error(), "it was confirmed, and is gone"
+    # A ServerApp may send on what it was sent.
+    node_message_id = run.push(run.message(node.id, reply.content))
+    again = node.take(node.pull())
+    assert again.content == large
+    assert again.metadata.message_id == node_message_id
+
+
+def test_a_reply_that_is_gone_is_an_error_as_by_flwrs_grid(
+    run: Run, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = []
+    for pull in (run.grid.pull_messages, partial(HttpGrid.pull_messages, run.grid)):
+        message_id = run.push(run.message(node.id, arrays(1)))
+        node.announce(Reply(node.take(node.pull()), arrays(len(outcomes) + 7)))
+
+        def lost(_: PullObjectRequest) -> PullObjectResponse:
+            return PullObjectResponse()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(run.grid._runtime_client, "PullObject", lost)
+            (reply,) = pull([message_id])
+        assert reply.metadata.reply_to_message_id == message_id
+        outcomes.append((vars(reply.metadata).keys(), reply.error.code, reply.error.reason[:90]))
+    assert outcomes[0] == outcomes[1]
 
 
 def test_our_grid_is_notified_of_a_reply(superlink: SuperLink, run: Run, node: Node) -> None:
@@ -119,10 +163,11 @@ def test_a_part_on_its_way_is_looked_for_again_soon(
 ) -> None:
     monkeypatch.setattr(http_grid, "pull_objects", inflatable_utils.pull_objects)
     patch_pull_backoff(run.grid)
-    message_id = late(run, node)
-    reply = run.reply(message_id)
-    assert reply.content == arrays(2)
-    assert min(pauses) < 0.1
+    for pull in (run.grid.pull_messages, partial(HttpGrid.pull_messages, run.grid)):
+        pauses.clear()
+        (reply,) = pull([late(run, node)])
+        assert reply.content == arrays(2)
+        assert min(pauses) < 0.1
 
 
 def test_flwrs_grid_pauses_for_a_second(
@@ -131,7 +176,7 @@ def test_flwrs_grid_pauses_for_a_second(
     """When this fails, `fedstate.flower.pull_backoff` may have become needless."""
     monkeypatch.setattr(http_grid, "pull_objects", inflatable_utils.pull_objects)
     message_id = late(run, node)
-    reply = run.reply(message_id)
+    (reply,) = HttpGrid.pull_messages(run.grid, [message_id])
     assert reply.content == arrays(2)
     assert min(pauses) >= 0.7
 

@@ -5,6 +5,8 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, MetricRecord, RecordDict
 from flwr.common.serde import context_to_proto
 from flwr.proto.runtime_pb2 import PullTaskInputResponse, PushTaskOutputRequest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedstate.flower.contexts import context_from_bytes, context_to_bytes
 from fedstate.flower.field_numbers import CONTEXT, TASK_INPUT, TASK_OUTPUT
@@ -140,6 +142,23 @@ def test_arrays_that_do_not_fit_are_noticed() -> None:
             SplitContext(split.context, arrays).check()
 
 
-def test_chunks_hold_the_same_bytes() -> None:
-    pieces: list[bytes | memoryview] = [b"ab", memoryview(b"cdefghij"), b"", b"k"]
-    assert list(in_chunks(pieces, 4)) == [b"abcd", b"efgh", b"ijk"]
+PIECES = st.lists(st.binary(max_size=30).flatmap(lambda b: st.sampled_from([b, memoryview(b)])))
+
+
+@given(PIECES, st.integers(1, 12))
+def test_chunks_hold_the_same_bytes(pieces: list[bytes | memoryview], size: int) -> None:
+    chunks = list(in_chunks(pieces, size))
+    assert joined(chunks) == joined(pieces)
+    assert all(0 < len(chunk) <= size for chunk in chunks)
+
+
+def test_small_pieces_are_gathered() -> None:
+    assert list(in_chunks([b"a", b"bc"] * 3, 4)) == [b"abca", b"bca", b"bc"]
+    assert list(in_chunks([b"a"] * 9, 4)) == [b"aaaa", b"aaaa", b"a"]
+
+
+def test_chunks_of_a_large_piece_are_not_copied() -> None:
+    array = bytes(range(40))
+    chunks = list(in_chunks([b"ab", array, b"c"], 16))
+    assert [len(chunk) for chunk in chunks] == [2, 16, 16, 8, 1]
+    assert all(isinstance(c, memoryview) and c.obj is array for c in chunks[1:4])

@@ -17,10 +17,14 @@ def train(message: Message, context: Context) -> Message:
     config, partition = context.run_config, int(context.node_config["partition-id"])
     server_round = message.content.config_records["config"]["server-round"]
     history = _history(context)
-    own = _own(context)
     noise = np.random.default_rng([int(config["seed"]), partition, len(history)])
     (given,) = message.content.array_records["arrays"].to_numpy_ndarrays()
-    values = 0.5 * own + 0.3 * given + noise.standard_normal(given.shape)
+    # 0.5 * own + 0.3 * given + noise, in place: with a large model there is no room for more.
+    values = _own(context)
+    values *= 0.5
+    given *= 0.3
+    values += given
+    values += noise.standard_normal(out=given)
     if server_round == config["pause-round"] and partition == 0 and config["pause"]:
         _pause(Path(str(config["pause"])))
     time.sleep(float(config["seconds"]))
@@ -30,11 +34,12 @@ def train(message: Message, context: Context) -> Message:
         # More than 2 GiB of state, which is in memory once and only as far as it is read.
         zeros = Array("uint8", (2**30,), "numpy.ndarray", bytes(2**30))
         context.state["oversize"] = ArrayRecord(dict.fromkeys("abc", zeros))
-    context.state["own"] = ArrayRecord([values])
+    arrays = ArrayRecord([values])
+    context.state["own"] = arrays
     context.state["history"] = MetricRecord({"mean": [*history, float(values.mean())]})
     if server_round == config["fail-round"] and partition == 0:
         raise RuntimeError("failed as configured")
-    reply = RecordDict({"arrays": ArrayRecord([values])})
+    reply = RecordDict({"arrays": arrays})
     reply["metrics"] = MetricRecord({"steps": len(history) + 1})
     return Message(reply, reply_to=message)
 

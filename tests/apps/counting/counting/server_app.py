@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import resource
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,22 +25,24 @@ def main(grid: Grid, context: Context) -> None:
         grid = ResendingGrid(grid, seconds=float(config["resend-seconds"]))
     while len(nodes := sorted(grid.get_node_ids())) < int(config["nodes"]):
         time.sleep(0.1)
-    values = np.zeros(int(config["values"]))
+    before = _peak_bytes()
+    given = ArrayRecord([np.zeros(int(config["values"]))])
     errors: list[str] = []
     for server_round in range(1, int(config["rounds"]) + 1):
-        content = RecordDict({"arrays": ArrayRecord([values])})
+        content = RecordDict({"arrays": given})
         content["config"] = ConfigRecord({"server-round": server_round})
         replies = _exchange(grid, nodes, content, "train", str(server_round))
         errors += [str(reply.error.reason) for reply in replies if reply.has_error()]
         trained = [reply for reply in replies if reply.has_content()]
         if trained:
-            arrays = [
-                reply.content.array_records["arrays"].to_numpy_ndarrays()[0] for reply in trained
-            ]
-            values = np.mean(arrays, axis=0)
+            given = ArrayRecord([_mean(trained)])
+    values = _digest(given.to_numpy_ndarrays()[0])
     states = _exchange(grid, nodes, RecordDict(), "query.state", "end")
+    if config["memory"]:
+        memory = {"before": before, "peak": _peak_bytes()}
+        Path(str(config["memory"])).write_text(json.dumps(memory))
     result = {
-        "values": _digest(values),
+        "values": values,
         "errors": errors,
         "histories": [_history(reply) for reply in states],
         "own": [_digest(_own(reply)) for reply in states],
@@ -52,6 +55,20 @@ def _exchange(
 ) -> list[Message]:
     messages = [Message(content, node, kind, group_id=group) for node in nodes]
     return sorted(grid.send_and_receive(messages), key=lambda reply: reply.metadata.src_node_id)
+
+
+def _mean(replies: list[Message]) -> np.ndarray:
+    """Return what `np.mean` does, with one reply in memory after the other."""
+    total = None
+    for reply in replies:
+        (values,) = reply.content.array_records["arrays"].to_numpy_ndarrays()
+        total = values if total is None else np.add(total, values, out=total)
+    return np.divide(total, len(replies), out=total)
+
+
+def _peak_bytes() -> int:
+    """Return the largest resident memory that this process ever had, what it shares included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _history(reply: Message) -> list[float] | str:
@@ -67,4 +84,4 @@ def _own(reply: Message) -> np.ndarray:
 
 
 def _digest(values: np.ndarray) -> str:
-    return hashlib.sha256(values.tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()

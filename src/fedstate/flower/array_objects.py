@@ -1,0 +1,135 @@
+"""Arrays as Flower's objects, with one copy and one digest of each byte.
+
+flwr takes a message apart into objects and names each by its SHA-256. On the way out it makes
+each chunk of an array anew three times, with two copies each time, and hashes it twice; on the
+way in it copies a chunk three times. With large models this is a good part of what a task costs
+beside its training. In the processes that run apps the same bytes, and the same names, come about
+with less; apps see nothing of it.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from typing import Any, cast
+
+from flwr.app import Array
+
+# The pieces that flwr cuts arrays into, and their size.
+from flwr.app.message.arraychunk import ArrayChunk
+from flwr.common.constant import FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE
+
+# The form of an object: a head, a divider, and a body.
+from flwr.supercore.constant import HEAD_BODY_DIVIDER, HEAD_VALUE_DIVIDER
+from flwr.supercore.inflatable.inflatable_object import (
+    get_object_body,
+    get_object_children_ids_from_object_content,
+)
+
+_HASHING_THREADS = 2
+_CHUNK_KIND = ArrayChunk.__qualname__
+_array_inflate = Array.inflate
+_chunk_inflate = ArrayChunk.inflate
+
+
+def use_quick_objects() -> None:
+    """Let every array of this process be taken apart and put together quickly."""
+    # flwr's own classes are what its functions, and apps, have to do with.
+    ArrayChunk.deflate = _deflate_chunk  # type: ignore[method-assign]
+    ArrayChunk.object_id = property(_chunk_id)  # type: ignore[assignment, method-assign]
+    ArrayChunk.inflate = classmethod(_inflate_chunk)  # type: ignore[assignment, method-assign]
+    Array.slice_array = _slice_array  # type: ignore[method-assign]
+    Array.inflate = classmethod(_inflate_array)  # type: ignore[assignment, method-assign]
+
+
+def body_of(content: bytes) -> memoryview:
+    """Return the body of an object without a copy of it."""
+    start = content.index(HEAD_BODY_DIVIDER) + len(HEAD_BODY_DIVIDER)
+    return memoryview(content)[start:]
+
+
+def is_chunk(content: bytes) -> bool:
+    """Return whether an object is a piece of an array."""
+    return content.startswith(f"{_CHUNK_KIND}{HEAD_VALUE_DIVIDER}".encode())
+
+
+def _head_of(size: int) -> bytes:
+    """Return the head of a chunk of `size` bytes, divider included."""
+    head = HEAD_VALUE_DIVIDER.join((_CHUNK_KIND, "", str(size)))
+    return head.encode() + HEAD_BODY_DIVIDER
+
+
+def _deflate_chunk(self: ArrayChunk) -> bytes:
+    return b"".join((_head_of(len(self.data)), self.data))
+
+
+def _chunk_id(self: ArrayChunk) -> str:
+    """Return the digest of the chunk as an object, which is not made for it."""
+    data = self.data
+    known: tuple[memoryview, str] | None = self.__dict__.get("_known_id")
+    # Bytes cannot have changed since; a view of something else can.
+    if known is not None and known[0] is data:
+        return known[1]
+    digest = hashlib.sha256(_head_of(len(data)))
+    digest.update(data)
+    found = digest.hexdigest()
+    if isinstance(data, memoryview) and type(data.obj) is bytes:
+        self.__dict__["_known_id"] = data, found
+    return found
+
+
+def _inflate_chunk(
+    cls: type[ArrayChunk], content: bytes, children: dict[str, Any] | None = None
+) -> ArrayChunk:
+    if children or not is_chunk(content):
+        return _chunk_inflate(content, children)  # which says what is wrong
+    return cls(body_of(content))
+
+
+def _slice_array(self: Array) -> list[tuple[str, Any]]:
+    """Return the chunks of an array with their names, hashed on two threads where that helps."""
+    if "_chunks" not in self.__dict__:
+        view, size = memoryview(self.data), FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE
+        chunks = [ArrayChunk(view[at : at + size]) for at in range(0, len(view), size)]
+        if len(chunks) > 1:
+            # hashlib lets go of the interpreter's lock.
+            with ThreadPoolExecutor(_HASHING_THREADS, "object-id") as threads:
+                ids = list(threads.map(_chunk_id, chunks))
+        else:
+            ids = [each.object_id for each in chunks]
+        self.__dict__["_chunks"] = list(zip(ids, chunks, strict=True))
+    return cast("list[tuple[str, Any]]", self.__dict__["_chunks"])
+
+
+def array_parts(content: bytes) -> tuple[dict[str, Any], list[str]]:
+    """Return what an Array's object says of it, and the IDs of its chunks in their order."""
+    ids = get_object_children_ids_from_object_content(content)
+    said: dict[str, Any] = json.loads(get_object_body(content, Array))
+    return said, [ids[index] for index in said["arraychunk_ids"]]
+
+
+def _inflate_array(
+    cls: type[Array], content: bytes, children: dict[str, Any] | None = None
+) -> Array:
+    said, chunk_ids = array_parts(content)
+    chunks: dict[str, ArrayChunk] = children or {}
+    if set(chunk_ids) != set(chunks):
+        return _array_inflate(content, children)
+    left = Counter(chunk_ids)
+    places: dict[str, int] = {}
+    sizes = {chunk_id: len(chunk.data) for chunk_id, chunk in chunks.items()}
+    joined = BytesIO()
+    for chunk_id in chunk_ids:
+        chunk = chunks[chunk_id]
+        places[chunk_id] = joined.tell()
+        joined.write(chunk.data)
+        left[chunk_id] -= 1
+        if not left[chunk_id]:
+            chunk.data = memoryview(b"")  # so that an array is in memory once, and one chunk
+    data = joined.getvalue()  # which copies nothing
+    for chunk_id, chunk in chunks.items():
+        # Another array of the message may be made of the same chunk.
+        at = places[chunk_id]
+        chunk.data = memoryview(data)[at : at + sizes[chunk_id]]
+    return cls(said["dtype"], tuple(said["shape"]), said["stype"], data)
