@@ -64,6 +64,7 @@ def rows() -> Iterator[Row]:
             yield from _idle(stock, ours)
             for megabytes in extent.megabytes:
                 yield _by_size(stock, ours, megabytes, extent.rounds)
+        yield _shared_memory(directory)
         yield _durability(directory, extent.alternations)
         for nodes in extent.node_counts:
             yield _by_nodes(nodes, directory, extent.rounds)
@@ -150,6 +151,25 @@ def _idle(stock: Federation, ours: Federation) -> Iterator[Row]:
         for contestant, here in ((STOCK, stock), (OURS, ours))
     }
     yield compare("memory of an idle node, with its executor", memory, None, "MB")
+
+
+def _shared_memory(directory: Path) -> Row:
+    """Measure the memory of nodes whose programs are forks of one that has imported."""
+    megabytes: dict[int, float] = {}
+    for nodes in (1, 4):
+        with federation(OURS, nodes, directory) as here:
+            run(here, OURS, rounds=1)
+            megabytes[nodes] = median(
+                memory_megabytes(node.supernode) + memory_megabytes(node.executor)
+                for node in here.nodes
+            )
+    return Row(
+        "memory of an idle node with three others on the machine, against a lone one",
+        megabytes[4],
+        megabytes[1],
+        None,
+        "MB",
+    )
 
 
 def _cpu_by_process(here: Federation) -> list[float]:

@@ -227,6 +227,7 @@ class SuperLink(SuperLinkApplication):
         for object_id, each in objects_of(message).items():
             if object_id in wanted:
                 assert self.state.store_object(run_id, session, object_id, each)
+        self.signals.messages.notify()  # as after the request of a ServerApp's process
 
     def take_reply(self, run_id: int, message_id: str) -> Message | None:
         """Return the reply to a message without its content, or None.

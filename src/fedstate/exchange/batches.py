@@ -35,17 +35,26 @@ class RunObjects(Protocol):
 
 def pull(request: Any, objects: RunObjects) -> PullObjectsResponse:
     """Answer a `PullObjectsRequest`, up to a bound on the answer's size."""
-    contents = objects.get_many(request.object_ids)
-    if contents is None:
-        contents = _get_each(objects, request.object_ids)
     answer = PullObjectsResponse()
-    for content in contents:
+    for content in get(objects, request.object_ids):
         answer.objects.add(
             object_found=content is not None,
             object_available=bool(content),
             object_content=content or b"",
         )
     return answer
+
+
+def get(objects: RunObjects, object_ids: Sequence[str]) -> list[bytes | None]:
+    """Return the contents of the first of these objects, as many as one answer may carry."""
+    contents = objects.get_many(object_ids)
+    return _get_each(objects, object_ids) if contents is None else contents
+
+
+def available(objects: RunObjects, object_ids: Sequence[str]) -> dict[str, bytes]:
+    """Return those of the first of these objects that are there and fit into one answer."""
+    contents = zip(object_ids, get(objects, object_ids), strict=False)
+    return {object_id: content for object_id, content in contents if content}
 
 
 def push(request: Any, objects: RunObjects) -> PushObjectsResponse:

@@ -18,7 +18,7 @@ from fedstate.flower.messages import Node, PullObjectResponse
 from fedstate.flower.protobuf_call import ProtobufClient, call_route
 
 # How much longer than a wait a client waits for the answer.
-_ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Waited:
         A count of what has ended; 0 from a server that does not tell what has.
     log_requests : tuple of LogRequest
         What is asked of a SuperNode's log.
+    tells_all_tasks : bool
+        Whether each task is notified of, so that an executor need not ask for others.
     """
 
     count: int
@@ -43,6 +45,7 @@ class Waited:
     ended_runs: tuple[int, ...] = ()
     ends: int = 0
     log_requests: tuple[LogRequest, ...] = ()
+    tells_all_tasks: bool = False
 
 
 class ExtraRoutes:
@@ -153,7 +156,7 @@ class ExtraRoutes:
             ends=ends,
             answers_log_requests=answers_log_requests,
         )
-        timeout = seconds + _ANSWER_SECONDS
+        timeout = seconds + ANSWER_SECONDS
         answer = self.call(path, request, WaitResponse, method=method, timeout=timeout)
         if answer is None:
             return None
@@ -163,6 +166,7 @@ class ExtraRoutes:
             tuple(answer.ended_run_ids),
             answer.ends,
             tuple(answer.log_requests),
+            answer.tells_all_tasks,
         )
 
 

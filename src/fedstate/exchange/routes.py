@@ -26,13 +26,13 @@ from fedstate.flower.routing import (
 from fedstate.flower.run_objects import RuntimeObjectsDependency
 
 # The longest that a request may wait, whatever it asks for.
-MAXIMUM_WAIT_SECONDS = 20.0
+MAXIMUM_WAIT_SECONDS = 60.0
 
 runtime_router = protobuf_router()
 replies_router = protobuf_router()
 
-# Returns whether the client has disconnected.
-Disconnected = Callable[[], Awaitable[bool]]
+# Returns when the client has disconnected.
+Disconnected = Callable[[], Awaitable[None]]
 
 
 def _signals(request: Request) -> Signals:
@@ -44,7 +44,11 @@ SignalsDependency = Annotated[Signals, Depends(_signals)]
 
 
 def _disconnected(request: Request) -> Disconnected:
-    return request.is_disconnected
+    async def disconnected() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    return disconnected
 
 
 _DisconnectedDependency = Annotated[Disconnected, Depends(_disconnected)]
@@ -88,7 +92,7 @@ async def wait(
     which knows the count of ends is answered when a task that it names has ended, and whenever
     anything has: it may have acquired a task meanwhile.
     """
-    answer, ends = WaitResponse(), signals.ends
+    answer, ends = WaitResponse(tells_all_tasks=signals.tells_all_tasks), signals.ends
     # An executor of an older release names tasks, and would ask again and again.
     tells = ends is not None and bool(request.run_ids or request.ends)
 

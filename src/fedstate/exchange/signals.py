@@ -1,6 +1,7 @@
 """Push notification: counts of what has happened in a server, on which requests wait."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,8 +15,12 @@ from fedstate.exchange.presence import Presence
 # for the announcement alone comes this much later.
 SOON_SECONDS = 0.2
 
-# How often a waiting request looks whether the server closes or the client has disconnected.
-_CHECK_SECONDS = 0.5
+# A count that no signal reaches: for who waits for something else.
+NEVER = 2**64
+
+# How often a waiting request looks whether there is another reason to answer, though nothing was
+# notified.
+_LOOK_SECONDS = 5.0
 
 
 class Signal:
@@ -63,7 +68,7 @@ class Signal:
         seen: int,
         seconds: float,
         closing: Callable[[], bool],
-        disconnected: Callable[[], Awaitable[bool]] | None = None,
+        disconnected: Callable[[], Awaitable[None]] | None = None,
         until: int = 0,
         over: Callable[[], Awaitable[bool]] | None = None,
     ) -> int:
@@ -76,9 +81,10 @@ class Signal:
         seconds
             How long to wait at most.
         closing
-            Returns whether the server is about to end, which waits for its open requests.
+            Returns whether the server is about to end, which waits for its open requests; it is
+            asked whenever the requests that wait are woken.
         disconnected
-            Returns whether the client has disconnected.
+            Returns when the client has disconnected.
         until
             If given, the wait ends when this count is reached, whatever `seen` is.
         over
@@ -90,6 +96,26 @@ class Signal:
         int
             The count now.
         """
+        if disconnected is None:
+            return await self._wait(seen, seconds, closing, until, over)
+        wait = asyncio.ensure_future(self._wait(seen, seconds, closing, until, over))
+        gone = asyncio.ensure_future(disconnected())
+        try:
+            await asyncio.wait({wait, gone}, return_when=asyncio.FIRST_COMPLETED)
+            return wait.result() if wait.done() else self._count
+        finally:
+            for each in (wait, gone):
+                each.cancel()
+            await asyncio.wait({wait, gone})
+
+    async def _wait(
+        self,
+        seen: int,
+        seconds: float,
+        closing: Callable[[], bool],
+        until: int,
+        over: Callable[[], Awaitable[bool]] | None,
+    ) -> int:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and not closing():
             waiter = (asyncio.get_running_loop(), asyncio.Event())
@@ -101,10 +127,9 @@ class Signal:
                 # Only now: what happens from here on wakes this request.
                 if over is not None and await over():
                     break
-                await asyncio.wait_for(waiter[1].wait(), min(left, _CHECK_SECONDS))
-            except TimeoutError:
-                if disconnected is not None and await disconnected():
-                    break
+                longest = left if over is None else min(left, _LOOK_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(waiter[1].wait(), longest)
             finally:
                 with self._lock:
                     self._waiting.discard(waiter)
@@ -117,7 +142,7 @@ class Signals:
     Parameters
     ----------
     closing : callable
-        Returns whether the server is about to end.
+        Returns whether the server is about to end; `wake` is to be called when it is.
 
     Attributes
     ----------
@@ -131,6 +156,8 @@ class Signals:
         Notices tasks whose executor is gone; None if the server does not.
     ends : Ends or None
         Which tasks and runs have ended; None if the server does not tell.
+    tells_all_tasks : bool
+        Whether `tasks` counts every task that there is to take.
     """
 
     def __init__(self, closing: Callable[[], bool] = lambda: False) -> None:
@@ -140,6 +167,12 @@ class Signals:
         self.tasks = Signal()
         self.presence: Presence | None = None
         self.ends: Ends | None = None
+        self.tells_all_tasks = False
+
+    def wake(self) -> None:
+        """Let all requests that wait look again: the server is about to end."""
+        for each in (self.messages, self.replies, self.tasks):
+            each.wake()
 
     def tell_ends(self, tasks: Ask, runs: Ask, *, again_seconds: float | None = None) -> Ends:
         """Tell who waits for messages or tasks what has ended; see `Ends`."""

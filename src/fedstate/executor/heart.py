@@ -17,7 +17,7 @@ _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
 # Shorter than the executor's pauses would be otherwise; see `TaskLoop`.
-BEAT_SECONDS = 2.0
+BEAT_SECONDS = 3.0
 _SHORTEST_SECONDS = 1.0
 # How long the watching process may be stopped: a person who looks into it has some time.
 _STOPPED_SECONDS = 10.0

@@ -17,8 +17,10 @@ from fedstate.flower.tasks import TaskServerUnavailableError
 from fedstate.logs import logger
 from fedstate.pace import Pace
 
-# How often tasks are polled for where the server notifies of them: a rare precaution.
+# How often tasks are polled for where the server notifies of them: a SuperLink starts what was
+# planned for a certain time when it is polled. One that notifies of every task is polled rarely.
 _PRECAUTION_SECONDS = 5.0
+_RARELY_SECONDS = 60.0
 # How late a task's time limit is noticed.
 _TICK_SECONDS = 1.0
 
@@ -109,7 +111,7 @@ class TaskLoop:
         self._close_rooms()
         self._heart.beat(works=self._pool.works)
         kinds = self._pool.kinds_with_room()
-        overdue = self._clock() - self._polled > _PRECAUTION_SECONDS
+        overdue = self._clock() - self._polled > self._precaution
         if notified or overdue or kinds != self._kinds or not self._notifications.active:
             self._kinds, self._polled = kinds, self._clock()
             if kinds and (order := self._acquire(kinds)) is not None:
@@ -119,6 +121,11 @@ class TaskLoop:
                 return True
         self._notifications.rearm()
         return False
+
+    @property
+    def _precaution(self) -> float:
+        rarely = self._notifications.complete and not self._connection.is_lost
+        return _RARELY_SECONDS if rarely else _PRECAUTION_SECONDS
 
     def _close_rooms(self) -> None:
         """Close the rooms of runs that have ended, once their tasks have.
@@ -136,7 +143,7 @@ class TaskLoop:
         """Wait until a process or the server has something to say, or it is time to poll."""
         longest = self._pace.wait()
         if self._notifications.active:
-            longest = _TICK_SECONDS if self._pool.busy else _PRECAUTION_SECONDS
+            longest = _TICK_SECONDS if self._pool.busy else self._precaution
         if self._pool.wait(min(longest, BEAT_SECONDS)):
             self._pace.activity()
 
@@ -154,16 +161,16 @@ class _Connection:
     """Logs once that the server cannot be reached, and once that it can again."""
 
     def __init__(self) -> None:
-        self._lost = False
+        self.is_lost = False
 
     def lost(self, error: TaskServerUnavailableError) -> None:
         """Take note of a failed request."""
-        if not self._lost:
-            self._lost = True
+        if not self.is_lost:
+            self.is_lost = True
             logger.warning("The server cannot be reached (%s); trying again.", error)
 
     def made(self) -> None:
         """Take note of a request that was answered."""
-        if self._lost:
-            self._lost = False
+        if self.is_lost:
+            self.is_lost = False
             logger.info("The server is reached.")

@@ -13,7 +13,8 @@ from typing import Protocol
 from fedstate.exchange.client import Waited
 from fedstate.flower.tasks import TaskServerError
 
-_WAIT_SECONDS = 10.0
+# A server answers at once when there is something to say; a proxy may cut off after a minute.
+_WAIT_SECONDS = 50.0
 # After a failure; the loop itself polls for tasks meanwhile, and reports what is wrong.
 _RETRY_SECONDS = 1.0
 _ALL_BYTES = 4096
@@ -39,8 +40,9 @@ class TaskNotifications:
     """Waits for notifications of tasks for as long as the server sends any.
 
     Only `fileno`, `received`, `ended_tasks`, `ended_runs`, `rearm` and `close` are called by the
-    executor's loop; the thread shares with them two events, a pipe, two queues and the flag
-    `active`.
+    executor's loop; the thread shares with them two events, a pipe, two queues and the flags
+    `active` and `complete`: whether there are notifications, and whether there is one for each
+    task.
 
     Parameters
     ----------
@@ -71,7 +73,7 @@ class TaskNotifications:
         self._wake, self._waker = os.pipe()
         os.set_blocking(self._wake, False)
         self._closed = threading.Event()
-        self.active = False
+        self.active = self.complete = False
         self._thread = threading.Thread(
             target=self._watch, name="task notifications", daemon=True
         )
@@ -117,12 +119,12 @@ class TaskNotifications:
                     ends=ends,
                 )
             except TaskServerError:
-                self.active, seen, ends = False, 0, 0
+                self.active, self.complete, seen, ends = False, False, 0, 0
                 self._closed.wait(self._retry_seconds)
                 continue
             if waited is None:
                 return  # a server of flwr's own
-            self.active, ends = True, waited.ends
+            self.active, self.complete, ends = True, waited.tells_all_tasks, waited.ends
             if waited.ended_tasks or waited.ended_runs:
                 self._tasks.add_ended(waited.ended_tasks)
                 self._runs.add_ended(waited.ended_runs)

@@ -32,7 +32,9 @@ PATIENCE_SECONDS = 15.0
 START_SECONDS = 180.0
 # How long the tasks of an executor that has died have for what they still report.
 _GRACE_SECONDS = 5.0
-_TICK_SECONDS = 1.0
+# How often the executor is looked at though it says nothing, and its heartbeat written at most.
+_TICK_SECONDS = 3.0
+_NOTE_SECONDS = 1.0
 _TRIES = 3
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
@@ -132,7 +134,7 @@ class _Watch:
         self._signals = signals
         self._stopping = False
         self._worked: float | None = None
-        self._noted = -_TICK_SECONDS
+        self._noted = -_NOTE_SECONDS
 
     def run(self) -> Heart:
         """Start executors and follow them; return in each of them."""
@@ -199,7 +201,7 @@ class _Watch:
         if child.worked is not None:
             self._worked = child.worked
         now = time.monotonic()
-        if self._heartbeat is not None and now - self._noted >= _TICK_SECONDS:
+        if self._heartbeat is not None and now - self._noted >= _NOTE_SECONDS:
             self._noted = now
             # A full or lost file system makes the executor unhealthy, and does not end it.
             with contextlib.suppress(OSError):

@@ -59,6 +59,7 @@ _MESSAGES = (
     "/v1/runtime/push-task-output",
     "/v1/runtime/push-task-message",
     paths.RUNTIME_PUSH,
+    paths.RUNTIME_SEND,
 )
 # A picture, and no more.
 _CONTROL_BYTES = 2**20

@@ -149,6 +149,10 @@ class BulkLinkState(SqlLinkState):
                 contents[object_id] = self.get_object(run_id, object_id)
         return [contents[object_id] for object_id in object_ids[:count]]
 
+    def lock_run(self, run_id: int) -> None:
+        """Begin the transaction under way, or another one, with a write."""
+        self._lock_run(run_id)
+
     def is_of_run(self, run_id: int, object_id: str) -> bool:
         """Return whether an object is registered for a run."""
         return bool(self._objects.of_run(run_id, [object_id]))

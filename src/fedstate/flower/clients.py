@@ -1,15 +1,11 @@
 """The SuperLink's Fleet API as a SuperNode calls it, in our own types and errors."""
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-
-# The shortest interval of heartbeats that a SuperLink takes, and how many it waits for.
-from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
 
 # The Fleet API's wire format, of which flwr exports nothing.
 from flwr.common.serde import (
@@ -38,11 +34,12 @@ from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import ExtraRoutes, Waited, call_name
+from fedstate.exchange.client import ExtraRoutes, call_name
 from fedstate.exchange.messages import PushLogResponse, PushReplyRequest, PushReplyResponse
 from fedstate.flower.errors import MessageUnavailableError, RunStatus
 from fedstate.flower.fleet_client import fleet_client, retry_policy
 from fedstate.flower.log_pages import LogPage, receipt_proto
+from fedstate.flower.node_waits import HEARTBEAT_SECONDS, PATIENCE_SECONDS, NodeWaits, Taken
 from fedstate.flower.object_moves import ObjectMoves, Objects
 from fedstate.flower.own_key import OwnKey
 from fedstate.flower.refusals import is_registered_already, own_errors, run_status_of
@@ -50,11 +47,7 @@ from fedstate.flower.runs import Fab, Run
 from fedstate.flower.stored_values import Envelope
 from fedstate.witness.receipts import Receipt
 
-__all__ = ["HEARTBEAT_SECONDS", "PATIENCE_SECONDS", "Announced", "FleetApi", "Objects"]
-
-HEARTBEAT_SECONDS = float(HEARTBEAT_MIN_INTERVAL)
-# How long after its last heartbeat a SuperLink counts a node as online.
-PATIENCE_SECONDS = HEARTBEAT_PATIENCE * HEARTBEAT_SECONDS
+__all__ = ["HEARTBEAT_SECONDS", "PATIENCE_SECONDS", "Announced", "FleetApi", "Objects", "Taken"]
 
 # Calls with receipts, which the node's key has signed, in their requests.
 _SIGNED = frozenset({call_name(paths.FLEET_REPLY), call_name(paths.FLEET_LOG)})
@@ -71,7 +64,7 @@ class Announced:
     wanted: frozenset[str]
 
 
-class FleetApi(AbstractContextManager["FleetApi"]):
+class FleetApi(NodeWaits, AbstractContextManager["FleetApi"]):
     """One node's calls to a SuperLink's Fleet API; safe to use from every thread.
 
     Every method raises `UnreachableError` when no answer can be had, `RefusedError` when the
@@ -185,36 +178,6 @@ class FleetApi(AbstractContextManager["FleetApi"]):
                 return None
             message = message_from_proto(response.messages_list[0])
             return Envelope(message, response.message_object_trees[0])
-
-    def wait_for_messages(
-        self, seen: int, seconds: float, run_ids: Sequence[int] = ()
-    ) -> Waited | None:
-        """Wait until there may be a message, or one of the given runs has ended.
-
-        Parameters
-        ----------
-        seen : int
-            The count that the last call returned; 0 at first.
-        seconds : float
-            How long to wait at most.
-        run_ids : sequence of int
-            Runs that go on, as far as the node knows.
-
-        Returns
-        -------
-        Waited or None
-            A count of what has happened, and which of the runs have ended; None if the SuperLink
-            has no such route.
-        """
-        with own_errors():
-            return self._routes.wait(
-                paths.FLEET_WAIT,
-                self._node,
-                seen,
-                seconds,
-                run_ids=run_ids,
-                answers_log_requests=True,
-            )
 
     def run_status(self, run_id: int) -> RunStatus:
         """Return what the SuperLink says of a run."""

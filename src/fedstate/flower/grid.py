@@ -1,6 +1,6 @@
 """The Grid that a ServerApp is given, with fewer requests and with notification of replies."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,13 @@ from flwr.proto.runtime_pb2 import (
 )
 from flwr.supercore.constant import SYSTEM_MESSAGE_TYPE
 from flwr.supercore.date import now
-from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object_fn_protobuf
-from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
+
+# How flwr's Grid pushes objects, one by one.
+from flwr.supercore.inflatable.inflatable_protobuf_utils import (
+    make_pull_object_fn_protobuf,
+    make_push_object_fn_protobuf,
+)
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, push_objects
 
 # What flwr's Grid connects with; it makes its client itself.
 from flwr.supercore.interceptors import (
@@ -38,6 +43,7 @@ from fedstate.flower import transport
 from fedstate.flower.arriving import take_in
 from fedstate.flower.messages import Node
 from fedstate.flower.object_client import BatchingRuntimeClient
+from fedstate.flower.serverapp_client import ServerAppClient, objects_of
 from fedstate.logs import logger
 
 
@@ -55,7 +61,7 @@ class TaskInputKept:
 
 
 class BatchingGrid(HttpGrid):
-    """flwr's Grid with a `BatchingRuntimeClient`, and with our policy of retries.
+    """flwr's Grid with a `ServerAppClient`, and with our policy of retries.
 
     Attributes
     ----------
@@ -142,6 +148,43 @@ class BatchingGrid(HttpGrid):
         )
         return make_message(metadata, error=Error(ErrorCode.MESSAGE_UNAVAILABLE, reason))
 
+    def _try_push_messages(self, run_id: int, messages: Iterable[Message]) -> list[str]:
+        """Push messages as `HttpGrid` does; with their objects, if those fit into the request."""
+        client, sent = self._runtime_client, list(messages)
+        if not isinstance(client, ServerAppClient):
+            return super()._try_push_messages(run_id, sent)
+        objects = objects_of(sent)
+        answer = client.send_messages(self.node, sent, objects)
+        if answer is None:
+            return super()._try_push_messages(run_id, sent)
+        missing = set(answer.push.objects_to_push) - set(answer.stored)
+        if missing:
+            push = make_push_object_fn_protobuf(
+                client.PushObject, self.node, run_id, answer.push.session_id
+            )
+            push_objects(objects, push, object_ids_to_push=missing)
+        return list(answer.push.message_ids)
+
+    def take_replies(
+        self,
+        message_ids: Collection[str],
+        seconds: float,
+        *,
+        gather_share: float,
+        gather_seconds: float,
+        sent_ago: float,
+    ) -> bool:
+        """Wait for replies and take them, as `TakingGrid` describes."""
+        client = self._runtime_client
+        return isinstance(client, ServerAppClient) and client.take_replies(
+            self.node,
+            message_ids,
+            seconds,
+            gather_share=gather_share,
+            gather_seconds=gather_seconds,
+            sent_ago=sent_ago,
+        )
+
     def wait_for_replies(self, seen: int, seconds: float, until: int = 0) -> int | None:
         """Wait for a notification of replies, as `NotifiedGrid` describes."""
         client = self._runtime_client
@@ -152,7 +195,7 @@ class BatchingGrid(HttpGrid):
         return None if waited is None else waited.count
 
 
-class _KeepingClient(BatchingRuntimeClient):
+class _KeepingClient(ServerAppClient):
     """A client that keeps what the task works on, and asks for nothing that is kept."""
 
     kept = TaskInputKept()

@@ -1,7 +1,8 @@
 """A client of the Runtime API that moves many objects in one request where the server can."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 # The requests that flwr's own functions make for each object, and the client that sends them.
@@ -48,14 +49,23 @@ class BatchingRuntimeClient(RuntimeHttpClient):
     ) -> PullAppMessagesResponse:
         """Pull messages, and note which objects belong together."""
         response = super().PullMessages(request)
+        self.announce(response)
+        return response
+
+    def announce(
+        self,
+        response: PullAppMessagesResponse,
+        here: Mapping[str, PullObjectResponse] = MappingProxyType({}),
+    ) -> None:
+        """Note which objects belong together; some of them may be here already."""
         announced: dict[str, list[str]] = {}
         for tree in response.message_object_trees:
             ids = list(dict.fromkeys(each.object_id for each in iterate_object_tree(tree)))
-            announced |= dict.fromkeys(ids, ids)
+            if not all(each in here for each in ids):
+                announced |= dict.fromkeys(ids, ids)
         with self._lock:
-            self._announced, self._pulled = announced, {}
-            self._together = list(announced)
-        return response
+            self._announced, self._pulled = announced, dict(here)
+            self._together = [each for each in announced if each not in here]
 
     def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802
         """Pull an object, and with the first one all others that were announced with it.

@@ -5,6 +5,7 @@ registered and has not arrived yet. That is what flwr's states return.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -32,7 +33,7 @@ from fedstate.flower.bulk_state import BulkLinkState
 from fedstate.flower.evidence_log import EvidenceLog
 from fedstate.flower.node_objects import NodeObjects, check_sender
 from fedstate.flower.routing import ProtobufRequest, malformed_request
-from fedstate.flower.witnessed_state import evidence_of
+from fedstate.flower.witnessed_state import evidence_of, witnessed
 
 
 class RuntimeObjects:
@@ -168,6 +169,10 @@ class FleetApi:
     def evidence(self) -> EvidenceLog:
         """Where the receipts of nodes are kept."""
         return evidence_of(self._state)
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Return a block that changes everything or nothing."""
+        return witnessed(self._state).at_once()
 
     def objects_of(self, run_id: int) -> FleetObjects:
         """Return the objects of a run; a run that has ended is refused as flwr does."""

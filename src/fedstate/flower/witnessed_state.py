@@ -54,14 +54,14 @@ class _Witnessing(_State):
         ValueError
             As flwr's, for a key that is in use.
         """
-        with self._at_once():
+        with self.at_once():
             if self.former_keys.has(public_key):
                 raise ValueError("Public key was replaced.")
             return super().create_node(owner_aid, owner_name, public_key, *rest, **more)
 
     def activate_node(self, node_id: int, heartbeat_interval: float) -> bool:
         """Admit a node; at once also if nothing was heard of it since its key was replaced."""
-        with self._at_once():
+        with self.at_once():
             self._lapse(node_id)
             return super().activate_node(node_id, heartbeat_interval)
 
@@ -80,20 +80,21 @@ class _Witnessing(_State):
         self, node_id: int, limit: int | None, *, run_id: int | None = None
     ) -> list[Message]:
         """Hand out messages that have not been delivered yet, and note that."""
-        with self._at_once():
+        with self.at_once():
             messages = super().get_message_ins(node_id, limit, run_id=run_id)
             self.evidence.delivered(node_id, messages)
         return messages
 
     def store_message_res(self, message: Message) -> str | None:
         """Store a reply, and note that it was accepted."""
-        with self._at_once():
+        with self.at_once():
             message_id = super().store_message_res(message)
             if message_id is not None:
                 self.evidence.answered(message)
         return message_id
 
-    def _at_once(self) -> AbstractContextManager[Any]:
+    def at_once(self) -> AbstractContextManager[Any]:
+        """Return a block that changes everything or nothing, and that nobody sees half done."""
         raise NotImplementedError
 
 
@@ -117,7 +118,8 @@ class WitnessedLinkState(_Witnessing, OperatorsSeeAll, BulkLinkState):
         """Take back an unregistered node."""
         return restore_in_database(self.session, owner_aid, node_id)
 
-    def _at_once(self) -> AbstractContextManager[Any]:
+    def at_once(self) -> AbstractContextManager[Any]:
+        """Return a block that is one transaction."""
         return self.session()
 
 
@@ -158,7 +160,8 @@ class WitnessedInMemoryLinkState(_Witnessing, OwnObjects, OperatorsSeeAll, InMem
         with self.lock:
             return restore_in_memory(self.nodes, owner_aid, node_id)
 
-    def _at_once(self) -> AbstractContextManager[Any]:
+    def at_once(self) -> AbstractContextManager[Any]:
+        """Return a block that nobody sees half done."""
         return self.lock
 
     def run_of_message(self, message_id: str) -> int | None:

@@ -1,7 +1,7 @@
 """A Grid that takes in replies as soon as they have come."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol, runtime_checkable
 
 from flwr.app import Message
@@ -11,6 +11,8 @@ from fedstate.flower.pull_backoff import patch_pull_backoff
 from fedstate.grids.wrapper import GridWrapper
 from fedstate.pace import Pace
 
+# Where replies come in the answer to the wait, the SuperLink itself looks for errors meanwhile.
+_TAKE_SECONDS = 20.0
 # An error reply in the place of a lost node comes by the SuperLink's clock, unnotified.
 _NOTIFICATION_SECONDS = 2.0
 
@@ -34,6 +36,40 @@ class NotifiedGrid(Protocol):
         -------
         int or None
             The count now; None if the SuperLink has no notifications, and nothing was waited for.
+        """
+
+
+@runtime_checkable
+class TakingGrid(Protocol):
+    """A Grid that takes in replies in the request in which it waits for them."""
+
+    def take_replies(
+        self,
+        message_ids: Collection[str],
+        seconds: float,
+        *,
+        gather_share: float,
+        gather_seconds: float,
+        sent_ago: float,
+    ) -> bool:
+        """Wait for replies, and take those that have come; the next pull returns them.
+
+        Parameters
+        ----------
+        message_ids : collection of str
+            The messages.
+        seconds : float
+            How long to wait at most.
+        gather_share, gather_seconds : float
+            How long to wait for others after the first one: a part of the time that it took, and
+            a bound on that.
+        sent_ago : float
+            How many seconds ago the messages were sent.
+
+        Returns
+        -------
+        bool
+            False if the SuperLink has no such route, and nothing was waited for.
         """
 
 
@@ -93,13 +129,24 @@ class PollingGrid(GridWrapper):
         replies: list[Message] = []
         pace = Pace(clock=self._clock)
         while awaited and not (deadline is not None and self._clock() >= deadline):
-            self._wait(pace, len(awaited), sent_at, deadline)
+            if not self._take(awaited, sent_at, deadline):
+                self._wait(pace, len(awaited), sent_at, deadline)
             arrived = list(self.pull_messages(awaited))
             if arrived:
                 pace.activity()
             replies += arrived
             awaited -= {reply.metadata.reply_to_message_id for reply in arrived}
         return replies
+
+    def _take(self, awaited: set[str], sent_at: float, deadline: float | None) -> bool:
+        grid = self.innermost
+        return isinstance(grid, TakingGrid) and grid.take_replies(
+            awaited,
+            self._at_most(_TAKE_SECONDS, deadline),
+            gather_share=_GATHER_SHARE,
+            gather_seconds=_MAXIMUM_GATHER_SECONDS,
+            sent_ago=self._clock() - sent_at,
+        )
 
     def _wait(self, pace: Pace, awaited: int, sent_at: float, deadline: float | None) -> None:
         """Wait until it is time for the next pull."""

@@ -13,22 +13,27 @@ Others build on these parts of it:
   returns what has ``close()`` and ``wait_closed()``.
 * ``http``, a further option of `uvicorn.Config`: the class of a connection's protocol.
 * ``Server.server_state.connections``: the open connections of all listeners.
+* ``Server.on_exit``: what is called, in the event loop, when the server begins to end.
 """
 
 import asyncio
+import contextlib
 import copy
 import errno
 import logging
 import os
 import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.server import ServerState
 
 from fedstate.errors import FederationError
 from fedstate.serving.doors import Doors
@@ -130,7 +135,11 @@ class Server(uvicorn.Server):
             options["ssl_context_factory"] = lambda *_: server_context(
                 certificate.certificate_file, certificate.key_file, certificate.authority_file
             )
+        self._should_exit = False
+        self._ending: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         super().__init__(uvicorn.Config(cast("Any", app), **options))
+        self.server_state = _DatedState(self.config)
+        self.on_exit: list[Callable[[], None]] = []
         self.listeners = tuple(listeners)
         self._accept = accept
         self._bound: list[tuple[Listener, socket.socket]] = []
@@ -174,6 +183,29 @@ class Server(uvicorn.Server):
         self.open()
         super().run(sockets)
 
+    @property
+    def should_exit(self) -> bool:
+        """Whether the server is to end; any thread, and any handler of a signal, may set it."""
+        return self._should_exit
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        self._should_exit = value
+        if value and self._ending is not None:
+            loop, event = self._ending
+            # Else the loop has ended, and the server with it.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(event.set)
+
+    async def main_loop(self) -> None:
+        """Wait until the server is to end; uvicorn looks ten times a second."""
+        event = asyncio.Event()
+        self._ending = asyncio.get_running_loop(), event
+        if not self._should_exit:
+            await event.wait()
+        for each in self.on_exit:
+            each()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
         """Start the application, then accept connections on every listener."""
         await self.lifespan.startup()
@@ -206,6 +238,28 @@ class Server(uvicorn.Server):
         return lambda: make(
             config=config, server_state=self.server_state, app_state=self.lifespan.state
         )
+
+
+class _DatedState(ServerState):
+    """What all connections share; the headers of each answer have the date of the second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self._config = config
+        self._dated = (0, b"")
+        super().__init__()
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers of an answer that is made now."""
+        now = int(time.time())
+        if self._dated[0] != now:
+            self._dated = now, formatdate(now, usegmt=True).encode()
+        date = [(b"date", self._dated[1])] if self._config.date_header else []
+        return date + self._config.encoded_headers
+
+    @default_headers.setter
+    def default_headers(self, _: list[tuple[bytes, bytes]]) -> None:
+        """Take nothing: uvicorn sets them when the second changes."""
 
 
 def _sockets(listener: Listener, backlog: int) -> list[socket.socket]:

@@ -47,9 +47,21 @@ def fleet_push_reply(
 ) -> PushReplyResponse:
     """Store a reply and its objects, and delete the message if all of them are stored."""
     contents = batches.contents_of(request)
+    try:
+        with fleet.at_once():
+            _keep_receipt(request, fleet)
+            response = _store_reply(request, contents, fleet)
+    except Exception:
+        # A reply that is refused, since its run has ended, has its receipt, too.
+        _keep_receipt(request, fleet)
+        raise
+    signals.replies.notify()
+    return response
+
+
+def _keep_receipt(request: ProtobufRequest, fleet: FleetApiDependency) -> None:
+    """Store the receipt before the reply: one that was accepted has its receipt."""
     if request.HasField("receipt") and request.push.messages_list:
-        # Before the reply: one that was accepted has its receipt. A reply that is refused, since
-        # its run has ended, has it, too.
         reply = request.push.messages_list[0].metadata
         keep_receipt(
             fleet,
@@ -58,12 +70,16 @@ def fleet_push_reply(
             reply.reply_to_message_id,
             request.receipt,
         )
+
+
+def _store_reply(
+    request: ProtobufRequest, contents: dict[str, bytes], fleet: FleetApiDependency
+) -> PushReplyResponse:
     push, objects = fleet.push_reply(request.push)
     wanted = set(push.objects_to_push)
     contents = {key: content for key, content in contents.items() if key in wanted}
     stored = batches.store(objects, push.session_id, contents)
     objects.count_traffic(received=sum(len(contents[object_id]) for object_id in stored))
-    signals.replies.notify()
     if request.confirm and wanted == stored:
         reply = request.push.messages_list[0].metadata
         fleet.delete_message(reply.run_id, reply.reply_to_message_id)

@@ -25,6 +25,8 @@ from fedstate.superlink.listeners import Addresses
 from fedstate.superlink.log_requests import LogRequests
 from fedstate.superlink.middleware import bypass_middleware
 from fedstate.superlink.node_routes import serve_nodes
+from fedstate.superlink.serverapp_routes import serve_serverapps
+from fedstate.superlink.take_routes import serve_taking
 
 # The requests with which a run may end, or a task.
 _ENDING = (
@@ -72,7 +74,9 @@ def run_superlink(
     door = door or Door()
     app = make_app(config, door, keep_log)
     server = make_server(app, config, addresses, limits)
-    extend(app, Signals(closing=lambda: server.should_exit), door, limits)
+    signals = Signals(closing=lambda: server.should_exit)
+    server.on_exit.append(signals.wake)
+    extend(app, signals, door, limits)
     server.run()
     if not server.started:
         raise FederationError("The SuperLink did not start, for the reason that it logged above.")
@@ -111,6 +115,8 @@ def extend(
     serve(app, signals, fleet_routes.router, runtime_router, replies_router)
     serve_evidence(app, LogRequests(wake=signals.messages.notify))
     serve_nodes(app)
+    serve_taking(app)
+    serve_serverapps(app)
     asked = SuperLinkEnds(app.state.linkstate_factory)
     ends = signals.tell_ends(asked.tasks, asked.runs, again_seconds=_AGAIN_SECONDS)
     app.add_middleware(

@@ -1,10 +1,11 @@
 """What a SuperNode's steps need of the SuperLink: runs, messages, and where replies go."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fedstate.failpoints import reach
-from fedstate.flower.clients import FleetApi, Objects
+from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi, Objects
 from fedstate.flower.errors import (
     KeyReplacedError,
     RefusedError,
@@ -17,12 +18,15 @@ from fedstate.flower.own_key import OwnKey
 from fedstate.flower.runs import Fab, Run
 from fedstate.flower.stored_values import Envelope
 from fedstate.logs import logger
+from fedstate.supernode.brought import Brought
 from fedstate.supernode.membership import Membership
 from fedstate.supernode.replies import Replies
 from fedstate.witness.receipts import Receipt, is_signed_by, sign
 
 # A message that the SuperLink sends again causes no notification: it is polled for this often.
 WAIT_SECONDS = 3.0
+# A wait that brings its message is a heartbeat: there are four within the SuperLink's patience.
+TAKE_SECONDS = PATIENCE_SECONDS / 4
 
 
 class Link:
@@ -40,9 +44,13 @@ class Link:
         The node's session there.
     own_key : OwnKey, optional
         The node's key, which signs receipts; without it they are not signed.
+    take_seconds : float
+        How long `take` waits at most.
 
     Attributes
     ----------
+    have : callable
+        Returns the IDs of the messages that the store has and whose reply is due.
     tells_ends : bool
         Whether the SuperLink says which runs have ended to who waits for messages.
     on_log_requests : callable
@@ -50,15 +58,76 @@ class Link:
     """
 
     def __init__(
-        self, api: FleetApi, membership: Membership, own_key: OwnKey | None = None
+        self,
+        api: FleetApi,
+        membership: Membership,
+        own_key: OwnKey | None = None,
+        *,
+        take_seconds: float = TAKE_SECONDS,
     ) -> None:
         self._api = api
         self._own_key = own_key
         self.on_log_requests: Callable[[list[LogRequest]], None] = lambda _: None
         self._membership = membership
         self._replies = Replies(api)
+        self._take_seconds = take_seconds
+        self._brought = Brought()
         self._seen = 0
         self.tells_ends = False
+        self.have: Callable[[], Sequence[str]] = list
+        # Whether a message may be on its way that is not in the store: that of the last
+        # SuperNode, too. And whether a request of this one has failed since the last answer.
+        self._unsure, self._failed = True, False
+
+    def take(
+        self, store: Callable[[Envelope], None], run_ids: Sequence[int] = ()
+    ) -> tuple[int, ...] | None:
+        """Wait until there is a message, and store it, or until one of the runs has ended.
+
+        A message that did not arrive, because the connection broke on its way or the SuperNode
+        was killed, is handed out again by the next call: it says what the store has.
+
+        Returns
+        -------
+        tuple of int or None
+            The runs that have ended; None if the SuperLink has no such route.
+        """
+        have = self.have() if self._unsure else None
+        unsure, self._unsure = self._unsure, True
+        beats, since = self._membership.wants_heartbeat, time.time()
+        try:
+            taken = self._api.take_message(self._take_seconds, run_ids, have=have, beats=beats)
+        except SuperLinkError as error:
+            self.tells_ends = False
+            if isinstance(error, UnreachableError) and not error.sent:
+                self._unsure = unsure
+            else:
+                self._failed = True
+            raise
+        if taken is None:
+            self._rejoin_if_failed()
+            return None
+        self._failed = False
+        if beats:
+            self._membership.answered(since, known=taken.known)
+        self.tells_ends = taken.tells_ends
+        if taken.log_requests:
+            self.on_log_requests([LogRequest.from_proto(each) for each in taken.log_requests])
+        if taken.envelope is not None:
+            reach("message-pulled")
+            self._brought.keep(taken.envelope.message.metadata.run_id, taken.objects)
+            store(taken.envelope)
+        self._unsure = False
+        for run_id in taken.ended_runs:
+            self._brought.forget(run_id)
+        return taken.ended_runs
+
+    def _rejoin_if_failed(self) -> None:
+        """Let every ServerApp send again what the SuperLink of before may have handed out."""
+        if self._failed:
+            logger.warning("A message may be lost: the SuperLink is another one now.")
+            self._failed = False
+            self._membership.rejoin()
 
     def receive(self, store: Callable[[Envelope], None]) -> bool:
         """Pull one message and store it; return whether there was one.
@@ -126,7 +195,9 @@ class Link:
         MessageUnavailableError
             One is gone, or did not come in time.
         """
-        return self._api.pull_objects(run_id, object_ids)
+        objects = self._brought.take(run_id, object_ids)
+        left = [each for each in object_ids if each not in objects]
+        return objects | self._api.pull_objects(run_id, left) if left else objects
 
     def send(
         self,

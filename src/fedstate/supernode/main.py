@@ -103,6 +103,8 @@ class DurableSettings:
     output: Path | None = None
 
 
+# The states of a step in the store in which its reply is due.
+_DUE = ("received", "committed")
 _RETRY_SECONDS = 1.0
 _END_SECONDS = 5.0
 
@@ -158,6 +160,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         answers = LogAnswers(store, link)
         stack.callback(answers.close)
         link.on_log_requests = answers.take
+        link.have = lambda: [step.message_id for status in _DUE for step in store.steps(status)]
         stack.callback(_leave, membership, steps)
         backups = Backups(store, durable.backups) if durable.backups else None
         api_problems = backups.problems if backups else list[str]
@@ -201,10 +204,12 @@ def _pull_messages(link: Link, steps: Steps, pacing: Pacing) -> None:
         if steps.failure is not None:
             raise steps.failure
         try:
-            if link.receive(steps.receive):
-                pacing.hurry()
-                continue
-            ended = link.wait_for_messages(steps.runs.going())
+            ended = link.take(steps.receive, steps.runs.going())
+            if ended is None:  # a SuperLink of Flower's own, or of an older release
+                if link.receive(steps.receive):
+                    pacing.hurry()
+                    continue
+                ended = link.wait_for_messages(steps.runs.going())
             if ended is not None:
                 for run_id in ended:
                     steps.end_run(run_id)

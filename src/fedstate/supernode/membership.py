@@ -9,6 +9,7 @@ that pulls messages. A lock keeps heartbeats away while the node is meant to be 
 """
 
 import itertools
+import math
 import random
 import threading
 import time
@@ -21,6 +22,10 @@ from fedstate.flower.errors import RefusedError, SuperLinkError, UnreachableErro
 from fedstate.logs import logger
 from fedstate.supernode.session import SessionFile
 from fedstate.waiting import wait_until
+
+# Where the requests that wait for messages are heartbeats, a heartbeat of its own is sent when
+# none of them was answered for so many times as long.
+_OTHERS = 1.75
 
 
 @dataclass(frozen=True)
@@ -39,19 +44,22 @@ class Timing:
     ----------
     heartbeat : float
         The longest pause between two heartbeats. There are four within the SuperLink's
-        patience: three may be lost.
+        patience: three may be lost. Other requests that are heartbeats come as often.
     away : float
         How long the node stays offline in `rejoin`. It is longer than the 3 s between two looks
         of Flower's Grid: every ServerApp that waits for this node sees that it was away, and
         that the message it waits for may be lost.
     first_retry, retry : float
         The first and the longest pause between two tries to connect.
+    told : float
+        For how long another request need not say again that the node is online.
     """
 
     heartbeat: float = PATIENCE_SECONDS / 4
     away: float = 5.0
     first_retry: float = 0.5
     retry: float = 5.0
+    told: float = 2.0
 
     def pauses(self) -> Iterator[float]:
         """Yield the pauses between tries to connect, each twice as long as the last."""
@@ -97,6 +105,10 @@ class Membership:
         self._patience = patience
         self._timing = timing
         self._left = threading.Event()
+        # When the SuperLink was last told that the node is online, and when it is to be told
+        # again by a heartbeat; and whether other requests tell it, too.
+        self._told_at, self._due_at, self._others = -math.inf, 0.0, False
+        self._put_off()
         # Held for each heartbeat, and while the node is meant to be offline: a heartbeat would
         # bring it back, and the SuperLink would then refuse to admit it.
         self._beating = threading.Lock()
@@ -151,6 +163,29 @@ class Membership:
     def pulling(self, *, active: bool) -> None:
         """Note that a message may be on its way to this node, or that none is."""
         self._session.pulling(active=active)
+
+    @property
+    def wants_heartbeat(self) -> bool:
+        """Whether a request that can say so should say that the node is online."""
+        return time.monotonic() - self._told_at >= self._timing.told
+
+    def answered(self, since: float, *, known: bool) -> None:
+        """Note the answer to a request that was a heartbeat, and was sent at `since`."""
+        self._others = True
+        self._put_off()
+        self._note(since, known=known)
+
+    def _note(self, since: float, *, known: bool) -> None:
+        if known:
+            self._told_at = time.monotonic() - (time.time() - since)
+            self._session.alive(self.node_id, since)
+        else:
+            logger.warning("The SuperLink does not know this node any more.")
+
+    def _put_off(self) -> None:
+        """Put the next heartbeat off, by more where other requests come before it."""
+        factor = random.uniform(0.8, 1.0) * (_OTHERS if self._others else 1.0)  # noqa: S311
+        self._due_at = time.monotonic() + factor * self._timing.heartbeat
 
     def leave(self, *, for_good: bool) -> None:
         """Stop. For good: end the session, so that any SuperNode is admitted at once.
@@ -212,9 +247,15 @@ class Membership:
         )
 
     def _beat(self) -> None:
-        while not self._left.wait(self._timing.heartbeat * random.uniform(0.8, 1.0)):  # noqa: S311
+        while not self._left.wait(self._until_heartbeat()):
             with self._beating:
-                self._heartbeat()
+                # A request that is one may have been answered meanwhile.
+                if self._until_heartbeat() <= 0:
+                    self._heartbeat()
+
+    def _until_heartbeat(self) -> float:
+        """Return how many seconds are left until the next heartbeat."""
+        return max(self._due_at - time.monotonic(), 0.0)
 
     def _heartbeat(self) -> bool:
         since = time.time()
@@ -223,8 +264,7 @@ class Membership:
         except SuperLinkError as error:
             logger.warning("The heartbeat was not answered. %s", error)
             return False
-        if known:
-            self._session.alive(self.node_id, since)
-        else:
-            logger.warning("The SuperLink does not know this node any more.")
+        finally:
+            self._put_off()
+        self._note(since, known=known)
         return known

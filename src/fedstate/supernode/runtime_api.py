@@ -65,7 +65,14 @@ def runtime_api(
     signals.presence = Presence(expire)
     ends = signals.tell_ends(state.ended_tasks, steps.runs.not_going)
     serve(api, signals, runtime_router)
-    steps.on_task, steps.on_end = signals.tasks.notify, ends.notify
+
+    def on_end() -> None:
+        ends.notify()
+        # A task that was taken and not begun may be there to be taken again.
+        signals.tasks.notify()
+
+    signals.tells_all_tasks = True
+    steps.on_task, steps.on_end = signals.tasks.notify, on_end
     files = (settings.certificate_file, settings.key_file, settings.authority_file)
     label_messages(api)
     server = Server(
@@ -75,6 +82,7 @@ def runtime_api(
         access_log=logs_requests(),
         **bounded_serving(limits),
     )
+    server.on_exit.append(signals.wake)
     server.open()
     thread = threading.Thread(target=server.run, name="supernode-runtime-http-api")
     thread.start()

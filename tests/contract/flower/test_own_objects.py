@@ -82,6 +82,7 @@ NOTHING: dict[str, str] = {
     "/v1/fleet/pull-messages": OWN_NODE,
     "/v1/fleet/get-run": MEMBER,
     "/v1/fleet/get-fab": MEMBER,
+    paths.FLEET_TAKE: OWN_NODE,
     paths.FLEET_WAIT: "whether a run has ended, for who knows its ID",
     paths.FLEET_LOG: "what a node says of itself is kept under the node's ID",
     "/v1/runtime/acquire-task": EXECUTOR,

@@ -31,6 +31,10 @@ from fedstate.exchange.client import ExtraRoutes
 from fedstate.exchange.messages import (
     PushReplyRequest,
     PushReplyResponse,
+    SendMessagesRequest,
+    SendMessagesResponse,
+    TakeRepliesRequest,
+    TakeRepliesResponse,
     WaitRequest,
     WaitResponse,
 )
@@ -249,6 +253,46 @@ def runtime_pull_messages(world: World) -> None:
     refused(lambda: world.thief.client.PullMessages(request), 400)
 
 
+def runtime_send_messages(world: World) -> None:
+    """Naming an object or a reply of another run's brings nothing of it."""
+    exchange = ExtraRoutes(world.thief.client)
+    message = world.thief.message(world.rogue.id, arrays(6))
+    message.metadata.__dict__["_message_id"] = message.object_id
+
+    def send(tree: ObjectTree, *confirmed: str) -> Any:
+        push = PushAppMessagesRequest(
+            messages_list=[message_to_proto(remove_content_from_message(message))],
+            message_object_trees=[tree],
+        )
+        request = SendMessagesRequest(node=SUPERLINK, push=push, confirmed=confirmed)
+        return exchange.call(paths.RUNTIME_SEND, request, SendMessagesResponse)
+
+    stolen = world.message.metadata.message_id
+    refused(lambda: send(ObjectTree(object_id=stolen)), 400)
+    for each in world.ids:
+        refused(partial(send, get_object_tree(message), each))
+    assert not world.superlink.state.object_store.get(message.object_id), "it was not sent"
+    (wanted,) = leaves_of(get_object_tree(world.message))[:1]
+    tree = get_object_tree(message)
+    tree.children.append(ObjectTree(object_id=wanted))
+    assert wanted in send(tree).push.objects_to_push, "whoever names it has to have it"
+
+
+def runtime_take_replies(world: World) -> None:
+    exchange = ExtraRoutes(world.thief.client)
+    theirs = [world.message.metadata.message_id]
+
+    def take(message_ids: list[str], *confirmed: str) -> Any:
+        request = TakeRepliesRequest(
+            node=SUPERLINK, message_ids=message_ids, confirmed=confirmed, number=1
+        )
+        return exchange.call(paths.RUNTIME_TAKE, request, TakeRepliesResponse)
+
+    refused(lambda: take(theirs), 400)
+    for each in world.ids:
+        refused(partial(take, [], each))
+
+
 def runtime_wait_for_replies(world: World) -> None:
     with ExitStack() as stack:
         ended = stack.enter_context(closing(Run(world.superlink)))
@@ -274,5 +318,7 @@ ATTACKS: dict[str, Callable[[World], None]] = {
     "/v1/runtime/push-object": runtime_push_object,
     paths.RUNTIME_PULL: runtime_pull_objects,
     paths.RUNTIME_PUSH: runtime_push_objects,
+    paths.RUNTIME_SEND: runtime_send_messages,
+    paths.RUNTIME_TAKE: runtime_take_replies,
     paths.RUNTIME_WAIT: runtime_wait_for_replies,
 }

@@ -17,7 +17,8 @@ from fedstate.executor.heartbeat import check_executor
 PRELUDE = """
 import os, pathlib, signal, sys, time
 from fedstate.executor import heart, heartbeat, watch
-watch.PATIENCE_SECONDS, watch._TICK_SECONDS, watch._GRACE_SECONDS = 1.0, 0.1, 1.0
+watch.PATIENCE_SECONDS, watch._GRACE_SECONDS = 1.0, 1.0
+watch._TICK_SECONDS = watch._NOTE_SECONDS = 0.1
 heart._SHORTEST_SECONDS, heart._STOPPED_SECONDS = 0.05, 0.3
 beating = watch.watched(pathlib.Path("heartbeat"))
 with open("executors", "a") as file:

@@ -180,6 +180,7 @@ class Calls:
             "deactivate-node": api.deactivate,
             "send-node-heartbeat": api.heartbeat,
             "pull-messages": api.pull_message,
+            "take-message": lambda: api.take_message(0.1),
             "wait-for-messages": lambda: api.wait_for_messages(0, 1),
             "get-run": lambda: api.run_status(run_id),
         }
@@ -202,6 +203,7 @@ AT_ONCE = [
     "deactivate-node",
     "send-node-heartbeat",
     "pull-messages",
+    "take-message",
     "wait-for-messages",
     "get-run",
 ]
@@ -229,7 +231,7 @@ class TestFaults:
     def test_every_call_is_tried(self, calls: Calls) -> None:
         assert set(calls.at_once) == set(AT_ONCE)
         assert set(calls.again) == set(AGAIN)
-        public = {name for name in vars(FleetApi) if not name.startswith("_")}
+        public = {name for name in dir(FleetApi) if not name.startswith("_")}
         assert len(public - {"close", "has_next_key"}) == len(AT_ONCE) + len(AGAIN)
 
     @pytest.mark.parametrize("name", AT_ONCE)

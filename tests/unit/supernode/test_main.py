@@ -96,9 +96,15 @@ def pulling(superlink: SuperLink, tmp_path: Path) -> Callable[..., Receiver]:
     """Return what lets a node pull so many messages in its main loop, meeting faults."""
 
     def pull(
-        count: int, *faults: Fault, call: str = "pull-messages", ended: bool = False
+        count: int,
+        *faults: Fault,
+        call: str = "take-message",
+        ended: bool = False,
+        older: bool = False,
     ) -> Receiver:
         connection = superlink.connection()
+        if older:
+            connection.plan("take-message", answers(404))
         session = SessionFile(tmp_path / "session", PATIENCE_SECONDS)
         api = superlink.api(connection, key_pair())
         membership = Membership(api, session, register=True)
@@ -142,7 +148,7 @@ def test_all_messages_are_pulled_one_after_the_other(pulling: Callable[..., Rece
 @pytest.mark.parametrize(
     "fault", [breaks(httpx.ConnectError, after=False), answers(500), answers(403)]
 )
-@pytest.mark.parametrize("call", ["pull-messages", "wait-for-messages"])
+@pytest.mark.parametrize("call", ["take-message", "pull-messages", "wait-for-messages"])
 def test_what_passes_ends_nothing(
     pulling: Callable[..., Receiver],
     monkeypatch: pytest.MonkeyPatch,
@@ -150,7 +156,8 @@ def test_what_passes_ends_nothing(
     call: str,
 ) -> None:
     monkeypatch.setattr(main, "_RETRY_SECONDS", 0.01)
-    assert len(pulling(1, fault, call=call).received) == 1
+    older = call != "take-message"
+    assert len(pulling(1, fault, call=call, older=older).received) == 1
 
 
 def test_a_run_of_the_node_that_has_ended_is_heard_of_once(

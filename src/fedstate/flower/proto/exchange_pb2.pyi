@@ -1,6 +1,7 @@
 from flwr.proto import fleet_pb2 as _fleet_pb2
 from flwr.proto import message_pb2 as _message_pb2
 from flwr.proto import node_pb2 as _node_pb2
+from flwr.proto import runtime_pb2 as _runtime_pb2
 from fedstate.witness import witness_pb2 as _witness_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -90,18 +91,110 @@ class WaitRequest(_message.Message):
     def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., seen: _Optional[int] = ..., seconds: _Optional[float] = ..., task_ids: _Optional[_Iterable[int]] = ..., until: _Optional[int] = ..., run_ids: _Optional[_Iterable[int]] = ..., ends: _Optional[int] = ..., answers_log_requests: bool = ...) -> None: ...
 
 class WaitResponse(_message.Message):
-    __slots__ = ("count", "ended_task_ids", "ended_run_ids", "ends", "log_requests")
+    __slots__ = ("count", "ended_task_ids", "ended_run_ids", "ends", "tells_all_tasks", "log_requests")
     COUNT_FIELD_NUMBER: _ClassVar[int]
     ENDED_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     ENDED_RUN_IDS_FIELD_NUMBER: _ClassVar[int]
     ENDS_FIELD_NUMBER: _ClassVar[int]
+    TELLS_ALL_TASKS_FIELD_NUMBER: _ClassVar[int]
     LOG_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     count: int
     ended_task_ids: _containers.RepeatedScalarFieldContainer[int]
     ended_run_ids: _containers.RepeatedScalarFieldContainer[int]
     ends: int
+    tells_all_tasks: bool
     log_requests: _containers.RepeatedCompositeFieldContainer[LogRequest]
-    def __init__(self, count: _Optional[int] = ..., ended_task_ids: _Optional[_Iterable[int]] = ..., ended_run_ids: _Optional[_Iterable[int]] = ..., ends: _Optional[int] = ..., log_requests: _Optional[_Iterable[_Union[LogRequest, _Mapping]]] = ...) -> None: ...
+    def __init__(self, count: _Optional[int] = ..., ended_task_ids: _Optional[_Iterable[int]] = ..., ended_run_ids: _Optional[_Iterable[int]] = ..., ends: _Optional[int] = ..., tells_all_tasks: bool = ..., log_requests: _Optional[_Iterable[_Union[LogRequest, _Mapping]]] = ...) -> None: ...
+
+class TakeRequest(_message.Message):
+    __slots__ = ("node", "seconds", "heartbeat_interval", "run_ids", "answers_log_requests", "again", "have")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    RUN_IDS_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_LOG_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_FIELD_NUMBER: _ClassVar[int]
+    HAVE_FIELD_NUMBER: _ClassVar[int]
+    node: _node_pb2.Node
+    seconds: float
+    heartbeat_interval: float
+    run_ids: _containers.RepeatedScalarFieldContainer[int]
+    answers_log_requests: bool
+    again: bool
+    have: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., seconds: _Optional[float] = ..., heartbeat_interval: _Optional[float] = ..., run_ids: _Optional[_Iterable[int]] = ..., answers_log_requests: bool = ..., again: bool = ..., have: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class TakeResponse(_message.Message):
+    __slots__ = ("known", "pulled", "object_ids", "contents", "ended_run_ids", "ends", "log_requests")
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    PULLED_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_IDS_FIELD_NUMBER: _ClassVar[int]
+    CONTENTS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_RUN_IDS_FIELD_NUMBER: _ClassVar[int]
+    ENDS_FIELD_NUMBER: _ClassVar[int]
+    LOG_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    known: bool
+    pulled: _fleet_pb2.PullMessagesResponse
+    object_ids: _containers.RepeatedScalarFieldContainer[str]
+    contents: _containers.RepeatedScalarFieldContainer[bytes]
+    ended_run_ids: _containers.RepeatedScalarFieldContainer[int]
+    ends: int
+    log_requests: _containers.RepeatedCompositeFieldContainer[LogRequest]
+    def __init__(self, known: bool = ..., pulled: _Optional[_Union[_fleet_pb2.PullMessagesResponse, _Mapping]] = ..., object_ids: _Optional[_Iterable[str]] = ..., contents: _Optional[_Iterable[bytes]] = ..., ended_run_ids: _Optional[_Iterable[int]] = ..., ends: _Optional[int] = ..., log_requests: _Optional[_Iterable[_Union[LogRequest, _Mapping]]] = ...) -> None: ...
+
+class SendMessagesRequest(_message.Message):
+    __slots__ = ("node", "push", "object_ids", "contents", "confirmed")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    PUSH_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_IDS_FIELD_NUMBER: _ClassVar[int]
+    CONTENTS_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    node: _node_pb2.Node
+    push: _runtime_pb2.PushAppMessagesRequest
+    object_ids: _containers.RepeatedScalarFieldContainer[str]
+    contents: _containers.RepeatedScalarFieldContainer[bytes]
+    confirmed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., push: _Optional[_Union[_runtime_pb2.PushAppMessagesRequest, _Mapping]] = ..., object_ids: _Optional[_Iterable[str]] = ..., contents: _Optional[_Iterable[bytes]] = ..., confirmed: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SendMessagesResponse(_message.Message):
+    __slots__ = ("push", "stored")
+    PUSH_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    push: _runtime_pb2.PushAppMessagesResponse
+    stored: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, push: _Optional[_Union[_runtime_pb2.PushAppMessagesResponse, _Mapping]] = ..., stored: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class TakeRepliesRequest(_message.Message):
+    __slots__ = ("node", "message_ids", "seconds", "gather_share", "gather_seconds", "sent_ago", "confirmed", "number", "received")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_IDS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    GATHER_SHARE_FIELD_NUMBER: _ClassVar[int]
+    GATHER_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SENT_AGO_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    node: _node_pb2.Node
+    message_ids: _containers.RepeatedScalarFieldContainer[str]
+    seconds: float
+    gather_share: float
+    gather_seconds: float
+    sent_ago: float
+    confirmed: _containers.RepeatedScalarFieldContainer[str]
+    number: int
+    received: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., message_ids: _Optional[_Iterable[str]] = ..., seconds: _Optional[float] = ..., gather_share: _Optional[float] = ..., gather_seconds: _Optional[float] = ..., sent_ago: _Optional[float] = ..., confirmed: _Optional[_Iterable[str]] = ..., number: _Optional[int] = ..., received: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class TakeRepliesResponse(_message.Message):
+    __slots__ = ("pulled", "object_ids", "contents")
+    PULLED_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_IDS_FIELD_NUMBER: _ClassVar[int]
+    CONTENTS_FIELD_NUMBER: _ClassVar[int]
+    pulled: _runtime_pb2.PullAppMessagesResponse
+    object_ids: _containers.RepeatedScalarFieldContainer[str]
+    contents: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, pulled: _Optional[_Union[_runtime_pb2.PullAppMessagesResponse, _Mapping]] = ..., object_ids: _Optional[_Iterable[str]] = ..., contents: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class LogRequest(_message.Message):
     __slots__ = ("request_id", "run_ids", "after_sequence", "held")

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 # The messages that ours carry.
-from flwr.proto import fleet_pb2, message_pb2, node_pb2
+from flwr.proto import fleet_pb2, message_pb2, node_pb2, runtime_pb2
 from google.protobuf import descriptor_pb2  # type: ignore[import-untyped]  # it ships none
 
 # The compiler that generated flwr's modules: what it generates works with every protobuf that
@@ -37,7 +37,7 @@ def flwr_descriptors() -> bytes:
         file.CopyToProto(described)  # type: ignore[attr-defined]
         files[described.name] = described
 
-    for module in (fleet_pb2, message_pb2, node_pb2):
+    for module in (fleet_pb2, message_pb2, node_pb2, runtime_pb2):
         add(module.DESCRIPTOR)
     encoded: bytes = descriptor_pb2.FileDescriptorSet(file=files.values()).SerializeToString()
     return encoded

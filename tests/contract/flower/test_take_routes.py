@@ -1,0 +1,119 @@
+"""Messages are handed out with their objects, and again when they have to be, by both states."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.contract.flower.in_process import SuperLink, arrays
+from tests.contract.flower.in_process_run import Node, Reply, Run, running
+
+from fedstate.exchange import paths
+from fedstate.exchange.client import ExtraRoutes
+from fedstate.exchange.messages import TakeRequest, TakeResponse
+from fedstate.superlink.take_routes import Pending
+
+
+@pytest.fixture(scope="module", params=["superlink.db", ":flwr-in-memory:"])
+def any_state(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SuperLink]:
+    directory = tmp_path_factory.mktemp("superlink")
+    name = request.param if request.param.startswith(":") else str(directory / request.param)
+    with SuperLink(Path(directory), database=name) as superlink:
+        yield superlink
+
+
+@pytest.fixture
+def both(any_state: SuperLink) -> Iterator[tuple[Run, Node]]:
+    with running(any_state) as both:
+        yield both
+
+
+def take(node: Node, **given: Any) -> Any:
+    request = TakeRequest(node=node.proto, seconds=0, **given)
+    return ExtraRoutes(node.client).call(paths.FLEET_TAKE, request, TakeResponse)
+
+
+def test_a_message_is_handed_out_once_with_all_of_its_objects(both: tuple[Run, Node]) -> None:
+    run, node = both
+    assert not take(node).HasField("pulled")
+    message_id = run.push(run.message(node.id, arrays(1, 2)))
+    taken = take(node)
+    (message,) = taken.pulled.messages_list
+    assert message.metadata.message_id == message_id
+    objects = dict(zip(taken.object_ids, taken.contents, strict=True))
+    for object_id, content in objects.items():
+        assert node.pull_object(run.id, object_id).object_content == content
+    assert message_id in objects
+    assert len(objects) > 4
+    assert not take(node).HasField("pulled")
+    received = node.take(taken.pulled)
+    node.answer(Reply(received, arrays(3)))
+    assert run.reply(message_id).content == arrays(3)
+
+
+def test_what_did_not_arrive_is_handed_out_again(
+    any_state: SuperLink, both: tuple[Run, Node]
+) -> None:
+    run, node = both
+    other = Node(any_state)
+    ids = [run.push(run.message(node.id, arrays(each))) for each in range(3)]
+    elsewhere = run.push(run.message(other.id, arrays(9)))
+    received = [node.take(take(node).pulled) for _ in ids]
+    take(other)
+    node.answer(Reply(received[0], arrays(0)))
+    first, second, third = (each.metadata.message_id for each in received)
+    assert {first, second, third} == set(ids)
+    assert not take(node, again=True, have=[second, third]).HasField("pulled")
+    assert not take(node).HasField("pulled")
+    again = take(node, again=True, have=[second])
+    assert [each.metadata.message_id for each in again.pulled.messages_list] == [third]
+    assert again.object_ids
+    assert not take(node, again=True, have=[second, third]).HasField("pulled")
+    assert not take(other).HasField("pulled"), f"{elsewhere} was handed to the other node"
+    # One that was answered is not handed out, whatever the node says.
+    left = {take(node, again=True).pulled.messages_list[0].metadata.message_id}
+    left.add(take(node).pulled.messages_list[0].metadata.message_id)
+    assert left == {second, third}
+
+
+def test_a_heartbeat_of_an_interval_that_flwr_does_not_take_is_refused(
+    both: tuple[Run, Node],
+) -> None:
+    _, node = both
+    assert take(node, heartbeat_interval=30.0).known
+    with pytest.raises(httpx.HTTPStatusError):
+        take(node, heartbeat_interval=1e9)
+
+
+def test_many_ask_once() -> None:
+    asyncio.run(_many_ask_once())
+
+
+async def _many_ask_once() -> None:
+    asked: list[int] = []
+    now = [0.0]
+    pending = Pending(lambda: now[0])
+
+    def ask() -> dict[int, int]:
+        asked.append(1)
+        return {7: len(asked)}
+
+    assert await pending.counts(5, ask) == {7: 1}
+    assert await pending.counts(5, ask) == {7: 1}
+    assert await pending.counts(6, ask) == {7: 2}
+    assert await pending.counts(6, ask) == {7: 2}
+    now[0] += 10
+    assert await pending.counts(6, ask) == {7: 3}
+    pending.forget()
+    assert await pending.counts(6, ask) == {7: 4}
+
+    def forgotten_meanwhile() -> dict[int, int]:
+        pending.forget()
+        return {}
+
+    assert await pending.counts(7, forgotten_meanwhile) == {}
+    assert await pending.counts(7, ask) == {7: 5}
