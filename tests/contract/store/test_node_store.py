@@ -164,7 +164,7 @@ def test_a_full_disk_leaves_the_old_state(store: NodeStore, key: bytes | None) -
     store.receive("m2", RUN.run_id, Value(b"message"))
     store._db.execute("PRAGMA max_page_count = 40")
     # Beside a large array, which is in a file of its own, small ones that fill the database.
-    blobs = [os.urandom(CHUNK_BYTES), *(os.urandom(60_000) for _ in range(60))]
+    blobs = [os.urandom(CHUNK_BYTES), *(os.urandom(15_000) for _ in range(60))]
     with pytest.raises(StoreFullError, match="full, so the new state was not stored"):
         store.commit("m2", RUN.series_id, Value(b"new", blobs), Value(b""))
     with closing(reopened(store, key)) as again:
