@@ -346,7 +346,8 @@ def test_the_log_does_not_grow_with_every_large_commit(
     store.maintain()  # so that the making of the tables is not in the first size
     sizes = []
     for number in range(6):
-        layers = [bytes([number, each]) * CHUNK_BYTES for each in range(2)]
+        # Many small arrays, which are rows.
+        layers = [bytes([number, each]) * 7500 for each in range(140)]
         store.receive(f"m{number}", RUN.run_id, Value(b"message"))
         store.commit(f"m{number}", RUN.series_id, Value(b"c", layers), Value(b"reply"))
         sizes.append(store.log_bytes)
