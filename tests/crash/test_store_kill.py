@@ -38,7 +38,7 @@ print(last, flush=True)
 for number in range(last + 1, 1000):
     text = str(number).encode()
     store.receive(f"m{number}", 1, Value(b"message"))
-    layers = [text * 300_000, text * 2000]
+    layers = [text * 1_100_000, text * 2000]
     store.commit(f"m{number}", 1, Value(text, layers), Value(text, layers[1:]))
     print(number, flush=True)
     store.answered(f"m{number}")
@@ -78,7 +78,7 @@ def committed_number(directory: Path) -> int:
         number = int(context.header)
         text = str(number).encode()
         if number:
-            assert list(context.blobs) == [text * 300_000, text * 2000]
+            assert list(context.blobs) == [text * 1_100_000, text * 2000]
             reply = store.reply(f"m{number}")
             assert reply is not None
             assert list(reply.blobs) == [text * 2000]
@@ -141,7 +141,7 @@ store = NodeStore(Path(sys.argv[1]))
 store.keep = 3
 def state(number):
     text = str(number).encode()
-    return Value(text, [text * 70000, b"same" * 30000], text)
+    return Value(text, [text * 1_100_000, b"same" * 30000], text)
 if not store.runs():
     store.add_run(StoredRun(1, 1, "fab", None), Value(b""), Value(b"fab"), state(0))
 for number in range(1, 1000):
@@ -188,7 +188,7 @@ def test_former_states_are_whole_after_a_kill(tmp_path: Path, failpoint: str) ->
         contents = [store.kept_context(1, each.number)[1] for each in kept]
         for value in contents:
             text = bytes(value.header)
-            assert list(value.blobs) == [text * 70000, b"same" * 30000]
+            assert list(value.blobs) == [text * 1_100_000, b"same" * 30000]
         rows = [row.record for row in store.rows_after(0, [1], 1000) if row.record.stores]
         # A rollback lets go of nothing, and the next step of more than one.
         last = rows[-len(kept) :]

@@ -4,7 +4,14 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 
 from fedstate.store.cipher import Buffer, Cipher
-from fedstate.store.content import FILE_BYTES, Content, NoContent, the_file, whole_pages
+from fedstate.store.content import (
+    FILE_BYTES,
+    VALUE_BYTES,
+    Content,
+    NoContent,
+    the_file,
+    whole_pages,
+)
 from fedstate.store.content_writer import ContentWriter, Gone
 from fedstate.store.errors import DamagedValueError
 
@@ -53,7 +60,9 @@ class Chunks:
         ).fetchone()
         return int(row[0]) if row else None
 
-    def write(self, digest: bytes, plain: memoryview, chunk_id: int | None = None) -> int:
+    def write(
+        self, digest: bytes, plain: memoryview, value_bytes: int, chunk_id: int | None = None
+    ) -> int:
         """Store a chunk that is not there yet, and return its number.
 
         Parameters
@@ -62,13 +71,16 @@ class Chunks:
             The digest by which it is addressed.
         plain : memoryview
             Its bytes.
+        value_bytes : int
+            The size of the value that it is of.
         chunk_id : int, optional
             The number that it is to have.
         """
         # Encrypted here and not before the transaction: that would be a second copy of the value
         # in memory, and work for chunks that the store has.
         stored = self._cipher.encrypt(plain)
-        large = self._writer is not None and len(stored) >= FILE_BYTES
+        large = value_bytes >= VALUE_BYTES and len(stored) >= FILE_BYTES
+        large = large and self._writer is not None
         cursor = self._db.execute(
             "INSERT INTO chunk (chunk_id, digest, data) VALUES (?, ?, ?)",
             (chunk_id, digest, b"" if large else stored),
@@ -79,6 +91,16 @@ class Chunks:
         else:
             self._written(len(stored))
         return number
+
+    def large_rows(self) -> list[tuple[int, int]]:
+        """Return number and size of each row whose chunk would be in a file if it were new."""
+        return self._db.execute(
+            "SELECT chunk_id, length(data) FROM chunk WHERE length(data) >= ? AND EXISTS ("
+            "SELECT 1 FROM value_chunk JOIN value USING (value_id) "
+            "WHERE value_chunk.chunk_id = chunk.chunk_id AND value.size >= ?) "
+            "ORDER BY chunk_id",
+            (FILE_BYTES, VALUE_BYTES),
+        ).fetchall()
 
     def move(self, chunk_id: int) -> None:
         """Move a chunk from its row into the file of this transaction."""

@@ -22,6 +22,7 @@ from fedstate.store.content import ContentDirectory, removing
 from fedstate.store.content_writer import ContentWriter
 from fedstate.store.database import (
     DATABASE,
+    PAGE_SIZE,
     REWRITING,
     connect_unchanged,
     remove_leftovers,
@@ -161,7 +162,7 @@ def _copy(
         closing(sqlite3.connect(aside, isolation_level=None)) as target,
     ):
         # As in `database`, but for a file that counts only when it is whole.
-        for setting in ("page_size = 65536", "auto_vacuum = INCREMENTAL", "journal_mode = OFF"):
+        for setting in (PAGE_SIZE, "auto_vacuum = INCREMENTAL", "journal_mode = OFF"):
             target.execute(f"PRAGMA {setting}")
         target.execute("PRAGMA synchronous = OFF")
         migrate(target)
@@ -232,9 +233,13 @@ class Copy:
     def _chunks(self) -> None:
         source = Chunks(self._source, self._old, self._writer.content)
         target = Chunks(self._target, self._new, self._writer.content, self._writer)
-        for (number,) in self._source.execute("SELECT chunk_id FROM chunk"):
+        sizes = self._source.execute(
+            "SELECT chunk_id, coalesce(max(size), 0) FROM chunk LEFT JOIN value_chunk "
+            "USING (chunk_id) LEFT JOIN value USING (value_id) GROUP BY chunk_id"
+        )
+        for number, value_bytes in sizes.fetchall():
             plain = source.read(number)
-            target.write(self._new.digest(plain), memoryview(plain), number)
+            target.write(self._new.digest(plain), memoryview(plain), value_bytes, number)
         target.finish()
 
     def _values(self) -> None:

@@ -4,15 +4,16 @@ from collections.abc import Iterator
 
 from fedstate.failpoints import reach
 from fedstate.logs import logger
-from fedstate.store.content import FILE_BYTES
 from fedstate.store.errors import StoreFullError
 from fedstate.store.store_file import StoreFile
 
 # A mebibyte: a commit waits for no more than its move.
-_PAGES_AT_ONCE = 16
+_BYTES_AT_ONCE = 1024 * 1024
 # At an opening nobody waits, and few transactions are fewer syncs.
-_PAGES_AT_AN_OPENING = 1024
+_BYTES_AT_AN_OPENING = 64 * 1024 * 1024
 _MOVED_AT_ONCE = 64 * 1024 * 1024
+# What SQLite's own version of a database says once no more is to be moved.
+_MOVED = 1
 
 
 class UpkeptStore(StoreFile):
@@ -34,24 +35,23 @@ class UpkeptStore(StoreFile):
         places, from which it is read all the same.
         """
         with self._translated():
-            large = self._db.execute(
-                # The last ones first: it is the end of the database that is cut off.
-                "SELECT chunk_id, length(data) FROM chunk WHERE length(data) >= ? "
-                "ORDER BY chunk_id DESC",
-                (FILE_BYTES,),
-            ).fetchall()
-        if not large:
-            return
-        logger.info(
-            "The node store moves %s MB of content out of its database into files beside it.",
-            sum(size for _, size in large) // 1_000_000,
-        )
-        pending = iter(large)
-        while self._move_some(pending):
-            reach("content-moved")
-        while self._give_back(_PAGES_AT_AN_OPENING):
-            pass
-        self._checkpoints.empty()
+            if self._db.execute("PRAGMA user_version").fetchone()[0] == _MOVED:
+                return
+            # The last ones first: it is the end of the database that is cut off.
+            large = self._chunks.large_rows()[::-1]
+        if large:
+            logger.info(
+                "The node store moves %s MB of content out of its database into files.",
+                sum(size for _, size in large) // 1_000_000,
+            )
+            pending = iter(large)
+            while self._move_some(pending):
+                reach("content-moved")
+            while self._give_back(_BYTES_AT_AN_OPENING):
+                pass
+            self._checkpoints.empty()
+        with self._translated(), self._write_lock:
+            self._db.execute(f"PRAGMA user_version = {_MOVED}")
 
     def _move_some(self, pending: Iterator[tuple[int, int]]) -> int:
         moved = 0
@@ -90,18 +90,18 @@ class UpkeptStore(StoreFile):
         Piece by piece: no commit waits long, and a disk that is full has room for a piece.
         """
         self.maintain()
-        while self._with_reserve(lambda: self._give_back(_PAGES_AT_ONCE)):
+        while self._with_reserve(lambda: self._give_back(_BYTES_AT_ONCE)):
             pass
         self._checkpoints.empty()
         self.look_for_room()
 
-    def _give_back(self, pages: int) -> bool:
+    def _give_back(self, count: int) -> bool:
         """Take some unused pages out of the database; return whether there may be more."""
         with self._translated(), self._write_lock:
             self._checkpoints.shorten()
             unused = self._unused_pages()
             # `execute` would run it for a single page.
-            self._db.executescript(f"PRAGMA incremental_vacuum({pages})")
+            self._db.executescript(f"PRAGMA incremental_vacuum({count // self._page_bytes})")
             return 0 < self._unused_pages() < unused
 
     def _unused_pages(self) -> int:

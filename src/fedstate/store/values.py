@@ -137,7 +137,7 @@ class ValueTable:
         digests: list[tuple[int, bytes]] = []
         new_bytes = len(header)
         for blob, digest, chunk in digested.chunks:
-            chunk_id, is_new = self._put_chunk(digest, chunk)
+            chunk_id, is_new = self._put_chunk(digest, chunk, value.size)
             new_bytes += chunk.nbytes * is_new
             digests.append((blob, digest))
             self._db.execute(
@@ -150,11 +150,11 @@ class ValueTable:
         )
         return value_id, digests, new_bytes
 
-    def _put_chunk(self, digest: bytes, chunk: memoryview) -> tuple[int, bool]:
+    def _put_chunk(self, digest: bytes, chunk: memoryview, value_bytes: int) -> tuple[int, bool]:
         known = self._chunks.find(digest)
         if known is not None:
             return known, False
-        return self._chunks.write(digest, chunk), True
+        return self._chunks.write(digest, chunk, value_bytes), True
 
     def get(self, value_id: int) -> Value:
         """Load a value, checked.

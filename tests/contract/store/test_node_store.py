@@ -164,7 +164,7 @@ def test_a_full_disk_leaves_the_old_state(store: NodeStore, key: bytes | None) -
     store.receive("m2", RUN.run_id, Value(b"message"))
     store._db.execute("PRAGMA max_page_count = 40")
     # Beside a large array, which is in a file of its own, small ones that fill the database.
-    blobs = [os.urandom(CHUNK_BYTES), *(os.urandom(60_000) for _ in range(60))]
+    blobs = [os.urandom(CHUNK_BYTES), *(os.urandom(15_000) for _ in range(60))]
     with pytest.raises(StoreFullError, match="full, so the new state was not stored"):
         store.commit("m2", RUN.series_id, Value(b"new", blobs), Value(b""))
     with closing(reopened(store, key)) as again:
@@ -346,7 +346,8 @@ def test_the_log_does_not_grow_with_every_large_commit(
     store.maintain()  # so that the making of the tables is not in the first size
     sizes = []
     for number in range(6):
-        layers = [bytes([number, each]) * CHUNK_BYTES for each in range(2)]
+        # Many small arrays, which are rows.
+        layers = [bytes([number, each]) * 7500 for each in range(140)]
         store.receive(f"m{number}", RUN.run_id, Value(b"message"))
         store.commit(f"m{number}", RUN.series_id, Value(b"c", layers), Value(b"reply"))
         sizes.append(store.log_bytes)

@@ -66,13 +66,16 @@ def test_a_backup_on_a_full_disk_says_so_and_leaves_nothing(
             error.sqlite_errorname = "SQLITE_FULL"
             raise error
 
-    real, target = sqlite3.connect, tmp_path / "out"
+    real: Any = sqlite3.connect
+    target = tmp_path / "out"
     target.mkdir()
 
     def connect(path: object, **options: Any) -> sqlite3.Connection:
         # The copy is the one that is opened by its path.
-        factory = {} if "uri" in options else {"factory": Full}
-        return real(str(path), **options, **factory)
+        opened: sqlite3.Connection = real(
+            str(path), **options if "uri" in options else options | {"factory": Full}
+        )
+        return opened
 
     monkeypatch.setattr(sqlite3, "connect", connect)
     with pytest.raises(StoreError, match=r"backup' cannot be written \(No space left") as raised:

@@ -17,7 +17,8 @@ from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.read_only import read_only
 from fedstate.store.values import Value
 
-LAYERS = [np.random.default_rng(number).bytes(100_001) for number in range(3)]
+LAYERS = [np.random.default_rng(number).bytes(600_001) for number in range(3)]
+SECOND = Value(b"2", [LAYERS[0], b"second" * 100_000])
 KEY = b"k" * 32
 
 
@@ -126,13 +127,13 @@ def test_a_backup_is_of_one_commit_whatever_goes_meanwhile(
 
     def read(self: ContentDirectory, file_id: int, start: int, length: int) -> bytes:
         if left.pop() if left else False:
-            store.set_context(1, 1, Value(b"2", LAYERS[:1]))
+            store.set_context(1, 1, SECOND)
             store.maintain()
         return real(self, file_id, start, length)
 
     monkeypatch.setattr(ContentDirectory, "read", read)
     back_up(store.directory, tmp_path / "backup")
-    assert store.context(1) == Value(b"2", LAYERS[:1])
+    assert store.context(1) == SECOND
     with read_only(tmp_path / "backup", key) as reading:
         assert reading.kept_context(1)[1] == Value(b"1", LAYERS[1:])
     before = len(ContentDirectory(store.directory).files())
@@ -144,7 +145,7 @@ def test_what_is_read_in_a_store_stays_until_the_look_ends(
     store: NodeStore, key: bytes | None
 ) -> None:
     with read_only(store.directory, key) as reading:
-        store.set_context(1, 1, Value(b"2", LAYERS[:1]))
+        store.set_context(1, 1, SECOND)
         store.maintain()
         assert reading.kept_context(1)[1] == Value(b"1", LAYERS[1:])
     store.look_for_room()

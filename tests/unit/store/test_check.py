@@ -21,7 +21,7 @@ from fedstate.store.values import Value
 
 KEY = bytes(32)
 # The second one is in a file of its own.
-SIZES = {1: 5000, 2: 100_000}
+SIZES = {1: 5000, 2: 2**20 - 500}
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def directory(tmp_path: Path) -> Path:
         for number in (1, 2):
             run = StoredRun(run_id=number, series_id=number, fab_hash="fab", finished_at=None)
             blob = bytes([number]) * SIZES[number]
-            store.add_run(run, Value(b"record"), Value(b"fab"), Value(b"context", [blob]))
+            store.add_run(run, Value(b"record"), Value(b"fab"), Value(b"context" * 100, [blob]))
         store.note_unknown(2)
     return tmp_path / "state"
 
@@ -145,7 +145,7 @@ def content_missing(directory: Path) -> None:
 
 
 def content_cut_off(directory: Path) -> None:
-    os.truncate(file_of(directory), SIZES[2])
+    os.truncate(file_of(directory), SIZES[2] // 2)
 
 
 def content_flipped(directory: Path) -> None:
@@ -164,7 +164,7 @@ def content_older(directory: Path) -> None:
     """Put the whole directory of content as it was before the last commits."""
     older = shutil.copytree(directory / "node.content", directory.parent / "older")
     with closing(NodeStore(directory)) as store:
-        store.set_context(2, 2, Value(b"newer", [b"n" * SIZES[2]]))
+        store.set_context(2, 2, Value(b"newer" * 200, [b"n" * SIZES[2]]))
         store.maintain()
     shutil.rmtree(directory / "node.content")
     Path(older).rename(directory / "node.content")

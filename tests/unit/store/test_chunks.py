@@ -10,7 +10,7 @@ from tests.unit.store.test_values import CIPHERS
 
 from fedstate.store.chunks import Chunks
 from fedstate.store.cipher import Cipher
-from fedstate.store.content import FILE_BYTES, PAGE_BYTES
+from fedstate.store.content import FILE_BYTES, PAGE_BYTES, VALUE_BYTES
 from fedstate.store.content_writer import ContentWriter
 from fedstate.store.errors import DamagedValueError
 from fedstate.store.schema import migrate
@@ -43,7 +43,9 @@ def stored(
     chunks: Chunks, db: sqlite3.Connection, writer: ContentWriter, *plain: bytes
 ) -> list[int]:
     db.execute("BEGIN")
-    numbers = [chunks.write(digest_of(chunks, each), memoryview(each)) for each in plain]
+    numbers = [
+        chunks.write(digest_of(chunks, each), memoryview(each), VALUE_BYTES) for each in plain
+    ]
     chunks.finish()
     db.execute("COMMIT")
     writer.committed(0)
@@ -72,6 +74,20 @@ def test_large_ones_are_in_a_file_and_small_ones_in_rows(
     assert rows == {small: 1, large: 0}
     assert len(writer.content.files()) == 1
     assert list(chunks.findings()) == []
+
+
+def test_all_of_a_small_value_is_in_rows(
+    chunks: Chunks, db: sqlite3.Connection, writer: ContentWriter
+) -> None:
+    number = chunks.write(digest_of(chunks, LARGE), memoryview(LARGE), VALUE_BYTES - 1)
+    assert chunks.read(number) == LARGE
+    assert writer.content.files() == {}
+    # It would be moved if it were of a larger value as well.
+    for value_id, size in ((1, VALUE_BYTES - 1), (2, VALUE_BYTES)):
+        assert chunks.large_rows() == []
+        db.execute("INSERT INTO value VALUES (?, x'', 1, ?, 0, x'')", (value_id, size))
+        db.execute("INSERT INTO value_chunk VALUES (?, 0, 0, ?)", (value_id, number))
+    assert [chunk_id for chunk_id, _ in chunks.large_rows()] == [number]
 
 
 def test_a_file_goes_with_its_last_chunk(

@@ -140,7 +140,7 @@ def test_a_disk_that_fails_is_named(
 
 
 def layers(number: int) -> list[bytes]:
-    return [np.random.default_rng(number).bytes(200_000) for _ in range(2)]
+    return [np.random.default_rng([number, part]).bytes(600_000) for part in range(2)]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from fedstate.store.values import Value
 RUN = StoredRun(run_id=1, series_id=1, fab_hash="fab", finished_at=None)
 # The first one is in a file of its own.
 LAYERS = [
-    np.random.default_rng(size).bytes(size) for size in (200_000, 5_000, *range(60_000, 60_009))
+    np.random.default_rng(size).bytes(size) for size in (1_000_000, 5_000, *range(15_000, 15_009))
 ]
 
 

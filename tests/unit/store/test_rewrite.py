@@ -75,7 +75,7 @@ def test_a_store_is_encrypted_and_decrypted_and_holds_the_same(directory: Path) 
     with closing(sqlite3.connect(directory / "node.db")) as database:
         settings = ("page_size", "auto_vacuum", "journal_mode")
         found = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in settings]
-    assert found == [65536, 2, "wal"]
+    assert found == [4096, 2, "wal"]
     assert written.generation == check(directory, KEY).generation
     assert (directory / "node.db").stat().st_mode & 0o777 == 0o600
     decrypt(directory, KEY)

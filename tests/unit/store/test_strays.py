@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fedstate.store.content import PAGE_BYTES, ContentDirectory
+from fedstate.store.content import PAGE_BYTES, ContentDirectory, whole_pages
 from fedstate.store.content_writer import Gone
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.strays import strays
 from fedstate.store.values import Value
 
-LAYERS = [bytes([number]) * 100_000 for number in range(3)]
+LAYERS = [bytes([number]) * 400_000 for number in range(3)]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_what_a_removal_has_not_come_to_is_found(store: NodeStore) -> None:
     (file_id,) = ContentDirectory(store.directory).files()
     store.set_context(1, 1, Value(b"context", LAYERS[1:2]))
     store._collect()
-    pages = 25 * PAGE_BYTES
+    pages = whole_pages(400_000)
     assert found(store) == [
         Gone(file_id, PAGE_BYTES, pages),
         Gone(file_id, PAGE_BYTES + 2 * pages, pages),
