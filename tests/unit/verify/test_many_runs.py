@@ -124,7 +124,9 @@ class ManyRuns:
         # A session of tests has other runs, in which these nodes take no part.
         run_ids = [each for each in request.run_ids if (each, node_id) in self.rows]
         rows = [row for run_id in run_ids for row in self.rows[run_id, node_id]]
-        for start in range(0, len(rows), ROWS_ON_A_PAGE):
+        # As a SuperNode does: what is left comes with the last page.
+        whole = len(rows) - len(rows) % ROWS_ON_A_PAGE
+        for start in range(0, whole, ROWS_ON_A_PAGE):
             page = rows[start : start + ROWS_ON_A_PAGE]
             yield PushLogRequest(node=node, request_id=name, receipts=page)
         logs = []
@@ -136,6 +138,7 @@ class ManyRuns:
         yield PushLogRequest(
             node=node,
             request_id=name,
+            receipts=rows[whole:],
             runs=logs,
             last=True,
             store_id=f"store {node_id}",

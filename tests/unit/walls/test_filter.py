@@ -68,8 +68,10 @@ REFUSED: dict[str, tuple[Callable[[tuple[str, int]], Any], str]] = {
     "Multipath TCP": (lambda _: opened(socket.AF_INET, protocol=262), "EPROTONOSUPPORT"),
     "SMC": (lambda _: opened(socket.AF_INET, protocol=256), "EPROTONOSUPPORT"),
     "SMC over IPv6": (lambda _: opened(socket.AF_INET6, protocol=256), "EPROTONOSUPPORT"),
-    "SCTP": (lambda _: opened(socket.AF_INET, protocol=132), "EPROTONOSUPPORT"),
-    "a pair of AF_TIPC": (lambda _: socket.socketpair(30, 5), "EAFNOSUPPORT"),
+    # Kernels have these, or would say something else: it is the filter that answers.
+    "UDP-Lite": (lambda _: opened(socket.AF_INET, socket.SOCK_DGRAM, 136), "EPROTONOSUPPORT"),
+    "a raw protocol": (lambda _: opened(socket.AF_INET, socket.SOCK_RAW, 255), "EPROTONOSUPPORT"),
+    "a pair of AF_PACKET": (lambda _: socket.socketpair(17, socket.SOCK_RAW), "EAFNOSUPPORT"),
     "Fast Open": (fast_open, "ENOTSUP"),
     "Fast Open by a message": (fast_open_by_message, "ENOTSUP"),
     "AF_VSOCK": (lambda _: opened(40), "EAFNOSUPPORT"),
