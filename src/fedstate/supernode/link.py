@@ -1,6 +1,6 @@
 """What a SuperNode's steps need of the SuperLink: runs, messages, and where replies go."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from fedstate.failpoints import reach
@@ -131,7 +131,7 @@ class Link:
     def send(
         self,
         envelope: Envelope,
-        objects: Objects,
+        objects: Mapping[str, bytes],
         seconds: float,
         receipt: Receipt | None,
         *,
