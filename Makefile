@@ -13,7 +13,7 @@ test-long: .venv/ok ## what takes a quarter of an hour more: 300 trainings, Kera
 	    tests/stack/executor/test_endurance.py tests/stack/containers/test_runs.py \
 	    tests/stack/processes/test_verify.py tests/contract/state tests/contract/test_torch.py \
 	    tests/crash/test_keras_kill.py tests/crash/test_soak.py tests/crash/test_large_state.py \
-	    tests/crash/test_stock.py tests/stack/test_simulation.py tests/unit/verify/test_many_runs.py \
+	    tests/crash/test_large_model.py tests/crash/test_stock.py tests/stack/test_simulation.py tests/unit/verify/test_many_runs.py \
 	    tests/unit/state/test_fuzz.py tests/unit/state/test_kinds.py \
 	    tests/unit/state/test_round_trip.py tests/unit/state/codecs/keras/test_model.py \
 	    tests/stack/containers/test_kills.py tests/stack/containers/test_hostile.py \
