@@ -69,9 +69,7 @@ class Spool:
         while done < target.nbytes:
             count = os.preadv(self._descriptor, [target[done:]], start + done)
             if not count:
-                raise OSError(
-                    errno.EIO, "the temporary file of a reply's arrays has become shorter"
-                )
+                raise OSError(errno.EIO, "a temporary file has become shorter")
             done += count
 
     def read(self, start: int, nbytes: int) -> bytes:
@@ -113,9 +111,16 @@ class Spool:
         # Whatever the reason, nothing is lost: what was to wait here is still in memory.
         self._is_full = True
         logger.warning(
-            "The arrays of a reply cannot wait in a temporary file (%s): they stay in memory.",
-            error.strerror,
+            "Large arrays cannot wait in a temporary file in %s (%s): they stay in memory.",
+            *(_directory(), error.strerror),
         )
+
+
+def _directory() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # there is none that can be written to
+        return "TMPDIR"
 
 
 class Spooled:
