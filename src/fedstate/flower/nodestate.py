@@ -318,6 +318,12 @@ class DurableNodeStateFactory(NodeStateFactory):
         return self._durable
 
 
-def durable_node_state(store: NodeStore, cache_bytes: int = CACHE_BYTES) -> DurableNodeState:
-    """Return a node state on a node store, with the messages under way beside it."""
-    return DurableNodeState(WaitingObjectStore(), store, cache_bytes)
+def durable_node_state(
+    store: NodeStore, cache_bytes: int = CACHE_BYTES, *, files: bool = True
+) -> DurableNodeState:
+    """Return a node state on a node store, with the messages under way in memory.
+
+    With `files`, the large objects of these that are beyond a bound wait in temporary files.
+    """
+    objects = WaitingObjectStore() if files else WaitingObjectStore(None)
+    return DurableNodeState(objects, store, cache_bytes)

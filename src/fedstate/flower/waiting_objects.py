@@ -23,11 +23,11 @@ class WaitingObjectStore(OwnObjectStore):
 
     Parameters
     ----------
-    kept_bytes : int
-        The bound.
+    kept_bytes : int, optional
+        The bound; None for no file.
     """
 
-    def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, kept_bytes: int | None = KEPT_BYTES) -> None:
         super().__init__()
         self._kept_bytes = kept_bytes
         self._spool: weakref.ref[Spool] | None = None
@@ -38,7 +38,7 @@ class WaitingObjectStore(OwnObjectStore):
         if len(object_content) < _LARGE_BYTES or not is_chunk(object_content):
             return
         with self.lock_store:
-            if self._bytes_in_memory() <= self._kept_bytes:
+            if self._kept_bytes is None or self._bytes_in_memory() <= self._kept_bytes:
                 return
             spool = self._current_spool()
         spooled = spool.put(object_content)

@@ -35,7 +35,7 @@ def objects_of(message: Message) -> tuple[Envelope, dict[str, bytes]]:
     return Envelope(message, get_object_tree(message)), contents
 
 
-def stored(kept_bytes: int) -> tuple[WaitingObjectStore, Envelope, dict[str, bytes]]:
+def stored(kept_bytes: int | None) -> tuple[WaitingObjectStore, Envelope, dict[str, bytes]]:
     arrays = {"large": Array("own", (1,), "own", os.urandom(5 * MEBIBYTE + 1))}
     arrays["small"] = Array("own", (1,), "own", b"small")
     content = RecordDict({"arrays": ArrayRecord(arrays)})
@@ -52,8 +52,10 @@ def in_file(store: WaitingObjectStore) -> int:
     return sum(isinstance(entry.content, Spooled) for entry in store.store.values())
 
 
-@pytest.mark.parametrize(("kept", "waiting"), [(0, 5), (3 * MEBIBYTE, 3), (9 * MEBIBYTE, 0)])
-def test_objects_are_what_they_were(kept: int, waiting: int) -> None:
+@pytest.mark.parametrize(
+    ("kept", "waiting"), [(0, 5), (3 * MEBIBYTE, 3), (9 * MEBIBYTE, 0), (None, 0)]
+)
+def test_objects_are_what_they_were(kept: int | None, waiting: int) -> None:
     store, envelope, contents = stored(kept)
     assert in_file(store) == waiting
     assert {key: store.get(key) for key in contents} == contents
