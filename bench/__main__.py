@@ -18,7 +18,7 @@ from fedstate.interrupts import terminate_as_interrupt
 
 MODULES = (
     *("bench.state", "bench.store", "bench.looking", "bench.witness", "bench.concurrency"),
-    *("bench.requests", "bench.rounds", "bench.warmth", "bench.walls"),
+    *("bench.objects", "bench.requests", "bench.rounds", "bench.warmth", "bench.walls"),
     *("bench.rotation", "bench.refusals"),
 )
 

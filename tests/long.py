@@ -59,7 +59,7 @@ PARTS = {
     "state": Part(
         "a state of 1 GB is committed and loaded in every round",
         4,
-        ("tests/crash/test_large_state.py",),
+        ("tests/crash/test_large_state.py", "tests/crash/test_large_model.py"),
         {"FEDSTATE_STATE_MEGABYTES": "1000"},
     ),
     "soak": Part(

@@ -44,9 +44,13 @@ def expected(rounds: int, seed: int, fail_round: int = 0, values: int = VALUES) 
         for partition in trained:
             history = histories[partition]
             noise = np.random.default_rng([seed, partition, len(history)])
-            own[partition] = 0.5 * own[partition] + 0.3 * given + noise.standard_normal(values)
+            # In place, as the app does: a large model has no room for more.
+            own[partition] *= 0.5
+            own[partition] += 0.3 * given
+            own[partition] += noise.standard_normal(values)
             history.append(float(own[partition].mean()))
-        given = np.mean([own[partition] for partition in trained], axis=0)
+        given = own[trained[0]] + own[trained[1]] if len(trained) > 1 else own[trained[0]].copy()
+        given /= len(trained)
     return {
         "values": digest(given),
         "errors": [],

@@ -1,35 +1,48 @@
 """Arrays as Flower's objects, with one copy and one digest of each byte.
 
 flwr takes a message apart into objects and names each by its SHA-256. On the way out it makes
-each chunk of an array anew three times, with two copies each time, and hashes it twice; on the
-way in it copies a chunk three times. With large models this is a good part of what a task costs
-beside its training. In the processes that run apps the same bytes, and the same names, come about
-with less; apps see nothing of it.
+each chunk of an array anew three times, with two copies each time, hashes it twice, and has all
+objects in memory before it sends one; on the way in it copies a chunk three times. With large
+models this is a good part of what a task costs beside its training. In the processes that run
+apps the same bytes, and the same names, come about with less; apps see nothing of it.
 """
 
 import hashlib
 import json
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from io import BytesIO
 from typing import Any, cast
 
+import numpy as np
 from flwr.app import Array
 
 # The pieces that flwr cuts arrays into, and their size.
 from flwr.app.message.arraychunk import ArrayChunk
-from flwr.common.constant import FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE
+from flwr.common.constant import FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE, SType
 
 # The form of an object: a head, a divider, and a body.
-from flwr.supercore.constant import HEAD_BODY_DIVIDER, HEAD_VALUE_DIVIDER
+from flwr.supercore.constant import (
+    FLWR_PRIVATE_MAX_CONCURRENT_OBJ_PUSHES,
+    HEAD_BODY_DIVIDER,
+    HEAD_VALUE_DIVIDER,
+)
+from flwr.supercore.inflatable import inflatable_utils
 from flwr.supercore.inflatable.inflatable_object import (
     get_object_body,
     get_object_children_ids_from_object_content,
 )
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
 
 _HASHING_THREADS = 2
+_PLAIN_KINDS = "biufc"
+# NumPy's own way is as quick for what is smaller.
+_SMALLEST_BYTES = 64 * 1024
 _CHUNK_KIND = ArrayChunk.__qualname__
 _array_inflate = Array.inflate
+_array_from_numpy = Array.from_numpy_ndarray
 _chunk_inflate = ArrayChunk.inflate
 
 
@@ -39,8 +52,10 @@ def use_quick_objects() -> None:
     ArrayChunk.deflate = _deflate_chunk  # type: ignore[method-assign]
     ArrayChunk.object_id = property(_chunk_id)  # type: ignore[assignment, method-assign]
     ArrayChunk.inflate = classmethod(_inflate_chunk)  # type: ignore[assignment, method-assign]
+    Array.from_numpy_ndarray = classmethod(_from_numpy)  # type: ignore[assignment, method-assign]
     Array.slice_array = _slice_array  # type: ignore[method-assign]
     Array.inflate = classmethod(_inflate_array)  # type: ignore[assignment, method-assign]
+    inflatable_utils.push_object_contents_from_iterable = _push_few_at_once
 
 
 def body_of(content: bytes) -> memoryview:
@@ -85,6 +100,22 @@ def _inflate_chunk(
     if children or not is_chunk(content):
         return _chunk_inflate(content, children)  # which says what is wrong
     return cls(body_of(content))
+
+
+def _from_numpy(cls: type[Array], ndarray: NDArray[Any]) -> Array:
+    """Return the Array that NumPy's `save` makes, without its copies of large arrays."""
+    if (
+        type(ndarray) is not np.ndarray
+        or ndarray.dtype.kind not in _PLAIN_KINDS
+        or ndarray.dtype.isbuiltin != 1
+        or not ndarray.flags.c_contiguous
+        or ndarray.nbytes < _SMALLEST_BYTES
+    ):
+        return _array_from_numpy(ndarray)
+    head = BytesIO()
+    npy_format.write_array_header_1_0(head, npy_format.header_data_from_array_1_0(ndarray))
+    data = b"".join((head.getvalue(), ndarray.reshape(-1).view(np.uint8).data))
+    return cls(str(ndarray.dtype), tuple(ndarray.shape), SType.NUMPY, data)
 
 
 def _slice_array(self: Array) -> list[tuple[str, Any]]:
@@ -133,3 +164,27 @@ def _inflate_array(
         at = places[chunk_id]
         chunk.data = memoryview(data)[at : at + sizes[chunk_id]]
     return cls(said["dtype"], tuple(said["shape"]), said["stype"], data)
+
+
+def _push_few_at_once(
+    object_contents: Iterable[tuple[str, bytes]],
+    push_object_fn: Callable[[str, bytes], None],
+    *,
+    max_concurrent_pushes: int = FLWR_PRIVATE_MAX_CONCURRENT_OBJ_PUSHES,
+) -> None:
+    """Push objects as flwr does, each made when its turn comes, so that few are in memory."""
+    workers = inflatable_utils.get_num_workers(max_concurrent_pushes)
+    pool = ThreadPoolExecutor(workers, "object-push")
+    pushing: set[Future[None]] = set()
+    try:
+        for object_id, content in object_contents:
+            pushing.add(pool.submit(push_object_fn, object_id, content))
+            del content
+            if len(pushing) > workers:
+                pushed, pushing = wait(pushing, return_when=FIRST_COMPLETED)
+                for each in pushed:
+                    each.result()
+        for each in pushing:
+            each.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -26,7 +26,6 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.run import Run
 from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
-from fedstate.flower.own_objects import OwnObjectStore
 from fedstate.flower.step_tasks import StepTasks
 from fedstate.flower.stored_values import (
     decode_context,
@@ -34,6 +33,7 @@ from fedstate.flower.stored_values import (
     digest_of,
     encode_context,
 )
+from fedstate.flower.waiting_objects import WaitingObjectStore
 from fedstate.large.context import SplitContext
 from fedstate.store.keeping_store import Origin
 from fedstate.store.kept_states import KeptState
@@ -57,7 +57,7 @@ class DurableNodeState(StepTasks):
 
     Parameters
     ----------
-    object_store : OwnObjectStore
+    object_store : WaitingObjectStore
         Where the contents of messages under way are.
     store : NodeStore
         The node store.
@@ -66,7 +66,7 @@ class DurableNodeState(StepTasks):
     """
 
     def __init__(
-        self, object_store: OwnObjectStore, store: NodeStore, cache_bytes: int = CACHE_BYTES
+        self, object_store: WaitingObjectStore, store: NodeStore, cache_bytes: int = CACHE_BYTES
     ) -> None:
         super().__init__(object_store)
         self.store = store
@@ -318,6 +318,12 @@ class DurableNodeStateFactory(NodeStateFactory):
         return self._durable
 
 
-def durable_node_state(store: NodeStore, cache_bytes: int = CACHE_BYTES) -> DurableNodeState:
-    """Return a node state on a node store, with the messages under way in memory."""
-    return DurableNodeState(OwnObjectStore(), store, cache_bytes)
+def durable_node_state(
+    store: NodeStore, cache_bytes: int = CACHE_BYTES, *, files: bool = True
+) -> DurableNodeState:
+    """Return a node state on a node store, with the messages under way in memory.
+
+    With `files`, the large objects of these that are beyond a bound wait in temporary files.
+    """
+    objects = WaitingObjectStore() if files else WaitingObjectStore(None)
+    return DurableNodeState(objects, store, cache_bytes)

@@ -4,15 +4,19 @@ flwr's Runtime API serves executors and ClientApps from the node state's tasks, 
 objects. A step puts its message there, makes a task of it, and takes the reply from there.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from flwr.app import Message
 
 # How a task ends, as flwr's executors and tasks call it.
 from flwr.common.constant import Status, SubStatus
 
+# A message is a tree of objects.
+from flwr.proto.message_pb2 import ObjectTree
+
 # A run's main app decides which kind of task an executor is to take.
 from flwr.supercore.constant import TaskType
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 
 # What an object store raises for an object that it does not hold.
 from flwr.supercore.object_store import NoObjectInStoreError
@@ -22,9 +26,14 @@ from flwr.supernode.nodestate import InMemoryNodeState
 
 from fedstate.flower.clients import Objects
 from fedstate.flower.errors import MessageUnavailableError
-from fedstate.flower.own_objects import OwnObjects, OwnObjectStore
+from fedstate.flower.own_objects import OwnObjects
 from fedstate.flower.runs import Run
-from fedstate.flower.stored_values import Envelope
+from fedstate.flower.stored_values import Envelope, ReplyObjects
+from fedstate.flower.waiting_objects import WaitingObjectStore
+from fedstate.large.wire import Buffer
+
+# Pieces of arrays, of 5 MiB each: what is in memory at once on its way to where objects wait.
+_PIECES_AT_ONCE = 24
 
 # More than can have ended while their processes still live.
 _REPORTED = 10_000
@@ -33,9 +42,9 @@ _REPORTED = 10_000
 class StepTasks(OwnObjects, InMemoryNodeState):
     """The part of a node state that the steps of a SuperNode work with."""
 
-    object_store: OwnObjectStore
+    object_store: WaitingObjectStore
 
-    def __init__(self, object_store: OwnObjectStore) -> None:
+    def __init__(self, object_store: WaitingObjectStore) -> None:
         super().__init__(object_store)
         # The tasks whose process has reported how they ended; guarded by the lock of the tasks.
         self._reported: dict[int, None] = {}
@@ -58,9 +67,10 @@ class StepTasks(OwnObjects, InMemoryNodeState):
         run_id = envelope.message.metadata.run_id
         try:
             missing = self.object_store.preregister(run_id, envelope.tree)
-            for object_id, content in pull(missing).items():
-                self.object_store.put(object_id, content)
-                self.object_store.register(run_id, object_id)
+            for group in _groups(envelope.tree, missing):
+                for object_id, content in pull(group).items():
+                    self.object_store.put(object_id, content)
+                    self.object_store.register(run_id, object_id)
         except (ValueError, NoObjectInStoreError) as error:
             raise MessageUnavailableError(str(error)) from error
         self.store_message(envelope.message)
@@ -120,8 +130,8 @@ class StepTasks(OwnObjects, InMemoryNodeState):
         under_way = task is not None and task.status.status != Status.FINISHED
         return not under_way and task_id not in self._reported
 
-    def pushed_reply(self, reply: Message) -> tuple[Envelope, Objects]:
-        """Return a reply that a ClientApp has pushed, and its objects.
+    def pushed_reply(self, reply: Message) -> tuple[Envelope, ReplyObjects]:
+        """Return a reply that a ClientApp has pushed, and its objects, where they are.
 
         Raises
         ------
@@ -133,10 +143,29 @@ class StepTasks(OwnObjects, InMemoryNodeState):
         except NoObjectInStoreError as error:
             raise LookupError("The ClientApp's reply did not arrive as a whole.") from error
         envelope = Envelope(reply, tree)
-        objects = {}
+        views: dict[str, Buffer] = {}
         for object_id in envelope.object_ids:
-            content = self.object_store.get(object_id)
+            content = self.object_store.view(object_id)
             if not content:
                 raise LookupError("The ClientApp's reply did not arrive as a whole.")
-            objects[object_id] = content
-        return envelope, objects
+            views[object_id] = content
+        return envelope, ReplyObjects(views)
+
+
+def _groups(tree: ObjectTree, object_ids: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the IDs of a message's objects in groups that are small enough to be in memory.
+
+    Pieces of arrays that have several are as large as pieces are. What else there is comes with
+    the first of them, for which a model of a usual size needs no more requests than in one group.
+    """
+    pieces = {
+        piece.object_id: None
+        for node in iterate_object_tree(tree)
+        if len(node.children) > 1 and not any(child.children for child in node.children)
+        for piece in node.children
+    }
+    large = [each for each in object_ids if each in pieces]
+    rest = [each for each in object_ids if each not in pieces]
+    yield rest + large[:_PIECES_AT_ONCE]
+    for start in range(_PIECES_AT_ONCE, len(large), _PIECES_AT_ONCE):
+        yield large[start : start + _PIECES_AT_ONCE]

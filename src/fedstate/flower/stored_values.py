@@ -25,9 +25,12 @@ from flwr.supercore.inflatable.inflatable_object import (
 from fedstate.flower.contexts import context_from_bytes
 from fedstate.flower.field_numbers import CONTEXT
 from fedstate.large.context import SplitContext
-from fedstate.large.wire import LARGE_ARRAY_BYTES, LargeArrays, field_contents
+from fedstate.large.wire import LARGE_ARRAY_BYTES, Buffer, LargeArrays, field_contents
 from fedstate.store.values import Value
 from fedstate.witness.digests import chunk_digests, state_digest
+
+# Enough for the heads of most objects, which are before what is large.
+_HEAD_BYTES = 256
 
 
 def pack(pieces: Iterable[bytes]) -> bytes:
@@ -101,20 +104,55 @@ class Envelope:
         return list(dict.fromkeys(node.object_id for node in iterate_object_tree(self.tree)))
 
 
+class ReplyObjects(Mapping[str, bytes]):
+    """The objects of a reply, where they are; each is copied into memory when it is asked for.
+
+    Parameters
+    ----------
+    views : mapping of str to bytes or memoryview
+        Their contents.
+    """
+
+    def __init__(self, views: Mapping[str, Buffer]) -> None:
+        self.views = views
+
+    def __getitem__(self, object_id: str) -> bytes:
+        """Return the content of an object."""
+        return bytes(self.views[object_id])
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the IDs of the objects."""
+        return iter(self.views)
+
+    def __len__(self) -> int:
+        """Return how many objects there are."""
+        return len(self.views)
+
+
 def encode_reply(envelope: Envelope, objects: Mapping[str, bytes]) -> Value:
-    """Return a reply and its objects as a value."""
+    """Return a reply and its objects as a value; what is large is not copied."""
+    views = objects.views if isinstance(objects, ReplyObjects) else objects
     pieces = [envelope.to_bytes()]
     parts: list[memoryview] = []
     for object_id in envelope.object_ids:
-        content = objects[object_id]
-        if len(content) < LARGE_ARRAY_BYTES:
+        content = memoryview(views[object_id])
+        if content.nbytes < LARGE_ARRAY_BYTES:
             pieces.append(b"i" + content)
             continue
         # Without its head a chunk of an array is the same bytes as in a Context.
-        body = content.index(HEAD_BODY_DIVIDER) + len(HEAD_BODY_DIVIDER)
+        body = _body_start(content)
         pieces.append(b"p" + content[:body])
-        parts.append(memoryview(content)[body:])
+        parts.append(content[body:])
     return Value(pack(pieces), parts)
+
+
+def _body_start(content: memoryview) -> int:
+    """Return where the head of an object ends."""
+    for size in (_HEAD_BYTES, content.nbytes):
+        head, divider, _ = bytes(content[:size]).partition(HEAD_BODY_DIVIDER)
+        if divider:
+            return len(head) + len(divider)
+    raise ValueError("an object has no head")
 
 
 def decode_reply(value: Value) -> tuple[Envelope, dict[str, bytes]]:

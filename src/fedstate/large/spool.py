@@ -6,6 +6,7 @@ without a name, which ends with the last of its arrays.
 """
 
 import errno
+import mmap
 import os
 import tempfile
 import threading
@@ -68,10 +69,32 @@ class Spool:
         while done < target.nbytes:
             count = os.preadv(self._descriptor, [target[done:]], start + done)
             if not count:
-                raise OSError(
-                    errno.EIO, "the temporary file of a reply's arrays has become shorter"
-                )
+                raise OSError(errno.EIO, "a temporary file has become shorter")
             done += count
+
+    def read(self, start: int, nbytes: int) -> bytes:
+        """Return bytes of the file."""
+        data = os.pread(self._descriptor, nbytes, start)
+        if len(data) == nbytes:
+            return data
+        whole = bytearray(nbytes)
+        self.read_into(memoryview(whole), start)
+        return bytes(whole)
+
+    def view(self, start: int, nbytes: int) -> memoryview:
+        """Return bytes of the file without a copy of them in memory."""
+        if not nbytes:
+            return memoryview(b"")
+        skip = start % mmap.ALLOCATIONGRANULARITY
+        mapped = mmap.mmap(
+            self._descriptor, skip + nbytes, prot=mmap.PROT_READ, offset=start - skip
+        )
+        return memoryview(mapped)[skip:]
+
+    @property
+    def size(self) -> int:
+        """How many bytes were written."""
+        return self._end
 
     def _is_open(self) -> bool:
         if self._descriptor < 0:
@@ -88,9 +111,16 @@ class Spool:
         # Whatever the reason, nothing is lost: what was to wait here is still in memory.
         self._is_full = True
         logger.warning(
-            "The arrays of a reply cannot wait in a temporary file (%s): they stay in memory.",
-            error.strerror,
+            "Large arrays cannot wait in a temporary file in %s (%s): they stay in memory.",
+            *(_directory(), error.strerror),
         )
+
+
+def _directory() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # there is none that can be written to
+        return "TMPDIR"
 
 
 class Spooled:
@@ -110,6 +140,14 @@ class Spooled:
     def read_into(self, target: memoryview, skip: int = 0) -> None:
         """Fill `target` with the bytes from the one of the number `skip` on."""
         self._spool.read_into(target, self._start + skip)
+
+    def read(self) -> bytes:
+        """Return the bytes."""
+        return self._spool.read(self._start, self.nbytes)
+
+    def view(self) -> memoryview:
+        """Return the bytes without a copy of them in memory."""
+        return self._spool.view(self._start, self.nbytes)
 
 
 Piece = Buffer | Spooled

@@ -1,4 +1,4 @@
-"""One digest for equal chunks: to compare bytes takes a tenth of what computing SHA-256 does.
+"""One digest for equal chunks: to compare bytes takes a quarter of what SHA-256 does.
 
 The weights that a step leaves are often in its state and in its reply, and this node has both in
 memory. A digest is taken over only where each byte was compared, by this process: what the

@@ -1,7 +1,7 @@
 """What a SuperNode's steps need of the SuperLink: runs, messages, and where replies go."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from fedstate.failpoints import reach
@@ -202,7 +202,7 @@ class Link:
     def send(
         self,
         envelope: Envelope,
-        objects: Objects,
+        objects: Mapping[str, bytes],
         seconds: float,
         receipt: Receipt | None,
         *,

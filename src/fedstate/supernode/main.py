@@ -135,7 +135,8 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         own_key = OwnKey(keys, settings.key_file_of_node)
         ownership = Ownership(store, fingerprint(keys[1]))
         own_key.on_change = lambda pair: ownership.pass_on(fingerprint(pair[1]))
-        state = durable_node_state(store)
+        # What is encrypted on the disk is not to be there in another file as it is.
+        state = durable_node_state(store, files=durable.key is None)
         end_supernode_at_signals(settings.health_address)
         api = _fleet_api(settings, own_key)
         membership = Membership(

@@ -1,8 +1,10 @@
 """Pushing a reply and its objects to the SuperLink."""
 
+from collections.abc import Mapping
+
 from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.failpoints import reach
-from fedstate.flower.clients import Announced, FleetApi, Objects
+from fedstate.flower.clients import Announced, FleetApi
 from fedstate.flower.log_pages import LogPage
 from fedstate.flower.stored_values import Envelope
 from fedstate.witness.receipts import Receipt
@@ -23,7 +25,7 @@ class Replies:
     def send(
         self,
         envelope: Envelope,
-        objects: Objects,
+        objects: Mapping[str, bytes],
         seconds: float,
         receipt: Receipt | None,
         *,
@@ -39,16 +41,18 @@ class Replies:
         ReplyIncompleteError
             An object was not stored.
         """
-        due = {key: objects[key] for key in envelope.object_ids}
-        if sum(map(len, due.values())) < BATCH_BYTES and self._api.push_reply(
-            envelope, due, seconds, receipt, confirm=confirm
-        ):
+        due = _small(objects, envelope.object_ids)
+        if due and self._api.push_reply(envelope, due, seconds, receipt, confirm=confirm):
             return confirm
-        self._send_in_pieces(envelope, due, seconds, receipt)
+        self._send_in_pieces(envelope, objects, seconds, receipt)
         return False
 
     def send_again(
-        self, envelope: Envelope, objects: Objects, seconds: float, receipt: Receipt | None
+        self,
+        envelope: Envelope,
+        objects: Mapping[str, bytes],
+        seconds: float,
+        receipt: Receipt | None,
     ) -> None:
         """Push a reply of which a piece may have been pushed before.
 
@@ -66,7 +70,11 @@ class Replies:
                 self._api.push_object(envelope.message.metadata.run_id, key, objects[key])
 
     def _send_in_pieces(
-        self, envelope: Envelope, objects: Objects, seconds: float, receipt: Receipt | None
+        self,
+        envelope: Envelope,
+        objects: Mapping[str, bytes],
+        seconds: float,
+        receipt: Receipt | None,
     ) -> Announced:
         # Before the reply: one that the SuperLink has is never without its receipt.
         if receipt is not None:
@@ -77,3 +85,15 @@ class Replies:
         due = {key: objects[key] for key in envelope.object_ids if key in announced.wanted}
         self._api.push_objects(envelope.message.metadata.run_id, announced.session_id, due)
         return announced
+
+
+def _small(objects: Mapping[str, bytes], object_ids: list[str]) -> dict[str, bytes]:
+    """Return all objects if they fit into one request; without reading more than that."""
+    due: dict[str, bytes] = {}
+    size = 0
+    for key in object_ids:
+        due[key] = objects[key]
+        size += len(due[key])
+        if size >= BATCH_BYTES:
+            return {}
+    return due

@@ -1,10 +1,10 @@
 """One step under way in a SuperNode."""
 
 import threading
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from fedstate.flower.clients import Objects
 from fedstate.flower.runs import Run
 from fedstate.flower.stored_values import Envelope
 from fedstate.logs import labelled
@@ -25,7 +25,7 @@ class Step:
         The run that it belongs to; None for a message that is refused.
     phase : Phase
         Where it is.
-    reply : tuple of Envelope and Objects, optional
+    reply : tuple of Envelope and mapping of str to bytes, optional
         The reply or the error that is being sent.
     task_id : int, optional
         Its task, which is guarded by the lock of all steps.
@@ -42,7 +42,7 @@ class Step:
     envelope: Envelope
     run: Run | None = None
     phase: Phase = ARRIVED
-    reply: tuple[Envelope, Objects] | None = None
+    reply: tuple[Envelope, Mapping[str, bytes]] | None = None
     task_id: int | None = None
     handed_out: bytes = b""
     failure: Failure | None = None

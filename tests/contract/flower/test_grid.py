@@ -82,7 +82,7 @@ def test_a_large_reply_waits_in_a_file(
 def test_a_reply_that_is_gone_is_an_error_as_by_flwrs_grid(
     run: Run, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcomes = []
+    outcomes: list[tuple[object, ...]] = []
     for pull in (run.grid.pull_messages, partial(HttpGrid.pull_messages, run.grid)):
         message_id = run.push(run.message(node.id, arrays(1)))
         node.announce(Reply(node.take(node.pull()), arrays(len(outcomes) + 7)))
@@ -94,7 +94,8 @@ def test_a_reply_that_is_gone_is_an_error_as_by_flwrs_grid(
             patch.setattr(run.grid._runtime_client, "PullObject", lost)
             (reply,) = pull([message_id])
         assert reply.metadata.reply_to_message_id == message_id
-        outcomes.append((vars(reply.metadata).keys(), reply.error.code, reply.error.reason[:90]))
+        reason = str(reply.error.reason)[:90]
+        outcomes.append((vars(reply.metadata).keys(), reply.error.code, reason))
     assert outcomes[0] == outcomes[1]
 
 

@@ -19,8 +19,8 @@ from flwr.supercore.run import Run
 from flwr.supernode.nodestate import InMemoryNodeState, NodeState
 
 from fedstate.flower.nodestate import DurableNodeState
-from fedstate.flower.own_objects import OwnObjectStore
 from fedstate.flower.stored_values import digest_of
+from fedstate.flower.waiting_objects import WaitingObjectStore
 from fedstate.large.context import SplitContext
 from fedstate.store import store_file
 from fedstate.store.node_store import NodeStore
@@ -30,7 +30,7 @@ FAB = Fab("", b"content", {"valid_license": "Valid"})
 
 
 def durable(path: Path) -> DurableNodeState:
-    return DurableNodeState(OwnObjectStore(), NodeStore(path))
+    return DurableNodeState(WaitingObjectStore(), NodeStore(path))
 
 
 @pytest.fixture(params=["flwr", "fedstate"])
@@ -114,7 +114,9 @@ class TestDurable:
     def test_memory_holds_no_more_contexts_than_its_bound(self, tmp_path: Path) -> None:
         size = 5000 * 8
         with closing(NodeStore(tmp_path)) as store:
-            state = DurableNodeState(OwnObjectStore(), store, cache_bytes=3 * size + size // 2)
+            state = DurableNodeState(
+                WaitingObjectStore(), store, cache_bytes=3 * size + size // 2
+            )
             for series_id in range(10):
                 state.set_run_series_context(series_id, context(series_id=series_id))
             assert len(state._cache) == 3
@@ -124,7 +126,7 @@ class TestDurable:
 
     def test_a_task_that_was_lost_is_had_again_or_has_failed(self, tmp_path: Path) -> None:
         with closing(durable(tmp_path).store) as store:
-            state = DurableNodeState(OwnObjectStore(), store)
+            state = DurableNodeState(WaitingObjectStore(), store)
             starting, running, other, pending = (
                 state.create_task(TaskType.CLIENT_APP, 1, fab_hash="fab") for _ in range(4)
             )
@@ -147,7 +149,7 @@ class TestDurable:
     def test_a_later_run_of_a_series_has_its_own_context(self, tmp_path: Path) -> None:
         """Not that of the run before it, which may still be in memory."""
         with closing(durable(tmp_path).store) as store:
-            state = DurableNodeState(OwnObjectStore(), store)
+            state = DurableNodeState(WaitingObjectStore(), store)
             for run_id in (1, 2):
                 run = Run.create_empty(run_id)
                 run.series_id, run.fab_hash = 7, "hash"
@@ -160,7 +162,7 @@ class TestDurable:
 
     def test_what_was_deleted_is_not_had_from_memory(self, tmp_path: Path) -> None:
         with closing(durable(tmp_path).store) as store:
-            state = DurableNodeState(OwnObjectStore(), store)
+            state = DurableNodeState(WaitingObjectStore(), store)
             run = Run.create_empty(1)
             run.series_id, run.fab_hash = 7, "hash"
             state.add_run(run, FAB, context())
@@ -175,7 +177,7 @@ class TestDurable:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_bytes: int
     ) -> None:
         with closing(NodeStore(tmp_path)) as store, ThreadPoolExecutor(2) as pool:
-            state = DurableNodeState(OwnObjectStore(), store, cache_bytes)
+            state = DurableNodeState(WaitingObjectStore(), store, cache_bytes)
             for series_id in (7, 8):
                 run = Run.create_empty(series_id)
                 run.series_id, run.fab_hash = series_id, "hash"
@@ -208,7 +210,7 @@ class TestDurable:
     ) -> None:
         last = 25
         with closing(NodeStore(tmp_path)) as store, ThreadPoolExecutor(4) as pool:
-            state = DurableNodeState(OwnObjectStore(), store, cache_bytes)
+            state = DurableNodeState(WaitingObjectStore(), store, cache_bytes)
             run = Run.create_empty(1)
             run.series_id, run.fab_hash = 7, "hash"
             state.add_run(run, FAB, context(value=0.0))
@@ -239,7 +241,7 @@ class TestDurable:
     ) -> None:
         """From memory, from the store, and after a restart."""
         with closing(NodeStore(tmp_path)) as store:
-            state = DurableNodeState(OwnObjectStore(), store, cache_bytes)
+            state = DurableNodeState(WaitingObjectStore(), store, cache_bytes)
             assert state.digested_context(7) is None
             run = Run.create_empty(1)
             run.series_id, run.fab_hash = 7, "hash"
@@ -267,7 +269,7 @@ class TestDurable:
     ) -> None:
         """So that the row of the next step contradicts the one before it."""
         with closing(NodeStore(tmp_path)) as store:
-            state = DurableNodeState(OwnObjectStore(), store)
+            state = DurableNodeState(WaitingObjectStore(), store)
             for series_id in (7, 8):
                 run = Run.create_empty(series_id)
                 run.series_id, run.fab_hash = series_id, "hash"
@@ -277,7 +279,7 @@ class TestDurable:
             assert mine is not None
             assert other is not None
             store._rows.put("context", mine | {"value_id": other["value_id"]})
-            state = DurableNodeState(OwnObjectStore(), store)
+            state = DurableNodeState(WaitingObjectStore(), store)
             handed_out = state.digested_context(7)
             assert handed_out is not None
             stolen = SplitContext.split(context(8, 8, value=8))
@@ -285,7 +287,7 @@ class TestDurable:
 
     def test_locks_of_series_do_not_add_up(self, tmp_path: Path) -> None:
         with closing(durable(tmp_path).store) as store:
-            state = DurableNodeState(OwnObjectStore(), store)
+            state = DurableNodeState(WaitingObjectStore(), store)
             for series_id in range(20):
                 assert state.split_context(series_id) is None
             assert len(state._series_locks) == 0
@@ -293,7 +295,7 @@ class TestDurable:
     def test_tasks_that_expired_are_told_of_without_a_lock(self, tmp_path: Path) -> None:
         """Who hears of them looks for their steps, whose lock others hold as they make tasks."""
         with closing(durable(tmp_path).store) as store:
-            state = DurableNodeState(OwnObjectStore(), store)
+            state = DurableNodeState(WaitingObjectStore(), store)
             task_id = state.create_task(TaskType.CLIENT_APP, 1, fab_hash="fab")
             assert task_id is not None
             assert state.claim_task(task_id)

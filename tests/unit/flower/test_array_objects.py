@@ -9,6 +9,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.app.message import array as flwrs_arrays
 from flwr.app.message.arraychunk import ArrayChunk
+from flwr.supercore.inflatable import inflatable_utils
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
     get_object_tree,
@@ -22,7 +23,11 @@ from hypothesis import strategies as st
 from fedstate.flower import array_objects
 
 CHUNK = 64
-_BOUND = {ArrayChunk: ("deflate", "object_id", "inflate"), Array: ("slice_array", "inflate")}
+_BOUND: dict[Any, tuple[str, ...]] = {
+    ArrayChunk: ("deflate", "object_id", "inflate"),
+    Array: ("from_numpy_ndarray", "slice_array", "inflate"),
+    inflatable_utils: ("push_object_contents_from_iterable",),
+}
 
 
 class Quick:
@@ -190,3 +195,70 @@ def test_an_array_without_one_of_its_chunks_is_refused(quick: Quick) -> None:
         switch()
         with pytest.raises(ValueError, match="Unexpected set of `children`"):
             Array.inflate(array, {})
+
+
+def test_objects_are_made_when_their_turn_to_be_sent_comes(quick: Quick) -> None:
+    quick.on()
+    whole = message(np.random.default_rng(0).bytes(20 * CHUNK))
+    _, objects = taken_apart(whole)
+    ahead, pushed = 0, dict[str, bytes]()
+    made: list[str] = []
+
+    class Noting:
+        def __init__(self, object_id: str) -> None:
+            self._object_id = object_id
+
+        def deflate(self) -> bytes:
+            made.append(self._object_id)
+            return objects[self._object_id]
+
+    def push(object_id: str, content: bytes) -> None:
+        nonlocal ahead
+        pushed[object_id] = content
+        ahead = max(ahead, len(made) - len(pushed))
+
+    inflatable_utils.push_objects({key: Noting(key) for key in objects}, push)  # type: ignore[misc]
+    assert pushed == objects
+    assert ahead <= 3
+
+
+def test_an_object_that_cannot_be_pushed_is_the_last(quick: Quick) -> None:
+    for switch in (quick.off, quick.on):
+        switch()
+        begun: list[str] = []
+
+        def push(object_id: str, _: bytes, begun: list[str] = begun) -> None:
+            begun.append(object_id)
+            if object_id == "3":
+                raise inflatable_utils.ObjectPushError(object_id, 1, "session")
+
+        contents = ((str(number), b"") for number in range(1000))
+        with pytest.raises(inflatable_utils.ObjectPushError, match="'3'"):
+            inflatable_utils.push_object_contents_from_iterable(contents, push)
+    assert len(begun) < 10
+
+
+ARRAYS = [
+    np.arange(50_000.0),
+    np.arange(50_000, dtype=">i4").reshape(100, 500),
+    np.arange(60_000, dtype=np.float32).reshape(2, 30_000)[:, ::2],
+    np.asfortranarray(np.arange(60_000, dtype=np.float32).reshape(200, 300)),
+    np.ones((300, 300), np.bool_),
+    np.zeros((0, 5)),
+    np.ones(()),
+    np.ones(20_000, np.clongdouble),
+    np.array(["text"] * 20_000),
+    np.arange(20_000).astype("M8[s]"),
+    np.ones(20_000, [("a", "f4"), ("b", "i8")]),
+    np.ones((300, 300)).view(np.matrix),
+]
+
+
+@pytest.mark.parametrize("array", ARRAYS, ids=lambda a: f"{a.dtype}{a.shape}")
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_an_array_is_written_as_numpy_writes_it(quick: Quick, array: Any) -> None:
+    quick.off()
+    theirs = Array(array)
+    quick.on()
+    assert Array(array) == theirs
+    assert type(Array(array).data) is bytes

@@ -59,11 +59,13 @@ def _exchange(
 
 def _mean(replies: list[Message]) -> np.ndarray:
     """Return what `np.mean` does, with one reply in memory after the other."""
-    total = None
-    for reply in replies:
+    first, *others = replies
+    (total,) = first.content.array_records["arrays"].to_numpy_ndarrays()
+    for reply in others:
         (values,) = reply.content.array_records["arrays"].to_numpy_ndarrays()
-        total = values if total is None else np.add(total, values, out=total)
-    return np.divide(total, len(replies), out=total)
+        total += values
+    total /= len(replies)
+    return total
 
 
 def _peak_bytes() -> int:
