@@ -21,9 +21,9 @@ def fleet_pull_objects(
 ) -> PullObjectsResponse:
     """Pull objects of a run."""
     objects = fleet.objects_of(request.run_id)
-    answer = batches.pull(request, objects)
-    objects.count_traffic(sent=sum(len(each.object_content) for each in answer.objects))
-    return answer
+    contents = batches.wanted(request, objects)
+    objects.count_traffic(sent=sum(len(each or b"") for each in contents))
+    return batches.answer(contents)
 
 
 @router.post(paths.FLEET_PUSH)
@@ -32,13 +32,11 @@ def fleet_push_objects(
 ) -> PushObjectsResponse:
     """Store objects of a reply."""
     objects = fleet.objects_of(request.run_id)
-    answer = batches.push(request, objects)
-    stored = zip(request.contents, answer.stored, strict=True)
-    objects.count_traffic(
-        received=sum(len(content) for content, was_stored in stored if was_stored)
-    )
+    contents = batches.contents_of(request)
+    stored = batches.store(objects, request.session_id, contents)
+    objects.count_traffic(received=sum(len(contents[object_id]) for object_id in stored))
     signals.replies.notify()
-    return answer
+    return batches.pushed(request, stored)
 
 
 @router.post(paths.FLEET_REPLY)
