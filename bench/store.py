@@ -172,13 +172,13 @@ def memory_after_runs(which: str) -> float:
     from flwr.supernode.nodestate import InMemoryNodeState, NodeState
 
     from fedstate.flower.nodestate import DurableNodeState
-    from fedstate.flower.own_objects import OwnObjectStore
+    from fedstate.flower.waiting_objects import WaitingObjectStore
 
     before = _resident()
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as directory:
         store = NodeStore(Path(directory))
         state: NodeState = (
-            DurableNodeState(OwnObjectStore(), store)
+            DurableNodeState(WaitingObjectStore(), store)
             if which == "fedstate"
             else InMemoryNodeState(ObjectStoreFactory().store())
         )

@@ -52,6 +52,8 @@ class SuperLinkApplication:
     def close(self) -> None:
         if hasattr(self.state, "_engine"):
             self.state._engine.dispose()
+        if getattr(self.state, "files", None) is not None:
+            self.state.files.close()
 
     def lapse(self, node_id: int) -> None:
         """Let the last heartbeat of a node lapse."""

@@ -47,6 +47,9 @@ NAMES = frozenset(
         "restore-marked",  # the mark is the backup's, its database is not yet in place
         "rewrite-copied",  # the database with another cipher is whole, and not in place
         "rewrite-replaced",  # it is in place
+        "object-written",  # contents are durable in a SuperLink's file, no row names it yet
+        "objects-stored",  # the rows that name it are there, whoever sent them is not answered
+        "objects-deleted",  # the rows are gone, the file is not yet
         "retention",  # inside the transaction that frees a finished run
     }
 )

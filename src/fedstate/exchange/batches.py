@@ -1,32 +1,39 @@
 """Objects in batches: many at once where the server's state can, one by one where it cannot."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from fedstate.exchange.messages import BATCH_BYTES, PullObjectsResponse, PushObjectsResponse
+from fedstate.flower.object_answers import pulled_objects
 from fedstate.flower.routing import malformed_request
+from fedstate.objects.contents import Arrived, Content, DamagedContentError, in_memory
+from fedstate.objects.streaming import current_transfer
 
 
 class RunObjects(Protocol):
     """The objects of one run.
 
     A content is None if its object is not registered. It is empty if the object has not arrived
-    yet, and from `get_many` also if it is too large for a batch and is to be pulled alone.
+    yet, and from `get_many` also if it is too large for a batch and is to be pulled alone. At a
+    SuperLink, a large one is in a file, whichever way it goes.
     """
 
-    def get(self, object_id: str) -> bytes | None:
+    def get(self, object_id: str) -> Content | None:
         """Return the content of an object."""
 
-    def put(self, session_id: str, object_id: str, content: bytes) -> bool:
+    def put(self, session_id: str, object_id: str, content: bytes | Arrived) -> bool:
         """Store an object that a session waits for; return whether it was stored."""
 
-    def get_many(self, object_ids: Sequence[str]) -> list[bytes | None] | None:
+    def get_many(self, object_ids: Sequence[str]) -> list[Content | None] | None:
         """Return the contents of the first of these objects, as many as one answer may carry.
 
         None if the state has no way to read many objects at once.
         """
 
-    def put_many(self, session_id: str, contents: Mapping[str, bytes]) -> set[str] | None:
+    def put_many(
+        self, session_id: str, contents: Mapping[str, bytes | Arrived]
+    ) -> set[str] | None:
         """Store objects that a session waits for; return the IDs of those that were stored.
 
         None if the state has no way to store many objects at once.
@@ -35,43 +42,60 @@ class RunObjects(Protocol):
 
 def pull(request: Any, objects: RunObjects) -> PullObjectsResponse:
     """Answer a `PullObjectsRequest`, up to a bound on the answer's size."""
-    answer = PullObjectsResponse()
-    for content in get(objects, request.object_ids):
-        answer.objects.add(
-            object_found=content is not None,
-            object_available=bool(content),
-            object_content=content or b"",
-        )
-    return answer
+    return answer(wanted(request, objects))
 
 
-def get(objects: RunObjects, object_ids: Sequence[str]) -> list[bytes | None]:
-    """Return the contents of the first of these objects, as many as one answer may carry."""
-    contents = objects.get_many(object_ids)
-    return _get_each(objects, object_ids) if contents is None else contents
+def wanted(request: Any, objects: RunObjects) -> list[Content | None]:
+    """Return the contents with which a `PullObjectsRequest` is answered."""
+    return _contents(objects, request.object_ids)
+
+
+def answer(contents: Sequence[Content | None]) -> PullObjectsResponse:
+    """Return the answer with contents."""
+    answered: PullObjectsResponse = pulled_objects(contents)
+    return answered
 
 
 def available(objects: RunObjects, object_ids: Sequence[str]) -> dict[str, bytes]:
-    """Return those of the first of these objects that are there and fit into one answer."""
-    contents = zip(object_ids, get(objects, object_ids), strict=False)
-    return {object_id: content for object_id, content in contents if content}
+    """Return those of the first of these objects that are there and fit into one answer.
+
+    One whose file is damaged is left out: whoever pulls it alone is told so.
+    """
+    found = {}
+    for object_id, content in zip(object_ids, _contents(objects, object_ids), strict=False):
+        if content:
+            with contextlib.suppress(DamagedContentError):
+                found[object_id] = in_memory(content)
+    return found
 
 
 def push(request: Any, objects: RunObjects) -> PushObjectsResponse:
     """Answer a `PushObjectsRequest`."""
-    stored = store(objects, request.session_id, contents_of(request))
+    return pushed(request, store(objects, request.session_id, contents_of(request)))
+
+
+def pushed(request: Any, stored: Collection[str]) -> PushObjectsResponse:
+    """Return the answer to a `PushObjectsRequest` of which these objects were stored."""
     return PushObjectsResponse(stored=[object_id in stored for object_id in request.object_ids])
 
 
-def contents_of(request: Any) -> dict[str, bytes]:
+def contents_of(request: Any) -> dict[str, bytes | Arrived]:
     """Return the objects that come with a request, by ID."""
     ids, contents = len(request.object_ids), len(request.contents)
     if ids != contents:
         raise malformed_request(f"The request has {ids} object IDs and {contents} contents.")
-    return dict(zip(request.object_ids, request.contents, strict=True))
+    streamed = transfer.arrived if (transfer := current_transfer()) else {}
+    return {
+        object_id: streamed.get(index, content)
+        for index, (object_id, content) in enumerate(
+            zip(request.object_ids, request.contents, strict=True)
+        )
+    }
 
 
-def store(objects: RunObjects, session_id: str, contents: Mapping[str, bytes]) -> set[str]:
+def store(
+    objects: RunObjects, session_id: str, contents: Mapping[str, bytes | Arrived]
+) -> set[str]:
     """Store objects that a session waits for; return the IDs of those that were stored."""
     stored = objects.put_many(session_id, contents)
     if stored is not None:
@@ -83,8 +107,13 @@ def store(objects: RunObjects, session_id: str, contents: Mapping[str, bytes]) -
     }
 
 
-def _get_each(objects: RunObjects, object_ids: Sequence[str]) -> list[bytes | None]:
-    contents: list[bytes | None] = []
+def _contents(objects: RunObjects, object_ids: Sequence[str]) -> list[Content | None]:
+    contents = objects.get_many(object_ids)
+    return _get_each(objects, object_ids) if contents is None else contents
+
+
+def _get_each(objects: RunObjects, object_ids: Sequence[str]) -> list[Content | None]:
+    contents: list[Content | None] = []
     size = 0
     for object_id in object_ids:
         content = objects.get(object_id)

@@ -2,12 +2,15 @@
 
 flwr's asks the database several times for every single object: some forty statements to take in
 a message of ten objects, and as many to forget it. The tables, and what is in them afterwards,
-are the same; a contract test compares.
+are the same; a contract test compares. Only what is large is not in flwr's table: see
+`fedstate.objects`.
 """
 
-import itertools
+import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, cast
 
 from flwr.proto.message_pb2 import ObjectTree
@@ -18,20 +21,56 @@ from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.supercore.state.schema.objectstore_models import ObjectChild, RunObject, StoredObject
 from flwr.supercore.utils import uint64_to_int64
-from sqlalchemy import Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Table, bindparam, delete, event, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
 from sqlalchemy.orm import Session
+
+from fedstate.failpoints import reach
+from fedstate.flower.object_places import (
+    PLACES,
+    add_places,
+    create_places,
+    named_files,
+    places_of,
+    remove_places,
+)
+from fedstate.flower.statements import in_batches
+from fedstate.logs import logger
+from fedstate.objects.contents import Arrived, Content, DamagedContentError, Place, in_memory
+from fedstate.objects.files import LARGE_BYTES, ObjectFiles
+from fedstate.objects.streaming import STREAMED_BYTES
 
 _OBJECTS = cast("Table", StoredObject.__table__)
 _CHILDREN = cast("Table", ObjectChild.__table__)
 _RUN_OBJECTS = cast("Table", RunObject.__table__)
 
-# SQLite's own bound is 32,766 parameters, unless it was built with another.
-_MOST_IN_A_STATEMENT = 10_000
-
 
 class BulkObjectStore(SqlObjectStore):
-    """An object store on SQLite that reads and writes whole trees."""
+    """An object store on SQLite that reads and writes whole trees.
+
+    Attributes
+    ----------
+    files : ObjectFiles, optional
+        The large contents; None for a database in memory, which has them, too.
+    """
+
+    files: ObjectFiles | None = None
+
+    def open_files(self) -> None:
+        """Open the directory with the large contents, beside the database.
+
+        Raises
+        ------
+        SettingError
+            It cannot be used.
+        """
+        assert self._engine is not None, "it is initialized"  # noqa: S101
+        create_places(self._engine)
+        if not self._is_in_memory_sqlite:
+            database = str(self._engine.url.database)
+            self._log = Path(f"{database}-wal")
+            self.files = ObjectFiles(Path(f"{database}.objects"))
+            self.files.open(named_files(self._engine))
 
     def preregister(self, run_id: int, object_tree: ObjectTree) -> list[str]:
         """Register the objects of a tree, and return those whose content is still to come.
@@ -100,26 +139,96 @@ class BulkObjectStore(SqlObjectStore):
         """Return the bytes of those objects that are registered; 0 if not there yet."""
         with self.session() as session:
             found = _of(session, object_ids, func.length(_OBJECTS.c.content))
-            return {object_id: int(size) for object_id, size in found}
+            sizes = {object_id: int(size) for object_id, size in found}
+            places = places_of(session, (id_ for id_, size in sizes.items() if not size))
+        return sizes | {object_id: place.size for object_id, place in places.items()}
+
+    def find(self, object_ids: Collection[str]) -> dict[str, Content]:
+        """Return the content of those objects that are registered; empty if not there yet.
+
+        An object whose content is damaged is not among them. From then on it counts as not there
+        yet, so that whoever sends it again is asked for it.
+        """
+        with self.session() as session:
+            contents: dict[str, Content] = {
+                object_id: bytes(content)
+                for object_id, content in _of(session, object_ids, _OBJECTS.c.content)
+            }
+            empty = [object_id for object_id, content in contents.items() if not content]
+            places = places_of(session, empty) if empty else {}
+        for object_id, place in places.items():
+            assert self.files is not None  # noqa: S101  something is in a file
+            try:
+                contents[object_id] = self.files.content(place, object_id)
+            except DamagedContentError as error:
+                del contents[object_id]
+                self._give_up(object_id, place, error)
+        return contents
 
     def get_many(self, object_ids: Collection[str]) -> dict[str, bytes]:
         """Return the content of those objects that are registered; empty if not there yet."""
-        with self.session() as session:
-            found = _of(session, object_ids, _OBJECTS.c.content)
-            return {object_id: bytes(content) for object_id, content in found}
+        found = self.find(object_ids)
+        return {object_id: in_memory(content) for object_id, content in found.items()}
 
-    def put_many(self, run_id: int, contents: dict[str, bytes]) -> None:
+    def get(self, object_id: str) -> bytes | None:
+        """Return the content of an object; empty if not there yet, None if not registered."""
+        return self.get_many([object_id]).get(object_id)
+
+    def put_many(self, run_id: int, contents: Mapping[str, bytes | Arrived]) -> None:
         """Store the content of objects of a run; of one that has content, it stays as it is."""
         statement = (
             update(_OBJECTS)
             .where(_OBJECTS.c.object_id == bindparam("id"), _OBJECTS.c.is_available == 0)
             .values(content=bindparam("new_content"), is_available=1)
         )
+        arrived = {id_: each for id_, each in contents.items() if isinstance(each, Arrived)}
+        rows = [
+            {"id": id_, "new_content": b"" if isinstance(each, Arrived) else each}
+            for id_, each in contents.items()
+        ]
         with self.session() as session:
-            session.connection().execute(
-                statement, [{"id": id_, "new_content": data} for id_, data in contents.items()]
-            )
+            named = add_places(session, arrived) if arrived else set()
+            session.connection().execute(statement, rows)
             _register(session, run_id, contents)
+            for arrival in {each.arrival for each in arrived.values()}:
+                if arrival.name in named:
+                    arrival.claim()
+                    _then(session, arrival.keep)
+                    # The transaction may be part of another one, which ends later.
+                    event.listen(
+                        session,
+                        "after_rollback",
+                        lambda _, arrival=arrival: arrival.give_up(),
+                        once=True,
+                    )
+
+    @contextmanager
+    def in_files(
+        self, contents: Mapping[str, bytes | Arrived]
+    ) -> Iterator[Mapping[str, bytes | Arrived]]:
+        """Give contents in the block, the large ones of them durable in a file if they are many.
+
+        Those that came with a request are in one already.
+        """
+        large = {
+            id_: each
+            for id_, each in contents.items()
+            if isinstance(each, bytes) and len(each) >= LARGE_BYTES
+        }
+        if self.files is None or sum(map(len, large.values())) < STREAMED_BYTES:
+            yield contents
+            return
+        with self.files.arrival() as arrival:
+            for each in large.values():
+                arrival.take([len(each), each])
+            arrival.finish()
+            yield {**contents, **dict(zip(large, arrival.arrived, strict=True))}
+
+    def clear(self) -> None:
+        """Delete all objects."""
+        with self._mutation_session() as session:
+            self._remove(session, session.scalars(select(PLACES.c.object_id)).all())
+            super().clear()
 
     def delete(self, object_id: str) -> None:
         """Delete an object that no other has as a child, and those that only it had."""
@@ -139,10 +248,51 @@ class BulkObjectStore(SqlObjectStore):
             counted = _of(session, level, _OBJECTS.c.ref_count)
             unused = {object_id for object_id, references in counted if references == 0}
             lost = Counter(child for _, child in _edges(session, unused))
+            self._remove(session, unused)
             for ids in in_batches(unused):
                 session.execute(delete(_OBJECTS).where(_OBJECTS.c.object_id.in_(ids)))
             _count_references(session, {child: -number for child, number in lost.items()})
             level = set(lost)
+
+    def _remove(self, session: Session, object_ids: Iterable[str]) -> None:
+        """Forget where the contents of objects are; delete the files of which nothing is left."""
+        if files := remove_places(session, object_ids):
+            _then(session, lambda: self._delete_files(files))
+
+    def _delete_files(self, files: Iterable[str]) -> None:
+        reach("objects-deleted")
+        # flwr's transactions are durable some time after they are committed. After a power
+        # failure a row that is back would name a file that is not.
+        with suppress(FileNotFoundError):
+            log = os.open(self._log, os.O_RDONLY)
+            try:
+                os.fdatasync(log)
+            finally:
+                os.close(log)
+        if self.files is not None:
+            self.files.delete(files)
+
+    def _give_up(self, object_id: str, place: Place, error: DamagedContentError) -> None:
+        """Let an object whose content is damaged count as not there yet."""
+        is_the_same = (PLACES.c.object_id == object_id, PLACES.c.file == place.file)
+        with self._mutation_session() as session:
+            if session.scalar(select(PLACES.c.object_id).where(*is_the_same)) is None:
+                return  # it was deleted meanwhile
+            logger.error(
+                "The content of object %s cannot be handed out: %s. Whoever asks for it is told "
+                "that it is not there.",
+                object_id,
+                error,
+            )
+            self._remove(session, [object_id])
+            session.execute(
+                update(_OBJECTS).where(_OBJECTS.c.object_id == object_id).values(is_available=0)
+            )
+
+
+def _then(session: Session, call: Callable[[], None]) -> None:
+    """Call a function once a transaction has been committed."""
+    event.listen(session, "after_commit", lambda _: call(), once=True)
 
 
 def _children_of(tree: ObjectTree) -> dict[str, list[str]]:
@@ -171,13 +321,6 @@ def _check_children(session: Session, children: dict[str, list[str]]) -> None:
 
 def _other_children(object_id: str) -> ValueError:
     return ValueError(f"Object {object_id} was preregistered with different children.")
-
-
-def in_batches(ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    """Yield as many IDs at a time as one statement may have parameters."""
-    rest = iter(ids)
-    while batch := tuple(itertools.islice(rest, _MOST_IN_A_STATEMENT)):
-        yield batch
 
 
 def _of(session: Session, ids: Iterable[str], column: Any) -> list[tuple[str, Any]]:

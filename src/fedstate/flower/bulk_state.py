@@ -8,15 +8,16 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import cast
 
-from flwr.app import Message
-from flwr.proto.message_pb2 import ObjectTree
-
 # The tables, and what flwr's own way of storing one object is made of.
 from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
-from flwr.supercore.constant import OBJECT_PUSH_SESSION_TTL_SECONDS
+from flwr.supercore.constant import (
+    HEAD_BODY_DIVIDER,
+    HEAD_VALUE_DIVIDER,
+    OBJECT_PUSH_SESSION_TTL_SECONDS,
+)
 from flwr.supercore.date import now
-from flwr.supercore.inflatable.inflatable_object import get_object_id, iterate_object_tree
+from flwr.supercore.inflatable.inflatable_object import get_object_id
 from flwr.supercore.inflatable.inflatable_utils import validate_object_content
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.supercore.sql_mixin import SqlMixin
@@ -29,23 +30,36 @@ from flwr.supercore.utils import uint64_to_int64
 from sqlalchemy import delete, event, select, update
 
 from fedstate.exchange.messages import BATCH_BYTES
-from fedstate.flower.bulk_objects import BulkObjectStore, in_batches
-from fedstate.flower.own_objects import NO_SESSION, not_its_own_tree
+from fedstate.failpoints import reach
+from fedstate.flower.bulk_objects import BulkObjectStore
+from fedstate.flower.own_objects import RunsApart
+from fedstate.flower.statements import in_batches
 from fedstate.logs import logger
+from fedstate.objects.contents import Arrived, Content
+from fedstate.objects.files import ObjectFiles
 
 _BUSY_MILLISECONDS = 30_000
 
 
-class BulkLinkState(SqlLinkState):
+class BulkLinkState(RunsApart, SqlLinkState):
     """The state of a SuperLink on SQLite, whose object store is a `BulkObjectStore`."""
 
     def store_objects(
-        self, run_id: int, session_id: str, contents: Mapping[str, bytes]
+        self, run_id: int, session_id: str, contents: Mapping[str, bytes | Arrived]
     ) -> set[str]:
         """Store the objects for which the session waits; return which were stored."""
-        sound = {id_: data for id_, data in contents.items() if _is_sound(id_, data)}
+        sound = {id_: data for id_, data in contents.items() if is_sound(id_, data)}
         if not sound:
             return set()
+        with self._objects.in_files(sound) as durable:
+            stored = self._store_sound(run_id, session_id, durable)
+        if stored:
+            reach("objects-stored")
+        return stored
+
+    def _store_sound(
+        self, run_id: int, session_id: str, contents: Mapping[str, bytes | Arrived]
+    ) -> set[str]:
         of_session = ObjectPushSession.session_id == session_id
         with self.session() as session:
             of_run = select(ObjectPushSession.session_id).where(
@@ -58,7 +72,7 @@ class BulkLinkState(SqlLinkState):
             )
             claimed = {
                 object_id
-                for ids in in_batches(sound)
+                for ids in in_batches(contents)
                 for object_id in session.scalars(
                     claim.where(ObjectPushSessionPending.object_id.in_(ids))
                 )
@@ -69,7 +83,7 @@ class BulkLinkState(SqlLinkState):
             if expires_at is None or expires_at <= now():
                 self._cleanup_push_session(session_id, cleanup_messages=True)
                 return set()
-            self._objects.put_many(run_id, {id_: sound[id_] for id_ in claimed})
+            self._objects.put_many(run_id, {id_: contents[id_] for id_ in claimed})
             pending = session.scalar(
                 update(ObjectPushSession)
                 .where(of_session)
@@ -83,47 +97,30 @@ class BulkLinkState(SqlLinkState):
                 self._cleanup_push_session(session_id, cleanup_messages=False)
         return claimed
 
-    def store_object(
-        self, run_id: int, session_id: str, object_id: str, object_content: bytes
+    def store_content(
+        self, run_id: int, session_id: str, object_id: str, content: bytes | Arrived
     ) -> bool:
         """Store an object for which the session waits; return whether it was stored."""
-        # A SuperNode of an older release names no session; flwr takes any that waits for the
-        # object, that of another run, too.
-        session_id = session_id or self._session_awaiting(run_id, object_id) or NO_SESSION
-        # At once: an object that no session waits for is the run's, or it is not there.
-        return bool(self.store_objects(run_id, session_id, {object_id: object_content}))
+        session_id = self._session_for(run_id, session_id, object_id)
+        return bool(self.store_objects(run_id, session_id, {object_id: content}))
 
-    def store_message_and_object_tree(
-        self, message: Message, object_tree: ObjectTree, session_id: str
-    ) -> tuple[bool, list[str]]:
-        """Store a message and register its objects; return which are still to be pushed.
+    def _store_own(self, run_id: int, session_id: str, object_id: str, content: bytes) -> bool:
+        return bool(self.store_objects(run_id, session_id, {object_id: content}))
 
-        Raises
-        ------
-        FlowerError
-            The objects are not those of the message, or a message of another run is among them.
-        """
-        metadata = message.metadata
-        if object_tree.object_id != metadata.message_id:
-            raise not_its_own_tree(metadata.message_id)
-        ids = {each.object_id for each in iterate_object_tree(object_tree)}
-        if self._messages_of_others(metadata.run_id, ids):
-            raise not_its_own_tree(metadata.message_id)
-        return super().store_message_and_object_tree(message, object_tree, session_id)
-
-    def get_object(self, run_id: int, object_id: str) -> bytes | None:
+    def find_object(self, run_id: int, object_id: str) -> Content | None:
         """Return the content of an object of a run; empty if it is still to come."""
-        if self._objects.of_run(run_id, [object_id]):
-            return super().get_object(run_id, object_id)
-        if self._session_awaiting(run_id, object_id) is not None:
-            return b""
-        # It may have been pushed between both looks.
-        there = self._objects.of_run(run_id, [object_id])
-        return super().get_object(run_id, object_id) if there else None
+        found = self._objects.find([object_id]) if self.is_of_run(run_id, object_id) else {}
+        if content := found.get(object_id):
+            return content
+        content = self.get_object(run_id, object_id)
+        if content == b"" and self._session_awaiting(run_id, object_id) is None:
+            # Its content was damaged, and nobody is about to send it again. Or it has just come.
+            content = self._objects.find([object_id]).get(object_id) or None
+        return content
 
-    def get_objects(
+    def find_objects(
         self, run_id: int, object_ids: Sequence[str], hidden: Collection[str] = ()
-    ) -> list[bytes | None]:
+    ) -> list[Content | None]:
         """Return the contents of the first of these objects, as many as one answer may carry.
 
         Those that are hidden are answered as if they were not there.
@@ -139,14 +136,14 @@ class BulkLinkState(SqlLinkState):
                     break
                 there.append(object_id)
             count += 1
-        contents: dict[str, bytes | None] = dict.fromkeys(hidden)
-        contents |= self._objects.get_many(there)
+        contents: dict[str, Content | None] = dict.fromkeys(hidden)
+        contents |= self._objects.find(there)
         for object_id in object_ids[:count]:
             if sizes.get(object_id, 0) >= BATCH_BYTES:
                 contents[object_id] = b""
             elif object_id not in contents:
                 # Of one that is still to come flwr finds out whether its session has ended.
-                contents[object_id] = self.get_object(run_id, object_id)
+                contents[object_id] = self.find_object(run_id, object_id)
         return [contents[object_id] for object_id in object_ids[:count]]
 
     def lock_run(self, run_id: int) -> None:
@@ -157,8 +154,12 @@ class BulkLinkState(SqlLinkState):
         """Return whether an object is registered for a run."""
         return bool(self._objects.of_run(run_id, [object_id]))
 
+    @property
+    def files(self) -> ObjectFiles | None:
+        """The large contents of objects; None for a database in memory."""
+        return self._objects.files
+
     def _session_awaiting(self, run_id: int, object_id: str) -> str | None:
-        """Return a session of a run that waits for an object; None if none does."""
         waiting = (
             select(ObjectPushSession.session_id)
             .join(
@@ -174,7 +175,6 @@ class BulkLinkState(SqlLinkState):
             return session.scalar(waiting.limit(1))
 
     def _messages_of_others(self, run_id: int, object_ids: Collection[str]) -> bool:
-        """Return whether a message of another run is among objects."""
         with self.session() as session:
             return any(
                 session.scalar(
@@ -204,6 +204,7 @@ def use_bulk(
     if type(theirs) is SqlLinkState:
         objects = BulkObjectStore(factory.database)
         _take_over(objects, cast("SqlObjectStore", theirs.object_store))
+        objects.open_files()
         ours = state_class(factory.database, factory.federation_manager, objects)
         _take_over(ours, theirs)
         factory.objectstore_factory.store_instance = objects
@@ -227,12 +228,29 @@ def _take_over(ours: SqlMixin, theirs: SqlMixin) -> None:
     theirs._engine.dispose()  # noqa: SLF001
 
 
-def _is_sound(object_id: str, content: bytes) -> bool:
+def is_sound(object_id: str, content: bytes | Arrived) -> bool:
+    """Return whether a content is that of an object, and of a kind that flwr knows."""
     try:
-        if object_id != get_object_id(content):
-            raise ValueError(f"Object ID {object_id} does not match content hash")
-        validate_object_content(content=content)
+        if isinstance(content, Arrived):
+            _check_arrived(object_id, content)
+        else:
+            if object_id != get_object_id(content):
+                raise ValueError(f"Object ID {object_id} does not match content hash")
+            validate_object_content(content=content)
     except Exception as error:  # whatever a stranger's bytes can cause, as in flwr's own way
         logger.error("Failed to store object %s: %s", object_id, error)
         return False
     return True
+
+
+def _check_arrived(object_id: str, content: Arrived) -> None:
+    if object_id != content.object_id:
+        raise ValueError(f"Object ID {object_id} does not match content hash")
+    head = content.head(HEAD_BODY_DIVIDER)
+    if head is None:
+        raise ValueError("Unexpected format for object content.")
+    kind, divider, size = head.rpartition(HEAD_VALUE_DIVIDER.encode())
+    if int(size) != (actual := len(content) - len(head) - len(HEAD_BODY_DIVIDER)):
+        raise ValueError(f"Object content length expected {int(size)} bytes but got {actual}.")
+    # flwr's check of the rest, which wants a content without a body then.
+    validate_object_content(kind + divider + b"0" + HEAD_BODY_DIVIDER)

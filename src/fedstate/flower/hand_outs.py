@@ -29,10 +29,10 @@ from flwr.superlink.servicer.fleet import fleet_handlers
 from sqlalchemy import func, select, update
 
 from fedstate.exchange import batches
-from fedstate.flower.bulk_objects import in_batches
 from fedstate.flower.bulk_state import BulkLinkState
 from fedstate.flower.routing import ProtobufRequest
 from fedstate.flower.run_objects import FleetObjects
+from fedstate.flower.statements import in_batches
 from fedstate.flower.witnessed_state import witnessed
 
 

@@ -5,26 +5,18 @@ do with what it asks for. What was handed to which node is in the evidence of ru
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from threading import Lock
 from typing import Any, cast
 
-from fastapi import FastAPI, HTTPException
-from fastapi.responses import Response
-
-# What flwr's routes of the Fleet API take and answer.
-from flwr.proto.message_pb2 import PullObjectResponse
+from fastapi import HTTPException
 
 # The state, and what its object store raises for a message that is gone.
 from flwr.server.superlink.linkstate import LinkState
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.object_store import NoObjectInStoreError, ObjectStore
-from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fedstate.flower.bulk_objects import BulkObjectStore
-from fedstate.flower.own_objects import OwnRunHandlers, not_its_own
 from fedstate.flower.witnessed_state import evidence_of
 
 # A message's objects are pulled in many requests, one after the other.
@@ -90,58 +82,6 @@ def check_sender(node_id: int, messages: Iterable[Any]) -> None:
     for each in messages:
         if each.metadata.src_node_id != node_id:
             raise HTTPException(403, f"Node {node_id} sends no replies for another node.")
-
-
-def _check_pull(objects: NodeObjects, request: Any) -> Any:
-    if objects.hidden(request.node.node_id, request.run_id, [request.object_id]):
-        return PullObjectResponse(object_found=False, object_available=False)
-    return None
-
-
-def _check_confirmation(objects: NodeObjects, request: Any) -> None:
-    message_id = request.message_object_id
-    if not objects.may_confirm(request.node.node_id, request.run_id, message_id):
-        raise not_its_own(message_id)
-
-
-def _check_replies(_: NodeObjects, request: Any) -> None:
-    check_sender(request.node.node_id, request.messages_list)
-
-
-# For flwr's own routes: what raises, or returns what is answered in place of flwr's handler.
-_CHECKS: Mapping[str, Callable[[NodeObjects, Any], Any]] = {
-    "/v1/fleet/pull-object": _check_pull,
-    "/v1/fleet/confirm-message-received": _check_confirmation,
-    "/v1/fleet/push-messages": _check_replies,
-}
-
-
-class _Checked:
-    """Middleware behind flwr's authentication of nodes, where a request's message is known."""
-
-    def __init__(self, app: ASGIApp, objects: NodeObjects) -> None:
-        self._app = app
-        self._objects = objects
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        check = _CHECKS.get(scope.get("path", ""))
-        request = scope["state"].get("protobuf_request") if check is not None else None
-        if check is not None and request is not None:
-            answer = await run_in_threadpool(check, self._objects, request)
-            if answer is not None:
-                # flwr's middleware sends what it finds there.
-                scope["state"]["protobuf_response"] = answer
-                await Response()(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
-def keep_objects_apart(app: FastAPI) -> None:
-    """Let nodes and tasks reach the objects and messages of their own alone, at a SuperLink."""
-    factory = app.state.linkstate_factory
-    app.state.node_objects = NodeObjects(factory.state)
-    app.user_middleware.append(Middleware(_Checked, objects=app.state.node_objects))
-    app.state.runtime_handlers = OwnRunHandlers(app.state.runtime_handlers)
 
 
 def _known(store: ObjectStore, object_ids: Collection[str]) -> set[str]:

@@ -1,11 +1,12 @@
-"""Objects and messages are their run's alone; in memory, as a SuperNode keeps them.
+"""Objects and messages are their run's alone, in every state; and how that is so in memory.
 
 An object is known by its digest, and kept once, whoever sends it. flwr hands one out to whoever
 knows its ID, and deletes it for whoever asks for that. Here a run has the objects that were
 pushed for it: naming one in a message is not enough, its content has to be pushed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from fastapi import HTTPException
@@ -13,7 +14,9 @@ from flwr.app import Message
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
 from flwr.proto.task_pb2 import Task
 
-# What is in memory of states: the object store, and the base of both states that have one.
+# The base of all states, and what is in memory of them: the object store, and the base of both
+# states that have one.
+from flwr.supercore.corestate import CoreState
 from flwr.supercore.corestate.in_memory_corestate import InMemoryCoreState
 
 # One kind of error that flwr answers with a sentence.
@@ -21,14 +24,14 @@ from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.object_store.in_memory_object_store import InMemoryObjectStore
 
-__all__ = ["NO_SESSION", "OwnObjectStore", "OwnObjects", "OwnRunHandlers", "not_its_own_tree"]
+__all__ = ["OwnObjectStore", "OwnObjects", "OwnRunHandlers", "RunsApart"]
 
 
 # No session has this ID: an empty one stands for any.
-NO_SESSION = "none"
+_NO_SESSION = "none"
 
 
-def not_its_own_tree(message_id: str) -> FlowerError:
+def _not_its_own_tree(message_id: str) -> FlowerError:
     """Return the error for a message that comes with the objects of another."""
     return FlowerError(
         ApiErrorCode.INVALID_PROTOBUF_PAYLOAD,
@@ -72,28 +75,22 @@ class OwnObjectStore(InMemoryObjectStore):
 
 
 if TYPE_CHECKING:
-    _State = InMemoryCoreState  # one of those whose methods it overrides
+    _State = CoreState  # the states whose methods are overridden
+    _InMemory = InMemoryCoreState
 else:
-    _State = object
+    _State = _InMemory = object
 
 
-class OwnObjects(_State):
-    """The part of a state in memory that keeps the objects of runs apart."""
-
-    object_store: OwnObjectStore
+class RunsApart(_State):
+    """The part of a state that keeps the objects of runs apart; it goes before flwr's state."""
 
     def store_object(
         self, run_id: int, session_id: str, object_id: str, object_content: bytes
     ) -> bool:
         """Store an object for which the session waits; return whether it was stored."""
-        # Where no session is named, flwr takes any that waits for the object.
-        session_id = session_id or self._session_awaiting(run_id, object_id) or NO_SESSION
+        session_id = self._session_for(run_id, session_id, object_id)
         # At once: an object that no session waits for is the run's, or it is not there.
-        with self._lock_object_push_sessions:
-            stored = super().store_object(run_id, session_id, object_id, object_content)
-            if stored:
-                self.object_store.register(run_id, object_id)
-        return stored
+        return self._store_own(run_id, session_id, object_id, object_content)
 
     def store_message_and_object_tree(
         self, message: Message, object_tree: ObjectTree, session_id: str
@@ -108,32 +105,83 @@ class OwnObjects(_State):
         metadata = message.metadata
         ids = {each.object_id for each in iterate_object_tree(object_tree)}
         ids.add(metadata.reply_to_message_id)
-        if object_tree.object_id != metadata.message_id or any(
-            self.run_of_message(each) not in (None, metadata.run_id) for each in ids
+        if object_tree.object_id != metadata.message_id or self._messages_of_others(
+            metadata.run_id, ids
         ):
-            raise not_its_own_tree(metadata.message_id)
+            raise _not_its_own_tree(metadata.message_id)
         return super().store_message_and_object_tree(  # type: ignore[safe-super]  # not the base's
             message, object_tree, session_id
         )
 
     def get_object(self, run_id: int, object_id: str) -> bytes | None:
         """Return the content of an object of a run; empty if it is still to come."""
-        with self._lock_object_push_sessions:
-            if self.object_store.is_of_run(run_id, object_id):
-                return super().get_object(run_id, object_id)
-            return None if self._session_awaiting(run_id, object_id) is None else b""
+        with self._looking():
+            if self.is_of_run(run_id, object_id):
+                return super().get_object(run_id, object_id)  # type: ignore[safe-super]
+            if self._session_awaiting(run_id, object_id) is not None:
+                return b""
+            # It may have been pushed between both looks.
+            if not self.is_of_run(run_id, object_id):
+                return None
+            return super().get_object(run_id, object_id)  # type: ignore[safe-super]
+
+    def _session_for(self, run_id: int, session_id: str, object_id: str) -> str:
+        """Return the session that an object is pushed in.
+
+        A SuperNode of an older release names none; flwr takes any that waits for the object, that
+        of another run, too.
+        """
+        return session_id or self._session_awaiting(run_id, object_id) or _NO_SESSION
+
+    def is_of_run(self, run_id: int, object_id: str) -> bool:
+        """Return whether an object is registered for a run."""
+        raise NotImplementedError
+
+    def _store_own(self, run_id: int, session_id: str, object_id: str, content: bytes) -> bool:
+        """Store an object for which the session waits, and register it for the run."""
+        raise NotImplementedError
+
+    def _session_awaiting(self, run_id: int, object_id: str) -> str | None:
+        """Return a session of a run that waits for an object; None if none does."""
+        raise NotImplementedError
+
+    def _messages_of_others(self, run_id: int, object_ids: Collection[str]) -> bool:
+        """Return whether a message of another run is among objects."""
+        raise NotImplementedError
+
+    def _looking(self) -> AbstractContextManager[object]:
+        """Return a block in which nothing is stored, if the state has such."""
+        return nullcontext()
+
+
+class OwnObjects(RunsApart, _InMemory):
+    """The objects of runs, apart, in a state in memory."""
+
+    object_store: OwnObjectStore
 
     def is_of_run(self, run_id: int, object_id: str) -> bool:
         """Return whether an object is registered for a run."""
         return self.object_store.is_of_run(run_id, object_id)
 
+    def _store_own(self, run_id: int, session_id: str, object_id: str, content: bytes) -> bool:
+        with self._lock_object_push_sessions:
+            stored = super(RunsApart, self).store_object(run_id, session_id, object_id, content)
+            if stored:
+                self.object_store.register(run_id, object_id)
+        return stored
+
     def _session_awaiting(self, run_id: int, object_id: str) -> str | None:
-        """Return a session of a run that waits for an object; None if none does."""
         with self._lock_object_push_sessions:
             for session_id, each in self._object_push_sessions.items():
                 if each.run_id == run_id and object_id in each.pending_object_ids:
                     return session_id
         return None
+
+    def _messages_of_others(self, run_id: int, object_ids: Collection[str]) -> bool:
+        return any(self.run_of_message(each) not in (None, run_id) for each in object_ids)
+
+    def _looking(self) -> AbstractContextManager[object]:
+        return self._lock_object_push_sessions
 
     def run_of_message(self, message_id: str) -> int | None:
         """Return the run of a message that is kept; None if it is not."""

@@ -1,7 +1,8 @@
 """The objects of one run in the state of a SuperLink or a SuperNode.
 
 Contents are the bytes of an object; None if the object is not registered, and empty if it is
-registered and has not arrived yet. That is what flwr's states return.
+registered and has not arrived yet. That is what flwr's states return. A SuperLink on a file has
+large ones in files.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ from fedstate.flower.evidence_log import EvidenceLog
 from fedstate.flower.node_objects import NodeObjects, check_sender
 from fedstate.flower.routing import ProtobufRequest, malformed_request
 from fedstate.flower.witnessed_state import evidence_of, witnessed
+from fedstate.objects.contents import Arrived, Content, in_memory
 
 
 class RuntimeObjects:
@@ -57,33 +59,41 @@ class RuntimeObjects:
         self._handlers = handlers
         self._task = task
 
-    def get(self, object_id: str) -> bytes | None:
-        """Return the content of an object, from flwr's handler."""
+    def get(self, object_id: str) -> Content | None:
+        """Return the content of an object, from flwr's handler if the state is flwr's."""
+        if isinstance(self._state, BulkLinkState):
+            self._check_node()
+            return self._state.find_object(self._task.run_id, object_id)
         request = PullObjectRequest(
             node=self._node, run_id=self._task.run_id, object_id=object_id
         )
         response = self._handlers.pull_object(request, self._state, self._task)
         return response.object_content if response.object_found else None
 
-    def put(self, session_id: str, object_id: str, content: bytes) -> bool:
-        """Store an object with flwr's handler; return whether it was stored."""
+    def put(self, session_id: str, object_id: str, content: bytes | Arrived) -> bool:
+        """Store an object, with flwr's handler if the state is flwr's; return whether it was."""
+        if isinstance(self._state, BulkLinkState):
+            self._check_node()
+            return self._state.store_content(self._task.run_id, session_id, object_id, content)
         request = PushObjectRequest(
             node=self._node,
             run_id=self._task.run_id,
             session_id=session_id,
             object_id=object_id,
-            object_content=content,
+            object_content=in_memory(content),
         )
         return bool(self._handlers.push_object(request, self._state, self._task).stored)
 
-    def get_many(self, object_ids: Sequence[str]) -> list[bytes | None] | None:
+    def get_many(self, object_ids: Sequence[str]) -> list[Content | None] | None:
         """Return the first of these objects, as many as fit; None if the state cannot."""
         if not isinstance(self._state, BulkLinkState):
             return None
         self._check_node()
-        return self._state.get_objects(self._task.run_id, object_ids)
+        return self._state.find_objects(self._task.run_id, object_ids)
 
-    def put_many(self, session_id: str, contents: Mapping[str, bytes]) -> set[str] | None:
+    def put_many(
+        self, session_id: str, contents: Mapping[str, bytes | Arrived]
+    ) -> set[str] | None:
         """Store objects; return the IDs of those stored, or None if the state cannot."""
         if not isinstance(self._state, BulkLinkState):
             return None
@@ -119,23 +129,29 @@ class FleetObjects:
         self._run_id = run_id
         self._hidden = hidden
 
-    def get(self, object_id: str) -> bytes | None:
+    def get(self, object_id: str) -> Content | None:
         """Return the content of an object."""
         if self._hidden([object_id]):
             return None
+        if isinstance(self._state, BulkLinkState):
+            return self._state.find_object(self._run_id, object_id)
         return self._state.get_object(self._run_id, object_id)
 
-    def put(self, session_id: str, object_id: str, content: bytes) -> bool:
+    def put(self, session_id: str, object_id: str, content: bytes | Arrived) -> bool:
         """Store an object; return whether it was stored."""
-        return self._state.store_object(self._run_id, session_id, object_id, content)
+        if isinstance(self._state, BulkLinkState):
+            return self._state.store_content(self._run_id, session_id, object_id, content)
+        return self._state.store_object(self._run_id, session_id, object_id, in_memory(content))
 
-    def get_many(self, object_ids: Sequence[str]) -> list[bytes | None] | None:
+    def get_many(self, object_ids: Sequence[str]) -> list[Content | None] | None:
         """Return the first of these objects, as many as fit; None if the state cannot."""
         if not isinstance(self._state, BulkLinkState):
             return None
-        return self._state.get_objects(self._run_id, object_ids, self._hidden(object_ids))
+        return self._state.find_objects(self._run_id, object_ids, self._hidden(object_ids))
 
-    def put_many(self, session_id: str, contents: Mapping[str, bytes]) -> set[str] | None:
+    def put_many(
+        self, session_id: str, contents: Mapping[str, bytes | Arrived]
+    ) -> set[str] | None:
         """Store objects; return the IDs of those stored, or None if the state cannot."""
         if not isinstance(self._state, BulkLinkState):
             return None
@@ -162,8 +178,13 @@ class FleetApi:
 
     def __init__(self, state: LinkState, node_objects: NodeObjects, node_id: int) -> None:
         self._state = state
-        self._node_objects = node_objects
+        self.node_objects = node_objects
         self._node_id = node_id
+
+    @property
+    def streams(self) -> bool:
+        """Whether large contents are in files, and streamed."""
+        return isinstance(self._state, BulkLinkState)
 
     @property
     def evidence(self) -> EvidenceLog:
@@ -203,12 +224,12 @@ class FleetApi:
 
     def delete_message(self, run_id: int, message_id: str) -> None:
         """Delete the objects of a message that has been replied to, if the node had it."""
-        if self._node_objects.may_confirm(self._node_id, run_id, message_id):
+        if self.node_objects.may_confirm(self._node_id, run_id, message_id):
             self._state.object_store.delete(message_id)
 
     def _objects(self, run_id: int) -> FleetObjects:
         def hidden(object_ids: Sequence[str]) -> set[str]:
-            return self._node_objects.hidden(self._node_id, run_id, object_ids)
+            return self.node_objects.hidden(self._node_id, run_id, object_ids)
 
         return FleetObjects(self._state, run_id, hidden)
 

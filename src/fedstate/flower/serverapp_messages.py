@@ -22,11 +22,12 @@ from flwr.supercore.state.schema.linkstate_models import MessageRes
 from sqlalchemy import func, select
 
 from fedstate.exchange import batches
-from fedstate.flower.bulk_objects import in_batches
 from fedstate.flower.bulk_state import BulkLinkState
 from fedstate.flower.routing import ProtobufRequest
 from fedstate.flower.run_objects import RuntimeObjects
+from fedstate.flower.statements import in_batches
 from fedstate.flower.witnessed_state import witnessed
+from fedstate.objects.contents import Arrived
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class ServerAppMessages:
         return self._task.task_id
 
     def send(
-        self, push: Any, contents: Mapping[str, bytes], confirmed: Iterable[str]
+        self, push: Any, contents: Mapping[str, bytes | Arrived], confirmed: Iterable[str]
     ) -> tuple[Any, set[str]]:
         """Store messages and their objects; return flwr's answer, and which objects were stored.
 
@@ -72,7 +73,7 @@ class ServerAppMessages:
         ----------
         push
             flwr's ``PushAppMessagesRequest``.
-        contents : mapping of str to bytes
+        contents : mapping of str to bytes or Arrived
             The contents of objects.
         confirmed : iterable of str
             Replies that need not be kept.

@@ -155,13 +155,13 @@ def _fields(view: memoryview) -> Iterator[tuple[int, memoryview, memoryview | No
     at = 0
     while at < view.nbytes:
         start = at
-        key, at = _read_varint(view, at)
+        key, at = read_varint(view, at)
         number, kind = key >> 3, key & 7
         content = None
         if kind == _VARINT:
-            _, at = _read_varint(view, at)
+            _, at = read_varint(view, at)
         elif kind == _BYTES:
-            length, at = _read_varint(view, at)
+            length, at = read_varint(view, at)
             content = view[at : at + length]
             at += length
         elif kind in (_FIXED32, _FIXED64):
@@ -173,7 +173,14 @@ def _fields(view: memoryview) -> Iterator[tuple[int, memoryview, memoryview | No
         yield number, view[start:at], content
 
 
-def _read_varint(view: memoryview, at: int) -> tuple[int, int]:
+def read_varint(view: memoryview, at: int) -> tuple[int, int]:
+    """Return the number at a place, and where it ends.
+
+    Raises
+    ------
+    IndexError
+        The message ends before.
+    """
     value = shift = 0
     while True:
         byte = view[at]
@@ -182,6 +189,11 @@ def _read_varint(view: memoryview, at: int) -> tuple[int, int]:
         shift += 7
         if byte < 0x80:
             return value, at
+
+
+def head_of(number: int, size: int) -> bytes:
+    """Return what goes before the content of a field that has a length."""
+    return _key(number) + _varint(size)
 
 
 def _varint(value: int) -> bytes:

@@ -10,6 +10,7 @@ from fedstate.exchange.messages import (
 from fedstate.exchange.routes import SignalsDependency, wait
 from fedstate.flower.routing import ProtobufRequest, protobuf_router
 from fedstate.flower.run_objects import FleetApiDependency
+from fedstate.objects.contents import Arrived
 from fedstate.superlink.evidence_routes import LogRequestsDependency, keep_receipt
 
 router = protobuf_router()
@@ -21,9 +22,9 @@ def fleet_pull_objects(
 ) -> PullObjectsResponse:
     """Pull objects of a run."""
     objects = fleet.objects_of(request.run_id)
-    answer = batches.pull(request, objects)
-    objects.count_traffic(sent=sum(len(each.object_content) for each in answer.objects))
-    return answer
+    contents = batches.wanted(request, objects)
+    objects.count_traffic(sent=sum(len(each or b"") for each in contents))
+    return batches.answer(contents)
 
 
 @router.post(paths.FLEET_PUSH)
@@ -32,13 +33,11 @@ def fleet_push_objects(
 ) -> PushObjectsResponse:
     """Store objects of a reply."""
     objects = fleet.objects_of(request.run_id)
-    answer = batches.push(request, objects)
-    stored = zip(request.contents, answer.stored, strict=True)
-    objects.count_traffic(
-        received=sum(len(content) for content, was_stored in stored if was_stored)
-    )
+    contents = batches.contents_of(request)
+    stored = batches.store(objects, request.session_id, contents)
+    objects.count_traffic(received=sum(len(contents[object_id]) for object_id in stored))
     signals.replies.notify()
-    return answer
+    return batches.pushed(request, stored)
 
 
 @router.post(paths.FLEET_REPLY)
@@ -73,7 +72,7 @@ def _keep_receipt(request: ProtobufRequest, fleet: FleetApiDependency) -> None:
 
 
 def _store_reply(
-    request: ProtobufRequest, contents: dict[str, bytes], fleet: FleetApiDependency
+    request: ProtobufRequest, contents: dict[str, bytes | Arrived], fleet: FleetApiDependency
 ) -> PushReplyResponse:
     push, objects = fleet.push_reply(request.push)
     wanted = set(push.objects_to_push)

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fedstate.errors import FederationError
 from fedstate.exchange.routes import replies_router, runtime_router, serve
 from fedstate.exchange.signals import Notifier, Signals
-from fedstate.flower.node_objects import keep_objects_apart
+from fedstate.flower.own_routes import keep_objects_apart, stream_objects
 from fedstate.flower.programs import logs_requests
 from fedstate.flower.request_labels import label_requests
 from fedstate.flower.senseless import refuse_senseless
@@ -119,6 +119,7 @@ def extend(
     serve_serverapps(app)
     asked = SuperLinkEnds(app.state.linkstate_factory)
     ends = signals.tell_ends(asked.tasks, asked.runs, again_seconds=_AGAIN_SECONDS)
+    stream_objects(app)
     app.add_middleware(
         Notifier,
         notify={

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,10 @@ class Requests(httpx.BaseTransport):
 
 
 @pytest.fixture(scope="module", params=["superlink.db", ":flwr-in-memory:"])
+def _is_there(node: Node, run_id: int, object_id: str) -> bool:
+    return bool(node.pull_object(run_id, object_id).object_available)
+
+
 def any_state(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SuperLink]:
@@ -80,13 +85,10 @@ def answering(node: Node, *contents: RecordDict) -> Callable[[], None]:
         for each in contents:
             pulled = wait_until(lambda: (p := node.pull()).messages_list and p)
             (tree,) = pulled.message_object_trees
+            run_id = pulled.messages_list[0].metadata.run_id
             # What is sent in several requests may still be on its way.
             for object_id in {part.object_id for part in iterate_object_tree(tree)}:
-                wait_until(
-                    lambda run_id=pulled.messages_list[0].metadata.run_id, part=object_id: (
-                        node.pull_object(run_id, part).object_available
-                    )
-                )
+                wait_until(partial(_is_there, node, run_id, object_id))
             reply = Reply(node.take(pulled), each)
             request = PushReplyRequest(
                 node=node.proto,

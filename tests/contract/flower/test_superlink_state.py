@@ -25,8 +25,9 @@ from flwr.superlink.cli.flower_superlink import _parse_superlink_lifespan_config
 from flwr.superlink.federation import NoOpFederationManager
 
 from fedstate.exchange.messages import BATCH_BYTES
-from fedstate.flower import bulk_objects
+from fedstate.flower import statements
 from fedstate.flower.bulk_state import BulkLinkState, use_bulk
+from fedstate.objects.contents import in_memory
 from fedstate.superlink.database import lay_out
 from fedstate.superlink.main import make_app
 
@@ -120,7 +121,7 @@ def pair(
     databases: Pair, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Pair:
     """Both, empty; ours with so many IDs in a statement."""
-    monkeypatch.setattr(bulk_objects, "_MOST_IN_A_STATEMENT", request.param)
+    monkeypatch.setattr(statements, "_MOST_IN_A_STATEMENT", request.param)
     for state in (databases.theirs, databases.ours):
         state.object_store.clear()
         state.query("DELETE FROM object_push_sessions")
@@ -248,11 +249,16 @@ def test_objects_are_pulled_in_the_order_asked_up_to_a_bound(tmp_path: Path) -> 
     sizes = {id_: len(data) for id_, data in contents.items()}
     parts = [id_ for id_, size in sizes.items() if BATCH_BYTES // 3 < size < BATCH_BYTES]
     (large,) = [id_ for id_, size in sizes.items() if size > BATCH_BYTES]
-    assert ours.get_objects(RUN, [fake_id("unknown"), large]) == [None, b""], "not there yet"
+
+    def found(*ids: str) -> list[bytes | None]:
+        contents = ours.find_objects(RUN, ids)
+        return [None if each is None else in_memory(each) for each in contents]
+
+    assert found(fake_id("unknown"), large) == [None, b""], "not there yet"
     assert ours.store_objects(RUN, session, contents) == set(contents)
     expected = [contents[parts[1]], b"", contents[parts[0]]]
-    assert ours.get_objects(RUN, [parts[1], large, parts[0], parts[2], large]) == expected
-    assert ours.get_objects(RUN, [parts[0], parts[0]]) == [contents[parts[0]]] * 2
+    assert found(parts[1], large, parts[0], parts[2], large) == expected
+    assert found(parts[0], parts[0]) == [contents[parts[0]]] * 2
 
 
 def test_writers_wait_for_each_other(databases: Pair) -> None:

@@ -15,7 +15,7 @@ from tests.operators_directory import NODES, make_state
 from fedstate.certificates.keys import ensure_node_key
 from fedstate.cli.compose import STATE
 from fedstate.cli.nodes_here import nodes_here
-from fedstate.store.backup import read_backup
+from fedstate.store import read_backup
 
 ROOT = Path(__file__).parents[3]
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fedstate.exchange import batches
 from fedstate.exchange.messages import BATCH_BYTES, PullObjectsRequest, PushObjectsRequest
+from fedstate.objects.contents import Arrived, Content, in_memory
 
 SESSION = "session"
 
@@ -25,20 +26,22 @@ class Stored:
         self.expected = set(expected)
         self.requested: list[str] = []
 
-    def get(self, object_id: str) -> bytes | None:
+    def get(self, object_id: str) -> Content | None:
         self.requested.append(object_id)
         return (self.contents[object_id] or b"") if object_id in self.contents else None
 
-    def put(self, session_id: str, object_id: str, content: bytes) -> bool:
+    def put(self, session_id: str, object_id: str, content: bytes | Arrived) -> bool:
         if session_id != SESSION or object_id not in self.expected:
             return False
-        self.contents[object_id] = content
+        self.contents[object_id] = in_memory(content)
         return True
 
-    def get_many(self, object_ids: Sequence[str]) -> list[bytes | None] | None:
+    def get_many(self, object_ids: Sequence[str]) -> list[Content | None] | None:
         return [self.get(object_id) for object_id in object_ids] if self.in_bulk else None
 
-    def put_many(self, session_id: str, contents: Mapping[str, bytes]) -> set[str] | None:
+    def put_many(
+        self, session_id: str, contents: Mapping[str, bytes | Arrived]
+    ) -> set[str] | None:
         if not self.in_bulk:
             return None
         return {key for key, content in contents.items() if self.put(session_id, key, content)}
