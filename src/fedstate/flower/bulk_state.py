@@ -27,6 +27,7 @@ from flwr.supercore.state.schema.corestate_models import (
 from flwr.supercore.state.schema.linkstate_models import MessageIns, MessageRes
 from flwr.supercore.utils import uint64_to_int64
 from sqlalchemy import delete, event, select, update
+from sqlalchemy.orm import Session
 
 from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.flower.bulk_objects import BulkObjectStore, in_batches
@@ -48,6 +49,7 @@ class BulkLinkState(SqlLinkState):
             return set()
         of_session = ObjectPushSession.session_id == session_id
         with self.session() as session:
+            _forget_loaded(session)
             of_run = select(ObjectPushSession.session_id).where(
                 of_session, ObjectPushSession.run_id == uint64_to_int64(run_id)
             )
@@ -107,9 +109,13 @@ class BulkLinkState(SqlLinkState):
         if object_tree.object_id != metadata.message_id:
             raise not_its_own_tree(metadata.message_id)
         ids = {each.object_id for each in iterate_object_tree(object_tree)}
-        if self._messages_of_others(metadata.run_id, ids):
-            raise not_its_own_tree(metadata.message_id)
-        return super().store_message_and_object_tree(message, object_tree, session_id)
+        with self.session() as session:
+            self.lock_run(metadata.run_id)
+            if self._messages_of_others(metadata.run_id, ids):
+                raise not_its_own_tree(metadata.message_id)
+            stored = super().store_message_and_object_tree(message, object_tree, session_id)
+            _forget_loaded(session)
+        return stored
 
     def get_object(self, run_id: int, object_id: str) -> bytes | None:
         """Return the content of an object of a run; empty if it is still to come."""
@@ -150,7 +156,7 @@ class BulkLinkState(SqlLinkState):
         return [contents[object_id] for object_id in object_ids[:count]]
 
     def lock_run(self, run_id: int) -> None:
-        """Begin the transaction under way, or another one, with a write."""
+        """Begin with a write: SQLite refuses who has read before another transaction wrote."""
         self._lock_run(run_id)
 
     def is_of_run(self, run_id: int, object_id: str) -> bool:
@@ -225,6 +231,15 @@ def _take_over(ours: SqlMixin, theirs: SqlMixin) -> None:
     )
     # The connection that was used so far has flwr's timeout.
     theirs._engine.dispose()  # noqa: SLF001
+
+
+def _forget_loaded(session: Session) -> None:
+    """Forget the rows that a transaction has loaded or added, once they are written.
+
+    SQLAlchemy looks each of them up again after a statement that may have changed it.
+    """
+    session.flush()
+    session.expunge_all()
 
 
 def _is_sound(object_id: str, content: bytes) -> bool:

@@ -10,10 +10,6 @@ from flwr.common.constant import SUPERLINK_NODE_ID
 # What a ServerApp's task works on, which the program asks its Grid's client for.
 from flwr.proto.runtime_pb2 import PullTaskInputRequest, PullTaskInputResponse
 
-# How flwr's Grid pushes objects, one by one.
-from flwr.supercore.inflatable.inflatable_protobuf_utils import make_push_object_fn_protobuf
-from flwr.supercore.inflatable.inflatable_utils import push_objects
-
 # What flwr's Grid connects with; it makes its client itself.
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
@@ -25,7 +21,7 @@ from fedstate.exchange import paths
 from fedstate.flower import transport
 from fedstate.flower.messages import Node
 from fedstate.flower.object_client import BatchingRuntimeClient
-from fedstate.flower.serverapp_client import ServerAppClient, objects_of
+from fedstate.flower.serverapp_client import ServerAppClient
 
 
 @dataclass
@@ -81,17 +77,8 @@ class BatchingGrid(HttpGrid):
         client, sent = self._runtime_client, list(messages)
         if not isinstance(client, ServerAppClient):
             return super()._try_push_messages(run_id, sent)
-        objects = objects_of(sent)
-        answer = client.send_messages(self.node, sent, objects)
-        if answer is None:
-            return super()._try_push_messages(run_id, sent)
-        missing = set(answer.push.objects_to_push) - set(answer.stored)
-        if missing:
-            push = make_push_object_fn_protobuf(
-                client.PushObject, self.node, run_id, answer.push.session_id
-            )
-            push_objects(objects, push, object_ids_to_push=missing)
-        return list(answer.push.message_ids)
+        taken = client.send_whole(self.node, run_id, sent)
+        return super()._try_push_messages(run_id, sent) if taken is None else taken
 
     def take_replies(
         self,
