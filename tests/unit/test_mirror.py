@@ -59,7 +59,7 @@ ELSEWHERE = {
     ],
     "flower/node_waits.py": ["unit/supernode/test_link_take.py"],
     "flower/serverapp_client.py": ["contract/flower/test_serverapp_routes.py"],
-    "flower/serverapp_messages.py": ["contract/flower/test_serverapp_routes.py"],
+    "flower/task_messages.py": ["contract/flower/test_serverapp_routes.py"],
     "flower/node_objects.py": ["contract/flower/test_own_objects.py"],
     "flower/nodestate.py": ["contract/flower/test_nodestate.py"],
     "flower/own_objects.py": ["contract/flower/test_own_objects.py"],

@@ -12,6 +12,8 @@ from fedstate.exchange.messages import (
     PushObjectsRequest,
     PushObjectsResponse,
     PushReplyRequest,
+    SendMessagesRequest,
+    SendMessagesResponse,
     WaitRequest,
     WaitResponse,
 )
@@ -24,6 +26,7 @@ from fedstate.flower.routing import (
     register_requests,
 )
 from fedstate.flower.run_objects import RuntimeObjectsDependency
+from fedstate.flower.task_messages import TaskMessagesDependency
 
 # The longest that a request may wait, whatever it asks for.
 MAXIMUM_WAIT_SECONDS = 60.0
@@ -66,6 +69,7 @@ def serve(app: FastAPI, signals: Signals, *routers: APIRouter) -> None:
             paths.FLEET_WAIT: WaitRequest,
             paths.RUNTIME_PULL: PullObjectsRequest,
             paths.RUNTIME_PUSH: PushObjectsRequest,
+            paths.RUNTIME_SEND: SendMessagesRequest,
             paths.RUNTIME_WAIT: WaitRequest,
             paths.TASKS_WAIT: WaitRequest,
         },
@@ -136,6 +140,17 @@ def runtime_push_objects(
     answer = batches.push(request, objects)
     signals.messages.notify()
     return answer
+
+
+@runtime_router.post(paths.RUNTIME_SEND)
+def runtime_send_messages(
+    request: ProtobufRequest, messages: TaskMessagesDependency, signals: SignalsDependency
+) -> SendMessagesResponse:
+    """Store messages and their objects, as a ServerApp or a ClientApp."""
+    contents = batches.contents_of(request)
+    answer, stored = messages.send(request.push, contents, request.confirmed)
+    signals.messages.notify()
+    return SendMessagesResponse(push=answer, stored=sorted(stored))
 
 
 _ExecutorAuth = Annotated[None, executor_dependency(paths.ACQUIRE_TASK)]

@@ -20,7 +20,7 @@ from fedstate.pace import Pace
 # How often tasks are polled for where the server notifies of them: a SuperLink starts what was
 # planned for a certain time when it is polled. One that notifies of every task is polled rarely.
 _PRECAUTION_SECONDS = 5.0
-_RARELY_SECONDS = 60.0
+_RARELY_SECONDS = 30.0
 # How late a task's time limit is noticed.
 _TICK_SECONDS = 1.0
 
@@ -73,7 +73,7 @@ class TaskLoop:
         self._pace = pace or Pace()
         self._clock = clock
         self._connection = _Connection()
-        self._kinds: Collection[TaskKind] = ()
+        self._kinds: frozenset[TaskKind] = frozenset()
         self._polled = -math.inf
         self._ending: dict[int, float] = {}
         pool.wake_on(notifications)
@@ -112,8 +112,10 @@ class TaskLoop:
         self._heart.beat(works=self._pool.works)
         kinds = self._pool.kinds_with_room()
         overdue = self._clock() - self._polled > self._precaution
-        if notified or overdue or kinds != self._kinds or not self._notifications.active:
-            self._kinds, self._polled = kinds, self._clock()
+        # Of fewer kinds there is no more than there was.
+        more, self._kinds = not kinds <= self._kinds, kinds
+        if notified or overdue or more or not self._notifications.active:
+            self._polled = self._clock()
             if kinds and (order := self._acquire(kinds)) is not None:
                 self._pool.launch(order)
                 self._pace.activity()

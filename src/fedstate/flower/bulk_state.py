@@ -8,6 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import cast
 
+from flwr.app import Message
+
+# A message is a tree of objects.
+from flwr.proto.message_pb2 import ObjectTree
+
 # The tables, and what flwr's own way of storing one object is made of.
 from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
@@ -28,6 +33,7 @@ from flwr.supercore.state.schema.corestate_models import (
 from flwr.supercore.state.schema.linkstate_models import MessageIns, MessageRes
 from flwr.supercore.utils import uint64_to_int64
 from sqlalchemy import delete, event, select, update
+from sqlalchemy.orm import Session
 
 from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.failpoints import reach
@@ -62,6 +68,7 @@ class BulkLinkState(RunsApart, SqlLinkState):
     ) -> set[str]:
         of_session = ObjectPushSession.session_id == session_id
         with self.session() as session:
+            _forget_loaded(session)
             of_run = select(ObjectPushSession.session_id).where(
                 of_session, ObjectPushSession.run_id == uint64_to_int64(run_id)
             )
@@ -107,6 +114,16 @@ class BulkLinkState(RunsApart, SqlLinkState):
     def _store_own(self, run_id: int, session_id: str, object_id: str, content: bytes) -> bool:
         return bool(self.store_objects(run_id, session_id, {object_id: content}))
 
+    def store_message_and_object_tree(
+        self, message: Message, object_tree: ObjectTree, session_id: str
+    ) -> tuple[bool, list[str]]:
+        """Store a message and register its objects, in one transaction; see `RunsApart`."""
+        with self.session() as session:
+            self.lock_run(message.metadata.run_id)
+            stored = super().store_message_and_object_tree(message, object_tree, session_id)
+            _forget_loaded(session)
+        return stored
+
     def find_object(self, run_id: int, object_id: str) -> Content | None:
         """Return the content of an object of a run; empty if it is still to come."""
         found = self._objects.find([object_id]) if self.is_of_run(run_id, object_id) else {}
@@ -147,7 +164,7 @@ class BulkLinkState(RunsApart, SqlLinkState):
         return [contents[object_id] for object_id in object_ids[:count]]
 
     def lock_run(self, run_id: int) -> None:
-        """Begin the transaction under way, or another one, with a write."""
+        """Begin with a write: SQLite refuses who has read before another transaction wrote."""
         self._lock_run(run_id)
 
     def is_of_run(self, run_id: int, object_id: str) -> bool:
@@ -226,6 +243,15 @@ def _take_over(ours: SqlMixin, theirs: SqlMixin) -> None:
     )
     # The connection that was used so far has flwr's timeout.
     theirs._engine.dispose()  # noqa: SLF001
+
+
+def _forget_loaded(session: Session) -> None:
+    """Forget the rows that a transaction has loaded or added, once they are written.
+
+    SQLAlchemy looks each of them up again after a statement that may have changed it.
+    """
+    session.flush()
+    session.expunge_all()
 
 
 def is_sound(object_id: str, content: bytes | Arrived) -> bool:

@@ -27,9 +27,8 @@ from flwr.supercore.date import now
 # How flwr's Grid pushes objects, one by one.
 from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_pull_object_fn_protobuf,
-    make_push_object_fn_protobuf,
 )
-from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, push_objects
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
 
 # What flwr's Grid connects with; it makes its client itself.
 from flwr.supercore.interceptors import (
@@ -43,7 +42,7 @@ from fedstate.flower import transport
 from fedstate.flower.arriving import take_in
 from fedstate.flower.messages import Node
 from fedstate.flower.object_client import BatchingRuntimeClient
-from fedstate.flower.serverapp_client import ServerAppClient, objects_of
+from fedstate.flower.serverapp_client import ServerAppClient
 from fedstate.logs import logger
 
 
@@ -153,17 +152,8 @@ class BatchingGrid(HttpGrid):
         client, sent = self._runtime_client, list(messages)
         if not isinstance(client, ServerAppClient):
             return super()._try_push_messages(run_id, sent)
-        objects = objects_of(sent)
-        answer = client.send_messages(self.node, sent, objects)
-        if answer is None:
-            return super()._try_push_messages(run_id, sent)
-        missing = set(answer.push.objects_to_push) - set(answer.stored)
-        if missing:
-            push = make_push_object_fn_protobuf(
-                client.PushObject, self.node, run_id, answer.push.session_id
-            )
-            push_objects(objects, push, object_ids_to_push=missing)
-        return list(answer.push.message_ids)
+        taken = client.send_whole(self.node, run_id, sent)
+        return super()._try_push_messages(run_id, sent) if taken is None else taken
 
     def take_replies(
         self,

@@ -254,13 +254,15 @@ class DurableNodeState(StepTasks):
         self.object_store.delete_objects_in_run(run_id)
         self.delete_sessions_in_run(run_id)
 
-    def expire_tasks(self, task_ids: Sequence[int]) -> None:
-        """Expire tasks that are under way as if their heartbeats had lapsed."""
+    def expire_tasks(self, task_ids: Sequence[int]) -> bool:
+        """Expire tasks as if their heartbeats had lapsed; return whether any was under way."""
         with self.lock_task_store:
-            for task_id in task_ids:
-                if record := self.task_token_store.get(task_id):
-                    record.active_until = now() - timedelta(seconds=1)
+            found = [self.task_token_store.get(task_id) for task_id in task_ids]
+            under_way = [record for record in found if record is not None]
+            for record in under_way:
+                record.active_until = now() - timedelta(seconds=1)
             self._cleanup_expired_task_tokens_locked()
+        return bool(under_way)
 
     def _on_task_tokens_expired(self, tasks: list[Task]) -> None:
         """Note them for who runs the steps; flwr would answer every message of their runs."""

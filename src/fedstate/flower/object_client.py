@@ -1,9 +1,16 @@
 """A client of the Runtime API that moves many objects in one request where the server can."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
+
+from flwr.app import Message
+from flwr.app.message import remove_content_from_message
+
+# A message's wire format.
+from flwr.common.serde import message_to_proto
 
 # The requests that flwr's own functions make for each object, and the client that sends them.
 from flwr.proto.message_pb2 import (
@@ -12,18 +19,32 @@ from flwr.proto.message_pb2 import (
     PushObjectRequest,
     PushObjectResponse,
 )
+from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import (
     PullAppMessagesRequest,
     PullAppMessagesResponse,
     PushAppMessagesRequest,
     PushAppMessagesResponse,
 )
-from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+
+# The tree of objects that a message is, and how flwr pushes them one by one.
+from flwr.supercore.inflatable.inflatable_object import (
+    InflatableObject,
+    get_all_nested_objects,
+    get_object_tree,
+    iterate_object_tree,
+)
+from flwr.supercore.inflatable.inflatable_protobuf_utils import make_push_object_fn_protobuf
+from flwr.supercore.inflatable.inflatable_utils import push_objects
 from flwr.supercore.runtime import RuntimeHttpClient
 
 from fedstate.exchange import paths
 from fedstate.exchange.client import ExtraRoutes
-from fedstate.exchange.messages import BATCH_BYTES
+from fedstate.exchange.messages import (
+    BATCH_BYTES,
+    SendMessagesRequest,
+    SendMessagesResponse,
+)
 
 
 class BatchingRuntimeClient(RuntimeHttpClient):
@@ -43,6 +64,8 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         self._together: list[str] = []
         self._pulled: dict[str, PullObjectResponse] = {}
         self._gathered: dict[str, _Gathered] = {}
+        self._at_once: set[str] = set()
+        self._shared: Counter[str] = Counter()
 
     def PullMessages(  # noqa: N802
         self, request: PullAppMessagesRequest
@@ -59,12 +82,14 @@ class BatchingRuntimeClient(RuntimeHttpClient):
     ) -> None:
         """Note which objects belong together; some of them may be here already."""
         announced: dict[str, list[str]] = {}
+        shared: Counter[str] = Counter()
         for tree in response.message_object_trees:
             ids = list(dict.fromkeys(each.object_id for each in iterate_object_tree(tree)))
+            shared.update(ids)
             if not all(each in here for each in ids):
                 announced |= dict.fromkeys(ids, ids)
         with self._lock:
-            self._announced, self._pulled = announced, dict(here)
+            self._announced, self._pulled, self._shared = announced, dict(here), shared
             self._together = [each for each in announced if each not in here]
 
     def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802
@@ -81,7 +106,10 @@ class BatchingRuntimeClient(RuntimeHttpClient):
                 together = self._announced[object_id]
                 self._pull(request, together)
                 self._forget(together)
-            here = self._pulled.pop(object_id, None)
+            # Kept for as many messages as have it, and no longer.
+            self._shared[object_id] -= 1
+            last = self._shared[object_id] <= 0
+            here = self._pulled.pop(object_id, None) if last else self._pulled.get(object_id)
         return super().PullObject(request) if here is None else here
 
     def _pull(self, request: PullObjectRequest, object_ids: list[str]) -> Iterable[str]:
@@ -89,7 +117,14 @@ class BatchingRuntimeClient(RuntimeHttpClient):
             paths.RUNTIME_PULL, request.node, request.run_id, object_ids
         )
         self._pulled |= found
+        size = sum(len(each.object_content) for each in found.values())
+        if size < BATCH_BYTES and all(each in found for each in object_ids):
+            self._at_once |= set(object_ids)
         return found
+
+    def has_pulled_at_once(self, object_id: str) -> bool:
+        """Return whether an object came with all others in one answer of a server of ours."""
+        return object_id in self._at_once
 
     def _forget(self, object_ids: Iterable[str]) -> None:
         """Do not ask in batches again for the messages that these belong to."""
@@ -106,6 +141,79 @@ class BatchingRuntimeClient(RuntimeHttpClient):
             with self._lock:
                 self._gathered[response.session_id] = _Gathered(set(response.objects_to_push))
         return response
+
+    def send_messages(
+        self,
+        node: Node,
+        messages: Sequence[Message],
+        objects: Mapping[str, InflatableObject],
+        confirmed: Sequence[str] = (),
+    ) -> SendMessagesResponse | None:
+        """Push messages with their objects in one request.
+
+        Parameters
+        ----------
+        node : Node
+            The node that the request names.
+        messages : sequence of Message
+            Messages with their IDs.
+        objects : mapping of str to InflatableObject
+            The objects that they are made of.
+        confirmed : sequence of str
+            Messages that were received and need not be kept.
+
+        Returns
+        -------
+        SendMessagesResponse or None
+            flwr's answer, and which objects were stored; None if nothing was pushed: the objects
+            do not fit, or the server has no such route.
+        """
+        if self.extra_routes.lacks(paths.RUNTIME_SEND) or not fit(objects):
+            return None
+        request = SendMessagesRequest(
+            node=node,
+            push=PushAppMessagesRequest(
+                messages_list=[
+                    message_to_proto(remove_content_from_message(each)) for each in messages
+                ],
+                message_object_trees=[get_object_tree(each) for each in messages],
+            ),
+            object_ids=list(objects),
+            contents=[each.deflate() for each in objects.values()],
+            confirmed=confirmed,
+        )
+        answer: SendMessagesResponse | None = self.extra_routes.call(
+            paths.RUNTIME_SEND, request, SendMessagesResponse
+        )
+        return answer
+
+    def send_whole(
+        self, node: Node, run_id: int, messages: Sequence[Message]
+    ) -> list[str] | None:
+        """Push messages with their objects; those that a batch does not take one by one.
+
+        Returns
+        -------
+        list of str or None
+            The IDs of the messages that were taken, an empty one for each other; None if nothing
+            was pushed.
+
+        Raises
+        ------
+        ObjectPushError
+            An object was not stored.
+        """
+        objects = objects_of(messages)
+        answer = self.send_messages(node, messages, objects)
+        if answer is None:
+            return None
+        missing = set(answer.push.objects_to_push) - set(answer.stored)
+        if missing:
+            push = make_push_object_fn_protobuf(
+                self.PushObject, node, run_id, answer.push.session_id
+            )
+            push_objects(objects, push, object_ids_to_push=missing)
+        return list(answer.push.message_ids)
 
     def PushObject(self, request: PushObjectRequest) -> PushObjectResponse:  # noqa: N802
         """Push an object, together with others; the call with the last one sends them all."""
@@ -150,3 +258,20 @@ class _Gathered:
             return []
         due, self._kept, self._size = self._kept, [], 0
         return due
+
+
+def objects_of(messages: Sequence[Message]) -> dict[str, InflatableObject]:
+    """Return the objects that messages are made of, by ID."""
+    objects: dict[str, InflatableObject] = {}
+    for each in messages:
+        objects |= get_all_nested_objects(each)
+    return objects
+
+
+def fit(objects: Mapping[str, InflatableObject]) -> bool:
+    """Return whether the contents of objects fit into one request, as far as arrays go."""
+    size = 0
+    for each in objects.values():
+        data = getattr(each, "data", b"")
+        size += data.nbytes if isinstance(data, memoryview) else 0
+    return size < BATCH_BYTES

@@ -7,33 +7,20 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from flwr.app import Message
-from flwr.app.message import remove_content_from_message
-
-# A message's wire format, and the tree of objects that it is.
-from flwr.common.serde import message_to_proto
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
     ConfirmMessageReceivedResponse,
     PullObjectResponse,
 )
 from flwr.proto.node_pb2 import Node
-from flwr.proto.runtime_pb2 import (
-    PullAppMessagesRequest,
-    PullAppMessagesResponse,
-    PushAppMessagesRequest,
-)
-from flwr.supercore.inflatable.inflatable_object import (
-    InflatableObject,
-    get_all_nested_objects,
-    get_object_tree,
-    iterate_object_tree,
-)
+from flwr.proto.runtime_pb2 import PullAppMessagesRequest, PullAppMessagesResponse
+
+# The objects that a message is made of.
+from flwr.supercore.inflatable.inflatable_object import InflatableObject, iterate_object_tree
 
 from fedstate.exchange import paths
 from fedstate.exchange.client import ANSWER_SECONDS
 from fedstate.exchange.messages import (
-    BATCH_BYTES,
-    SendMessagesRequest,
     SendMessagesResponse,
     TakeRepliesRequest,
     TakeRepliesResponse,
@@ -56,34 +43,17 @@ class ServerAppClient(BatchingRuntimeClient):
         self._received: list[int] = []
 
     def send_messages(
-        self, node: Node, messages: Sequence[Message], objects: Mapping[str, InflatableObject]
+        self,
+        node: Node,
+        messages: Sequence[Message],
+        objects: Mapping[str, InflatableObject],
+        confirmed: Sequence[str] = (),
     ) -> SendMessagesResponse | None:
-        """Push messages with their objects, which fit into a request.
-
-        Returns
-        -------
-        SendMessagesResponse or None
-            flwr's answer, and which objects were stored; None if nothing was pushed: the objects
-            do not fit, or the server has no such route.
-        """
-        if self.extra_routes.lacks(paths.RUNTIME_SEND) or not fit(objects):
-            return None
-        confirmed = self._take_confirmed()
-        request = SendMessagesRequest(
-            node=node,
-            push=PushAppMessagesRequest(
-                messages_list=[
-                    message_to_proto(remove_content_from_message(each)) for each in messages
-                ],
-                message_object_trees=[get_object_tree(each) for each in messages],
-            ),
-            object_ids=list(objects),
-            contents=[each.deflate() for each in objects.values()],
-            confirmed=confirmed,
-        )
+        """Push messages as `BatchingRuntimeClient` does, and confirm replies that came before."""
+        confirmed = [*confirmed, *self._take_confirmed()]
         answer: SendMessagesResponse | None = None
         try:
-            answer = self.extra_routes.call(paths.RUNTIME_SEND, request, SendMessagesResponse)
+            answer = super().send_messages(node, messages, objects, confirmed)
         finally:
             if answer is None:
                 self._put_back(confirmed)
@@ -194,20 +164,3 @@ class ServerAppClient(BatchingRuntimeClient):
     def _put_back(self, confirmed: list[str]) -> None:
         with self._taking:
             self._confirmed += confirmed
-
-
-def objects_of(messages: Sequence[Message]) -> dict[str, InflatableObject]:
-    """Return the objects that messages are made of, by ID."""
-    objects: dict[str, InflatableObject] = {}
-    for each in messages:
-        objects |= get_all_nested_objects(each)
-    return objects
-
-
-def fit(objects: Mapping[str, InflatableObject]) -> bool:
-    """Return whether the contents of objects fit into one request, as far as arrays go."""
-    size = 0
-    for each in objects.values():
-        data = getattr(each, "data", b"")
-        size += data.nbytes if isinstance(data, memoryview) else 0
-    return size < BATCH_BYTES

@@ -4,6 +4,7 @@ flwr builds such a client inside `run_clientapp`, where nothing else can use it;
 needs one to speak for a task whose process has died.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,12 @@ from flwr.common.serde import (
     message_from_proto,
     run_from_proto,
 )
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    ConfirmMessageReceivedResponse,
+)
 from flwr.proto.message_pb2 import Message as MessageProto
+from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import (
     PullAppMessagesRequest,
     PullAppMessagesResponse,
@@ -31,6 +37,9 @@ from flwr.proto.runtime_pb2 import (
 
 # The task's heartbeat, without which its token expires.
 from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+
+# Within it, flwr does not compute the ID of an object again.
+from flwr.supercore.inflatable.inflatable_object import no_object_id_recompute
 
 # What flwr's own process shows with each request: the token, the version, the trace.
 from flwr.supercore.interceptors import (
@@ -68,6 +77,8 @@ from fedstate.large.wire import (
 
 # flwr waits 30 s for any answer; a Context of 1 GB takes longer to be made durable.
 _PATIENCE_SECONDS = 600.0
+# A token is good for 30 s when its task is taken.
+_FIRST_BEAT = 5.0
 # flwr tries for ever.
 _RETRY_SECONDS = 60.0
 
@@ -120,6 +131,14 @@ class TaskClient(BatchingRuntimeClient):
                 self.on_pulled(self.pulled)
         return response
 
+    def ConfirmMessageReceived(  # noqa: N802
+        self, request: ConfirmMessageReceivedRequest
+    ) -> ConfirmMessageReceivedResponse:
+        """Say that a message has arrived; a small one is forgotten with its step anyway."""
+        if self.has_pulled_at_once(request.message_object_id):
+            return ConfirmMessageReceivedResponse()
+        return super().ConfirmMessageReceived(request)
+
     def PullTaskInput(self, request: PullTaskInputRequest) -> PullTaskInputResponse:  # noqa: N802
         """Take what the task works on; the Context's larger arrays are kept beside."""
         if self.given is None:
@@ -150,7 +169,12 @@ class TaskClient(BatchingRuntimeClient):
 
     def push_reply(self, reply: Message, context: Context) -> None:
         """Push the reply to the task's message; the Context names the run and the node."""
-        push_message(self, reply, context)
+        reply.metadata.__dict__["_message_id"] = reply.object_id
+        with no_object_id_recompute():
+            node = Node(node_id=context.node_id)
+            taken = self.send_whole(node, context.run_id, [reply])
+        if taken is None:
+            push_message(self, reply, context)
 
     def push_output(self, pieces: Sequence[Buffer]) -> None:
         """Push the output that `output_of` made."""
@@ -177,15 +201,21 @@ class TaskClient(BatchingRuntimeClient):
 
     @contextmanager
     def heartbeat(self) -> Iterator[None]:
-        """Send heartbeats while the block runs, on a thread.
+        """Send heartbeats while the block runs, on a thread; none for a block that is short.
 
         When the server does not know the token any longer, SIGINT is raised in this process.
         """
-        sender = HeartbeatSender(make_task_heartbeat_fn_http(self))
+        send, over, pauses = make_task_heartbeat_fn_http(self), threading.Event(), [_FIRST_BEAT]
+
+        def beat() -> bool:
+            return over.wait(pauses.pop() if pauses else 0.0) or bool(send())
+
+        sender = HeartbeatSender(beat)
         sender.start()
         try:
             yield
         finally:
+            over.set()
             if sender.is_running:
                 sender.stop()
 

@@ -6,7 +6,7 @@ the Runtime API's routes has them: a ServerApp can neither read nor write them.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from flwr.app import Message
@@ -177,6 +177,11 @@ def witnessed(state: LinkState) -> _Witnessing:
     """Return a SuperLink's state as what it is."""
     assert isinstance(state, _Witnessing)  # noqa: S101  `use_witnessed` has made it
     return state
+
+
+def at_once(state: Any) -> AbstractContextManager[Any]:
+    """Return a block that changes a SuperLink's state at once; for that of a SuperNode, any."""
+    return state.at_once() if isinstance(state, _Witnessing) else nullcontext()
 
 
 def evidence_of(state: LinkState) -> EvidenceLog:

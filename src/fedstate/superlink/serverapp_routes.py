@@ -1,4 +1,4 @@
-"""A ServerApp sends messages with their objects, and waits for replies and takes them."""
+"""A ServerApp waits for replies, and takes them in the same request."""
 
 import time
 from collections import OrderedDict
@@ -7,19 +7,13 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request
 from starlette.concurrency import run_in_threadpool
 
-from fedstate.exchange import batches, paths
-from fedstate.exchange.messages import (
-    BATCH_BYTES,
-    SendMessagesRequest,
-    SendMessagesResponse,
-    TakeRepliesRequest,
-    TakeRepliesResponse,
-)
+from fedstate.exchange import paths
+from fedstate.exchange.messages import BATCH_BYTES, TakeRepliesRequest, TakeRepliesResponse
 from fedstate.exchange.newest import Newest
 from fedstate.exchange.routes import MAXIMUM_WAIT_SECONDS, SignalsDependency, add_routes
 from fedstate.exchange.signals import NEVER
 from fedstate.flower.routing import ProtobufRequest, protobuf_router
-from fedstate.flower.serverapp_messages import ServerAppMessages, ServerAppMessagesDependency
+from fedstate.flower.task_messages import ServerAppMessages, ServerAppMessagesDependency
 
 # An error in the place of a lost node comes by the SuperLink's clock, unnotified.
 _LOOK_SECONDS = 2.0
@@ -71,10 +65,9 @@ class Replies:
 
 
 def serve_serverapps(app: FastAPI) -> None:
-    """Add the routes to our SuperLink."""
+    """Add the route to our SuperLink."""
     app.state.replies = Replies()
-    types = {paths.RUNTIME_SEND: SendMessagesRequest, paths.RUNTIME_TAKE: TakeRepliesRequest}
-    add_routes(app, types, router)
+    add_routes(app, {paths.RUNTIME_TAKE: TakeRepliesRequest}, router)
 
 
 def _replies(request: Request) -> Replies:
@@ -83,17 +76,6 @@ def _replies(request: Request) -> Replies:
 
 
 _RepliesDependency = Annotated[Replies, Depends(_replies)]
-
-
-@router.post(paths.RUNTIME_SEND)
-def runtime_send_messages(
-    request: ProtobufRequest, messages: ServerAppMessagesDependency, signals: SignalsDependency
-) -> SendMessagesResponse:
-    """Store messages and their objects."""
-    contents = batches.contents_of(request)
-    answer, stored = messages.send(request.push, contents, request.confirmed)
-    signals.messages.notify()
-    return SendMessagesResponse(push=answer, stored=sorted(stored))
 
 
 @router.post(paths.RUNTIME_TAKE)

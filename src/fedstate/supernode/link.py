@@ -50,7 +50,7 @@ class Link:
     Attributes
     ----------
     have : callable
-        Returns the IDs of the messages that the store has and whose reply is due.
+        Returns the IDs of the messages that are here and of which no reply has been sent yet.
     tells_ends : bool
         Whether the SuperLink says which runs have ended to who waits for messages.
     on_log_requests : callable

@@ -208,6 +208,12 @@ RESENT_TABLE: Table = {
     (Stage.FORGETTING, Event.PAUSED): (Stage.OVER, (Command.QUEUE_AGAIN,)),
 }
 
+# No reply has been handed to the SuperLink: the one to come answers all that came before it.
+BEFORE_REPLY = {
+    *(Stage.WAITING, Stage.STARTING, Stage.PULLING),
+    *(Stage.RUNNING, Stage.COMMITTING),
+}
+
 # Sent again before the reply: the reply, when there is one, is the answer to both.
 _RESENT_BEFORE = {Stage.WAITING, Stage.PULLING, Stage.RUNNING}
 _RESENT_AFTER = {

@@ -103,8 +103,6 @@ class DurableSettings:
     output: Path | None = None
 
 
-# The states of a step in the store in which its reply is due.
-_DUE = ("received", "committed")
 _RETRY_SECONDS = 1.0
 _END_SECONDS = 5.0
 
@@ -161,7 +159,7 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         answers = LogAnswers(store, link)
         stack.callback(answers.close)
         link.on_log_requests = answers.take
-        link.have = lambda: [step.message_id for status in _DUE for step in store.steps(status)]
+        link.have = steps.before_reply
         stack.callback(_leave, membership, steps)
         backups = Backups(store, durable.backups) if durable.backups else None
         api_problems = backups.problems if backups else list[str]

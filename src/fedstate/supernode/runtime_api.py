@@ -58,9 +58,9 @@ def runtime_api(
     signals = Signals(closing=lambda: server.should_exit)
 
     def expire(task_ids: list[int]) -> None:
-        state.expire_tasks(task_ids)
-        # One that had not begun can be acquired again.
-        signals.tasks.notify()
+        if state.expire_tasks(task_ids):
+            # One that had not begun can be acquired again.
+            signals.tasks.notify()
 
     signals.presence = Presence(expire)
     ends = signals.tell_ends(state.ended_tasks, steps.runs.not_going)

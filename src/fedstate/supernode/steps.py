@@ -6,16 +6,15 @@ machine is told what happens, and what it commands is done, most of it by `actio
 Guarantees, whatever thread calls:
 
 - What happens to one step happens one after the other: `Step.lock` is held while the machine
-  advances *and* while what it commands in the store is done. So a message that is sent again
-  finds its step before or after such a write, never in between: while it is being forgotten it
-  cannot be lost.
+  advances *and* while what it commands in the store is done. A message that is sent again finds
+  its step before or after such a write: while it is being forgotten it cannot be lost.
 - What may take long (the SuperLink, a pause) runs on the pool, without any lock.
 - `Steps._lock` guards the registry of steps, the turns, and the steps' task IDs.
 - The order of locks is `Step.lock`, `Steps._lock`, then those of the node state and the store.
   `on_tasks_expired` is called on a thread that may hold a `Step.lock`, so it only uses the pool.
-- `receive` and `resume` are called by the thread that pulls messages, `end_run` also by that of
-  the maintenance, `complete` and `fail` by those of the Runtime API.
-- An error that the machine has no event for ends the SuperNode; the next one resumes.
+- `receive`, `resume` and `before_reply` are called by the thread that pulls messages, `end_run`
+  also by that of the maintenance, `complete` and `fail` by those of the Runtime API.
+- An error without an event in the machine ends the SuperNode; the next one resumes.
 """
 
 import threading
@@ -37,7 +36,7 @@ from fedstate.store.values import Value
 from fedstate.supernode.actions import Actions, Outcome
 from fedstate.supernode.admission import Admission
 from fedstate.supernode.link import Link
-from fedstate.supernode.machine import WAITING, Command, Event, Stage, advance
+from fedstate.supernode.machine import BEFORE_REPLY, WAITING, Command, Event, Stage, advance
 from fedstate.supernode.runs import Runs
 from fedstate.supernode.step import Step
 from fedstate.supernode.turns import Turns
@@ -65,7 +64,7 @@ class Steps:
     retry_seconds : float
         The pause before something is tried again.
     runs : Runs, optional
-        Which runs go on; without it, none is known yet.
+        Which runs go on, as the attribute says; without it, none is known yet.
 
     Attributes
     ----------
@@ -143,6 +142,12 @@ class Steps:
         with self._lock:
             return any(step.run_id == run_id for step in self._steps.values())
 
+    def before_reply(self) -> list[str]:
+        """Return the messages that are here and of which no reply has been sent yet."""
+        with self._lock:
+            steps = list(self._steps.values())
+        return [step.message_id for step in steps if step.phase.stage in BEFORE_REPLY]
+
     def of_task(self, task_id: int) -> Step | None:
         """Return the step that a task belongs to, or None."""
         with self._lock:
@@ -159,10 +164,7 @@ class Steps:
                 self._happen(Step(Envelope.from_bytes(header), run), Event.STORED)
 
     def receive(self, envelope: Envelope) -> None:
-        """Make a pulled message durable and queue its step, or refuse it.
-
-        When this returns the message is durable, or its answer was sent: a SuperNode that is
-        killed before that has left a note that a message may be lost.
+        """Make a pulled message durable and queue its step, or refuse and answer it.
 
         Raises
         ------
@@ -184,8 +186,8 @@ class Steps:
     def complete(self, step: Step, left: SplitContext) -> None:
         """Commit what a step made, and have its reply sent; a step without a reply has failed.
 
-        When this returns, state and reply are durable, or the step has failed. Of the Context
-        that the ClientApp has left, only its state is taken: an app has no say in whose it is.
+        When this returns, that is durable. Of the Context only the state is taken: an app has no
+        say in whose it is.
         """
         reply = self._state.reply_to(step.message_id)
         if reply is None:

@@ -15,6 +15,7 @@ from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 from tests.stack.executor.conftest import Node, probe_fab
+from tests.waiting import wait_until
 
 from fedstate.exchange import paths
 from fedstate.exchange.messages import BATCH_BYTES
@@ -110,8 +111,9 @@ def test_a_message_arrives_and_its_reply_returns(
     assert node.reply_content(message_id) == sent
     single = asked.count("/v1/runtime/pull-object") + asked.count("/v1/runtime/push-object")
     if kind == "ours":
-        # The large ones alone, and no request for each small one.
-        assert single <= 2 * 2 * sum(size >= BATCH_BYTES for size in sizes)
+        # The large ones alone, and no request for each small one; but what is here of a small
+        # message is not pushed again, and a reply with the same content has one other object.
+        assert single <= 2 * 2 * sum(size >= BATCH_BYTES for size in sizes) + 1
     else:
         assert asked.count(paths.RUNTIME_PULL) == 1
         # flwr pushes with two threads, and both may find out.
@@ -184,6 +186,24 @@ def test_a_server_of_flwrs_own_is_asked_once(node: Node, asked: list[str]) -> No
         for _ in range(3):
             assert client.extra_routes.wait(paths.TASKS_WAIT, NodeProto(), 0, 20) is None
     assert asked.count(paths.TASKS_WAIT) == 1
+
+
+@pytest.mark.parametrize("kind", ["ours"], indirect=True)
+def test_a_short_task_sends_no_heartbeat_and_confirms_nothing(
+    node: Node, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message_id = node.give(1, RecordDict({"arrays": arrays([1, 2])}))
+    beat, confirm = "/v1/runtime/send-task-heartbeat", "/v1/runtime/confirm-message-received"
+    with client_of(node) as client:
+        with client.heartbeat():
+            message, context, _, _ = pull_task_input(client)
+            client.push_reply(Message(RecordDict(), reply_to=message), context)
+        assert node.reply_content(message_id) == RecordDict()
+        assert asked.count(paths.RUNTIME_SEND) == 1
+        assert {beat, confirm, "/v1/runtime/push-messages"}.isdisjoint(asked)
+        monkeypatch.setattr("fedstate.flower.task_client._FIRST_BEAT", 0.0)
+        with client.heartbeat():
+            wait_until(lambda: beat in asked)
 
 
 def test_no_route_of_flwrs_has_one_of_our_paths() -> None:

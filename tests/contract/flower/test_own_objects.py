@@ -39,6 +39,7 @@ from tests.contract.flower.thieves import (
 
 from fedstate.exchange import paths
 from fedstate.exchange.client import ExtraRoutes
+from fedstate.exchange.messages import SendMessagesRequest, SendMessagesResponse
 from fedstate.flower.runtime_app import runtime_app
 
 
@@ -189,6 +190,16 @@ def test_a_supernode_keeps_runs_apart(our_supernode: OurSuperNode) -> None:
         own = Message(arrays(5), reply_to=mine)
         own.metadata.__dict__["_message_id"] = own.object_id
         refused(lambda: push(own, tree), 400)
+
+        def send(message: Message, *confirmed: str) -> Any:
+            request = SendMessagesRequest(
+                push=_pushed(message, get_object_tree(message)), confirmed=confirmed
+            )
+            return ExtraRoutes(client).call(paths.RUNTIME_SEND, request, SendMessagesResponse)
+
+        refused(lambda: send(forged), 400)
+        for each in ids_of(tree):
+            refused(partial(send, own, each))
         (wanted,) = leaves_of(tree)[:1]
         stolen = get_object_tree(own)
         stolen.children.append(ObjectTree(object_id=wanted))

@@ -307,6 +307,7 @@ LARGE = {
     "/v1/runtime/push-task-message",
     "/v1/runtime/push-task-output",
     paths.RUNTIME_PUSH,
+    paths.RUNTIME_SEND,
 }
 
 

@@ -57,10 +57,13 @@ def test_a_clientapp_is_given_no_message_of_another_run(supernode: SuperNode) ->
             assert task.message.metadata.message_id == own.metadata.message_id
 
 
-def test_a_pulled_message_is_confirmed_and_its_objects_are_gone(
-    supernode: SuperNode, message: Message
+@pytest.mark.parametrize("large", [True, False])
+def test_a_pulled_message_is_confirmed_and_its_objects_are_gone_if_it_is_large(
+    supernode: SuperNode, message: Message, monkeypatch: pytest.MonkeyPatch, large: bool
 ) -> None:
-    """flwr's `pull_task_input` confirms; the step holds the message in the node store."""
+    """flwr's `pull_task_input` confirms; a small one is not worth a request while it is made."""
+    if large:
+        monkeypatch.setattr("fedstate.flower.object_client.BATCH_BYTES", 1)
     supernode.give(1, message)
     with clientapp(supernode) as task:
         answer = task.client.PullObject(
@@ -70,7 +73,7 @@ def test_a_pulled_message_is_confirmed_and_its_objects_are_gone(
                 object_id=message.metadata.message_id,
             )
         )
-        assert not answer.object_found
+        assert answer.object_found != large
 
 
 def test_a_pushed_reply_is_found_by_its_message_with_its_objects(

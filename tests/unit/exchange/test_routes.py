@@ -23,6 +23,8 @@ from fedstate.exchange.messages import (
     PullObjectsResponse,
     PushObjectsRequest,
     PushObjectsResponse,
+    SendMessagesRequest,
+    SendMessagesResponse,
     WaitRequest,
     WaitResponse,
 )
@@ -41,6 +43,7 @@ RUN = 2**63 + 1
 ROUTES: dict[str, tuple[Any, Any]] = {
     paths.RUNTIME_PULL: (PullObjectsRequest, PullObjectsResponse),
     paths.RUNTIME_PUSH: (PushObjectsRequest, PushObjectsResponse),
+    paths.RUNTIME_SEND: (SendMessagesRequest, SendMessagesResponse),
     paths.RUNTIME_WAIT: (WaitRequest, WaitResponse),
     paths.TASKS_WAIT: (WaitRequest, WaitResponse),
 }

@@ -1,8 +1,9 @@
 """When the executor's loop asks for tasks, and what it makes of the answers."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple, cast
 
 import pytest
@@ -13,6 +14,8 @@ from fedstate.executor import notifications
 from fedstate.executor.loop import TaskLoop
 from fedstate.executor.notifications import TaskNotifications
 from fedstate.executor.pool import Limits, TaskPool
+from fedstate.flower.task_order import TaskKind, TaskOrder
+from fedstate.flower.tasks import TaskServerUnavailableError
 from fedstate.waiting import wait_until
 
 SECONDS = 60.0
@@ -125,6 +128,55 @@ def test_with_notifications_tasks_are_asked_for_now_and_then_all_the_same(
     clock.now += 5.1
     assert not notified.loop.poll()
     assert notified.asked() == asked + 1
+
+
+def test_a_server_that_notifies_of_every_task_is_asked_rarely(
+    notified: Executor, clock: Clock
+) -> None:
+    notified.notifications.complete = True
+    asked = notified.asked()
+    clock.now += 29
+    assert not notified.loop.poll()
+    assert notified.asked() == asked
+    clock.now += 2
+    assert not notified.loop.poll()
+    assert notified.asked() == asked + 1
+
+
+def test_a_notification_whose_poll_failed_is_not_the_last(
+    notified: Executor, clock: Clock
+) -> None:
+    notified.notifications.complete = True
+    source, answers = notified.loop._source, list[object]()
+
+    class Failing:
+        def acquire(self, kinds: Collection[TaskKind]) -> TaskOrder | None:
+            answers.append(kinds)
+            if len(answers) == 1:
+                raise TaskServerUnavailableError("as the test wants it")
+            return source.acquire(kinds)
+
+    notified.loop._source = Failing()
+    notified.server.signals.tasks.notify()
+    notified.loop.wait()
+    assert not notified.loop.poll()
+    clock.now += 5.1
+    assert not notified.loop.poll()
+    assert len(answers) == 2
+
+
+def test_of_fewer_kinds_nobody_is_asked(notified: Executor) -> None:
+    asked = notified.asked()
+    for kinds, more in (
+        (frozenset(TaskKind) - {TaskKind.CLIENT_APP}, 0),
+        (frozenset(TaskKind), 1),
+        (frozenset(TaskKind), 1),
+        (frozenset[TaskKind](), 1),
+        (frozenset({TaskKind.SERVER_APP}), 2),
+    ):
+        notified.pool.kinds_with_room = partial(frozenset, kinds)  # type: ignore[method-assign]
+        assert not notified.loop.poll()
+        assert notified.asked() == asked + more
 
 
 def test_a_notification_ends_the_wait_and_has_tasks_asked_for(notified: Executor) -> None:

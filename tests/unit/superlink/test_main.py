@@ -61,7 +61,7 @@ def test_flwrs_routes_stay_and_ours_are_added(superlink: SuperLink) -> None:
     ours = {value for name, value in vars(paths).items() if name.isupper()} - {paths.ACQUIRE_TASK}
     assert routes_of(superlink.app) == superlink.flwrs | ours
     assert not superlink.flwrs & ours
-    assert len(ours) == 12
+    assert len(ours) == 15
 
 
 def test_the_paths_that_notify_are_routes_of_flwrs(superlink: SuperLink) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from tests.unit.supernode.world import World, walk
+from tests.unit.supernode.world import BringingWorld, World, walk
 
 from fedstate.supernode import machine, steps
 from fedstate.supernode.machine import (
@@ -30,6 +30,7 @@ from fedstate.supernode.machine import (
 )
 
 TRANSITIONS = 100_000
+BRINGING_WALKS = 300
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +144,11 @@ def test_a_hundred_thousand_transitions_break_no_promise(
         *machine._RESENT_BEFORE,
         *machine._RESENT_AFTER,
     }
+
+
+def test_what_is_lost_on_its_way_is_handed_out_again_and_breaks_no_promise() -> None:
+    for seed in range(BRINGING_WALKS):
+        walk(seed, BringingWorld)
 
 
 class Paths(RuleBasedStateMachine):

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from flwr.app import Error
 from tests.unit.supernode.model import BrokenError, Disk
-from tests.unit.supernode.world import walk
+from tests.unit.supernode.world import BringingWorld, World, walk
 
 from fedstate.flower.errors import ErrorCode
 from fedstate.store.errors import StoreFullError
-from fedstate.supernode import machine
+from fedstate.supernode import machine, steps
 from fedstate.supernode.actions import Actions, Outcome
 from fedstate.supernode.machine import (
     RESENT_TABLE,
@@ -304,10 +304,10 @@ BUGS: dict[str, tuple[Plant, str]] = {
 }
 
 
-def walk_until_broken() -> None:
+def walk_until_broken(kind: type[World] = World) -> None:
     """Walk the world again and again, each time on another way."""
     for seed in range(WALKS):
-        walk(seed)
+        walk(seed, kind)
 
 
 @pytest.mark.parametrize("bug", BUGS)
@@ -316,3 +316,12 @@ def test_a_planted_bug_is_caught(bug: str, monkeypatch: pytest.MonkeyPatch) -> N
     plant(monkeypatch)
     with pytest.raises((BrokenError, ImpossibleEventError), match=sentence):
         walk_until_broken()
+
+
+def test_a_node_that_claims_what_it_has_answered_loses_what_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when it names every step that it has not forgotten yet to a SuperLink that brings."""
+    monkeypatch.setattr(steps, "BEFORE_REPLY", set(Stage))
+    with pytest.raises(BrokenError, match="neither durable nor answered"):
+        walk_until_broken(BringingWorld)

@@ -1,4 +1,4 @@
-"""The messages of a ServerApp and their replies: several of flwr's requests at once."""
+"""The messages of a task and their replies: several of flwr's requests at once."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from fedstate.flower.bulk_state import BulkLinkState
 from fedstate.flower.routing import ProtobufRequest
 from fedstate.flower.run_objects import RuntimeObjects
 from fedstate.flower.statements import in_batches
-from fedstate.flower.witnessed_state import witnessed
+from fedstate.flower.witnessed_state import at_once
 from fedstate.objects.contents import Arrived
 
 
@@ -38,15 +38,15 @@ class Pulled:
     objects: Mapping[str, bytes]
 
 
-class ServerAppMessages:
-    """The messages of a task of the SuperLink, for a request of its process.
+class TaskMessages:
+    """What a task sends, for a request of its process to a SuperLink or a SuperNode.
 
     Parameters
     ----------
     node
         The node that the request names.
     state
-        The SuperLink's state.
+        The server's state.
     handlers
         flwr's handlers of the Runtime API.
     task
@@ -79,13 +79,30 @@ class ServerAppMessages:
             Replies that need not be kept.
         """
         # At once: no node is handed a message whose objects are still on their way.
-        with witnessed(self._state).at_once():
+        with at_once(self._state):
             self._begin(confirmed)
             answer = self._handlers.push_messages(push, self._state, self._task)
             wanted = set(answer.objects_to_push)
             contents = {key: content for key, content in contents.items() if key in wanted}
             stored = batches.store(self._objects, answer.session_id, contents)
         return answer, stored
+
+    @property
+    def _objects(self) -> RuntimeObjects:
+        return RuntimeObjects(self._node, self._state, self._handlers, self._task)
+
+    def _begin(self, confirmed: Iterable[str]) -> None:
+        if isinstance(self._state, BulkLinkState):
+            self._state.lock_run(self._task.run_id)
+        for message_id in confirmed:
+            request = ConfirmMessageReceivedRequest(
+                node=self._node, run_id=self._task.run_id, message_object_id=message_id
+            )
+            self._handlers.confirm_message_received(request, self._state, self._task)
+
+
+class ServerAppMessages(TaskMessages):
+    """The messages of a ServerApp, and their replies."""
 
     def arrived(self, message_ids: Collection[str]) -> int:
         """Return how many of these messages have a reply that was not pulled."""
@@ -117,7 +134,7 @@ class ServerAppMessages:
         confirmed : iterable of str
             Replies that were pulled before, and need not be kept.
         """
-        with witnessed(self._state).at_once():
+        with at_once(self._state):
             self._begin(confirmed)
             request = PullAppMessagesRequest(message_ids=message_ids)
             answer = self._handlers.pull_messages(request, self._state, self._task)
@@ -129,19 +146,14 @@ class ServerAppMessages:
             objects = batches.available(self._objects, list(ids)) if ids else {}
         return Pulled(answer, objects)
 
-    @property
-    def _objects(self) -> RuntimeObjects:
-        return RuntimeObjects(self._node, self._state, self._handlers, self._task)
 
-    def _begin(self, confirmed: Iterable[str]) -> None:
-        if isinstance(self._state, BulkLinkState):
-            # A write: SQLite refuses a transaction that has read before another has written.
-            self._state.lock_run(self._task.run_id)
-        for message_id in confirmed:
-            request = ConfirmMessageReceivedRequest(
-                node=self._node, run_id=self._task.run_id, message_object_id=message_id
-            )
-            self._handlers.confirm_message_received(request, self._state, self._task)
+async def _task_messages(
+    request: ProtobufRequest,
+    state: RuntimeStateDependency,
+    handlers: RuntimeHandlersDependency,
+    task: TaskDependency,
+) -> TaskMessages:
+    return TaskMessages(request.node, state, handlers, task)
 
 
 async def _serverapp_messages(
@@ -153,4 +165,5 @@ async def _serverapp_messages(
     return ServerAppMessages(request.node, state, handlers, task)
 
 
+TaskMessagesDependency = Annotated[TaskMessages, Depends(_task_messages)]
 ServerAppMessagesDependency = Annotated[ServerAppMessages, Depends(_serverapp_messages)]
