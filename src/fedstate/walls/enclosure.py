@@ -110,12 +110,6 @@ class Walls:
             **paths,
         )
 
-    @property
-    def seen(self) -> tuple[Path, ...]:
-        """What is there for the run, wherever it lies."""
-        passage = () if self.passage is None else (self.passage,)
-        return (*self.readable, *self.writable, self.directory, *passage)
-
 
 def enter(walls: Walls) -> int | None:
     """Put this process, and all that it will start, behind the walls. There is no way back.
@@ -149,15 +143,14 @@ def _enter(walls: Walls) -> int | None:
     system.join_new_session_keyring()
     system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
     _limit(walls)
+    passage = None
     if walls.user is not None and mounts.may_mount():
-        mounts.own_view(walls.seen, walls.limits.memory)
+        needed = (*walls.readable, *walls.writable, walls.directory)
+        passage = mounts.own_view(needed, walls.limits.memory, walls.passage)
     else:
         walls = enter_view(walls)
-    passage = None
-    if walls.passage is not None and walls.user is not None:
-        # In the run's own view of files, out of which the descriptor would lead otherwise, and
-        # before it has the run's user, who may not pass everywhere.
-        passage = hold_directory(walls.passage)
+        if walls.passage is not None and walls.user is not None:
+            passage = hold_directory(walls.passage)  # where the run's user may not come by itself
     # A group of its own may read what it writes: the group of a directory of records is another.
     os.umask(0o077 if walls.user is None else 0o027)
     domain = _domain(walls) if walls.landlock else None
@@ -197,7 +190,9 @@ def enter_view(walls: Walls) -> Walls:
         return walls
     mounts.own_memory(walls.limits.memory)
     terminals = mounts.own_terminals()
-    mounts.hide(walls.closed, _homes(), walls.seen)
+    passage = () if walls.passage is None else (walls.passage,)
+    kept = (*walls.readable, *walls.writable, walls.directory, *passage)
+    mounts.hide(walls.closed, _homes(), kept)
     return replace(walls, own_memory=False, own_terminals=terminals)
 
 
