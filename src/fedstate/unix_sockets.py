@@ -5,6 +5,7 @@ directory, which also leads past directories that this process may not pass any 
 """
 
 import contextlib
+import fcntl
 import os
 import socket
 import stat
@@ -89,20 +90,21 @@ def listen(path: Path, backlog: int, *, what: str) -> BoundSocket:
     FederationError
         If it cannot be listened on, since another server listens there, say.
     """
-    _make_way(path, what)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with short_name(path) as name:
-            sock.bind(name)
-        path.chmod(SOCKET_MODE)
-        sock.listen(backlog)
-        sock.setblocking(False)
-    except OSError as error:
-        sock.close()
-        raise FederationError(
-            f"The {what} cannot be served on '{path}' ({error.strerror or error}); give a file "
-            f"in a directory that this user may write to with {OPTION}."
-        ) from None
+    with _alone(path.parent):
+        _make_way(path, what)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with short_name(path) as name:
+                sock.bind(name)
+            path.chmod(SOCKET_MODE)
+            sock.listen(backlog)
+            sock.setblocking(False)
+        except OSError as error:
+            sock.close()
+            raise FederationError(
+                f"The {what} cannot be served on '{path}' ({error.strerror or error}); give a "
+                f"file in a directory that this user may write to with {OPTION}."
+            ) from None
     return BoundSocket(sock, path)
 
 
@@ -162,6 +164,20 @@ def peer_user(sock: socket.socket) -> int | None:
     credentials = struct.Struct("=iII")
     found = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
     return int(credentials.unpack(found)[1])
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Let no other server begin to listen in a directory meanwhile, where it can be locked."""
+    descriptor = None
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _connect(sock: socket.socket, name: str, seconds: float | None) -> None:

@@ -102,6 +102,29 @@ def test_a_server_that_accepts_nobody_lives_too(tmp_path: Path) -> None:
         each.close()
 
 
+def test_of_servers_that_start_at_once_one_serves(tmp_path: Path) -> None:
+    path = tmp_path / "api.sock"
+    bound_at(path).socket.close()
+    served: list[BoundSocket] = []
+    refused: list[FederationError] = []
+
+    def start() -> None:
+        try:
+            served.append(listen(path, 16, what="API"))
+        except FederationError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(served), len(refused)) == (1, 7)
+    connect(path, 10).close()
+    served[0].close()
+    assert not path.exists()
+
+
 def test_a_file_that_is_no_socket_stays(tmp_path: Path) -> None:
     path = tmp_path / "api.sock"
     path.write_text("somebody's")
