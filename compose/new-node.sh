@@ -30,6 +30,7 @@ services:
       - node-$k-runtime:/var/lib/fedstate/runtime:ro
       - node-$k-state:/var/lib/fedstate/state
       - node-$k-output:/var/lib/fedstate/output
+      - node-$k-socket:/var/lib/fedstate/socket
     networks:
       node-$k: {aliases: [runtime]}
 
@@ -41,6 +42,7 @@ services:
     volumes:
       - node-$k-runtime:/var/lib/fedstate/runtime:ro
       - node-$k-output:/var/lib/fedstate/output
+      - node-$k-socket:/var/lib/fedstate/socket:ro
     networks: [node-$k]
 
 volumes:
@@ -48,6 +50,7 @@ volumes:
   node-$k-runtime: {}
   node-$k-state: {}
   node-$k-output: {} # what runs print: their executor writes it, their SuperNode deletes it
+  node-$k-socket: {} # by which the executor connects to its SuperNode
 
 networks:
   node-$k:

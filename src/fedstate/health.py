@@ -1,4 +1,6 @@
-"""Ask a SuperLink or SuperNode over TLS whether it is well, and an executor by its heartbeat.
+"""Ask a SuperLink or SuperNode whether it is well, and an executor by its heartbeat.
+
+A port is asked over TLS, a Unix socket, which is named ``unix:PATH``, without it.
 
 Containers ask every few seconds, with ``python -m fedstate.health URL ... CA``, in an executor's
 with ``--executor=HEARTBEAT_FILE`` before these: it takes nothing but the standard library, and
@@ -24,8 +26,10 @@ from fedstate.errors import FederationError, FedstateError
 from fedstate.executor.heartbeat import check_executor
 from fedstate.tls.expiry import RENEW_AUTHORITY, expires_soon
 from fedstate.tls.problems import setting_problem
+from fedstate.unix_sockets import connect
 
 SECONDS = 5.0
+SOCKET_SCHEME = "unix:"
 PATIENCE_SECONDS = 30.0
 # What OpenSSL says of a certificate whose authority is none of those that are trusted: it is not
 # there (2, 20, 21), signs itself (18, 19), or has the same name and another key (7).
@@ -40,16 +44,16 @@ _MOST_BYTES = 65536
 
 
 def check_health(
-    address: str, root_certificates: Path, warn: Callable[[str], object] = lambda _: None
+    address: str, root_certificates: Path | None, warn: Callable[[str], object] = lambda _: None
 ) -> int:
     """Return the HTTP status of a healthy service.
 
     Parameters
     ----------
     address : str
-        For example ``127.0.0.1:8000``, or ``https://localhost:8000/health``.
-    root_certificates : Path
-        The authority's ``ca.crt``.
+        For example ``127.0.0.1:8000``, ``https://localhost:8000/health``, or ``unix:PATH``.
+    root_certificates : Path, optional
+        The authority's ``ca.crt``; a Unix socket needs none.
     warn : callable
         Is called with a sentence about each certificate that expires within 30 days: that of the
         service, and that of the authority; and with each problem that the service names.
@@ -61,7 +65,11 @@ def check_health(
     FederationError
         If the service is not well or cannot be reached; the message says what is wrong.
     """
+    if address.startswith(SOCKET_SCHEME):
+        return _check_socket(address, warn)
     server, path = _parts(address)
+    if root_certificates is None:
+        raise FederationError(f"No authority is given for {address}: give its ca.crt.")
     context = _trusting(root_certificates)
     try:
         connection = http.client.HTTPSConnection(server, timeout=SECONDS, context=context)
@@ -72,15 +80,7 @@ def check_health(
     except (OSError, http.client.HTTPException) as error:
         kind = UntrustedError if _of_another_authority(error) else FederationError
         raise kind(f"{address} is not well: {_reason(error, server)}") from None
-    if not reply.status < http.client.BAD_REQUEST:
-        hint = (
-            ": what listens there is no SuperLink or SuperNode"
-            if reply.status < http.client.INTERNAL_SERVER_ERROR
-            else ""
-        )
-        raise FederationError(
-            f"{address} is not well: it answers {reply.status} {reply.reason}{hint}."
-        )
+    _check_reply(address, reply)
     now, ends = datetime.now(UTC), [_end(each) for each in context.get_ca_certs()]
     for sentence in (
         expires_soon(f"The certificate of {server}", end, now),
@@ -91,6 +91,42 @@ def check_health(
     for problem in _problems(reply):
         warn(problem)
     return reply.status
+
+
+def _check_socket(address: str, warn: Callable[[str], object]) -> int:
+    try:
+        with closing(_SocketConnection(Path(address.removeprefix(SOCKET_SCHEME)))) as connection:
+            connection.request("GET", "/health")
+            reply = connection.getresponse()
+            _check_reply(address, reply)
+            for problem in _problems(reply):
+                warn(problem)
+            return reply.status
+    except (OSError, http.client.HTTPException) as error:
+        raise FederationError(f"{address} is not well: {_reason(error, address)}") from None
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    """A connection to a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = connect(self._path, SECONDS)
+
+
+def _check_reply(address: str, reply: http.client.HTTPResponse) -> None:
+    if not reply.status < http.client.BAD_REQUEST:
+        hint = (
+            ": what listens there is no SuperLink or SuperNode"
+            if reply.status < http.client.INTERNAL_SERVER_ERROR
+            else ""
+        )
+        raise FederationError(
+            f"{address} is not well: it answers {reply.status} {reply.reason}{hint}."
+        )
 
 
 def _parts(address: str) -> tuple[str, str]:
@@ -132,6 +168,8 @@ def _reason(error: Exception, server: str) -> str:
     if (problem := setting_problem(error, f"the server at {server}")) is not None:
         return problem
     match error:
+        case FileNotFoundError():
+            return "there is no such socket."
         case ConnectionRefusedError():
             return "nothing listens there (connection refused)."
         case TimeoutError():

@@ -43,6 +43,7 @@ SHARED = (
     *("attach-shared-memory", "use-semaphores", "read-message-queues"),
     *("open-posix-shared-memory", "remove-what-the-victim-shares"),
     *("connect-to-sockets-in-files", "ask-programs-of-the-executors-user"),
+    "reach-beyond-the-servers-socket",
     *("change-modes-of-the-victims-files", "watch-the-victims-directories"),
 )
 _LEFT = ("/dev/shm/", "System V")  # noqa: S108

@@ -1,6 +1,7 @@
 """Asking for health over real TLS, and what it costs to ask."""
 
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -60,6 +61,62 @@ def served(tmp_path: Path, handler: type[Handler] = Handler) -> Iterator[str]:
 
 def test_a_well_service_answers(address: str, tmp_path: Path) -> None:
     assert check_health(f"{address}/health", tmp_path / "ca.crt") == 200
+
+
+@contextmanager
+def on_a_socket(path: Path, handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    class AtSocket(HTTPServer):
+        address_family = socket.AF_UNIX
+
+        def server_bind(self) -> None:
+            self.socket.bind(str(path))
+
+    class Answering(handler):  # type: ignore[misc,valid-type]
+        def address_string(self) -> str:
+            return "nobody"
+
+    with AtSocket((str(path), 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"unix:{path}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_service_is_asked_on_its_socket(tmp_path: Path) -> None:
+    class Troubled(Handler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"problems": ["The disk is full."]}')
+
+    warnings: list[str] = []
+    with on_a_socket(tmp_path / "s", Troubled) as address:
+        assert check_health(address, None, warnings.append) == 200
+    assert warnings == ["The disk is full."]
+
+
+def test_a_socket_that_is_not_well_is_said(tmp_path: Path) -> None:
+    class Unwell(Handler):
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.end_headers()
+
+    path = tmp_path / "s"
+    with (
+        on_a_socket(path, Unwell) as address,
+        pytest.raises(FederationError, match="answers 503"),
+    ):
+        check_health(address, None)
+    with pytest.raises(
+        FederationError, match=rf"^unix:{path} is not well: nothing listens there"
+    ):
+        check_health(f"unix:{path}", None)
+    with pytest.raises(FederationError, match=r"gone is not well: there is no such socket\.$"):
+        check_health(f"unix:{tmp_path}/gone", None)
+    (tmp_path / "file").touch()
+    with pytest.raises(FederationError, match=r"file is not well: nothing listens there"):
+        check_health(f"unix:{tmp_path}/file", None)
 
 
 def test_an_unwell_service_is_said(address: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from fedstate.executor.watch import watched
 from fedstate.logs import chosen_format, configure
 from fedstate.logs.run_files import prepare_directory
 from fedstate.logs.setup import OPTION_HELP
+from fedstate.unix_sockets import checked as checked_socket
 
 _VARIABLE = "FEDSTATE_EXECUTOR_"
 
@@ -23,6 +24,8 @@ EXAMPLES = examples(
     "fedstate executor --runtime-api-address localhost:9094 --root-certificates ca.crt "
     "--superexec-auth-secret-file superexec.secret",
     "fedstate executor --runtime-api-address localhost:9094 --insecure --max-concurrent-tasks 2",
+    "fedstate executor --runtime-api-address localhost:9094 --insecure "
+    "--runtime-socket /run/fedstate/api.sock",
 )
 
 
@@ -35,6 +38,15 @@ def executor(
             help="host:port of the Runtime API of the SuperNode, or of the SuperLink.",
         ),
     ],
+    runtime_socket: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=f"{_VARIABLE}RUNTIME_SOCKET",
+            help="Unix socket on this machine on which the same Runtime API is served "
+            "(--runtime-socket of `fedstate supernode` and `fedstate superlink`): ClientApps and "
+            "ServerApps are run by it, without TLS; by default all goes to the address.",
+        ),
+    ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Connect without TLS.")] = False,
     root_certificates: Annotated[
         Path | None,
@@ -203,6 +215,7 @@ def executor(
     log_format = chosen_format(log_format)
     certificates = _certificates(root_certificates, insecure=insecure)
     secret = _secret(superexec_auth_secret_file)
+    socket = checked_socket(runtime_socket)
     modules = modules_of(preload)
     limits = {
         "processes": max_processes,
@@ -224,6 +237,7 @@ def executor(
         output=None if output is None else prepare_directory(output, "--output"),
         limits={name: value for name, value in limits.items() if value is not None},
         idle_seconds=room_idle,
+        socket=socket,
     )
     configure("executor", log_format)
     heart = None
@@ -239,6 +253,7 @@ def executor(
             insecure,
             certificates,
             secret,
+            socket=socket,
             dependency_install=allow_runtime_dependency_installation,
         ),
         modules,

@@ -11,7 +11,7 @@ from fedstate.cli.examples import examples
 from fedstate.cli.place import LOCAL_DIRECTORY
 from fedstate.connection import authorities_of, flwr_home
 from fedstate.errors import FederationError, SettingError
-from fedstate.health import UntrustedError, check_health
+from fedstate.health import SOCKET_SCHEME, UntrustedError, check_health
 
 # Where the federations that can be started here keep their authority.
 _AUTHORITIES = (LOCAL_DIRECTORY / "superlink" / "ca.crt", Path("certs/generated/ca.crt"))
@@ -31,7 +31,7 @@ class Format(StrEnum):
 
 
 def health(
-    address: Annotated[str, typer.Argument(help="Where it listens, as HOST:PORT.")],
+    address: Annotated[str, typer.Argument(help="Where it listens, as HOST:PORT or unix:PATH.")],
     root_certificates: Annotated[
         Path | None,
         typer.Option(
@@ -43,7 +43,7 @@ def health(
         Format, typer.Option("--format", help="A sentence for people, or JSON for programs.")
     ] = Format.TEXT,
 ) -> None:
-    """Ask a SuperLink or SuperNode over TLS whether it is well; exit code 1 if it is not.
+    """Ask a SuperLink or SuperNode whether it is well; exit code 1 if it is not.
 
     A certificate that expires within 30 days is named in a line of its own.
     """
@@ -64,6 +64,9 @@ def health(
 
 
 def _check(address: str, authorities: list[Path], warnings: list[str]) -> None:
+    if not authorities:
+        check_health(address, None, warnings.append)
+        return
     for authority in authorities[:-1]:
         try:
             check_health(address, authority, warnings.append)
@@ -74,7 +77,12 @@ def _check(address: str, authorities: list[Path], warnings: list[str]) -> None:
 
 
 def _authorities(address: str, given: Path | None) -> list[Path]:
-    """Return the authorities that may vouch for an address, the likeliest first."""
+    """Return the authorities that may vouch for an address, the likeliest first.
+
+    A Unix socket needs none.
+    """
+    if address.startswith(SOCKET_SCHEME):
+        return []
     if given is not None:
         return [given]
     here = [each for each in _AUTHORITIES if each.exists()]

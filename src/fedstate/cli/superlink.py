@@ -9,6 +9,7 @@ EXAMPLES = examples(
     "fedstate superlink --control 0.0.0.0:8000 --fleet 0.0.0.0:8001 --runtime localhost:8002 "
     "--ssl-certfile superlink/server.crt --ssl-keyfile superlink/server.key "
     "--ssl-ca-certfile superlink/ca.crt --database superlink.db --accounts accounts.toml",
+    "fedstate superlink --insecure --isolation process --runtime-socket /run/fedstate/api.sock",
 )
 
 

@@ -15,6 +15,8 @@ EXAMPLES = examples(
     "fedstate supernode --insecure --superlink localhost:8000",
     "fedstate supernode --superlink superlink.example.org:8001 --root-certificates ca.crt "
     "--auth-supernode-private-key identity/node.key --state state --retain 30d",
+    "fedstate supernode --insecure --superlink localhost:8000 --isolation process "
+    "--runtime-socket /run/fedstate/api.sock",
 )
 
 

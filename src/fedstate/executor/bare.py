@@ -94,7 +94,7 @@ def take_over(memory: int) -> tuple[TaskOrder, bytearray]:
         system.prctl(system.PR_SET_DUMPABLE, 0)
     from fedstate.executor import room  # which imports this module
 
-    room.remember(header["plan"])
+    room.remember(header["plan"], header["passage"])
     return TaskOrder.from_json(header["task"]), given
 
 
@@ -104,7 +104,12 @@ def _write(order: TaskOrder, given: bytes | bytearray) -> int:
 
     dumpable = system.prctl(system.PR_GET_DUMPABLE) != 0
     header = json.dumps(
-        {"task": order.to_json(), "dumpable": dumpable, "plan": room.remembered()}
+        {
+            "task": order.to_json(),
+            "dumpable": dumpable,
+            "plan": room.remembered(),
+            "passage": room.inherited_passage(),
+        }
     ).encode()
     memory = os.memfd_create("task", 0)
     for piece in (len(header).to_bytes(_LENGTH_BYTES, "big"), header, given):

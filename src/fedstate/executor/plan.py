@@ -45,6 +45,8 @@ class RoomPlan:
     certificate : str or None
         The certificate authority (PEM) of the server, of which the room gets a copy: what is
         beside the original is not for apps.
+    socket : Path or None
+        The Unix socket of the Runtime API; None where it is reached by its address.
     """
 
     directory: Path
@@ -53,6 +55,7 @@ class RoomPlan:
     walls: Walls | None = None
     limits: RunLimits = field(default_factory=RunLimits)
     certificate: str | None = field(default=None, repr=False)
+    socket: Path | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -96,6 +99,7 @@ class RoomPlan:
             "walls": None if self.walls is None else self.walls.to_json(),
             "limits": self.limits.to_json(),
             "certificate": self.certificate,
+            "socket": None if self.socket is None else str(self.socket),
         }
 
     @staticmethod
@@ -108,4 +112,5 @@ class RoomPlan:
             None if given["walls"] is None else Walls.from_json(given["walls"]),
             RunLimits(**given["limits"]),
             given["certificate"],
+            None if given["socket"] is None else Path(given["socket"]),
         )

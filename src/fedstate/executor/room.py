@@ -21,10 +21,12 @@ from fedstate.executor.import_report import ImportReport
 from fedstate.executor.output import open_output
 from fedstate.executor.plan import RoomPlan
 from fedstate.executor.replay import replay
+from fedstate.flower.task_order import TaskOrder
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import end_with
 from fedstate.forking.server import adopt_orphans, freeze, serve_forks
 from fedstate.logs import release
+from fedstate.unix_sockets import by_descriptor
 from fedstate.walls import enter as enter_walls
 from fedstate.walls.processes import descendants, kill_all
 
@@ -35,6 +37,8 @@ _LEAVE_SECONDS = 6.0
 _PAUSE_SECONDS = 0.02
 
 _plan: RoomPlan | None = None
+# The directory of the server's socket, if it is held open for the tasks.
+_passage: int | None = None
 # Whether the run's view of files has terminals of its own; None where `enter` makes the view.
 _terminals: bool | None = None
 
@@ -82,16 +86,17 @@ def enter(plan: RoomPlan) -> None:
     OSError
         The run's directories cannot be made.
     """
-    global _plan
+    global _plan, _passage
     _plan = plan
     adopt_orphans()
     # As a program that Flower starts does; the executor makes lines of what it prints.
     release()
     open_output(plan.directory)
     if plan.walls is not None and _terminals is not None:
-        enter_walls(replace(plan.walls, own_memory=False, own_terminals=_terminals))
+        walls = replace(plan.walls, own_memory=False, own_terminals=_terminals)
+        _passage = enter_walls(walls)
     elif plan.walls is not None:
-        enter_walls(plan.walls)
+        _passage = enter_walls(plan.walls)
     os.environ.update(plan.environment)
     # Python, like Keras, has remembered where the executor's directory was.
     tempfile.tempdir = None
@@ -111,10 +116,30 @@ def remembered() -> dict[str, Any] | None:
     return None if _plan is None else _plan.to_json()
 
 
-def remember(plan: dict[str, Any] | None) -> None:
+def inherited_passage() -> int | None:
+    """Let the program that this process executes next have the room's passage; return it."""
+    if _passage is not None:
+        os.set_inheritable(_passage, True)
+    return _passage
+
+
+def remember(plan: dict[str, Any] | None, passage: int | None = None) -> None:
     """Note in which room this process is, without going into it: it is there already."""
-    global _plan
+    global _plan, _passage
     _plan = None if plan is None else RoomPlan.from_json(plan)
+    _passage = passage
+    if passage is not None:
+        os.set_inheritable(passage, False)
+
+
+def reaching(order: TaskOrder) -> TaskOrder:
+    """Return an order of which this process reaches the server's socket."""
+    if _plan is None or _plan.socket is None:
+        return order
+    socket = str(_plan.socket)
+    if _passage is not None:
+        socket = by_descriptor(_passage, _plan.socket.name)
+    return replace(order, runtime_api_socket=socket)
 
 
 def hint(error: BaseException) -> str:

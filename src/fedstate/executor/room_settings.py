@@ -33,6 +33,8 @@ class RoomSettings:
         What one run may take, by the names of `RunLimits`, where it is not the default.
     idle_seconds : float
         How long a room without a task is kept, if nobody says that its run has ended.
+    socket : Path or None
+        The Unix socket of the Runtime API, which the runs' tasks have to reach.
     """
 
     walls: str = AUTO
@@ -44,6 +46,7 @@ class RoomSettings:
     output: Path | None = None
     limits: dict[str, int] = field(default_factory=dict)
     idle_seconds: float = IDLE_SECONDS
+    socket: Path | None = None
 
 
 def size_of(option: str, text: str | None) -> int | None:

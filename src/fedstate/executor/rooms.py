@@ -29,6 +29,7 @@ from fedstate.forking.supervisor import ForeignProcessError, ForkedChild, ForkSe
 from fedstate.logs import logger
 from fedstate.process_table import Process
 from fedstate.records import runs_directory
+from fedstate.unix_sockets import OPTION
 from fedstate.walls import (
     Offered,
     RunLimits,
@@ -67,7 +68,8 @@ class Rooms:
     Raises
     ------
     SettingError
-        If the rooms' directory cannot be used, or not all walls are there that are required.
+        If the rooms' directory cannot be used, or not all walls are there that are required, or
+        the runs cannot reach the server's socket.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Rooms:
         self.offered = Offered(0, "--walls none was given")
         if settings.walls != NONE:
             self.offered = offered(self.directory)
+        self._socket = _within_reach(settings.socket, users=self.offered.users)
         missing = self.offered.missing()
         if missing is not None and settings.walls == REQUIRE:
             raise SettingError(f"--walls is 'require', and not all can be had: {missing}")
@@ -267,10 +270,17 @@ class Rooms:
                 writable=(*writable, pipe_of(directory)),
                 closed_ports=self._settings.closed_ports,
                 taken_ports=self._taken_ports,
+                passage=None if self._socket is None else self._socket.parent,
                 own_memory=self.offered.own_memory,
             )
         return RoomPlan(
-            directory, order.fab_hash, work, walls, self.limits, self._authority.content
+            directory,
+            order.fab_hash,
+            work,
+            walls,
+            self.limits,
+            self._authority.content,
+            self._socket,
         )
 
     def _sweep(self) -> None:
@@ -289,6 +299,19 @@ def _taken_ports(address: str) -> tuple[int, ...]:
     host, _, port = address.rpartition(":")
     here = host in ("localhost", "[::1]") or host.startswith("127.")
     return (int(port),) if here and port.isdecimal() else ()
+
+
+def _within_reach(socket: Path | None, *, users: bool) -> Path | None:
+    """Return the server's socket by a path without links."""
+    if socket is None:
+        return None
+    directory = socket.parent.resolve()
+    if users and not directory.stat().st_mode & stat.S_IXOTH:
+        raise SettingError(
+            f"{OPTION} is '{socket}', and the runs, each of which has a user of its own, may not "
+            f"pass its directory: `chmod o+x '{directory}'`; those above it may stay closed."
+        )
+    return directory / socket.name
 
 
 def _working() -> tuple[Path, ...]:

@@ -57,6 +57,7 @@ def prepare(
     """
     WaitingGrid.kept = TaskInputKept(handover.given)
     WaitingGrid.authority_file = handover.order.root_certificates_path
+    WaitingGrid.socket = handover.order.runtime_api_socket
 
     def go_bare(reason: str) -> NoReturn:
         handover.go_bare(WaitingGrid.kept.content or b"", reason, cold=is_bare())

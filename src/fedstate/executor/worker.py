@@ -72,7 +72,12 @@ class Instructions:
                 from fedstate.executor import room
 
                 room.enter(RoomPlan.from_json(message["room"]))
-            return TaskOrder.from_json(message["task"])
+            order = TaskOrder.from_json(message["task"])
+            if order.runtime_api_socket is not None:
+                from fedstate.executor import room
+
+                order = room.reaching(order)
+            return order
         return None
 
     def follow(self, orphaned: Callable[[], object] = lambda: None) -> None:

@@ -69,10 +69,13 @@ class BatchingGrid(HttpGrid):
         Grid, and has no parameter for it.
     authority_file : str, optional
         The file of the authority, which is followed. flwr's program gives what it held once.
+    socket : str, optional
+        The Unix socket on which the server is reached, in place of its address.
     """
 
     kept = TaskInputKept()
     authority_file: str | None = None
+    socket: str | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -91,6 +94,7 @@ class BatchingGrid(HttpGrid):
                 RuntimeTokenHttpInterceptor(token=self._token),
             ],
             retries=self._retry_invoker,
+            socket=self.socket,
         )
         self._client.kept = self.kept
 

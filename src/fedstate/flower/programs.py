@@ -74,6 +74,7 @@ def executor_command(
     authority_file: str | None,
     installs_dependencies: bool,
     output: Path | None = None,
+    socket: Path | None = None,
 ) -> list[str]:
     """Return the command of an executor of ours for the Runtime API of this process.
 
@@ -92,6 +93,8 @@ def executor_command(
         Whether an app's dependencies are installed before it runs.
     output : Path, optional
         Where it keeps what runs print; without it, nowhere.
+    socket : Path, optional
+        The Unix socket on which the Runtime API is served, too.
     """
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return [
@@ -101,5 +104,6 @@ def executor_command(
         *("--parent-pid", str(os.getpid())),
         *("--log-format", log_format()),
         *([] if output is None else ["--output", str(output)]),
+        *([] if socket is None else ["--runtime-socket", str(socket)]),
         *(["--allow-runtime-dependency-installation"] if installs_dependencies else []),
     ]

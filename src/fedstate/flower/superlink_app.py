@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -64,7 +65,15 @@ def parse(arguments: Sequence[str], *, program: str, description: str) -> SuperL
 
 
 class _Lifespan(SuperLinkLifespan):
-    """flwr's, with an executor of ours where the SuperLink starts one itself."""
+    """flwr's, with an executor of ours where the SuperLink starts one itself.
+
+    Attributes
+    ----------
+    runtime_socket : Path, optional
+        The Unix socket by which it connects. Of a class for one SuperLink: flwr makes the object.
+    """
+
+    runtime_socket: Path | None = None
 
     def _start_superexec_if_needed(self) -> None:
         config = self.config
@@ -76,12 +85,16 @@ class _Lifespan(SuperLinkLifespan):
             tls=config.certificates is not None,
             authority_file=config.ssl_ca_certfile,
             installs_dependencies=config.runtime_dependency_install,
+            socket=self.runtime_socket,
         )
         self.superexec_process = subprocess.Popen(command, start_new_session=True)
 
 
 def create_superlink(
-    config: SuperLinkConfig, accounts: Accounts | None = None, keep_log: int | None = None
+    config: SuperLinkConfig,
+    accounts: Accounts | None = None,
+    keep_log: int | None = None,
+    socket: Path | None = None,
 ) -> FastAPI:
     """Return flwr's SuperLink, on a state of ours, which keeps the evidence of runs.
 
@@ -93,6 +106,8 @@ def create_superlink(
         Who may call the Control API; without them anybody may, as at Flower's own SuperLink.
     keep_log : int, optional
         How many messages of each node in each run the evidence keeps; None for all.
+    socket : Path, optional
+        The Unix socket on which the Runtime API is served to an executor that it starts itself.
 
     Raises
     ------
@@ -102,7 +117,7 @@ def create_superlink(
     if accounts is not None:
         config = replace(config, authn_plugin=AccountPlugin(accounts))
     try:
-        app = create_app(config, _Lifespan)
+        app = create_app(config, type("_Lifespan", (_Lifespan,), {"runtime_socket": socket}))
         factory = app.state.linkstate_factory
         if accounts is not None:
             # Before the state of ours is made, which takes it from the factory.

@@ -110,11 +110,14 @@ class TaskClient(BatchingRuntimeClient):
     given : bytes or None
         The answer to the request for what the task works on, which the Runtime API gives out
         once, too; None before it was asked for. Whoever was handed it over sets it.
+    by_socket : bool
+        Whether the server is reached by a Unix socket, which takes arrays as they are.
     """
 
     pulled: bytes | None = None
     on_pulled: Callable[[bytes], None] | None = None
     given: bytes | bytearray | None = None
+    by_socket: bool = False
     _taken = LargeArrays()
 
     def __init__(self, base_url: str, **options: Any) -> None:
@@ -230,7 +233,7 @@ class TaskClient(BatchingRuntimeClient):
 
         def send() -> bytearray:
             request = self._client.build_request(
-                "POST", url, content=_Content(pieces), headers=headers
+                "POST", url, content=_Content(pieces, whole=self.by_socket), headers=headers
             )
             context = ProtobufRequestContext(f"/flwr.proto.Runtime/{method}", message, request)
             response = self._send(context, stream=True)
@@ -252,11 +255,14 @@ class TaskClient(BatchingRuntimeClient):
 class _Content:
     """The body of a request, which can be sent again."""
 
-    def __init__(self, pieces: Sequence[Buffer]) -> None:
+    def __init__(self, pieces: Sequence[Buffer], *, whole: bool) -> None:
         self._pieces = pieces
+        self._whole = whole
 
     def __iter__(self) -> Iterator[bytes]:
-        # HTTPX sends views as well, which its types do not say.
+        if self._whole:
+            return cast("Iterator[bytes]", iter(self._pieces))
+        # A connection with TLS copies what it is given.
         return cast("Iterator[bytes]", in_chunks(self._pieces))
 
 
@@ -279,7 +285,7 @@ def task_client(order: TaskOrder, *, retry: bool = False) -> TaskClient:
     retries = transport.retry_policy() if retry else None
     if retries is not None:
         retries.max_time = _RETRY_SECONDS
-    return transport.connected(
+    client = transport.connected(
         TaskClient,
         order.runtime_api_address,
         insecure=order.insecure,
@@ -290,7 +296,10 @@ def task_client(order: TaskOrder, *, retry: bool = False) -> TaskClient:
             RuntimeTokenHttpInterceptor(order.token),
         ],
         retries=retries,
+        socket=order.runtime_api_socket,
     )
+    client.by_socket = order.runtime_api_socket is not None
+    return client
 
 
 @contextmanager

@@ -45,6 +45,8 @@ class TaskOrder:
         The run that the task is a step of, or the whole of.
     fab_hash : str
         The SHA-256 of the run's FAB, in hexadecimal.
+    runtime_api_socket : str or None
+        The Unix socket on which the server is reached; None for its address.
     """
 
     kind: TaskKind
@@ -58,6 +60,7 @@ class TaskOrder:
     suppress_output: bool = False
     run_id: int = 0
     fab_hash: str = ""
+    runtime_api_socket: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the order as a JSON object, token included."""

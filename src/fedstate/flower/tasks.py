@@ -58,6 +58,9 @@ class RuntimeApi:
         File with the secret shared with the server; None if it asks for none.
     dependency_install
         Whether an app may have its dependencies installed when it starts.
+    socket
+        The Unix socket on which the same API is served; None to connect to the address. Flower's
+        own programs for tasks, such as a simulation's, always do.
     """
 
     address: str
@@ -65,6 +68,12 @@ class RuntimeApi:
     root_certificates: str | None = None
     auth_secret_file: Path | None = None
     dependency_install: bool = False
+    socket: Path | None = None
+
+    @property
+    def server(self) -> str:
+        """What messages call the server: where it is reached."""
+        return self.address if self.socket is None else f"unix:{self.socket}"
 
 
 class TaskSource:
@@ -100,6 +109,7 @@ class TaskSource:
                 insecure=api.insecure,
                 root_certificates=api.root_certificates,
                 interceptors=interceptors,
+                socket=api.socket,
             )
         except CertificateError as error:
             raise SettingError(
@@ -147,6 +157,7 @@ class TaskSource:
             ),
             run_id=answer.task.run_id,
             fab_hash=answer.task.fab_hash,
+            runtime_api_socket=None if self._api.socket is None else str(self._api.socket),
         )
 
     def wait(
@@ -216,7 +227,7 @@ class TaskSource:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        address = self._api.address
+        address = self._api.server
         try:
             yield
             self._worked = True

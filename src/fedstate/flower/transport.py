@@ -24,6 +24,7 @@ from flwr.supercore.retry import (
 )
 
 from fedstate.logs import logger
+from fedstate.socket_transport import SocketTransport
 from fedstate.tls.contexts import client_context
 from fedstate.tls.problems import is_broken, setting_problem
 
@@ -32,6 +33,8 @@ Client = TypeVar("Client", bound=ProtobufClient)
 # Of a request that has not left: a server that is restarted is none of these.
 _HANDSHAKE_TRIES = 4
 _HANDSHAKE_SECONDS = 0.1
+# What the requests over a Unix socket name as their host.
+_SOCKET_URL = "http://localhost"
 
 
 def connected(
@@ -42,6 +45,7 @@ def connected(
     root_certificates: Path | str | None,
     interceptors: Sequence[Any],
     retries: RetryInvoker | None = None,
+    socket: Path | str | None = None,
 ) -> Client:
     """Return a client of flwr's that follows the file of its authority.
 
@@ -59,18 +63,35 @@ def connected(
         What shows the server who asks.
     retries
         What is done about requests that fail; without it, nothing.
+    socket
+        The Unix socket on which the server is reached, in place of its address.
 
     Raises
     ------
     CertificateError
         If the file holds no certificate, or cannot be read.
     """
+    if socket is not None:
+        return _by_socket(
+            kind(_SOCKET_URL, interceptors=interceptors, verify=False, retry_invoker=retries),
+            socket,
+        )
     return kind(
         f"{'http' if insecure else 'https'}://{address}",
         interceptors=interceptors,
         verify=trust(root_certificates, insecure=insecure),
         retry_invoker=retries,
     )
+
+
+def _by_socket(client: Client, path: Path | str) -> Client:
+    """Let a client of flwr's send its requests over a Unix socket; it has no option for it."""
+    theirs = client._client  # noqa: SLF001
+    client._client = httpx.Client(  # noqa: SLF001
+        timeout=theirs.timeout, transport=SocketTransport(Path(path)), trust_env=False
+    )
+    theirs.close()
+    return client
 
 
 def trust(

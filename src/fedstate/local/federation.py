@@ -17,7 +17,7 @@ from fedstate.connection import Connection, write_connection
 from fedstate.errors import FederationError, SettingError
 from fedstate.flower.control import control, load_public_key
 from fedstate.interrupts import uninterrupted
-from fedstate.local import accounts
+from fedstate.local import accounts, sockets
 from fedstate.local.execute import Start
 from fedstate.local.launcher import Launcher, shared_launcher
 from fedstate.local.log_file import bound_log
@@ -126,6 +126,7 @@ class Federation:
             self._programs.serverapp_executor,
             self._link_directory,
             self.ports.runtime,
+            has_socket=self._ours,
         )
         self.nodes = [self._node(number, nodes) for number in range(1, nodes + 1)]
         self.members = self._members()
@@ -296,6 +297,7 @@ class Federation:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             ensure_server_certificate(directory, authority, HOSTS)
             ensure_secret(directory / "superexec.secret")
+            sockets.prepare(directory)
         for node in self.nodes:
             ensure_node_key(node.directory)
 
@@ -307,6 +309,7 @@ class Federation:
             *self.ports.superlink_options,
             *("--database", str(here / "superlink.db")),
             *(accounts.options(here) if self._ours else []),
+            *(sockets.options(here) if self._ours else []),
             "--enable-supernode-auth",
             "--disable-runtime-dependency-installation",
         ]
@@ -324,15 +327,19 @@ class Federation:
             *tls_options(here),
             *("--host", LOOPBACK, "--port", str(port)),
         ]
-        if tuple(self._programs.supernode[:2]) == OUR_SUPERNODE:
-            command += ["--output", str(here / OUTPUT), *self._supernode_options]
+        ours = tuple(self._programs.supernode[:2]) == OUR_SUPERNODE
+        if ours:
+            command += [*sockets.options(here), *("--output", str(here / OUTPUT))]
+            command += self._supernode_options
         supernode = self._process(name, command, here / "flwr", here / "log")
         executor = self._executor(
-            f"{name}'s executor", self._programs.clientapp_executor, here, port
+            f"{name}'s executor", self._programs.clientapp_executor, here, port, has_socket=ours
         )
         return LocalNode(number, here, supernode, executor, port)
 
-    def _executor(self, name: str, program: Sequence[str], owner: Path, port: int) -> Process:
+    def _executor(
+        self, name: str, program: Sequence[str], owner: Path, port: int, *, has_socket: bool
+    ) -> Process:
         command = [
             *located(program),
             *("--runtime-api-address", f"{LOOPBACK}:{port}"),
@@ -346,6 +353,7 @@ class Federation:
                 *("--rooms", str(self._rooms.of(owner.name))),
                 *("--output", str(owner / OUTPUT)),
                 *self._closed(port),
+                *(sockets.options(owner) if has_socket else []),
                 *self._executor_options,
             ]
         return self._process(

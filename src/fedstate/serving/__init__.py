@@ -4,7 +4,7 @@
 ``doors``   which listener answers which paths
 
 ``limits``       what is granted to whoever connects, and ``options`` to set it
-``connections``  how many may be open, and which gives way to another
+``connections``  how many may be open, and which gives way to another; ``peers``, whose they are
 ``protocol``     HTTP with bounds on headers
 ``credentials``  what headers prove, before a body is read
 ``bodies``       how large a body may be, and how slow; ``answers`` to all that
@@ -19,9 +19,9 @@ from fedstate.lazy import lazy_exports
 if TYPE_CHECKING:
     from fedstate.serving.doors import Doors
     from fedstate.serving.limits import Limits
-    from fedstate.serving.server import Certificate, Listener, Server
+    from fedstate.serving.server import Certificate, Listener, Server, SocketListener
 
-__all__ = ["Certificate", "Doors", "Limits", "Listener", "Server"]
+__all__ = ["Certificate", "Doors", "Limits", "Listener", "Server", "SocketListener"]
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of these
     __getattr__ = lazy_exports(
@@ -32,5 +32,6 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of these
             "Limits": ".limits",
             "Listener": ".server",
             "Server": ".server",
+            "SocketListener": ".server",
         },
     )

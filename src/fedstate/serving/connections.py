@@ -6,17 +6,18 @@ the longest idle one first, or else any that is idle. So ``/health`` always answ
 
 import asyncio
 import errno
-import ipaddress
 import logging
 import socket
 import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
+from functools import partial
 from typing import Protocol, cast
 
 from fedstate.serving.limits import Limits
 from fedstate.serving.lingering import Lingering
+from fedstate.serving.peers import peer_of
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -355,14 +356,19 @@ class _Listening:
                 self._loop.remove_reader(self._sock.fileno())
                 self._paused = self._loop.call_later(_PAUSE_SECONDS, self.resume)
                 return
-            connection = self._connections.admit(peer_of(address))
+            connection = self._connections.admit(peer_of(sock, address))
             if connection is None:
                 sock.close()
                 continue
             task = self._loop.create_task(self._open(connection, sock))
             connection.closed_by(task.cancel)
             self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            task.add_done_callback(partial(self._opened, sock))
+
+    def _opened(self, sock: socket.socket, task: "asyncio.Task[None]") -> None:
+        self._opening.discard(task)
+        if task.cancelled():  # before it had begun, so that it could not close anything
+            sock.close()
 
     async def _open(self, connection: Connection, sock: socket.socket) -> None:
         def protocol() -> asyncio.Protocol:
@@ -387,14 +393,3 @@ class _Listening:
         except asyncio.CancelledError:  # by `drop`, or at the server's end
             connection.gone()
             sock.close()
-
-
-def peer_of(address: tuple[object, ...]) -> str:
-    """Return whom a socket's address counts for: an IPv6 host has all addresses of a /64."""
-    host = str(address[0])
-    if ":" not in host:
-        return host
-    parsed = ipaddress.IPv6Address(host.partition("%")[0])
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((parsed, 64), strict=False).network_address)

@@ -1,11 +1,13 @@
-"""The options for a server's limits."""
+"""The options for a server's limits, and for its Unix socket."""
 
 import argparse
 import re
 from dataclasses import replace
+from pathlib import Path
 
 from fedstate.limits import PROTOBUF_BYTES
 from fedstate.serving.limits import Limits
+from fedstate.unix_sockets import OPTION, checked
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _LEAST_MESSAGE = 2**20
@@ -44,6 +46,22 @@ def limits_of(options: argparse.Namespace) -> Limits:
             strangers_of_peer=min(limits.strangers_of_peer, options.max_connections // 2),
         )
     return limits
+
+
+def add_socket_option(parser: argparse._ActionsContainer, help_text: str) -> None:
+    """Add the option for the Unix socket of the Runtime API to a parser."""
+    parser.add_argument(OPTION, type=Path, metavar="PATH", help=help_text)
+
+
+def socket_of(options: argparse.Namespace) -> Path | None:
+    """Return the socket that the option names, as an absolute path.
+
+    Raises
+    ------
+    SettingError
+        If its directory is not there.
+    """
+    return checked(options.runtime_socket)
 
 
 def _message_bytes(text: str) -> int:

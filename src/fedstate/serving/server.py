@@ -6,7 +6,7 @@ are finished, then the application's lifespan ends.
 
 Others build on these parts of it:
 
-* ``Server.tls``: the context of all listeners, None without TLS. It makes each connection with
+* ``Server.tls``: the context of all ports, None without TLS. It makes each connection with
   what is in the certificate's files then.
 * ``accept``: how a listening socket is turned into connections. It is called with
   ``(factory, sock=, ssl=, backlog=)`` once for each socket, as `loop.create_server` is, and
@@ -38,6 +38,7 @@ from uvicorn.server import ServerState
 from fedstate.errors import FederationError
 from fedstate.serving.doors import Doors
 from fedstate.tls.contexts import server_context
+from fedstate.unix_sockets import BoundSocket, listen
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -76,6 +77,30 @@ class Listener:
 
 
 @dataclass(frozen=True)
+class SocketListener:
+    """A Unix socket that a server listens on, without TLS: nobody is between its ends.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it, such as ``Runtime API``.
+    path : Path
+        Its file. Who may pass the file's directory may connect.
+    paths : sequence of str
+        As those of a `Listener`.
+    """
+
+    name: str
+    path: Path
+    paths: Sequence[str] = ()
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as ``unix:PATH``."""
+        return f"unix:{self.path}"
+
+
+@dataclass(frozen=True)
 class Certificate:
     """The files of a server's certificate, of its private key, and of its authority.
 
@@ -107,10 +132,10 @@ class Server(uvicorn.Server):
     ----------
     app : ASGI application
         The application.
-    listeners : sequence of Listener
+    listeners : sequence of Listener and SocketListener
         Where it is served.
     certificate : Certificate, optional
-        For TLS; without it the server speaks plain HTTP.
+        For TLS on its ports; without it the server speaks plain HTTP there, too.
     accept : callable, optional
         How connections are accepted; without it, as asyncio does.
     **options
@@ -120,7 +145,7 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         app: ASGIApp,
-        listeners: Sequence[Listener],
+        listeners: Sequence[Listener | SocketListener],
         *,
         certificate: Certificate | None = None,
         accept: Accept | None = None,
@@ -142,7 +167,8 @@ class Server(uvicorn.Server):
         self.on_exit: list[Callable[[], None]] = []
         self.listeners = tuple(listeners)
         self._accept = accept
-        self._bound: list[tuple[Listener, socket.socket]] = []
+        self._bound: list[tuple[Listener | SocketListener, socket.socket]] = []
+        self._files: list[BoundSocket] = []
 
     @property
     def tls(self) -> ssl.SSLContext | None:
@@ -166,7 +192,7 @@ class Server(uvicorn.Server):
         self.config.load()
         try:
             for listener in self.listeners:
-                for sock in _sockets(listener, self.config.backlog):
+                for sock in self._listen(listener):
                     self._bound.append((listener, sock))
         except BaseException:
             self.close()
@@ -177,11 +203,26 @@ class Server(uvicorn.Server):
         for _, sock in self._bound:
             sock.close()
         self._bound.clear()
+        self._remove_files()
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal, or until ``should_exit`` is set; raises what `open` does."""
         self.open()
-        super().run(sockets)
+        try:
+            super().run(sockets)
+        finally:
+            self._remove_files()
+
+    def _listen(self, listener: Listener | SocketListener) -> list[socket.socket]:
+        if isinstance(listener, Listener):
+            return _sockets(listener, self.config.backlog)
+        bound = listen(listener.path, self.config.backlog, what=listener.name)
+        self._files.append(bound)
+        return [bound.socket]
+
+    def _remove_files(self) -> None:
+        while self._files:
+            self._files.pop().close()
 
     @property
     def should_exit(self) -> bool:
@@ -214,22 +255,19 @@ class Server(uvicorn.Server):
             self.close()
             return
         accept = self._accept or asyncio.get_running_loop().create_server
-        scheme = "https" if self.tls else "http"
         self.servers = []
         for listener, sock in self._bound:
+            tls = self.tls if isinstance(listener, Listener) else None
             accepting = await accept(
-                self._protocol_factory(listener),
-                sock=sock,
-                ssl=self.tls,
-                backlog=self.config.backlog,
+                self._protocol_factory(listener), sock=sock, ssl=tls, backlog=self.config.backlog
             )
             self.servers.append(cast("asyncio.Server", accepting))
-            host, port = sock.getsockname()[:2]
-            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            _log.info("%s on %s://%s", listener.name, scheme, address)
+            _log.info("%s on %s", listener.name, _url(listener, sock, tls=tls is not None))
         self.started = True
 
-    def _protocol_factory(self, listener: Listener) -> Callable[[], asyncio.Protocol]:
+    def _protocol_factory(
+        self, listener: Listener | SocketListener
+    ) -> Callable[[], asyncio.Protocol]:
         """Return what makes the protocol of each connection to a listener."""
         config = copy.copy(self.config)
         if listener.paths:
@@ -260,6 +298,15 @@ class _DatedState(ServerState):
     @default_headers.setter
     def default_headers(self, _: list[tuple[bytes, bytes]]) -> None:
         """Take nothing: uvicorn sets them when the second changes."""
+
+
+def _url(listener: Listener | SocketListener, sock: socket.socket, *, tls: bool) -> str:
+    """Return where a listener is served in fact."""
+    if isinstance(listener, SocketListener):
+        return listener.address
+    host, port = sock.getsockname()[:2]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{'https' if tls else 'http'}://{address}"
 
 
 def _sockets(listener: Listener, backlog: int) -> list[socket.socket]:

@@ -6,9 +6,10 @@ executor of the ServerApps. On listeners of its own, an API is reached by its au
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from fedstate.errors import SettingError
-from fedstate.serving.server import Listener
+from fedstate.serving.server import Listener, SocketListener
 from fedstate.superlink.middleware import CONTROL, FLEET, RUNTIME
 
 _PATHS = {"control": CONTROL, "fleet": FLEET, "runtime": RUNTIME}
@@ -22,11 +23,14 @@ class Addresses:
     ----------
     control, fleet, runtime : sequence of str
         Where each API is served; empty if everything is on one port.
+    socket : Path, optional
+        The Unix socket on which the Runtime API is served, too.
     """
 
     control: Sequence[str] = ()
     fleet: Sequence[str] = ()
     runtime: Sequence[str] = ()
+    socket: Path | None = None
 
     def check(self, *, one_port: bool) -> None:
         """Make sure that they can be meant.
@@ -64,7 +68,7 @@ class Addresses:
         """The host and port at which the SuperLink's own executor finds the Runtime API."""
         return _host_and_port(self.runtime[0], "--runtime") if self.runtime else None
 
-    def listeners(self, host: str, port: int) -> list[Listener]:
+    def listeners(self, host: str, port: int) -> list[Listener | SocketListener]:
         """Return what a SuperLink listens on.
 
         Parameters
@@ -72,13 +76,16 @@ class Addresses:
         host, port : str and int
             Where everything is, if these addresses are none.
         """
-        return [
+        found: list[Listener | SocketListener] = [
             Listener(
                 f"{api.capitalize()} API", *_host_and_port(text, f"--{api}"), f"--{api}", [path]
             )
             for api, path in _PATHS.items()
             for text in getattr(self, api)
         ] or [Listener("SuperLink", host, port)]
+        if self.socket is not None:
+            found.append(SocketListener("Runtime API", self.socket, [RUNTIME]))
+        return found
 
 
 def _host_and_port(text: str, option: str) -> tuple[str, int]:

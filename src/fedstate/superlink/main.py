@@ -1,6 +1,7 @@
 """Flower's SuperLink with our routes, push notification, and a listener for each audience."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -72,7 +73,7 @@ def run_superlink(
         # The executor that a SuperLink starts itself calls the Runtime API alone.
         config = replace(config, host=found[0], port=found[1])
     door = door or Door()
-    app = make_app(config, door, keep_log)
+    app = make_app(config, door, keep_log, addresses.socket)
     server = make_server(app, config, addresses, limits)
     signals = Signals(closing=lambda: server.should_exit)
     server.on_exit.append(signals.wake)
@@ -97,11 +98,14 @@ def make_server(
 
 
 def make_app(
-    config: SuperLinkConfig, door: Door | None = None, keep_log: int | None = None
+    config: SuperLinkConfig,
+    door: Door | None = None,
+    keep_log: int | None = None,
+    socket: Path | None = None,
 ) -> FastAPI:
     """Return flwr's SuperLink, on a database in our layout if the database is a new file."""
     lay_out(config.database)
-    return create_superlink(config, door.accounts if door else None, keep_log)
+    return create_superlink(config, door.accounts if door else None, keep_log, socket)
 
 
 def extend(

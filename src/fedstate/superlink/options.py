@@ -7,7 +7,7 @@ from fedstate.files import check_readable
 from fedstate.flower.log_options import add_log_options, configure_logs
 from fedstate.flower.superlink_app import parse, superlink_parser
 from fedstate.logs import logger
-from fedstate.serving.options import add_limit_options, limits_of
+from fedstate.serving.options import add_limit_options, add_socket_option, limits_of, socket_of
 from fedstate.superlink import control_door
 from fedstate.superlink.listeners import Addresses
 from fedstate.superlink.main import run_superlink
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str], examples: str = "") -> None:
     add_log_options(ours)
     options, rest = ours.parse_known_args(arguments)
     configure_logs("superlink", options)
-    addresses = Addresses(options.control, options.fleet, options.runtime)
+    addresses = Addresses(options.control, options.fleet, options.runtime, socket_of(options))
     addresses.check(one_port=given.host is not None or given.port is not None)
     for name in _FILES:
         if path := getattr(given, name):
@@ -96,6 +96,11 @@ def _add_options(parser: argparse._ActionsContainer) -> None:
             metavar="HOST:PORT",
             help=f"Address for {whom}.",
         )
+    add_socket_option(
+        parser,
+        "Unix socket to serve the Runtime API on, too, without TLS, for an executor on this "
+        "machine (default: none).",
+    )
 
 
 def _add_bounds(parser: argparse._ActionsContainer) -> None:

@@ -45,6 +45,7 @@ from fedstate.supernode.log_answers import LogAnswers
 from fedstate.supernode.maintenance import Maintenance
 from fedstate.supernode.membership import Membership, Patience
 from fedstate.supernode.output import output_of, place_output
+from fedstate.supernode.own_socket import own_socket
 from fedstate.supernode.ownership import Ownership
 from fedstate.supernode.pacing import Pacing
 from fedstate.supernode.runs import Runs
@@ -86,6 +87,9 @@ class DurableSettings:
         When the state is backed up, and where to; None for no backups.
     output : Path, optional
         Where the executor keeps what runs print; without it, below the state directory.
+    socket : Path, optional
+        The Unix socket on which the Runtime API is served, too; without it, one below the state
+        directory if the SuperNode starts its executor itself.
     """
 
     state: Path
@@ -101,6 +105,7 @@ class DurableSettings:
     reserve: int = RESERVE_BYTES
     backups: Schedule | None = None
     output: Path | None = None
+    socket: Path | None = None
 
 
 _RETRY_SECONDS = 1.0
@@ -163,9 +168,14 @@ def run_supernode(settings: SuperNodeSettings, durable: DurableSettings) -> None
         stack.callback(_leave, membership, steps)
         backups = Backups(store, durable.backups) if durable.backups else None
         api_problems = backups.problems if backups else list[str]
-        stack.enter_context(runtime_api(settings, state, steps, durable.limits, api_problems))
+        socket = durable.socket
+        if socket is None and settings.starts_executor:
+            socket = own_socket(durable.state)
+        stack.enter_context(
+            runtime_api(settings, state, steps, durable.limits, api_problems, socket)
+        )
         if settings.starts_executor:
-            _start_executor(settings, output)
+            _start_executor(settings, output, socket)
         ownership.settle(membership, state)
         state.set_node_id(membership.node_id)
         of_node(membership.node_id)
@@ -254,7 +264,7 @@ def _fleet_api(settings: SuperNodeSettings, own_key: OwnKey) -> FleetApi:
     )
 
 
-def _start_executor(settings: SuperNodeSettings, output: Path) -> None:
+def _start_executor(settings: SuperNodeSettings, output: Path, socket: Path | None) -> None:
     command = executor_command(
         settings.host,
         settings.port,
@@ -262,6 +272,7 @@ def _start_executor(settings: SuperNodeSettings, output: Path) -> None:
         authority_file=settings.authority_file,
         installs_dependencies=settings.installs_dependencies,
         output=output,
+        socket=socket,
     )
     subprocess.Popen(command)
 

@@ -19,7 +19,7 @@ from fedstate.flower.supernode_options import (
     supernode_parser,
     supernode_settings,
 )
-from fedstate.serving.options import add_limit_options, limits_of
+from fedstate.serving.options import add_limit_options, add_socket_option, limits_of, socket_of
 from fedstate.store.cipher import read_key
 from fedstate.store.retention import Retention
 from fedstate.store.room import RESERVE_BYTES
@@ -30,6 +30,11 @@ from fedstate.supernode.ownership import directory_name
 
 Number = TypeVar("Number", int, float)
 
+_SOCKET_HELP = (
+    "Unix socket to serve the Runtime API on, too, without TLS, for an executor on this machine "
+    "(default: one in the state directory where the SuperNode starts its executor itself, else "
+    "none)."
+)
 _BACKUP_SECONDS = 6 * 60 * 60.0
 _BACKUPS_KEPT = 7
 # Of flwr's options, those that name files.
@@ -66,6 +71,7 @@ def main(arguments: Sequence[str], examples: str = "") -> None:
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_options(ours)
     add_limit_options(ours)
+    add_socket_option(ours, _SOCKET_HELP)
     _add_output_option(ours)
     add_log_options(ours)
     options, rest = ours.parse_known_args(arguments)
@@ -103,6 +109,7 @@ def options_parser(examples: str = "") -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = examples.replace("\n\n", "\n")
     _add_options(parser.add_argument_group("durable client state"))
+    add_socket_option(parser.add_argument_group("socket of the Runtime API"), _SOCKET_HELP)
     add_limit_options(parser.add_argument_group("limits of the Runtime API"))
     _add_output_option(logs := parser.add_argument_group("logs"))
     add_log_options(logs)
@@ -240,6 +247,7 @@ def _durable_settings(
         if options.backup
         else None,
         output=options.output,
+        socket=socket_of(options),
     )
 
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from fedstate.errors import FederationError
 from fedstate.exchange.presence import Presence
@@ -19,7 +20,7 @@ from fedstate.large.middleware import LargeContexts
 from fedstate.serving.health import tell_problems
 from fedstate.serving.limits import Limits
 from fedstate.serving.protocol import bounded_serving
-from fedstate.serving.server import Certificate, Listener, Server
+from fedstate.serving.server import Certificate, Listener, Server, SocketListener
 from fedstate.supernode.runtime_handlers import StepHandlers
 from fedstate.supernode.steps import Steps
 
@@ -33,6 +34,7 @@ def runtime_api(
     steps: Steps,
     limits: Limits | None = None,
     problems: Callable[[], list[str]] = list,
+    socket: Path | None = None,
 ) -> Iterator[None]:
     """Serve the Runtime API while the block runs.
 
@@ -42,13 +44,15 @@ def runtime_api(
         What it is about.
     problems : callable
         Returns what the node's health has to say; anybody may read it.
+    socket
+        The Unix socket on which it is served, too; None for none.
 
     Raises
     ------
     CertificateError
         The certificate cannot be used.
     FederationError
-        The address cannot be listened on.
+        The address or the socket cannot be listened on.
     """
     limits = limits or Limits()
     api = runtime_app(state, StepHandlers(steps), settings.executor_secret)
@@ -75,9 +79,14 @@ def runtime_api(
     steps.on_task, steps.on_end = signals.tasks.notify, on_end
     files = (settings.certificate_file, settings.key_file, settings.authority_file)
     label_messages(api)
+    listeners: list[Listener | SocketListener] = [
+        Listener("SuperNode's API", settings.host, settings.port)
+    ]
+    if socket is not None:
+        listeners.append(SocketListener("SuperNode's API", socket))
     server = Server(
         LabelledRequests(bounded(LargeContexts(api), api, limits)),
-        [Listener("SuperNode's API", settings.host, settings.port)],
+        listeners,
         certificate=Certificate(files[0], files[1], files[2]) if files[0] and files[1] else None,
         access_log=logs_requests(),
         **bounded_serving(limits),

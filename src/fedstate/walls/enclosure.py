@@ -15,6 +15,7 @@ from typing import Any
 
 from fedstate import system
 from fedstate.errors import FederationError
+from fedstate.unix_sockets import hold_directory
 from fedstate.walls import filter as call_filter
 from fedstate.walls import mounts
 from fedstate.walls.landlock import Domain, all_but
@@ -62,6 +63,9 @@ class Walls:
         TCP ports to which the run must not connect, and on which it must not listen.
     taken_ports : tuple of int
         TCP ports to which it may connect, and on which it must not listen.
+    passage : Path or None
+        A directory in which the run has to reach a Unix socket, whatever is closed. One with a
+        user of its own may not pass the directories above it, and holds this one open.
     own_memory : bool
         Whether the run, without a user of its own, is to have shared memory, terminals and a view
         of files of its own, where this process has one thread.
@@ -78,6 +82,7 @@ class Walls:
     writable: tuple[Path, ...] = ()
     closed_ports: tuple[int, ...] = ()
     taken_ports: tuple[int, ...] = ()
+    passage: Path | None = None
     own_memory: bool = False
     own_terminals: bool = False
 
@@ -86,7 +91,8 @@ class Walls:
         given = asdict(self)
         for name in ("closed", "readable", "writable"):
             given[name] = [str(path) for path in given[name]]
-        return given | {"directory": str(self.directory)}
+        passage = None if self.passage is None else str(self.passage)
+        return given | {"directory": str(self.directory), "passage": passage}
 
     @staticmethod
     def from_json(given: Mapping[str, Any]) -> "Walls":
@@ -102,16 +108,22 @@ class Walls:
             landlock=given["landlock"],
             closed_ports=tuple(given["closed_ports"]),
             taken_ports=tuple(given["taken_ports"]),
+            passage=None if given["passage"] is None else Path(given["passage"]),
             own_memory=given["own_memory"],
             own_terminals=given["own_terminals"],
             **paths,
         )
 
 
-def enter(walls: Walls) -> None:
+def enter(walls: Walls) -> int | None:
     """Put this process, and all that it will start, behind the walls. There is no way back.
 
     Only where this is the one thread of Python, and before any code of an app.
+
+    Returns
+    -------
+    int or None
+        The descriptor of the passage; None where its path leads there.
 
     Raises
     ------
@@ -119,25 +131,30 @@ def enter(walls: Walls) -> None:
         A wall is not up as it should be; this process must end.
     """
     try:
-        _enter(walls)
+        passage = _enter(walls)
     except OSError as error:
         raise WallError(f"A wall around a run cannot be put up: {error}.") from error
     if system.effective_capabilities():
         raise WallError("A run's process still has capabilities.")
     if walls.user is not None and {*os.getresuid(), *os.getresgid()} != {walls.user}:
         raise WallError(f"A run's process is not the user {walls.user}.")
+    return passage
 
 
-def _enter(walls: Walls) -> None:
+def _enter(walls: Walls) -> int | None:
     with contextlib.suppress(PermissionError):  # it leads its session already
         os.setsid()
     system.join_new_session_keyring()
     system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
     _limit(walls)
+    passage = None
     if walls.user is not None and mounts.may_mount():
-        mounts.own_view((*walls.readable, *walls.writable, walls.directory), walls.limits.memory)
+        needed = (*walls.readable, *walls.writable, walls.directory)
+        passage = mounts.own_view(needed, walls.limits.memory, walls.passage)
     else:
         walls = enter_view(walls)
+        if walls.passage is not None and walls.user is not None:
+            passage = hold_directory(walls.passage)  # where the run's user may not come by itself
     # A group of its own may read what it writes: the group of a directory of records is another.
     os.umask(0o077 if walls.user is None else 0o027)
     domain = _domain(walls) if walls.landlock else None
@@ -153,6 +170,7 @@ def _enter(walls: Walls) -> None:
     call_filter.enter(own_user=walls.user is not None)
     # Last: it keeps even other processes of the user from reading memory and descriptors.
     system.prctl(system.PR_SET_DUMPABLE, 0)
+    return passage
 
 
 def enter_view(walls: Walls) -> Walls:
@@ -176,7 +194,9 @@ def enter_view(walls: Walls) -> Walls:
         return walls
     mounts.own_memory(walls.limits.memory)
     terminals = mounts.own_terminals()
-    mounts.hide(walls.closed, _homes(), (*walls.readable, *walls.writable, walls.directory))
+    passage = () if walls.passage is None else (walls.passage,)
+    kept = (*walls.readable, *walls.writable, walls.directory, *passage)
+    mounts.hide(walls.closed, _homes(), kept)
     return replace(walls, own_memory=False, own_terminals=terminals)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fedstate import system
+from fedstate.unix_sockets import hold_directory
 
 _CAP_SYS_ADMIN = 21
 _NEW_MOUNTS, _NEW_IPC, _NEW_USERS = 0x00020000, 0x08000000, 0x10000000
@@ -38,7 +39,9 @@ def may_mount() -> bool:
     return bool(system.effective_capabilities() >> _CAP_SYS_ADMIN & 1)
 
 
-def own_view(needed: Iterable[Path], memory: int | None = None) -> None:
+def own_view(
+    needed: Iterable[Path], memory: int | None = None, passage: Path | None = None
+) -> int | None:
     """Give this process and its children shared memory, and a view of files, of their own.
 
     Changes the umask.
@@ -49,6 +52,14 @@ def own_view(needed: Iterable[Path], memory: int | None = None) -> None:
         What another user has to reach.
     memory : int, optional
         Bytes that shared memory may take, in files and in System V segments each.
+    passage : Path, optional
+        A directory that is held, also where its path leads there no longer.
+
+    Returns
+    -------
+    int or None
+        The descriptor of the passage; None if there is none. Upwards it leads no further than
+        to a directory that another user cannot pass, or into the view.
 
     Raises
     ------
@@ -63,12 +74,14 @@ def own_view(needed: Iterable[Path], memory: int | None = None) -> None:
     if memory is not None:
         with contextlib.suppress(OSError):  # /proc may be there to read only
             _SHARED_PAGES.write_text(str(memory // os.sysconf("SC_PAGE_SIZE")))
+    held = None if passage is None else hold_directory(passage)
     closed: dict[Path, list[Path]] = {}
     for path in {each.resolve() for each in needed}:
         if path.exists() and (above := impassable(path)) is not None:
             closed.setdefault(above, []).append(path)
     for above, paths in closed.items():
         _replace(above, paths)
+    return held
 
 
 def own_memory(memory: int | None = None) -> None:

@@ -232,6 +232,7 @@ def test_volumes_are_shared_no_further_than_they_must(stack: Stack) -> None:
         "superlink-identity": {"certs": write, "superlink": read},
         "superlink-runtime": {"certs": write, "superlink": read, "serverapp": read},
         "superlink-state": {"superlink": write},
+        "superlink-socket": {"superlink": write, "serverapp": read},
         "runs": {"serverapp": write},
         "serverapp-output": {"serverapp": write},
         "/certs": {"publish": write},
@@ -245,6 +246,7 @@ def test_volumes_are_shared_no_further_than_they_must(stack: Stack) -> None:
         expected[f"node-{k}-runtime"] = {enrol: write, supernode: read, executor: read}
         expected[f"node-{k}-state"] = {supernode: write}
         expected[f"node-{k}-output"] = {supernode: write, executor: write}
+        expected[f"node-{k}-socket"] = {supernode: write, executor: read}
     public = mounts.pop("public")
     assert [service for service, writes in public.items() if writes] == ["certs"]
     assert mounts == expected

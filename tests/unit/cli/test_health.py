@@ -39,6 +39,14 @@ def test_no_authority_is_said() -> None:
     assert "give the authority's ca.crt as --root-certificates." in done.stderr
 
 
+def test_a_socket_needs_no_authority(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path / 'gone'}"
+    done = fedstate("health", address, "--format", "json")
+    assert done.exit_code == 1
+    problem = f"{address} is not well: there is no such socket."
+    assert json.loads(done.stdout) == {"address": address, "healthy": False, "problem": problem}
+
+
 @pytest.mark.parametrize("place", [LOCAL, COMPOSE])
 def test_that_of_the_federation_in_this_directory_is_found(
     server: TlsServer, place: Path

@@ -1,7 +1,8 @@
 """A task's process that does what the task's token says: what a fork server or a pool is given.
 
 The token is a list of words: ``started``, ``pulled``, ``replied`` and ``finished`` are sent to
-the executor; ``wait`` waits for the instruction to stop; ``deaf`` waits for ever; ``kill`` and
+the executor; ``wait`` waits for the instruction to stop; ``deaf`` waits for ever; ``reach:PATH``
+connects to the server's socket; ``kill`` and
 ``exit:3`` end the process; ``first:PATH`` goes on with ``exit:3`` unless PATH is there; the words
 of `HOSTILE` do what a hostile app may. A real token, which has none of these words, is that of a
 task that does well.
@@ -21,8 +22,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from fedstate.executor.worker import Instructions
+from fedstate.flower.task_order import TaskOrder
 from fedstate.forking.channel import Channel
 from fedstate.forking.ending import end_with
+from fedstate.unix_sockets import connect
 
 EVENTS = ("started", "pulled", "replied", "finished")
 MESSAGE = b"\x00the message"
@@ -40,8 +43,23 @@ def _main(descriptor: int) -> int:
         return 2
     words = order.token.split() if " " in order.token else list(EVENTS)
     for word in words:
-        _do(word, channel, instructions)
+        if word.startswith("reach:"):
+            _reach(order, Path(word.removeprefix("reach:")))
+        else:
+            _do(word, channel, instructions)
     return 0
+
+
+def _reach(order: TaskOrder, place: Path) -> None:
+    """Connect to the server's socket, and write down what it has said."""
+    assert order.runtime_api_socket is not None
+    try:
+        with connect(order.runtime_api_socket, 10) as server:
+            said = server.recv(64).decode()
+    except OSError as error:
+        said = str(error)
+    place.with_suffix(".new").write_text(json.dumps([order.runtime_api_socket, said]))
+    place.with_suffix(".new").rename(place)
 
 
 def _do(word: str, channel: Channel, instructions: Instructions) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.unit.executor.conftest import order
 from tests.unit.walls.conftest import in_child
 
 from fedstate.executor import room
@@ -84,3 +85,33 @@ def test_an_error_that_a_limit_explains_names_it(plan: RoomPlan) -> None:
     before, named, none = in_child(look)
     assert before == none == ""
     assert "64 open files here (--max-open-files)" in named
+
+
+def test_the_next_program_has_the_rooms_passage_and_what_it_starts_has_not(
+    plan: RoomPlan, tmp_path: Path
+) -> None:
+    here = replace(plan, socket=tmp_path / "api.sock")
+
+    def look() -> list[object]:
+        passage = os.open(tmp_path, os.O_PATH | os.O_CLOEXEC)
+        room.remember(here.to_json(), passage)
+        handed = room.inherited_passage()
+        told: list[object] = [handed == passage, os.get_inheritable(passage)]
+        room.remember(room.remembered(), handed)
+        task = room.reaching(order("token"))
+        expected = f"/proc/self/fd/{passage}/api.sock"
+        return [*told, os.get_inheritable(passage), task.runtime_api_socket == expected]
+
+    assert in_child(look) == [True, True, False, True]
+
+
+def test_without_a_passage_a_task_has_the_path_of_the_socket(
+    plan: RoomPlan, tmp_path: Path
+) -> None:
+    def reached(given: RoomPlan) -> str | None:
+        room.remember(given.to_json())
+        return room.reaching(order("token")).runtime_api_socket
+
+    path = tmp_path / "api.sock"
+    assert in_child(lambda: reached(replace(plan, socket=path))) == str(path)
+    assert in_child(lambda: reached(plan)) is None

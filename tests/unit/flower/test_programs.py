@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -48,6 +49,7 @@ def test_our_executor_takes_the_command(
         authority_file="ca.pem" if tls else None,
         installs_dependencies=installs,
     )
+    assert "--runtime-socket" not in given
     program, options = given[:5], given[5:]
     assert program == [sys.executable, "-P", "-m", "fedstate", "executor"]
     command = typer.main.get_command(app)
@@ -58,6 +60,20 @@ def test_our_executor_takes_the_command(
     assert read["root_certificates"] == ("ca.pem" if tls else None)
     assert read["allow_runtime_dependency_installation"] == installs
     assert read["parent_pid"] == os.getpid()
+
+
+def test_our_executor_is_told_of_the_socket(tmp_path: Path) -> None:
+    given = executor_command(
+        *("127.0.0.1", 9094),
+        tls=False,
+        authority_file=None,
+        installs_dependencies=False,
+        socket=tmp_path / "api.sock",
+    )
+    command = typer.main.get_command(app)
+    assert isinstance(command, click.Group)
+    read = command.commands["executor"].make_context("executor", given[5:]).params
+    assert read["runtime_socket"] == str(tmp_path / "api.sock")
 
 
 def test_a_command_line_is_the_processs_while_it_is_read() -> None:

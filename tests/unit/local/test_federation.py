@@ -52,7 +52,40 @@ def test_every_node_has_a_key_and_a_partition_of_its_own(tmp_path: Path) -> None
     assert len({option(each, "--auth-supernode-private-key") for each in supernodes}) == 2
 
 
-OURS_ALONE = {"--heartbeat-file", "--rooms", "--output", "--closed-directory", "--closed-port"}
+def test_executors_and_servers_of_ours_share_a_socket(tmp_path: Path) -> None:
+    here = federation(tmp_path)
+    pairs = [(here.superlink, here.serverapp_executor)]
+    pairs += [(node.supernode, node.executor) for node in here.nodes]
+    sockets = [option(server, "--runtime-socket") for server, _ in pairs]
+    assert sockets == [option(executor, "--runtime-socket") for _, executor in pairs]
+    assert len({*sockets}) == len(pairs)
+    assert all(Path(each).is_relative_to(tmp_path) for each in sockets)
+
+
+@pytest.mark.parametrize(
+    ("programs", "with_socket"),
+    [
+        (Programs(supernode=STOCK.supernode), ["superlink", "serverapp-executor"]),
+        (Programs(superlink=STOCK.superlink), ["supernode-1", "executor-1"]),
+        (
+            Programs(clientapp_executor=STOCK.clientapp_executor),
+            ["superlink", "serverapp-executor", "supernode-1"],
+        ),
+    ],
+)
+def test_flwrs_programs_are_told_of_no_socket(
+    tmp_path: Path, programs: Programs, with_socket: list[str]
+) -> None:
+    here = Federation(tmp_path, nodes=1, programs=programs, start=execute)
+    assert with_socket == [
+        member.name for member in here.members if "--runtime-socket" in member.process.command
+    ]
+
+
+OURS_ALONE = {
+    *("--heartbeat-file", "--rooms", "--output", "--closed-directory", "--closed-port"),
+    "--runtime-socket",
+}
 # Where a SuperLink serves its APIs: ours on three ports, flwr's on one.
 PLACES = {"--control", "--fleet", "--runtime", "--host", "--port", "--accounts", "--audit-log"}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedstate.serving.connections import Connection, Connections, peer_of
+from fedstate.serving.connections import Connection, Connections
 from fedstate.serving.limits import Limits
 
 LIMITS = Limits(
@@ -177,22 +177,6 @@ def test_whatever_happens_the_bounds_hold(operations: list[tuple[str, int, str]]
         assert all(len([e for e in left if e.who == n]) <= LIMITS.known_of_one for n in "abc")
         for name in "abc":
             assert sum(each.peer == name for each in strangers) <= LIMITS.strangers_of_peer
-
-
-@pytest.mark.parametrize(
-    ("address", "peer"),
-    [
-        (("192.0.2.7", 4711), "192.0.2.7"),
-        (("2001:db8:1:2:3:4:5:6", 4711, 0, 0), "2001:db8:1:2::"),
-        (("2001:db8:1:2:ffff::1", 4711, 0, 0), "2001:db8:1:2::"),
-        (("fe80::1%eth0", 4711, 0, 2), "fe80::"),
-        (("::ffff:192.0.2.7", 4711, 0, 0), "192.0.2.7"),
-    ],
-)
-def test_a_peer_is_an_address_or_a_network_of_ipv6(
-    address: tuple[object, ...], peer: str
-) -> None:
-    assert peer_of(address) == peer
 
 
 def test_a_credential_keeps_so_many_connections_and_no_more() -> None:

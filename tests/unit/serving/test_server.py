@@ -17,7 +17,10 @@ from tests.waiting import wait_until
 from fedstate.certificates.authority import ensure_authority, ensure_server_certificate
 from fedstate.errors import CertificateError, FederationError
 from fedstate.local.process import free_port
-from fedstate.serving.server import Certificate, Listener, Server
+from fedstate.serving.limits import Limits
+from fedstate.serving.protocol import bounded_serving
+from fedstate.serving.server import Certificate, Listener, Server, SocketListener
+from fedstate.unix_sockets import connect
 
 HOST = "127.0.0.1"
 
@@ -32,6 +35,7 @@ class Application:
         self.app = FastAPI(lifespan=self._lifespan)
         self.app.get("/health")(lambda: "well")
         self.app.get("/v1/one/who")(self._who)
+        self.app.get("/v1/one/nobody")(self._nobody)
         self.app.get("/v1/two/wait")(self._wait)
 
     @asynccontextmanager
@@ -43,6 +47,9 @@ class Application:
     async def _who(self, request: Request) -> str:
         assert request.client is not None
         return request.client.host
+
+    async def _nobody(self, request: Request) -> str:
+        return "nobody" if request.client is None else request.client.host
 
     async def _wait(self) -> str:
         self.waiting.set()
@@ -93,6 +100,56 @@ def test_each_listener_answers_its_own_paths_in_one_application() -> None:
     }
     assert {status for status in answers.values() if status != 200} == {404}
     assert served.lifespans == ["begun", "ended"]
+
+
+def test_a_socket_is_a_listener_without_tls(tmp_path: Path) -> None:
+    served = Application()
+    port = Listener("Two API", HOST, free_port(), "--two", ["/v1/two/"])
+    socket_listener = SocketListener("One API", tmp_path / "api.sock", ["/v1/one/"])
+    files = certificate(tmp_path)
+    server = Server(served.app, [port, socket_listener], certificate=files, log_config=None)
+    with running(server):
+        context = ssl.create_default_context(cafile=tmp_path / "ca.crt")
+        assert httpx.get(url(port, "/health", "https"), verify=context).status_code == 200
+        transport = httpx.HTTPTransport(uds=str(socket_listener.path))
+        with httpx.Client(transport=transport, base_url="http://localhost") as client:
+            assert client.get("/health").status_code == 200
+            assert client.get("/v1/one/nobody").json() == "nobody", "who asks has no address"
+            assert client.get("/v1/two/wait").status_code == 404
+    assert not socket_listener.path.exists()
+    assert served.lifespans == ["begun", "ended"]
+
+
+def test_a_socket_that_is_taken_leaves_nothing_open(tmp_path: Path) -> None:
+    app, path = Application().app, tmp_path / "api.sock"
+    with running(Server(app, [SocketListener("API", path)], log_config=None)):
+        here = Listener("One API", HOST, free_port())
+        problem = f"Two API cannot be served on '{path}', where another server listens"
+        with pytest.raises(FederationError, match=problem):
+            Server(app, [here, SocketListener("Two API", path)], log_config=None).open()
+        with socket.create_server((HOST, here.port)):
+            pass
+        assert path.is_socket()
+
+
+def test_users_of_a_socket_are_bounded_one_by_one(tmp_path: Path) -> None:
+    limits = Limits(connections=8, strangers=4, strangers_of_peer=2)
+    path = tmp_path / "api.sock"
+    server = Server(
+        Application().app,
+        [SocketListener("API", path)],
+        log_config=None,
+        **bounded_serving(limits),
+    )
+    with running(server):
+        held = [connect(path, 10) for _ in range(3)]
+        assert held[0].recv(1) == b"", "the longest idle of the same user gives way"
+        held[2].sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert held[2].recv(100).startswith(b"HTTP/1.1 200")
+        held[1].sendall(b"x" * 70_000)
+        assert b" 4" in held[1].recv(100)[:15], "headers are bounded, too"
+        for each in held:
+            each.close()
 
 
 def test_a_listener_without_paths_answers_all() -> None:

@@ -1,7 +1,9 @@
 """Where each API of a SuperLink is served, and what is said of addresses that cannot be."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -10,6 +12,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fedstate.errors import SettingError
 from fedstate.flower.superlink_app import parse
 from fedstate.serving.doors import Doors
+from fedstate.serving.server import Listener, SocketListener
 from fedstate.superlink.listeners import Addresses
 from fedstate.superlink.main import make_app
 
@@ -21,6 +24,7 @@ def test_each_api_has_listeners_of_its_own() -> None:
     found = [
         (each.name, each.host, each.port, each.option, each.paths)
         for each in ALL.listeners("", 9)
+        if isinstance(each, Listener)
     ]
     assert found == [
         ("Control API", "::1", 1, "--control", ["/v1/control/"]),
@@ -31,10 +35,19 @@ def test_each_api_has_listeners_of_its_own() -> None:
     assert ALL.for_executors == ("runtime", 3)
 
 
+@pytest.mark.parametrize("apis", [ALL, Addresses()])
+def test_a_socket_is_for_the_runtime_api_alone(apis: Addresses) -> None:
+    listeners = replace(apis, socket=Path("/run/api.sock")).listeners("127.0.0.1", 8000)
+    assert listeners[:-1] == apis.listeners("127.0.0.1", 8000)
+    socket = SocketListener("Runtime API", Path("/run/api.sock"), ["/v1/runtime/"])
+    assert listeners[-1] == socket
+
+
 def test_without_addresses_everything_is_on_one_port() -> None:
     none = Addresses()
     none.check(one_port=True)
     (one,) = none.listeners("127.0.0.1", 8000)
+    assert isinstance(one, Listener)
     assert (one.address, one.option, one.paths) == ("127.0.0.1:8000", "--port", ())
     assert none.for_executors is None
 
@@ -51,7 +64,8 @@ def test_without_addresses_everything_is_on_one_port() -> None:
     ],
 )
 def test_one_without_the_others_is_said(given: set[str], missing: str) -> None:
-    addresses = Addresses(**{api: ["127.0.0.1:1"] for api in given})
+    apis: dict[str, Any] = {api: ["127.0.0.1:1"] for api in given}
+    addresses = Addresses(**apis)
     with pytest.raises(SettingError, match=f"^There is no {missing}: give .* on one port.$"):
         addresses.check(one_port=False)
 
@@ -70,7 +84,7 @@ def test_one_port_and_three_is_said() -> None:
 )
 @pytest.mark.parametrize("api", ["control", "fleet", "runtime"])
 def test_what_is_no_address_is_said_with_its_option(api: str, text: str) -> None:
-    given = {each: ["127.0.0.1:1"] for each in ("control", "fleet", "runtime")}
+    given: dict[str, Any] = {each: ["127.0.0.1:1"] for each in ("control", "fleet", "runtime")}
     with pytest.raises(SettingError, match=f"^--{api} is .* which is not HOST:PORT"):
         Addresses(**{**given, api: ["127.0.0.1:1", text]}).check(one_port=False)
 
@@ -83,7 +97,8 @@ def test_every_route_of_a_superlink_is_answered_by_one_listener(
     arguments = ["--insecure", "--database", str(tmp_path / "link.db")]
     app = make_app(parse(arguments, program="fedstate superlink", description=""))
     off = {"/docs", "/openapi.json", "/docs/oauth2-redirect"}
-    doors = {each.option: each.paths for each in ALL.listeners("", 9)}
+    listeners = ALL.listeners("", 9)
+    doors = {each.option: each.paths for each in listeners if isinstance(each, Listener)}
     shared = {"/health"}
     asked = {
         context.route.path

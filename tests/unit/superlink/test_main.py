@@ -134,8 +134,11 @@ def test_the_executor_that_a_superlink_starts_is_given_the_runtime_api(
     monkeypatch.setattr("sys.argv", ["pytest"])
     monkeypatch.setattr("fedstate.flower.superlink_app.subprocess.Popen", Executor)
     monkeypatch.setattr(Server, "run", run)
-    addresses = Addresses(["a:1"], ["b:2"], [runtime]) if runtime else None
+    socket = tmp_path / "api.sock" if runtime else None
+    addresses = Addresses(["a:1"], ["b:2"], [runtime], socket) if runtime else None
     arguments = ["--insecure", "--database", str(tmp_path / "link.db")]
     run_superlink(parse(arguments, program="fedstate superlink", description=""), addresses)
     (command,) = commands
     assert command[command.index("--runtime-api-address") + 1] == address
+    given = command[command.index("--runtime-socket") + 1] if runtime else None
+    assert given == (str(socket) if socket else None)

@@ -83,6 +83,7 @@ ALL = ("--control", "127.0.0.1:1", "--fleet=127.0.0.1:2", "--runtime", "127.0.0.
         ((*ALL, "--port", "8000"), "--host and --port are where everything is on one port"),
         ((*ALL, "--host=127.0.0.1"), "--host and --port are where everything is on one port"),
         ((*ALL, "--fleet", "nowhere"), "--fleet is 'nowhere', which is not HOST:PORT"),
+        (("--runtime-socket", "no/api.sock"), "--runtime-socket is 'no/api.sock', and there is"),
     ],
 )
 def test_listeners_that_cannot_be_meant_are_said(
@@ -103,15 +104,17 @@ def test_flwr_is_given_its_options_and_the_server_the_listeners(
         "run_superlink",
         lambda *each, limits, keep_log: given.append((*each, limits)),  # noqa: ARG005
     )
-    options.main(["--insecure", *listeners, "--max-message", "10M", "--database", "link.db"])
+    arguments = ["--insecure", *listeners, "--max-message", "10M", "--database", "link.db"]
+    options.main([*arguments, "--runtime-socket", "api.sock"])
     ((config, addresses, door, limits),) = given
     assert door.accounts is None
     assert limits.message_bytes == 10 * 2**20
     assert (config.insecure, config.database) == (True, "link.db")
     if listeners:
-        assert addresses == Addresses(["127.0.0.1:1"], ["127.0.0.1:2"], ["127.0.0.1:3"])
+        apis = (["127.0.0.1:1"], ["127.0.0.1:2"], ["127.0.0.1:3"])
+        assert addresses == Addresses(*apis, Path("api.sock").absolute())
     else:
-        assert addresses == Addresses([], [], [])
+        assert addresses == Addresses([], [], [], Path("api.sock").absolute())
 
 
 def test_accounts_are_read_before_anything_starts(

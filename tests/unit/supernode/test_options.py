@@ -102,6 +102,14 @@ def test_a_list_of_allowed_apps_that_is_wrong_keeps_it_from_starting(tmp_path: P
     refused(supernode(tmp_path, "--allow", tmp_path / "allow.toml"), "with 8 digits of 64")
 
 
+def test_a_socket_in_no_directory_keeps_it_from_starting(tmp_path: Path) -> None:
+    path = tmp_path / "gone" / "api.sock"
+    refused(
+        supernode(tmp_path, "--runtime-socket", path),
+        f"fedstate: --runtime-socket is '{path}', and there is no directory '{path.parent}': ",
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -113,6 +121,7 @@ def test_a_list_of_allowed_apps_that_is_wrong_keeps_it_from_starting(tmp_path: P
         (["--from-run", "mine"], "'mine' is none of never, same-app, any"),
         (["--poll-interval", "-1"], "'-1' is not a number of seconds above 0"),
         (["--poll-interval", "nan"], "'nan' is not a number of seconds above 0"),
+        (["--runtime-socket"], "argument --runtime-socket: expected one argument"),
         (["--no-such-option"], "unrecognized arguments: --no-such-option"),
     ],
 )

@@ -194,6 +194,8 @@ def _what_is(number: int) -> str:
         harmless = _peer_is_none_of_ours(number)
     if target.startswith("/proc/") or target.endswith((".so", ".py", ".zip")):
         harmless = True
+    if _leads_to_its_server(number):
+        harmless = True
     if harmless and "pidfd" not in target:
         raise Denied("nothing open")
     return target
@@ -211,8 +213,18 @@ def _peer_is_none_of_ours(number: int) -> bool:
             return True
         peer = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         pid, _, _ = struct.unpack("3i", peer)
-    known = {each.socket.fileno() for each in _channels()}
+    known = {each.socket.fileno() for each in (*_channels(), *_connections())}
     return number in known or pid in (os.getpid(), os.getppid())
+
+
+def _leads_to_its_server(number: int) -> bool:
+    """Whether it is the directory in which this task finds its server's socket, and no more."""
+    import fcntl
+
+    from .ipc import own_server
+
+    held = str(Path(own_server()).parent) == f"/proc/self/fd/{number}"
+    return held and bool(fcntl.fcntl(number, fcntl.F_GETFL) & os.O_PATH)
 
 
 def _channels() -> Iterator[Any]:
@@ -222,6 +234,16 @@ def _channels() -> Iterator[Any]:
 
     for each in gc.get_objects():
         if isinstance(each, Channel) and each.socket.fileno() >= 0:
+            yield each
+
+
+def _connections() -> Iterator[Any]:
+    import gc
+
+    from fedstate.socket_transport import ServerConnection
+
+    for each in gc.get_objects():
+        if isinstance(each, ServerConnection) and each.socket.fileno() >= 0:
             yield each
 
 
