@@ -29,7 +29,8 @@ SOURCES = (
     *("docker-compose.yml", "Dockerfile.superlink", "Dockerfile.supernode", ".dockerignore"),
     *("compose", "certs", "requirements", "src", "app", "pyproject.toml", "README.md", "LICENSE"),
 )
-COMPOSE_SECONDS = 280.0
+# Far more than on a machine with nothing else to do.
+COMPOSE_SECONDS = 600.0
 EXECUTORS = ("serverapp", "executor")
 # Prints the processes that are `fedstate executor`: the watch, the executor, its fork server.
 FIND_EXECUTORS = """
@@ -164,11 +165,11 @@ class Stack:
 
     def wait_until_healthy(self, service: str) -> None:
         """Wait until a service that was restarted is healthy again."""
-        wait_until(lambda: self.health(service) == "healthy", 90)
+        wait_until(lambda: self.health(service) == "healthy", 300)
 
     def wait_until_connected(self) -> None:
         """Wait until the SuperLink has every SuperNode online."""
-        wait_until(self._connected, 90)
+        wait_until(self._connected, 300)
 
     def _connected(self) -> bool:
         with contextlib.suppress(FederationError):  # the SuperLink may be about to start
