@@ -36,6 +36,8 @@ NAMES = frozenset(
         "reply-sent",  # the SuperLink has the reply, the store does not know it yet
         "reply-noted",  # the store knows it, the step is not yet over
         "migration",  # inside the transaction of a migration
+        "delta-made",  # inside the transaction that makes a chunk a difference from another one
+        "delta-rebased",  # inside the transaction that frees differences of what is to go
         "rollback",  # inside the transaction that makes a former state the present one
         "restore-copied",  # the backup's database is beside the store that it replaces
         "restore-moved",  # the store that was there is moved aside

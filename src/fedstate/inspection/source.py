@@ -10,9 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fedstate.store.database import damaged
-from fedstate.store.errors import StoreDamagedError
+from fedstate.store.errors import DamagedValueError, StoreDamagedError
 from fedstate.store.read_only import ReadOnlyStore, read_only
-from fedstate.store.values import DamagedValueError
 
 
 class Source:

@@ -16,8 +16,8 @@ from fedstate.state.content import MANIFEST_RECORD, RESERVED_PREFIX, Stored
 from fedstate.state.errors import StateDamagedError, StateError
 from fedstate.state.history import History
 from fedstate.state.ledger import Ledger, LedgerEntry
+from fedstate.store.errors import DamagedValueError
 from fedstate.store.kept_states import KeptState
-from fedstate.store.values import DamagedValueError
 from fedstate.store.values import Value as StoredValue
 
 
@@ -85,14 +85,14 @@ class Values(Mapping[str, Value]):
 
     def table(self) -> Table:
         """Return a row for each value."""
-        columns = ("name", "type", "shape", "dtype", "bytes")
+        columns = ("name", "type", "shape", "dtype", "size_bytes")
         rows = [
             {
                 "name": value.name,
                 "type": value.type,
                 "shape": value.shape_text,
                 "dtype": value.dtype,
-                "bytes": value.size,
+                "size_bytes": value.size,
             }
             for value in self.values()
         ]

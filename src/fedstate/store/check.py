@@ -14,14 +14,16 @@ from fedstate.store.database import (
     connect_unchanged,
     damaged,
     no_store,
+    nothing_there,
     translated,
 )
+from fedstate.store.errors import DamagedValueError
 from fedstate.store.guard import mark_problem, read_mark
 from fedstate.store.log_check import log_findings
 from fedstate.store.rows import COLUMNS, CheckedRows
 from fedstate.store.schema import MIGRATIONS, migrate, version
 from fedstate.store.step_log import StepLog
-from fedstate.store.values import DamagedValueError, ValueTable
+from fedstate.store.values import ValueTable
 
 
 def findings(connection: sqlite3.Connection, cipher: Cipher) -> Iterator[str]:
@@ -131,7 +133,7 @@ def _find(place: Path, aside: Path) -> tuple[Path, Mark | None]:
     if not path.exists():
         if mark[0] is not None:
             raise damaged(place, f"the file '{DATABASE}' is missing")
-        raise no_store(place)
+        raise nothing_there(place)
     return path, mark
 
 

@@ -33,3 +33,7 @@ class StoreForeignError(StoreError):
 
 class StoreKeyError(StoreError):
     """The encryption key is missing, wrong or not a key."""
+
+
+class DamagedValueError(Exception):
+    """What is stored is not what was stored; the text says what was found."""

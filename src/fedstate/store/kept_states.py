@@ -10,6 +10,7 @@ import sqlite3
 import time
 from dataclasses import dataclass
 
+from fedstate.store.chunks import STORED_BYTES
 from fedstate.store.rows import CheckedRows, Row
 from fedstate.store.step_log import StepLog
 from fedstate.store.values import StoredValue, ValueTable
@@ -95,15 +96,16 @@ class KeptStates:
             row |= {"digest": last.stored, "size": last.state_bytes}
         return row
 
-    def replaced(self, context: Row, keep: int) -> None:
-        """Decide what becomes of the state of a Context that is about to be replaced."""
-        if self._rows.one("kept_state", context["generation"]) is not None:
-            return
-        if keep > 1 and self._rows.one("run", context["run_id"]) is not None:
+    def replaced(self, context: Row, keep: int, by: int) -> None:
+        """Decide what becomes of the state of a Context that is replaced by the one in `by`."""
+        value_id = _int(context["value_id"])
+        if self._rows.one("kept_state", context["generation"]) is None:
+            if keep <= 1 or self._rows.one("run", context["run_id"]) is None:
+                self._values.release(value_id)
+                return
             # As yet none but the present ones were kept.
             self._rows.put("kept_state", self._described(context))
-        else:
-            self._values.release(_int(context["value_id"]))
+        self._values.superseded(value_id, by)
 
     def made(
         self, run_id: str, generation: int, state: StoredValue, group_id: str, keep: int
@@ -140,7 +142,7 @@ class KeptStates:
             self._values.release(_int(row["value_id"]))
 
 
-_STATE_BYTES = """
+_STATE_BYTES = f"""
 WITH present AS (
     SELECT value_id FROM context WHERE series_id = :series
     UNION SELECT reply_value FROM step WHERE run_id = :run
@@ -150,10 +152,10 @@ former AS (
 SELECT
     (SELECT coalesce(sum(size), 0) FROM value WHERE value_id IN present)
     + (SELECT coalesce(sum(length(header)), 0) FROM value WHERE value_id IN former)
-    + (SELECT coalesce(sum(length(data)), 0) FROM chunk WHERE chunk_id IN (
+    + (SELECT coalesce(sum({STORED_BYTES}), 0) FROM chunk WHERE chunk_id IN (
         SELECT chunk_id FROM value_chunk WHERE value_id IN former
         EXCEPT SELECT chunk_id FROM value_chunk WHERE value_id IN present))
-"""
+"""  # noqa: S608
 
 
 def state_bytes(connection: sqlite3.Connection, run_id: int, series_id: int) -> int:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from fedstate.store.errors import DamagedValueError
 from fedstate.store.step_log import Chain, StepLog
-from fedstate.store.values import DamagedValueError
 from fedstate.witness.chain import Fault, breaks
 from fedstate.witness.receipts import Receipt
 from fedstate.witness.record import MalformedRecordError

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fedstate.failpoints import reach
 from fedstate.store.check import findings
+from fedstate.store.chunks import Chunks
 from fedstate.store.cipher import Cipher, new_wrapped_key, open_cipher
 from fedstate.store.database import (
     DATABASE,
@@ -38,7 +39,11 @@ from fedstate.store.step_log import StepLog
 from fedstate.store.values import ValueTable
 
 # What is not in `COLUMNS`: each has a way of its own below.
-_OTHERS = {"migration", "value", "chunk", "value_chunk", "step_log"}
+_OTHERS = {"migration", "value", "chunk", "value_chunk", "step_log"} | {
+    "delta",
+    "delta_piece",
+    "superseded",
+}
 
 
 @dataclass(frozen=True)
@@ -183,16 +188,20 @@ class Copy:
                 target.put(table, row | changed)
 
     def _chunks(self) -> None:
-        for number, stored in self._source.execute("SELECT chunk_id, data FROM chunk"):
-            plain = self._old.decrypt(stored)
+        source, target = Chunks(self._source, self._old), Chunks(self._target, self._new)
+        for number, plain in source.everything():
+            is_whole = source.deltas.base(number) is None
             self._target.execute(
                 "INSERT INTO chunk (chunk_id, digest, data) VALUES (?, ?, ?)",
-                (number, self._new.digest(plain), self._new.encrypt(plain)),
+                (number, self._new.digest(plain), self._new.encrypt(plain) if is_whole else b""),
             )
+        target.deltas.copy(source.deltas)
 
     def _values(self) -> None:
         for row in self._source.execute("SELECT * FROM value_chunk"):
             self._target.execute("INSERT INTO value_chunk VALUES (?, ?, ?, ?)", row)
+        for row in self._source.execute("SELECT * FROM superseded"):
+            self._target.execute("INSERT INTO superseded VALUES (?, ?, ?)", row)
         values = ValueTable(self._target, self._new)
         columns = "value_id, header, parts, size, released"
         for number, header, *rest in self._source.execute(f"SELECT {columns} FROM value"):  # noqa: S608

@@ -3,7 +3,8 @@
 import sqlite3
 
 from fedstate.store.cipher import Cipher
-from fedstate.store.values import DamagedValueError, checksum
+from fedstate.store.errors import DamagedValueError
+from fedstate.store.values import checksum
 
 # The first column is the primary key.
 COLUMNS = {

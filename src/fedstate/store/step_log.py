@@ -18,8 +18,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from fedstate.store.cipher import Cipher
+from fedstate.store.errors import DamagedValueError
 from fedstate.store.rows import CheckedRows, Row
-from fedstate.store.values import DamagedValueError
 from fedstate.witness.receipts import Receipt
 from fedstate.witness.record import (
     REASON_CHARACTERS,

@@ -13,6 +13,7 @@ from fedstate.failpoints import reach
 from fedstate.logs import logger
 from fedstate.store.check import findings
 from fedstate.store.checkpoints import Checkpoints
+from fedstate.store.chunks import Chunks
 from fedstate.store.cipher import new_wrapped_key, open_cipher, rewrap
 from fedstate.store.database import (
     DATABASE,
@@ -26,6 +27,7 @@ from fedstate.store.database import (
 from fedstate.store.digests import digesting
 from fedstate.store.early_sync import EarlySync
 from fedstate.store.errors import (
+    DamagedValueError,
     StoreForeignError,
     StoreFullError,
     StoreKeyError,
@@ -37,7 +39,7 @@ from fedstate.store.room import Room
 from fedstate.store.rows import CheckedRows, Row
 from fedstate.store.schema import migrate, version
 from fedstate.store.step_log import StepLog
-from fedstate.store.values import DamagedValueError, DigestedValue, Value, ValueTable
+from fedstate.store.values import DigestedValue, Value, ValueTable
 
 Result = TypeVar("Result")
 
@@ -144,7 +146,8 @@ class StoreFile:
             cipher = open_cipher(wrapped, key)
             self._cipher = cipher
             self._rows = CheckedRows(self._db, cipher)
-            self._values = ValueTable(self._db, cipher, self._early_sync.written)
+            self._chunks = Chunks(self._db, cipher, self._early_sync.written)
+            self._values = ValueTable(self._db, cipher, self._chunks)
             if found is None:
                 row: Row = {"only": 1, "store_id": uuid.uuid4().hex, "node": None}
                 self._rows.put("store", row | {"generation": 0, "wrapped_key": wrapped})

@@ -7,11 +7,13 @@ Every chunk is checked against its digest when it is read, and a value against i
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from fedstate.store.chunks import SIZE_OF_DELTA, STORED_BYTES, Chunks
 from fedstate.store.cipher import Buffer, Cipher
+from fedstate.store.errors import DamagedValueError
+from fedstate.store.packing import Packing
 from fedstate.witness.digests import CHUNK_BYTES as DIGESTED_BYTES
 from fedstate.witness.digests import state_digest
 
@@ -83,10 +85,6 @@ class StoredValue:
     digest: bytes
 
 
-class DamagedValueError(Exception):
-    """A value is not what was stored; the text says what was found."""
-
-
 def checksum(cipher: Cipher, *columns: object) -> bytes:
     """Return the digest over the columns of one row (strings, numbers, bytes, None, lists)."""
     text = json.dumps(columns, default=lambda column: {"bytes": bytes(column).hex()})
@@ -102,19 +100,16 @@ class ValueTable:
         The connection to the database.
     cipher
         How values are addressed and written.
-    written
-        Is told of the bytes of each chunk that was written.
+    chunks
+        The chunks; without them, those of a database that has all of them as rows.
     """
 
     def __init__(
-        self,
-        connection: sqlite3.Connection,
-        cipher: Cipher,
-        written: Callable[[int], None] = lambda _: None,
+        self, connection: sqlite3.Connection, cipher: Cipher, chunks: Chunks | None = None
     ) -> None:
         self._db = connection
         self._cipher = cipher
-        self._written = written
+        self._chunks = chunks or Chunks(connection, cipher)
 
     def put(self, digested: DigestedValue) -> int:
         """Store a value and return its number."""
@@ -157,17 +152,10 @@ class ValueTable:
         return value_id, digests, new_bytes
 
     def _put_chunk(self, digest: bytes, chunk: memoryview) -> tuple[int, bool]:
-        known = self._db.execute("SELECT chunk_id FROM chunk WHERE digest = ?", (digest,))
-        if row := known.fetchone():
-            return int(row[0]), False
-        # Encrypted here and not before the transaction: that would be a second copy of the value
-        # in memory, and work for chunks that the store has. It takes a tenth of the insertion.
-        cursor = self._db.execute(
-            "INSERT INTO chunk (digest, data) VALUES (?, ?)",
-            (digest, self._cipher.encrypt(chunk)),
-        )
-        self._written(chunk.nbytes)
-        return int(cursor.lastrowid or 0), True
+        known = self._chunks.find(digest)
+        if known is not None:
+            return known, False
+        return self._chunks.write(digest, chunk), True
 
     def get(self, value_id: int) -> Value:
         """Load a value, checked.
@@ -221,12 +209,12 @@ class ValueTable:
         """Return how many bytes each blob of a value has, without reading any of them."""
         sizes: dict[int, int] = {}
         rows = self._db.execute(
-            "SELECT part, length(data) FROM value_chunk JOIN chunk USING (chunk_id) "
-            "WHERE value_id = ? ORDER BY position",
-            (value_id,),
+            f"SELECT part, coalesce({SIZE_OF_DELTA}, {STORED_BYTES} - ?) "  # noqa: S608
+            "FROM value_chunk JOIN chunk USING (chunk_id) WHERE value_id = ? ORDER BY position",
+            (self._cipher.overhead, value_id),
         )
         for blob, size in rows.fetchall():
-            sizes[blob] = sizes.get(blob, 0) + size - self._cipher.overhead
+            sizes[blob] = sizes.get(blob, 0) + size
         return [sizes[blob] for blob in sorted(sizes)]
 
     def chunk(self, address: bytes) -> bytes | None:
@@ -237,8 +225,10 @@ class ValueTable:
         DamagedValueError
             It is not what was stored.
         """
-        row = self._db.execute("SELECT data FROM chunk WHERE digest = ?", (address,)).fetchone()
-        return self._checked_chunk(address, row[0], f"chunk {address.hex()}") if row else None
+        chunk_id = self._chunks.find(address)
+        if chunk_id is None:
+            return None
+        return self._chunks.checked(chunk_id, address, f"chunk {address.hex()}")
 
     def chunk_content(self, address: bytes) -> bytes | None:
         """Return the SHA-256 of a chunk, computed from its stored bytes; None if it is gone.
@@ -292,19 +282,7 @@ class ValueTable:
                 self._checked_header(value_id)
             except DamagedValueError as error:
                 yield str(error)
-        chunks = self._db.execute("SELECT chunk_id, digest, data FROM chunk")
-        with closing(chunks):
-            for chunk_id, digest, stored in chunks:
-                try:
-                    self._checked_chunk(digest, stored, "")
-                except DamagedValueError:
-                    yield from self._users_of(chunk_id)
-
-    def _users_of(self, chunk_id: int) -> Iterator[str]:
-        for (value_id,) in self._db.execute(
-            "SELECT DISTINCT value_id FROM value_chunk WHERE chunk_id = ?", (chunk_id,)
-        ).fetchall():
-            yield f"a chunk of value {value_id} does not have its checksum"
+        yield from self._chunks.findings()
 
     def _checked_header(self, value_id: int) -> tuple[bytes, int]:
         row = self._db.execute(
@@ -330,24 +308,13 @@ class ValueTable:
 
     def _read_chunks(self, value_id: int) -> Iterator[tuple[int, bytes, bytes]]:
         rows = self._db.execute(
-            "SELECT part, digest, data FROM value_chunk JOIN chunk USING (chunk_id) "
+            "SELECT part, chunk_id, digest FROM value_chunk JOIN chunk USING (chunk_id) "
             "WHERE value_id = ? ORDER BY position",
             (value_id,),
         )
-        # Closed at the first damaged chunk, too: an open query keeps its snapshot.
-        with closing(rows):
-            for blob, digest, stored in rows:
-                data = self._checked_chunk(digest, stored, f"a chunk of value {value_id}")
-                yield blob, digest, data
-
-    def _checked_chunk(self, digest: bytes, stored: bytes, name: str) -> bytes:
-        try:
-            data = self._cipher.decrypt(stored)
-        except ValueError:
-            data = b""
-        if self._cipher.digest(data) != digest:
-            raise DamagedValueError(f"{name} does not have its checksum")
-        return data
+        for blob, chunk_id, digest in rows.fetchall():
+            name = f"a chunk of value {value_id}"
+            yield blob, digest, self._chunks.checked(chunk_id, digest, name)
 
     def _checksum(self, value_id: int, *columns: object) -> bytes:
         return checksum(self._cipher, "value", value_id, *columns)
@@ -363,22 +330,29 @@ class ValueTable:
             (self._checksum(value_id, parts, size, header, digests), value_id),
         )
 
+    def superseded(self, value_id: int, by: int) -> None:
+        """Note that a value is kept beside the one that has taken its place; see `Packing`."""
+        Packing(self._db, self._chunks).note(value_id, by)
+
     def release(self, value_id: int | None) -> None:
         """Mark a value as no longer needed; `collect` removes it later."""
         self._db.execute("UPDATE value SET released = 1 WHERE value_id = ?", (value_id,))
 
     def collect(self) -> int:
-        """Remove one released value and the chunks that only it used; return how many went."""
+        """Remove one released value and the chunks that only it used.
+
+        Returns
+        -------
+        int
+            Whether there was anything to do: it may take several calls.
+        """
         row = self._db.execute("SELECT value_id FROM value WHERE released LIMIT 1").fetchone()
         if row is None:
             return 0
-        chunks = self._db.execute(
-            "SELECT DISTINCT chunk_id FROM value_chunk WHERE value_id = ?", row
-        ).fetchall()
+        (value_id,) = row
+        if Packing(self._db, self._chunks).untie(value_id):
+            return 1
+        chunks = self._chunks.unused(value_id)
         self._db.execute("DELETE FROM value WHERE value_id = ?", row)
-        self._db.executemany(
-            "DELETE FROM chunk WHERE chunk_id = ?1 AND NOT EXISTS "
-            "(SELECT 1 FROM value_chunk WHERE chunk_id = ?1)",
-            chunks,
-        )
+        self._chunks.remove(chunks)
         return 1

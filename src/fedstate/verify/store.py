@@ -14,10 +14,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from fedstate.errors import CertificateError
 from fedstate.flower.stored_values import describe_state
-from fedstate.store.errors import StoreError
+from fedstate.store.errors import DamagedValueError, StoreError
 from fedstate.store.read_only import ReadOnlyStore, read_only
 from fedstate.store.step_log import Chain
-from fedstate.store.values import DamagedValueError
 from fedstate.verify.evidence import (
     ANSWERED,
     Evidence,

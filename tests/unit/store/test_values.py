@@ -9,10 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedstate.store import digests
+from fedstate.store.chunks import Chunks
 from fedstate.store.cipher import AesGcmCipher, Cipher, PlainCipher
 from fedstate.store.digests import digesting
+from fedstate.store.errors import DamagedValueError
 from fedstate.store.schema import migrate
-from fedstate.store.values import DamagedValueError, Value, ValueTable
+from fedstate.store.values import Value, ValueTable
 
 CIPHERS: list[Cipher] = [PlainCipher(), AesGcmCipher(b"1" * 32)]
 CHUNK = 64
@@ -58,7 +60,8 @@ def test_the_bytes_of_views_are_stored(db: sqlite3.Connection) -> None:
 
 def test_a_chunk_that_is_there_is_not_written_again(db: sqlite3.Connection) -> None:
     written: list[int] = []
-    values = ValueTable(db, CIPHERS[0], written.append)
+    cipher = CIPHERS[0]
+    values = ValueTable(db, cipher, Chunks(db, cipher, written=written.append))
     blob = bytes(range(2 * CHUNK))
     for _ in range(2):
         with digesting(CIPHERS[0], Value(b"", [blob, blob])) as (digested,):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,12 +20,12 @@ def _time(text: str) -> str:
     return human_time(datetime.fromisoformat(text).timestamp())
 
 
-_HUMAN: dict[str, Callable[[Any], str]] = {"time": _time, "bytes": human_size}
+_HUMAN: dict[str, Callable[[Any], str]] = {"time": _time}
 _COLUMNS = (
     Column("state", right=True),
     Column("round", right=True),
     Column("time", text=_HUMAN["time"]),
-    Column("bytes", "size", _HUMAN["bytes"], right=True),
+    Column("size_bytes", "size", human_size, right=True),
     *(Column("digest"), Column("present")),
 )
 
@@ -48,8 +49,9 @@ def kept(
     """
     from fedstate.store.read_only import read_only
 
-    with read_only(place_of(state, node), key_of(key)) as store:
-        run_id = _named(run, [chain.run_id for chain in store.chains()])
+    place = place_of(state, node)
+    with read_only(place, key_of(key)) as store:
+        run_id = _named(run, [chain.run_id for chain in store.chains()], place)
         rows = [_row(each) for each in store.kept_states(run_id)]
     show_rows(rows, _COLUMNS, shown)
 
@@ -84,7 +86,7 @@ def rollback(
             "it. Stop the SuperNode, roll back, and start it again: its runs go on."
         ) from None
     try:
-        run_id = _named(run, [each.run_id for each in store.runs()])
+        run_id = _named(run, [each.run_id for each in store.runs()], directory)
         now = store.roll_back(run_id, to, describe_state)
     finally:
         store.close()
@@ -95,12 +97,12 @@ def rollback(
     )
 
 
-def _named(name: str, run_ids: list[int]) -> int:
+def _named(name: str, run_ids: list[int], place: Path) -> int:
     from fedstate.verify.evidence import RunEvidence
     from fedstate.verify.selection import Selection
 
     runs = [RunEvidence(run_id) for run_id in run_ids]
-    return Selection((name,), whose="The node's store").among(runs)[0]
+    return Selection((name,), whose=f"The node store in '{place}'").among(runs)[0]
 
 
 def _row(kept_state: Any) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def _row(kept_state: Any) -> dict[str, Any]:
         "state": kept_state.number,
         "round": kept_state.group_id,
         "time": when.isoformat(timespec="seconds"),
-        "bytes": kept_state.size,
+        "size_bytes": kept_state.size,
         "digest": kept_state.digest.hex(),
         "present": "yes" if kept_state.current else "",
     }

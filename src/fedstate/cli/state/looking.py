@@ -127,8 +127,10 @@ def log(
     from fedstate.verify.evidence import RunEvidence
     from fedstate.verify.selection import Selection
 
-    with read_only(place_of(state, node), key_of(key)) as store:
+    place = place_of(state, node)
+    with read_only(place, key_of(key)) as store:
         there = [RunEvidence(chain.run_id) for chain in store.chains()]
         names = () if run is None else (run,)
-        run_ids = Selection(names, whose="The node's store").among(there) if names else []
+        whose = f"The node store in '{place}'"
+        run_ids = Selection(names, whose=whose).among(there) if names else []
         show_rows(step_rows(store, run_ids, failed=failed), _LOG_COLUMNS, shown)

@@ -89,10 +89,10 @@ def test_people_are_shown_sizes_and_times_of_here_and_programs_the_numbers(
     kept = ("state", "kept", "1234", "--state", directory)
     (*_, row) = json.loads(fedstate(*kept, "--format", "json").stdout)
     shown = fedstate(*kept).stdout
-    assert human_size(row["bytes"]) in shown
+    assert human_size(row["size_bytes"]) in shown
     assert human_time(datetime.fromisoformat(row["time"]).timestamp()) in shown
     back = ("state", "rollback", "1234", "--to", "3", "--state", directory)
-    assert human_size(row["bytes"]) in fedstate(*back).stdout
+    assert human_size(row["size_bytes"]) in fedstate(*back).stdout
 
 
 def test_verify_says_who_has_done_it(directory: Path) -> None:
@@ -116,7 +116,8 @@ def test_each_refusal_is_one_sentence_and_changes_nothing(
     state = ("--state", directory)
     assert (
         "The state 1 of run 1234 is not kept; of this run the node has: 2, 3, 4, 5. "
-        "'fedstate supernode --keep N' keeps"
+        "The last N states of each run are kept, from then on, with 'fedstate supernode --keep "
+        "N', 'fedstate local up --keep N', or FEDSTATE_KEEP=N"
     ) in refusal("1234", "--to", "1", *state)
     assert "Run 1234 has state 5 now; nothing was changed." in refusal("12", "--to", "5", *state)
     assert "has no run whose ID begins with 9; it has 1234" in refusal("9", "--to", "1", *state)
