@@ -112,8 +112,9 @@ class KeepingStore(LoggedStore):
                 if step := self._rows.find("step", run_id=str(run_id), status=status):
                     raise StoreError(
                         f"Run {run_id} has a step under way (message "
-                        f"{step[0]['message_id']!s}): start the SuperNode and let it end, or "
-                        f"stop the run ('flwr stop {run_id}'), then roll it back."
+                        f"{step[0]['message_id']!s}), and nothing was changed. Let it end, with "
+                        f"the SuperNode running, or stop the run ('flwr stop {run_id}'), then "
+                        "roll it back."
                     )
             state, value_id = find_state(self._kept.of_run(run_id), run_id, number)
             if state.current:

@@ -1,9 +1,10 @@
 """Going back: which states of a run are kept, and making one of them the present one."""
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from fedstate.cli.human import human_size, human_time
 from fedstate.cli.output import Column, Format, Shown, show_result, show_rows
 from fedstate.cli.place import Key, Node, Run, State, StateDirectory, key_of, place_of
 from fedstate.errors import SettingError
+
+if TYPE_CHECKING:
+    from fedstate.store.kept_states import KeptState
 
 app = typer.Typer()
 
@@ -65,36 +69,41 @@ def rollback(
     key: Key = None,
     shown: Shown = Format.TABLE,
 ) -> None:
-    """Give a run a former state of its own again; stop its SuperNode before, and start it after.
+    """Give a run a former state of its own again, between its steps; the SuperNode may run.
 
     The node's log says so, and `fedstate verify` too. States that came later stay kept.
     """
-    from fedstate.flower.stored_values import describe_state
-    from fedstate.store.errors import StoreInUseError
-    from fedstate.store.node_store import NodeStore
-
     directory = place_of(state, node)
     if directory.is_file():
         raise SettingError(
             f"'{directory}' is a backup, which is not changed. Restore it to a directory first."
         )
-    try:
-        store = NodeStore(directory, key=key_of(key), create=False)
-    except StoreInUseError:
-        raise StoreInUseError(
-            f"The SuperNode of '{directory}' is running, and a run's state is not changed under "
-            "it. Stop the SuperNode, roll back, and start it again: its runs go on."
-        ) from None
-    try:
-        run_id = _named(run, [each.run_id for each in store.runs()], directory)
-        now = store.roll_back(run_id, to, describe_state)
-    finally:
-        store.close()
+    now = _rolled_back(directory, run, to, key_of(key))
     show_result(
-        {"directory": str(directory), "run": str(run_id), "rolled_back_to": to, **_row(now)},
+        {"directory": str(directory), "run": str(now.run_id), "rolled_back_to": to, **_row(now)},
         shown,
         _HUMAN,
     )
+
+
+def _rolled_back(directory: Path, run: str, to: int, key: bytes | None) -> "KeptState":
+    """Roll a run back here, or let the SuperNode do it that has the store open."""
+    from fedstate.flower.stored_values import describe_state
+    from fedstate.store.errors import StoreInUseError
+    from fedstate.store.keeping_store import Origin
+    from fedstate.store.node_store import NodeStore
+    from fedstate.store.read_only import read_only
+    from fedstate.store.requests import ask_to_roll_back
+
+    try:
+        store = NodeStore(directory, key=key, create=False)
+    except StoreInUseError:
+        with read_only(directory, key) as live:
+            run_id = _named(run, [chain.run_id for chain in live.chains()], directory)
+        return ask_to_roll_back(directory, Origin(run_id, to))
+    with closing(store):
+        run_id = _named(run, [each.run_id for each in store.runs()], directory)
+        return store.roll_back(run_id, to, describe_state)
 
 
 def _named(name: str, run_ids: list[int], place: Path) -> int:
