@@ -41,6 +41,8 @@ NAMES = frozenset(
         "content-gone",  # what no row names any longer is about to be removed
         "content-moved",  # some content of an older store has moved from its rows to a file
         "migration",  # inside the transaction of a migration
+        "delta-made",  # inside the transaction that makes a chunk a difference from another one
+        "delta-rebased",  # inside the transaction that frees differences of what is to go
         "rollback",  # inside the transaction that makes a former state the present one
         "restore-copied",  # the backup's database is beside the store that it replaces
         "restore-moved",  # the store that was there is moved aside

@@ -4,9 +4,9 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,10 +15,14 @@ from rich.text import Text
 
 from fedstate.cli.human import human_size
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 # Wider than any line of ours.
 _NO_WINDOW = 10_000
-# What results call bytes: every command's table has them as people read them.
-_SIZES = ("size", "freed_bytes")
+# What is counted in bytes is called ``size_bytes``, where it is the size of what the row or the
+# result is about, and otherwise ``state_bytes``, ``new_bytes``, ``store_bytes`` and the like.
+_BYTES = "_bytes"
 
 
 class Format(StrEnum):
@@ -112,6 +116,13 @@ def show_rows(
     console().print(table)
 
 
+def described(result: "DataclassInstance") -> dict[str, Any]:
+    """Return the attributes of a result by the names that commands have for them."""
+    return {
+        "size_bytes" if name == "size" else name: each for name, each in asdict(result).items()
+    }
+
+
 def show_result(
     result: Mapping[str, Any],
     shown: Format = Format.TABLE,
@@ -135,8 +146,7 @@ def show_result(
         show_rows([result], list(result), shown)
         return
     table = Table(show_header=False)
-    texts = dict.fromkeys(_SIZES, human_size) | dict(human or {})
     for name, value in result.items():
-        text = texts.get(name, _text)
+        text = (human or {}).get(name, human_size if name.endswith(_BYTES) else _text)
         table.add_row(name, Text(text(value) or "none"))
     console().print(table)

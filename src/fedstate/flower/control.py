@@ -6,6 +6,7 @@ is too long for a loop that watches runs and for a container that registers keys
 
 import contextlib
 import hashlib
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -288,8 +289,13 @@ class Control:
                 raise CertificateError(problem) from None
             raise FederationError(
                 f"The SuperLink at {self._address} cannot be reached "
-                f"({str(error) or type(error).__name__}); check that it runs."
+                f"({_reason(error)}); check that it runs."
             ) from None
+
+
+def _reason(error: httpx.TransportError) -> str:
+    """Return what went wrong in words, without the number that the kernel has for it."""
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 
 @contextmanager

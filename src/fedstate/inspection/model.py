@@ -1,5 +1,6 @@
 """The model of an app, made by a function that the operator names."""
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +25,8 @@ def made_by(name: str) -> Any:
     module, _, function = name.partition(":")
     if not module or not function:
         raise InspectionError(f"--model is '{name}'; give MODULE:FUNCTION, as in app.task:load.")
+    # TensorFlow would greet, and list what the machine has: the operator has asked for a file.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

@@ -85,14 +85,14 @@ class Values(Mapping[str, Value]):
 
     def table(self) -> Table:
         """Return a row for each value."""
-        columns = ("name", "type", "shape", "dtype", "bytes")
+        columns = ("name", "type", "shape", "dtype", "size_bytes")
         rows = [
             {
                 "name": value.name,
                 "type": value.type,
                 "shape": value.shape_text,
                 "dtype": value.dtype,
-                "bytes": value.size,
+                "size_bytes": value.size,
             }
             for value in self.values()
         ]

@@ -172,7 +172,7 @@ class Runs(Collection[Any]):
 
     def table(self) -> Table:
         """Return a row for each run."""
-        columns = ("run", "status", "rounds", "steps", "failures", "bytes", "last step")
+        columns = ("run", "status", "rounds", "steps", "failures", "size_bytes", "last step")
         rows = []
         for run in self._runs:
             last = run.last_step
@@ -183,7 +183,7 @@ class Runs(Collection[Any]):
                     "rounds": run.rounds,
                     "steps": run.steps,
                     "failures": run.failures,
-                    "bytes": run.size,
+                    "size_bytes": run.size,
                     "last step": None if last is None else last.time,
                 }
             )

@@ -4,13 +4,14 @@ It holds what was committed when the backup began; an encrypted store's backup i
 its key. `backup_file` says how it is laid out.
 """
 
+import errno
 import itertools
 import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from fedstate.failpoints import reach
@@ -51,6 +52,7 @@ from fedstate.store.errors import (
     StoreFullError,
 )
 from fedstate.store.guard import MARK, Guard
+from fedstate.store.room import NO_ROOM
 from fedstate.store.schema import version
 
 
@@ -164,10 +166,13 @@ def _is_there(target: Path) -> StoreError:
 
 
 def _not_written(target: Path, reason: str | None) -> StoreError:
-    return StoreError(
-        f"The backup '{target}' cannot be written ({reason}). "
-        "Give a file in a directory with enough free space."
-    )
+    if not target.parent.is_dir():
+        what = f"Make the directory '{target.parent}', or give a file in another one."
+    elif reason == os.strerror(errno.ENOSPC):
+        what = "Give a file in a directory with enough free space."
+    else:
+        what = "Give a file in a directory that you may write to."
+    return StoreError(f"The backup '{target}' cannot be written ({reason}). {what}")
 
 
 def restore(source: Path, directory: Path, *, replace: bool = False) -> Backup:
@@ -198,9 +203,9 @@ def restore(source: Path, directory: Path, *, replace: bool = False) -> Backup:
             "another directory."
         )
     made = not directory.exists()
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     incoming, content = directory / RESTORING, directory / RESTORING_CONTENT
     try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _held(directory) as guard:
             remove_leftovers(directory)
             _extract(source, parts, incoming, content)
@@ -217,12 +222,14 @@ def restore(source: Path, directory: Path, *, replace: bool = False) -> Backup:
                 incoming.replace(directory / DATABASE)
             sync_directory(directory)
     except OSError as error:
+        what = "Free space" if error.errno in NO_ROOM else "Make it one that you may write to,"
         raise StoreError(
             f"The store could not be restored to '{directory}' ({error.strerror}), and nothing "
-            "was changed. Free space or give another directory, then restore again."
+            f"was changed. {what} or give another directory, then restore again."
         ) from error
     finally:
-        incoming.unlink(missing_ok=True)
+        with suppress(OSError):
+            incoming.unlink(missing_ok=True)
         shutil.rmtree(content, ignore_errors=True)
         if made and not (directory / DATABASE).exists():
             shutil.rmtree(directory, ignore_errors=True)

@@ -16,6 +16,7 @@ from fedstate.store.database import (
     connect_unchanged,
     damaged,
     no_store,
+    nothing_there,
     translated,
 )
 from fedstate.store.errors import DamagedValueError
@@ -145,7 +146,7 @@ def _find(place: Path, aside: Path) -> tuple[Path, Mark | None, Content]:
     if not path.exists():
         if mark[0] is not None:
             raise damaged(place, f"the file '{DATABASE}' is missing")
-        raise no_store(place)
+        raise nothing_there(place)
     return path, mark, ContentDirectory(place)
 
 

@@ -1,4 +1,7 @@
-"""The chunks of values: each stored once, as a row or, if it is large, in a file of content."""
+"""The chunks of values: each stored once, whole or as what differs from another one.
+
+A whole one is a row or, if it is large, in a file of content.
+"""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -13,13 +16,19 @@ from fedstate.store.content import (
     whole_pages,
 )
 from fedstate.store.content_writer import ContentWriter, Gone
+from fedstate.store.deltas import Deltas
 from fedstate.store.errors import DamagedValueError
 
-# The bytes of a chunk as it is stored.
-STORED_BYTES = (
-    "(length(chunk.data) + coalesce((SELECT chunk_place.length FROM chunk_place "
-    "WHERE chunk_place.chunk_id = chunk.chunk_id), 0))"
+_PLACE = (
+    "(SELECT chunk_place.length FROM chunk_place WHERE chunk_place.chunk_id = chunk.chunk_id)"
 )
+_DELTA = "(SELECT delta.{} FROM delta WHERE delta.chunk_id = chunk.chunk_id)"
+# The bytes that a chunk takes.
+STORED_BYTES = (
+    f"(length(chunk.data) + coalesce({_PLACE}, 0) + coalesce({_DELTA.format('stored')}, 0))"
+)
+# The bytes of a chunk that is a difference; NULL of others.
+SIZE_OF_DELTA = _DELTA.format("size")
 
 
 class Chunks:
@@ -37,6 +46,11 @@ class Chunks:
         Where large ones are written to; without it, all are rows.
     written
         Is told of the bytes of each chunk that became a row.
+
+    Attributes
+    ----------
+    deltas : Deltas
+        The differences as which some of them are stored.
     """
 
     def __init__(
@@ -52,6 +66,7 @@ class Chunks:
         self._content = content or NoContent()
         self._writer = writer
         self._written = written
+        self.deltas = Deltas(connection, cipher)
 
     def find(self, digest: bytes) -> int | None:
         """Return the number of the chunk with a digest, or None."""
@@ -79,8 +94,7 @@ class Chunks:
         # Encrypted here and not before the transaction: that would be a second copy of the value
         # in memory, and work for chunks that the store has.
         stored = self._cipher.encrypt(plain)
-        large = value_bytes >= VALUE_BYTES and len(stored) >= FILE_BYTES
-        large = large and self._writer is not None
+        large = self._is_large(stored, value_bytes)
         cursor = self._db.execute(
             "INSERT INTO chunk (chunk_id, digest, data) VALUES (?, ?, ?)",
             (chunk_id, digest, b"" if large else stored),
@@ -91,6 +105,10 @@ class Chunks:
         else:
             self._written(len(stored))
         return number
+
+    def _is_large(self, stored: Buffer, value_bytes: int) -> bool:
+        large = value_bytes >= VALUE_BYTES and len(stored) >= FILE_BYTES
+        return large and self._writer is not None
 
     def large_rows(self) -> list[tuple[int, int]]:
         """Return number and size of each row whose chunk would be in a file if it were new."""
@@ -131,6 +149,10 @@ class Chunks:
         DamagedValueError
             They cannot be read.
         """
+        chain = self.deltas.chain(chunk_id)
+        return chain.apply(self._read_whole(chain.root))
+
+    def _read_whole(self, chunk_id: int) -> bytes:
         row = self._db.execute(
             "SELECT data, file_id, start, length FROM chunk LEFT JOIN chunk_place "
             "USING (chunk_id) WHERE chunk_id = ?",
@@ -144,6 +166,40 @@ class Chunks:
             return self._cipher.decrypt(stored)
         except ValueError as error:
             raise DamagedValueError("a chunk does not have its checksum") from error
+
+    def keep_whole(self, chunk_id: int, plain: bytes) -> None:
+        """Store a chunk that was a difference whole."""
+        self.deltas.remove(chunk_id)
+        (value_bytes,) = self._db.execute(
+            "SELECT coalesce(max(size), 0) FROM value_chunk JOIN value USING (value_id) "
+            "WHERE chunk_id = ?",
+            (chunk_id,),
+        ).fetchone()
+        stored = self._cipher.encrypt(plain)
+        if self._is_large(stored, value_bytes):
+            self._in_file(chunk_id, stored)
+        else:
+            self._db.execute("UPDATE chunk SET data = ? WHERE chunk_id = ?", (stored, chunk_id))
+
+    def keep_difference(self, chunk_id: int, base_id: int, size: int, difference: bytes) -> None:
+        """Store a chunk as what differs from another one; see `Deltas`."""
+        was_whole = self.deltas.base(chunk_id) is None
+        self.deltas.put(chunk_id, base_id, size, difference)
+        if not was_whole:
+            return
+        self._give_back([chunk_id])
+        # Not changed in its place: SQLite would leave its page nearly empty.
+        self._db.execute("PRAGMA defer_foreign_keys = ON")
+        digest = self.digest(chunk_id)
+        self._db.execute("DELETE FROM chunk WHERE chunk_id = ?", (chunk_id,))
+        self._db.execute("INSERT INTO chunk VALUES (?, ?, x'')", (chunk_id, digest))
+
+    def digest(self, chunk_id: int) -> bytes:
+        """Return the digest by which a chunk is addressed."""
+        (digest,) = self._db.execute(
+            "SELECT digest FROM chunk WHERE chunk_id = ?", (chunk_id,)
+        ).fetchone()
+        return bytes(digest)
 
     def checked(self, chunk_id: int, digest: bytes, name: str) -> bytes:
         """Return the bytes of a chunk, checked against its digest.
@@ -161,22 +217,51 @@ class Chunks:
             raise DamagedValueError(f"{name} does not have its checksum")
         return data
 
+    def everything(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the number and the bytes of each chunk, each put together once, not checked."""
+        whole = self._db.execute(
+            "SELECT chunk_id FROM chunk WHERE NOT EXISTS "
+            "(SELECT 1 FROM delta WHERE delta.chunk_id = chunk.chunk_id)"
+        )
+        for (root,) in whole:
+            waiting = [(root, self._read_whole(root))]
+            while waiting:
+                chunk_id, content = waiting.pop()
+                yield chunk_id, content
+                waiting.extend(
+                    (built, self.deltas.link(built).apply(content))
+                    for built in self.deltas.direct(chunk_id)
+                )
+
+    def unused(self, value_id: int) -> list[int]:
+        """Return the chunks that only this value has."""
+        rows = self._db.execute(
+            "SELECT DISTINCT chunk_id FROM value_chunk AS used WHERE value_id = ?1 "
+            "AND NOT EXISTS (SELECT 1 FROM value_chunk WHERE chunk_id = used.chunk_id "
+            "AND value_id <> ?1)",
+            (value_id,),
+        )
+        return [number for (number,) in rows.fetchall()]
+
     def remove(self, chunk_ids: Iterable[int]) -> None:
-        """Remove those of these chunks that no value has any longer."""
+        """Remove chunks that no value has any longer, and that no difference is from."""
+        gone = list(chunk_ids)
+        self._give_back(gone)
+        for chunk_id in gone:
+            self.deltas.remove(chunk_id)
+            self._db.execute("DELETE FROM chunk WHERE chunk_id = ?", (chunk_id,))
+
+    def _give_back(self, chunk_ids: Iterable[int]) -> None:
+        """Give back what these chunks take in files, and each file of which nothing is left."""
         touched: dict[int, list[Gone]] = {}
         for chunk_id in chunk_ids:
-            names = (chunk_id,)
-            if self._db.execute("SELECT 1 FROM value_chunk WHERE chunk_id = ?", names).fetchone():
-                continue
             place = self._db.execute(
-                "SELECT file_id, start, length FROM chunk_place WHERE chunk_id = ?", names
-            ).fetchone()
-            if place is not None:
-                file_id, start, length = place
+                "DELETE FROM chunk_place WHERE chunk_id = ? RETURNING file_id, start, length",
+                (chunk_id,),
+            ).fetchall()
+            for file_id, start, length in place:
                 gone = Gone(file_id, start, whole_pages(length))
                 touched.setdefault(file_id, []).append(gone)
-                self._db.execute("DELETE FROM chunk_place WHERE chunk_id = ?", names)
-            self._db.execute("DELETE FROM chunk WHERE chunk_id = ?", names)
         for file_id, parts in touched.items():
             left = self._db.execute(
                 "SELECT 1 FROM chunk_place WHERE file_id = ?", (file_id,)
@@ -187,9 +272,12 @@ class Chunks:
                 self._writer.remove([Gone(file_id)] if left is None else parts)
 
     def findings(self) -> Iterator[str]:
-        """Read and check every chunk; yield what is wrong, a sentence fragment for each.
+        """Check every chunk; yield what is wrong, a sentence fragment for each.
 
-        A file is named once, and not for each chunk that was in it.
+        A file is named once, and not for each chunk that was in it. Of a difference its own
+        checksum is looked at. Whether what it yields has its digest is known when it was stored,
+        and is looked at whenever it is read: to put all of them together would take as long as
+        if they were whole.
         """
         damaged = set()
         files = self._db.execute("SELECT file_id, size FROM content_file").fetchall()
@@ -201,7 +289,9 @@ class Chunks:
         # In pieces: an open query keeps its snapshot.
         while rows := self._db.execute(
             "SELECT chunk_id, digest, file_id FROM chunk LEFT JOIN chunk_place USING (chunk_id) "
-            "WHERE chunk_id > ? ORDER BY chunk_id LIMIT 1000",
+            "WHERE chunk_id > ? AND NOT EXISTS "
+            "(SELECT 1 FROM delta WHERE delta.chunk_id = chunk.chunk_id) "
+            "ORDER BY chunk_id LIMIT 1000",
             (last,),
         ).fetchall():
             for chunk_id, digest, file_id in rows:
@@ -214,9 +304,17 @@ class Chunks:
                     where = "" if file_id is None else f" (in {the_file(file_id)})"
                     for user in self._users_of(chunk_id):
                         yield f"{user} does not have its checksum{where}"
+        for chunk_id in self.deltas.damaged():
+            for user in self._users_of(chunk_id):
+                yield f"{user} does not have its checksum"
 
     def _users_of(self, chunk_id: int) -> Iterator[str]:
-        for (value_id,) in self._db.execute(
-            "SELECT DISTINCT value_id FROM value_chunk WHERE chunk_id = ?", (chunk_id,)
-        ).fetchall():
+        users = {
+            value_id
+            for built in self.deltas.built_on(chunk_id)
+            for (value_id,) in self._db.execute(
+                "SELECT value_id FROM value_chunk WHERE chunk_id = ?", (built,)
+            ).fetchall()
+        }
+        for value_id in sorted(users):
             yield f"a chunk of value {value_id}"

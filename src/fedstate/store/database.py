@@ -194,3 +194,11 @@ def no_store(directory: Path) -> StoreError:
         f"There is no node store in '{directory}'. Give the directory that "
         "'fedstate supernode --state' uses."
     )
+
+
+def nothing_there(place: Path) -> StoreError:
+    """Return the error for a place in which there is neither a store nor a backup."""
+    return StoreError(
+        f"There is no node store in '{place}', and it is no backup. Give the directory that "
+        "'fedstate supernode --state' uses, or a file of 'fedstate state backup'."
+    )

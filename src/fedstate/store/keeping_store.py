@@ -3,18 +3,23 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from fedstate.failpoints import reach
-from fedstate.store.errors import DamagedValueError, StoreError
+from fedstate.store.errors import DamagedValueError, StoreError, StoreFullError
 from fedstate.store.kept_states import KeptState, KeptStates
 from fedstate.store.logged_store import LoggedStore
+from fedstate.store.packing import Packing
 from fedstate.store.readers import Snapshot
 from fedstate.store.rows import Row
 from fedstate.store.step_log import Attempt, Ended
 from fedstate.store.values import DigestedValue, StoredValue, Value
 from fedstate.witness.digests import state_digest
 from fedstate.witness.record import ROLLED_BACK
+
+# Others wait for the thread that maintains the store.
+_PACKING_SECONDS = 1.0
 
 
 class StateNotKeptError(StoreError):
@@ -107,8 +112,9 @@ class KeepingStore(LoggedStore):
                 if step := self._rows.find("step", run_id=str(run_id), status=status):
                     raise StoreError(
                         f"Run {run_id} has a step under way (message "
-                        f"{step[0]['message_id']!s}): start the SuperNode and let it end, or "
-                        f"stop the run ('flwr stop {run_id}'), then roll it back."
+                        f"{step[0]['message_id']!s}), and nothing was changed. Let it end, with "
+                        f"the SuperNode running, or stop the run ('flwr stop {run_id}'), then "
+                        "roll it back."
                     )
             state, value_id = find_state(self._kept.of_run(run_id), run_id, number)
             if state.current:
@@ -129,6 +135,27 @@ class KeepingStore(LoggedStore):
             reach("rollback")
         return replace(states[-1], current=True)
 
+    def maintain(self) -> None:
+        """Make states small that others have taken the place of; see `Packing`; and what else.
+
+        The rest of what takes longer than a second is done at another time.
+        """
+        end = time.monotonic() + _PACKING_SECONDS
+        # On a full disk there are better ways out than this one.
+        with suppress(StoreFullError):
+            while time.monotonic() < end and self._pack():
+                pass
+        super().maintain()
+
+    def _pack(self) -> bool:
+        with self._translated(), self._write_lock:
+            packing = Packing(self._db, self._chunks)
+            if not packing.has_work:
+                return False
+            with self._transaction():
+                packing.work()
+        return True
+
     def _put_context(
         self, series_id: str, run_id: str, context: DigestedValue, generation: int
     ) -> StoredValue:
@@ -144,7 +171,7 @@ class KeepingStore(LoggedStore):
         row |= {"committed_at": time.time(), "value_id": state.value_id}
         self._rows.put("context", row)
         if old is not None:
-            self._kept.replaced(old, keep)
+            self._kept.replaced(old, keep, state.value_id)
 
     def _digest_of(self, value_id: int, describe: Callable[[bytes], bytes]) -> bytes:
         header, count, chunks = self._values.layout(value_id)
@@ -201,5 +228,6 @@ def find_state(
     what = "present state" if number is None else f"state {number}"
     raise StateNotKeptError(
         f"The {what} of run {run_id} is not kept; of this run the node has: {there}. "
-        "'fedstate supernode --keep N' keeps the last N states of each run from then on."
+        "The last N states of each run are kept, from then on, with 'fedstate supernode --keep "
+        "N', 'fedstate local up --keep N', or FEDSTATE_KEEP=N in .env for containers."
     )

@@ -96,15 +96,16 @@ class KeptStates:
             row |= {"digest": last.stored, "size": last.state_bytes}
         return row
 
-    def replaced(self, context: Row, keep: int) -> None:
-        """Decide what becomes of the state of a Context that is about to be replaced."""
-        if self._rows.one("kept_state", context["generation"]) is not None:
-            return
-        if keep > 1 and self._rows.one("run", context["run_id"]) is not None:
+    def replaced(self, context: Row, keep: int, by: int) -> None:
+        """Decide what becomes of the state of a Context that is replaced by the one in `by`."""
+        value_id = _int(context["value_id"])
+        if self._rows.one("kept_state", context["generation"]) is None:
+            if keep <= 1 or self._rows.one("run", context["run_id"]) is None:
+                self._values.release(value_id)
+                return
             # As yet none but the present ones were kept.
             self._rows.put("kept_state", self._described(context))
-        else:
-            self._values.release(_int(context["value_id"]))
+        self._values.superseded(value_id, by)
 
     def made(
         self, run_id: str, generation: int, state: StoredValue, group_id: str, keep: int

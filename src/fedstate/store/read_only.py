@@ -15,12 +15,12 @@ from fedstate.store.backup_file import database_of
 from fedstate.store.chunks import Chunks
 from fedstate.store.cipher import open_cipher
 from fedstate.store.content import Content, ContentDirectory, reading
-from fedstate.store.database import DATABASE, connect_unchanged, translated
-from fedstate.store.errors import StoreError
+from fedstate.store.database import DATABASE, connect_unchanged, nothing_there, translated
+from fedstate.store.errors import StoreForeignError
 from fedstate.store.keeping_store import KeepingStore
 from fedstate.store.readers import Snapshot
 from fedstate.store.rows import CheckedRows
-from fedstate.store.schema import MIGRATIONS, version
+from fedstate.store.schema import MIGRATIONS, migrate, version
 from fedstate.store.step_log import StepLog
 from fedstate.store.values import ValueTable
 
@@ -83,7 +83,9 @@ def read_only(place: Path, key: bytes | None = None) -> Iterator[ReadOnlyStore]:
     Raises
     ------
     StoreError
-        There is none, or its schema is that of another release.
+        There is none.
+    StoreForeignError
+        A newer fedstate or another program wrote the database.
     StoreDamagedError
         It cannot be read.
     StoreKeyError
@@ -96,20 +98,34 @@ def read_only(place: Path, key: bytes | None = None) -> Iterator[ReadOnlyStore]:
             path = Path(aside) / DATABASE
             content = database_of(place, path)
         elif not path.exists():
-            raise StoreError(
-                f"There is no node store in '{place}', and it is no backup. Give the directory "
-                "that 'fedstate supernode --state' uses, or a file of 'fedstate state backup'."
-            )
+            raise nothing_there(place)
         with (
             reading(path.parent),
             translated(path),
             closing(connect_unchanged(path, Path(aside))) as connection,
+            _of_newest_schema(connection, place, Path(aside)) as newest,
         ):
-            connection.execute("BEGIN")
-            schema = version(connection)
-            if schema != len(MIGRATIONS):
-                raise StoreError(
-                    f"The node store in '{place}' has schema {schema}, and this command reads "
-                    f"schema {len(MIGRATIONS)}. Start the SuperNode once, or use its fedstate."
-                )
-            yield ReadOnlyStore(connection, path, content, key)
+            yield ReadOnlyStore(newest, path, content, key)
+
+
+@contextmanager
+def _of_newest_schema(
+    connection: sqlite3.Connection, place: Path, aside: Path
+) -> Iterator[sqlite3.Connection]:
+    """Read a database, or a copy of one of an earlier schema that is brought to the newest."""
+    connection.execute("BEGIN")
+    schema = version(connection)
+    if schema == len(MIGRATIONS):
+        yield connection
+        return
+    if schema == 0:
+        raise nothing_there(place)
+    if schema > len(MIGRATIONS):
+        raise StoreForeignError(
+            f"The node store in '{place}' has schema {schema}, and this command reads schemas up "
+            f"to {len(MIGRATIONS)}. Use the fedstate that wrote it."
+        )
+    with closing(sqlite3.connect(aside / "newest.db", isolation_level=None)) as newest:
+        connection.backup(newest)
+        migrate(newest)
+        yield newest

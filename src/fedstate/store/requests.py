@@ -1,4 +1,6 @@
-"""Asking the SuperNode that has a store open to free runs: files in the state directory.
+"""Asking the SuperNode that has a store open: to free runs, to give one a former state again.
+
+Requests are files in the state directory.
 
 Who asks writes a request and waits for an answer of the same name. Its lock on the request says
 that it still waits: what nobody waits for is not done. Both work on a disk that is full, for
@@ -14,15 +16,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from fedstate.logs import logger
 from fedstate.store.errors import StoreError, StoreInUseError
+from fedstate.store.keeping_store import Origin
+from fedstate.store.kept_states import KeptState
 from fedstate.store.node_store import NodeStore
 from fedstate.store.retention import Choice, Freed, free
 from fedstate.store.room import NO_ROOM, Room
 
 PATIENCE_SECONDS = 60.0
-_REQUEST, _ANSWER = ".free-request", ".free-answer"
+_FREE, _ROLL_BACK = "free", "rollback"
+# What each kind asks for.
+_KINDS: dict[str, Callable[..., Any]] = {_FREE: Choice, _ROLL_BACK: Origin}
 _LOOK_SECONDS = 0.05
 
 
@@ -53,38 +60,78 @@ def free_runs(
     try:
         store = NodeStore(directory, key=key, create=False)
     except StoreInUseError:
-        return _ask(directory, choice, patience)
+        said = _ask(directory, _FREE, asdict(choice), patience, "nothing was freed")
+        return Freed(**said)
     try:
         return free(store, choice)
     finally:
         store.close()
 
 
-def _ask(directory: Path, choice: Choice, patience: float) -> Freed:
+def ask_to_roll_back(
+    directory: Path, origin: Origin, patience: float = PATIENCE_SECONDS
+) -> KeptState:
+    """Ask the SuperNode that has a store open to make a kept state of a run its present one.
+
+    Parameters
+    ----------
+    directory : Path
+        The state directory.
+    origin : Origin
+        The run, and the number of the state.
+    patience : float
+        How many seconds to wait for the SuperNode.
+
+    Returns
+    -------
+    KeptState
+        What the run has now.
+
+    Raises
+    ------
+    StoreError
+        As for `KeepingStore.roll_back`, or the SuperNode does not answer.
+    """
+    otherwise = "'fedstate state kept' shows whether it was done"
+    said = _ask(directory, _ROLL_BACK, asdict(origin), patience, otherwise)
+    return KeptState(**{**said, "digest": bytes.fromhex(said["digest"])})
+
+
+def _ask(
+    directory: Path, kind: str, content: dict[str, Any], patience: float, otherwise: str
+) -> dict[str, Any]:
     name = uuid.uuid4().hex
-    request, answer = directory / (name + _REQUEST), directory / (name + _ANSWER)
-    lock = _write(request, asdict(choice))
+    request, answer = (directory / f"{name}.{kind}-{what}" for what in ("request", "answer"))
+    lock = _write(request, content)
     end = time.monotonic() + patience
     try:
         while not answer.exists():
             if time.monotonic() >= end:
                 raise StoreError(
                     f"The program that uses '{directory}' has not answered within {patience:g} "
-                    "seconds, and nothing was freed. Look at the SuperNode's log, or stop it and "
-                    "free the runs then."
+                    f"seconds, and {otherwise}. Look at the SuperNode's log, or stop it and give "
+                    "this command again."
                 )
             time.sleep(_LOOK_SECONDS)
-        said = json.loads(answer.read_text())
+        said: dict[str, Any] = json.loads(answer.read_text())
     finally:
         request.unlink(missing_ok=True)
         answer.unlink(missing_ok=True)
         os.close(lock)
     if "error" in said:
         raise StoreError(said["error"])
-    return Freed(**said)
+    return said
 
 
-def answer_requests(directory: Path, free_chosen: Callable[[Choice], Freed]) -> None:
+def _no_roll_back(_: Origin) -> KeptState:
+    raise StoreError("The program that uses this store rolls nothing back. Stop it before.")
+
+
+def answer_requests(
+    directory: Path,
+    free_chosen: Callable[[Choice], Freed],
+    roll_back: Callable[[Origin], KeptState] = _no_roll_back,
+) -> None:
     """Do what is asked in a state directory.
 
     Parameters
@@ -93,23 +140,27 @@ def answer_requests(directory: Path, free_chosen: Callable[[Choice], Freed]) -> 
         The state directory, whose store is this process's.
     free_chosen : callable
         Frees runs; a StoreError is the answer to who has asked.
+    roll_back : callable
+        Makes a kept state of a run its present one; a StoreError is the answer.
     """
-    for request in sorted(directory.glob("*" + _REQUEST)):
-        answer = request.with_suffix(_ANSWER)
-        choice = _still_asked(request)
-        if choice is None or answer.exists():
-            continue
-        try:
-            said = asdict(free_chosen(choice))
-        except StoreError as error:
-            said = {"error": str(error)}
-        os.close(_write(answer, said))
-    for answer in directory.glob("*" + _ANSWER):
-        if not answer.with_suffix(_REQUEST).exists():
-            answer.unlink(missing_ok=True)
+    do: dict[str, Callable[[Any], Any]] = {_FREE: free_chosen, _ROLL_BACK: roll_back}
+    for kind, action in do.items():
+        for request in sorted(directory.glob(f"*.{kind}-request")):
+            answer = request.with_suffix(f".{kind}-answer")
+            asked = _still_asked(request, _KINDS[kind])
+            if asked is None or answer.exists():
+                continue
+            try:
+                said = asdict(action(asked))
+            except StoreError as error:
+                said = {"error": str(error)}
+            os.close(_write(answer, said))
+        for answer in directory.glob(f"*.{kind}-answer"):
+            if not answer.with_suffix(f".{kind}-request").exists():
+                answer.unlink(missing_ok=True)
 
 
-def _still_asked(request: Path) -> Choice | None:
+def _still_asked(request: Path, of_kind: Callable[..., Any]) -> Any:
     """Return what somebody waits for; remove what nobody does."""
     try:
         file = os.open(request, os.O_RDWR | os.O_CLOEXEC)
@@ -122,7 +173,7 @@ def _still_asked(request: Path) -> Choice | None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         with suppress(ValueError, TypeError):
-            return Choice(**json.loads(request.read_bytes()))
+            return of_kind(**json.loads(request.read_bytes()))
     finally:
         os.close(file)
     request.unlink(missing_ok=True)
@@ -138,7 +189,7 @@ def _write(path: Path, content: object) -> int:
             file = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                os.write(file, json.dumps(content).encode())
+                os.write(file, json.dumps(content, default=bytes.hex).encode())
                 if os.geteuid() == 0:
                     # The SuperNode is to read what the machine's administrator asks.
                     os.fchown(file, owner.st_uid, owner.st_gid)

@@ -47,6 +47,7 @@ from fedstate.store.values import ValueTable
 _OTHERS = {
     *("migration", "value", "chunk", "value_chunk", "step_log"),
     *("content_file", "chunk_place"),
+    *("delta", "delta_piece", "superseded"),
 }
 
 
@@ -233,18 +234,29 @@ class Copy:
     def _chunks(self) -> None:
         source = Chunks(self._source, self._old, self._writer.content)
         target = Chunks(self._target, self._new, self._writer.content, self._writer)
-        sizes = self._source.execute(
-            "SELECT chunk_id, coalesce(max(size), 0) FROM chunk LEFT JOIN value_chunk "
-            "USING (chunk_id) LEFT JOIN value USING (value_id) GROUP BY chunk_id"
+        sizes = dict(
+            self._source.execute(
+                "SELECT chunk_id, max(size) FROM value_chunk JOIN value USING (value_id) "
+                "GROUP BY chunk_id"
+            ).fetchall()
         )
-        for number, value_bytes in sizes.fetchall():
-            plain = source.read(number)
-            target.write(self._new.digest(plain), memoryview(plain), value_bytes, number)
+        for number, plain in source.everything():
+            digest = self._new.digest(plain)
+            if source.deltas.base(number) is None:
+                target.write(digest, memoryview(plain), sizes.get(number, 0), number)
+            else:
+                self._target.execute(
+                    "INSERT INTO chunk (chunk_id, digest, data) VALUES (?, ?, x'')",
+                    (number, digest),
+                )
+        target.deltas.copy(source.deltas)
         target.finish()
 
     def _values(self) -> None:
         for row in self._source.execute("SELECT * FROM value_chunk"):
             self._target.execute("INSERT INTO value_chunk VALUES (?, ?, ?, ?)", row)
+        for row in self._source.execute("SELECT * FROM superseded"):
+            self._target.execute("INSERT INTO superseded VALUES (?, ?, ?)", row)
         values = ValueTable(self._target, self._new)
         columns = "value_id, header, parts, size, released"
         for number, header, *rest in self._source.execute(f"SELECT {columns} FROM value"):  # noqa: S608

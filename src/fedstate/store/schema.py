@@ -181,6 +181,35 @@ MIGRATIONS = (
             "CREATE INDEX chunk_place_by_file ON chunk_place (file_id)",
         ),
     ),
+    Migration(
+        "former states as differences",
+        (
+            # Of chunks whose `data` is empty: what turns another chunk into one.
+            """CREATE TABLE delta (
+                chunk_id INTEGER PRIMARY KEY REFERENCES chunk,
+                base_id INTEGER NOT NULL REFERENCES chunk,
+                size INTEGER NOT NULL,
+                stored INTEGER NOT NULL,
+                reach INTEGER NOT NULL,
+                seal BLOB NOT NULL)""",
+            "CREATE INDEX delta_by_base ON delta (base_id)",
+            """CREATE TABLE delta_piece (
+                piece_id INTEGER PRIMARY KEY,
+                chunk_id INTEGER NOT NULL REFERENCES delta,
+                data BLOB NOT NULL)""",
+            "CREATE INDEX delta_piece_by_chunk ON delta_piece (chunk_id)",
+            # What nobody has looked at as yet, and from which place on.
+            """CREATE TABLE superseded (
+                value_id INTEGER PRIMARY KEY REFERENCES value ON DELETE CASCADE,
+                by_value INTEGER NOT NULL REFERENCES value ON DELETE CASCADE,
+                position INTEGER NOT NULL)""",
+            "CREATE INDEX superseded_by_value ON superseded (by_value)",
+            """INSERT INTO superseded SELECT value_id, by_value, 0 FROM (
+                SELECT value_id, lead(value_id) OVER (PARTITION BY run_id ORDER BY generation)
+                    AS by_value FROM kept_state)
+                WHERE by_value IS NOT NULL GROUP BY value_id""",
+        ),
+    ),
 )
 
 

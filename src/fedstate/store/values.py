@@ -10,9 +10,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fedstate.store.chunks import STORED_BYTES, Chunks
+from fedstate.store.chunks import SIZE_OF_DELTA, STORED_BYTES, Chunks
 from fedstate.store.cipher import Buffer, Cipher
 from fedstate.store.errors import DamagedValueError
+from fedstate.store.packing import Packing
 from fedstate.witness.digests import CHUNK_BYTES as DIGESTED_BYTES
 from fedstate.witness.digests import state_digest
 
@@ -208,12 +209,12 @@ class ValueTable:
         """Return how many bytes each blob of a value has, without reading any of them."""
         sizes: dict[int, int] = {}
         rows = self._db.execute(
-            f"SELECT part, {STORED_BYTES} FROM value_chunk JOIN chunk "  # noqa: S608
-            "USING (chunk_id) WHERE value_id = ? ORDER BY position",
-            (value_id,),
+            f"SELECT part, coalesce({SIZE_OF_DELTA}, {STORED_BYTES} - ?) "  # noqa: S608
+            "FROM value_chunk JOIN chunk USING (chunk_id) WHERE value_id = ? ORDER BY position",
+            (self._cipher.overhead, value_id),
         )
         for blob, size in rows.fetchall():
-            sizes[blob] = sizes.get(blob, 0) + size - self._cipher.overhead
+            sizes[blob] = sizes.get(blob, 0) + size
         return [sizes[blob] for blob in sorted(sizes)]
 
     def chunk(self, address: bytes) -> bytes | None:
@@ -329,18 +330,29 @@ class ValueTable:
             (self._checksum(value_id, parts, size, header, digests), value_id),
         )
 
+    def superseded(self, value_id: int, by: int) -> None:
+        """Note that a value is kept beside the one that has taken its place; see `Packing`."""
+        Packing(self._db, self._chunks).note(value_id, by)
+
     def release(self, value_id: int | None) -> None:
         """Mark a value as no longer needed; `collect` removes it later."""
         self._db.execute("UPDATE value SET released = 1 WHERE value_id = ?", (value_id,))
 
     def collect(self) -> int:
-        """Remove one released value and the chunks that only it used; return how many went."""
+        """Remove one released value and the chunks that only it used.
+
+        Returns
+        -------
+        int
+            Whether there was anything to do: it may take several calls.
+        """
         row = self._db.execute("SELECT value_id FROM value WHERE released LIMIT 1").fetchone()
         if row is None:
             return 0
-        chunks = self._db.execute(
-            "SELECT DISTINCT chunk_id FROM value_chunk WHERE value_id = ?", row
-        ).fetchall()
+        (value_id,) = row
+        if Packing(self._db, self._chunks).untie(value_id):
+            return 1
+        chunks = self._chunks.unused(value_id)
         self._db.execute("DELETE FROM value WHERE value_id = ?", row)
-        self._chunks.remove(chunk_id for (chunk_id,) in chunks)
+        self._chunks.remove(chunks)
         return 1

@@ -12,9 +12,12 @@ from typing import Protocol
 
 from fedstate.flower.errors import RunStatus, SuperLinkError
 from fedstate.flower.nodestate import DurableNodeState
+from fedstate.flower.stored_values import describe_state
 from fedstate.logs import labelled, logger
 from fedstate.logs.run_files import delete_output
-from fedstate.store.errors import StoreFullError
+from fedstate.store.errors import StoreError, StoreFullError
+from fedstate.store.keeping_store import Origin
+from fedstate.store.kept_states import KeptState
 from fedstate.store.node_store import StoredRun
 from fedstate.store.requests import answer_requests
 from fedstate.store.retention import Choice, Freed, Retention, free
@@ -115,7 +118,7 @@ class Maintenance:
         # Looking at tasks is what makes flwr notice those whose process is gone.
         self._state.get_tasks(task_ids=[0])
         # First: it may be the way out of what makes the rest fail.
-        answer_requests(self._state.store.directory, self._free)
+        answer_requests(self._state.store.directory, self._free, self._roll_back)
         self._state.store.look_for_room()
         self._steps.late_rows.flush()
         generation = self._state.store.generation
@@ -184,6 +187,28 @@ class Maintenance:
             logger.info("The state of run %s is freed, as an operator has asked.", run_id)
             self._delete_output(run_id)
         return freed
+
+    def _roll_back(self, origin: Origin) -> KeptState:
+        """Give a run a former state again, which it has no step under way for; see `Origin`.
+
+        A message that comes meanwhile is stored before or after that: before, it is refused;
+        after, its step gets the state that the run has then.
+        """
+        if self._steps.running(origin.run_id):
+            raise StoreError(
+                f"Run {origin.run_id} has a step under way, and nothing was changed. Let it end, "
+                f"or stop the run ('flwr stop {origin.run_id}'), then roll it back."
+            )
+        now = self._state.store.roll_back(origin.run_id, origin.number, describe_state)
+        # The row has no step with whose reply it would be sent.
+        self._steps.late_rows.written()
+        with labelled(run=origin.run_id):
+            logger.info(
+                "Run %s has state %s again, as an operator has asked.",
+                origin.run_id,
+                origin.number,
+            )
+        return now
 
     def _apply_retention(self) -> None:
         for run_id in self._retention.apply(self._state.store):

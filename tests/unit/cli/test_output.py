@@ -75,12 +75,14 @@ def test_what_looks_like_markup_is_text(capsys: pytest.CaptureFixture[str]) -> N
 def test_one_result_is_shown_in_each_form(
     form: Format, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = {"size": 2000, "freed_bytes": 3_000_000, "took": 1.0, "problems": []}
+    result = {"size_bytes": 2000, "freed_bytes": 3_000_000, "took": 1.0, "problems": []}
     show_result(result, form, {"took": human_seconds})
     expected = {
         Format.TABLE: ["2 kB", "3 MB", "1 s", "none"],
-        Format.JSON: ['{"size": 2000, "freed_bytes": 3000000, "took": 1.0, "problems": []}'],
-        Format.CSV: ["size,freed_bytes,took,problems\n2000,3000000,1.0,\n"],
+        Format.JSON: [
+            '{"size_bytes": 2000, "freed_bytes": 3000000, "took": 1.0, "problems": []}'
+        ],
+        Format.CSV: ["size_bytes,freed_bytes,took,problems\n2000,3000000,1.0,\n"],
     }
     printed = capsys.readouterr().out
     assert all(text in printed for text in expected[form])

@@ -196,3 +196,17 @@ def test_a_store_is_moved_aside_twice_in_a_second(directory: Path, tmp_path: Pat
     for _ in range(3):
         restore(tmp_path / "backup", directory, replace=True)
     assert len(list(directory.glob("replaced-*/node.db"))) == 3
+
+
+def test_a_backup_in_a_directory_that_is_missing_says_so(directory: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"Make the directory '.*missing', or give a file in"):
+        back_up(directory, tmp_path / "missing" / "backup")
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "/dev/null/x"])
+def test_a_restore_to_where_nothing_can_be_made_says_what_to_do(
+    directory: Path, tmp_path: Path, place: str
+) -> None:
+    back_up(directory, tmp_path / "backup")
+    with pytest.raises(StoreError, match=f"to '{place}' .*Make it one that you may write to, or"):
+        restore(tmp_path / "backup", Path(place))

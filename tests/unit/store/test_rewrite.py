@@ -37,6 +37,14 @@ def directory(tmp_path: Path) -> Path:
             commit(store, run_id, 1)
             fail(store, run_id, 2, "It failed.")
         store.set_context(1, 1, Value(b"header", [PLAIN * (CHUNK_BYTES // 10), b"", b"small"]))
+        # The second one becomes a difference from the third, and the third is to be looked at.
+        store.keep = 3
+        layer = bytearray(PLAIN * 1000)
+        for number in (3, 4, 5):
+            layer[number * 100] ^= 1
+            commit(store, 2, number, bytes(layer))
+            if number == 4:
+                store.maintain()
         store.note_unknown(2)
         store.finish_run(3)
         store.receive("waiting", 1, Value(b"message"))
@@ -55,6 +63,7 @@ def everything(directory: Path, key: bytes | None) -> object:
             [store.fab(run.fab_hash) for run in runs],
             [store.steps(status) for status in ("received", "committed", "answered")],
             (store.message("waiting"), store.chains(), store.rows_after(0, [], 100)),
+            [store.kept_context(2, state.number) for state in store.kept_states(2)],
         )
 
 

@@ -71,8 +71,8 @@ def test_a_row_of_an_encrypted_store_has_its_own_checksum(db: sqlite3.Connection
 
 
 def test_every_column_of_the_schema_is_covered(db: sqlite3.Connection) -> None:
-    # A row of `step_log` has a checksum of its own; see `StepLog`.
-    assert len(MIGRATIONS) == 7, "a new table belongs into COLUMNS, or is addressed by content"
+    # Rows of `step_log` and `delta` have checksums of their own; see `StepLog` and `Deltas`.
+    assert len(MIGRATIONS) == 8, "a new table belongs into COLUMNS, or is addressed by content"
     for table, columns in COLUMNS.items():
         found = [each[1] for each in db.execute(f"PRAGMA table_info({table})")]
         assert set(found) == {*columns, "seal"}

@@ -5,10 +5,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.unit.store.logged import add_run, commit
 
+from fedstate.store.backup import back_up
 from fedstate.store.database import connect
 from fedstate.store.errors import StoreForeignError
 from fedstate.store.node_store import NodeStore
+from fedstate.store.read_only import read_only
 from fedstate.store.schema import MIGRATIONS, Migration, migrate, version
 
 
@@ -52,3 +55,20 @@ def test_the_database_of_another_program_is_refused_and_not_touched(tmp_path: Pa
         NodeStore(tmp_path)
     with closing(sqlite3.connect(path)) as connection:
         assert tables(connection) == {"theirs"}
+
+
+def test_a_backup_of_an_earlier_release_is_read_and_stays_as_it_is(tmp_path: Path) -> None:
+    with closing(NodeStore(tmp_path / "state")) as store:
+        add_run(store, 1)
+        commit(store, 1, 1, b"layer")
+    with closing(sqlite3.connect(tmp_path / "state" / "node.db")) as connection, connection:
+        for table in ("superseded", "delta_piece", "delta"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("DELETE FROM migration WHERE version = ?", (len(MIGRATIONS),))
+    back_up(tmp_path / "state", tmp_path / "backup")
+    for place in (tmp_path / "backup", tmp_path / "state"):
+        file = place if place.is_file() else place / "node.db"
+        before = file.read_bytes()
+        with read_only(place) as looked:
+            assert looked.kept_context(1)[1].blobs == [b"layer"]
+        assert file.read_bytes() == before

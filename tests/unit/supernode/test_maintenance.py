@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from flwr.app import Context, RecordDict
+from flwr.app import Context, MetricRecord, RecordDict
 from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
@@ -23,11 +23,15 @@ from tests.waiting import wait_until
 from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import RunStatus
 from fedstate.flower.nodestate import DurableNodeState, durable_node_state
+from fedstate.flower.stored_values import encode_context
+from fedstate.large.context import SplitContext
 from fedstate.logs.run_files import RunFile, outputs_in
 from fedstate.store.errors import StoreError, StoreFullError
+from fedstate.store.keeping_store import Origin
 from fedstate.store.node_store import NodeStore
-from fedstate.store.requests import free_runs
+from fedstate.store.requests import ask_to_roll_back, free_runs
 from fedstate.store.retention import Choice, Retention
+from fedstate.store.values import Value
 from fedstate.supernode.admission import Admission
 from fedstate.supernode.late_rows import LateRows
 from fedstate.supernode.link import Link
@@ -249,6 +253,37 @@ def test_retention_deletes_a_run_that_ended_and_memory_forgets_it(node: Maintain
         wait_until(lambda: not node.store.runs())
     assert node.state.get_run(node.run_id) is None
     assert node.state.get_run_series_context(stored.series_id) is None
+
+
+def test_a_run_is_rolled_back_between_its_steps_as_somebody_asks(
+    node: Maintained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = threading.Event()
+    monkeypatch.setattr(node.steps.late_rows, "written", written.set)
+    node.store.keep = 3
+    (stored,) = node.store.runs()
+    state = RecordDict({"steps": MetricRecord({"count": 1})})
+    context = Context(node.run_id, 1, {}, state, {}, stored.series_id)
+    node.store.receive("m", node.run_id, Value(b"message"))
+    value = encode_context(SplitContext.split(context))
+    node.store.commit("m", stored.series_id, value, Value(b"reply"))
+    node.store.answered("m", b"signature")
+    # It is in memory from then on.
+    loaded = node.state.get_run_series_context(stored.series_id)
+    assert loaded is not None
+    assert loaded.state.keys() == {"steps"}
+    with node.running():
+        now = ask_to_roll_back(node.store.directory, Origin(node.run_id, 0))
+        assert (now.number, now.current) == (2, True)
+        loaded = node.state.get_run_series_context(stored.series_id)
+        assert loaded is not None
+        assert not loaded.state
+        node.steps.under_way.add(node.run_id)
+        with pytest.raises(StoreError, match="has a step under way"):
+            ask_to_roll_back(node.store.directory, Origin(node.run_id, 0))
+        # Its row has no reply with which it would be sent.
+        assert written.is_set()
+    assert not node.failures
 
 
 def test_what_a_run_has_printed_goes_with_its_state(node: Maintained) -> None:

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fedstate.cli.examples import examples
-from fedstate.cli.output import Format, Shown, show_result
+from fedstate.cli.output import Format, Shown, described, show_result
 from fedstate.cli.place import Key, Node, State, StateDirectory, key_of, place_of
 
 app = typer.Typer()
@@ -30,7 +29,7 @@ def check(
     result = {
         "directory": str(directory),
         "state": "damaged" if report.problems else "intact",
-        **asdict(report),
+        **described(report),
     }
     show_result(result, shown)
     if report.problems:
@@ -50,7 +49,7 @@ def backup(
     place = place_of(state, node, copied=True)
     # Of a node in a container it is a backup already, which has come from there.
     written = copy_backup if state is None and place.is_file() else back_up
-    show_result({"backup": str(file), **asdict(written(place, file))}, shown)
+    show_result({"backup": str(file), **described(written(place, file))}, shown)
 
 
 @app.command(
@@ -82,7 +81,7 @@ def restore(
     )
     with _stopped(directory):
         restored = restore_store(file, directory, replace=replace)
-    show_result({"directory": str(directory), **asdict(restored)}, shown)
+    show_result({"directory": str(directory), **described(restored)}, shown)
 
 
 @app.command(
@@ -129,7 +128,7 @@ def free(
     freed = free_runs(directory, choice, key_of(key))
     for run_id in map(int, freed.runs):
         delete_output(output_of(directory), run_id)
-    show_result({"directory": str(directory), **asdict(freed)}, shown)
+    show_result({"directory": str(directory), **described(freed)}, shown)
 
 
 @app.command(
@@ -182,7 +181,7 @@ def encrypt(
     directory = place_of(state, node)
     with _stopped(directory):
         written = encrypt_store(directory, read_key(new))
-    show_result({"directory": str(directory), "key": str(new), **asdict(written)}, shown)
+    show_result({"directory": str(directory), "key": str(new), **described(written)}, shown)
 
 
 @app.command(epilog=examples("fedstate state decrypt --state-key old.key --state encrypted"))
@@ -201,7 +200,7 @@ def decrypt(
     directory = place_of(state, node)
     with _stopped(directory):
         written = decrypt_store(directory, read_key(old))
-    show_result({"directory": str(directory), **asdict(written)}, shown)
+    show_result({"directory": str(directory), **described(written)}, shown)
 
 
 @app.command(

@@ -1,7 +1,9 @@
 """Looking into a store: what is there, and what happened to it."""
 
 import time
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +12,7 @@ from fedstate.cli.examples import examples
 from fedstate.cli.human import human_ago, human_reason, human_seconds, human_size, human_time
 from fedstate.cli.output import Column, Format, Shown, show_rows
 from fedstate.cli.place import AnyRun, Key, Node, State, key_of, place_of
+from fedstate.errors import FedstateError
 from fedstate.store.step_rows import step_rows
 
 if TYPE_CHECKING:
@@ -127,8 +130,32 @@ def log(
     from fedstate.verify.evidence import RunEvidence
     from fedstate.verify.selection import Selection
 
-    with read_only(place_of(state, node), key_of(key)) as store:
+    place, secret = place_of(state, node), key_of(key)
+    with read_only(place, secret) as store:
         there = [RunEvidence(chain.run_id) for chain in store.chains()]
         names = () if run is None else (run,)
-        run_ids = Selection(names, whose="The node's store").among(there) if names else []
-        show_rows(step_rows(store, run_ids, failed=failed), _LOG_COLUMNS, shown)
+        whose = f"The node store in '{place}'"
+        run_ids = Selection(names, whose=whose).among(there) if names else []
+        rows = list(step_rows(store, run_ids, failed=failed))
+    show_rows(_with_rounds(rows, place, secret), _LOG_COLUMNS, shown)
+
+
+def _with_rounds(
+    rows: list[dict[str, Any]], place: Path, key: bytes | None
+) -> list[dict[str, Any]]:
+    """Fill in rounds that messages have not named and an app's ledger has, as `list` does."""
+    from fedstate.inspection import open_store
+
+    unnamed = {row["run"] for row in rows if row["message"] and not row["round"]}
+    if not unnamed:
+        return rows
+    known: dict[tuple[str, int], int | None] = {}
+    # A state that is damaged is no reason to be silent of what the log says.
+    with suppress(FedstateError), open_store(place, key) as store:
+        for run in store.runs:
+            if str(run.id) in unnamed:
+                known |= {(str(run.id), step.number): step.round for step in run.log}
+    return [
+        row if row["round"] else row | {"round": str(known.get((row["run"], row["step"])) or "")}
+        for row in rows
+    ]

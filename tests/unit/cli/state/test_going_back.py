@@ -1,7 +1,9 @@
 """Going back to a former state of a run, as an operator does it."""
 
 import json
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -10,10 +12,14 @@ from flwr.app import Context, MetricRecord, RecordDict
 from tests.commands import fedstate
 
 from fedstate.cli.human import human_size, human_time
-from fedstate.flower.stored_values import decode_context, encode_context
+from fedstate.flower.stored_values import decode_context, describe_state, encode_context
 from fedstate.large.context import SplitContext
 from fedstate.store.backup import back_up
+from fedstate.store.keeping_store import Origin
+from fedstate.store.kept_states import KeptState
 from fedstate.store.node_store import NodeStore, StoredRun
+from fedstate.store.requests import answer_requests
+from fedstate.store.retention import free
 from fedstate.store.step_log import Attempt
 from fedstate.store.values import Value
 
@@ -89,10 +95,10 @@ def test_people_are_shown_sizes_and_times_of_here_and_programs_the_numbers(
     kept = ("state", "kept", "1234", "--state", directory)
     (*_, row) = json.loads(fedstate(*kept, "--format", "json").stdout)
     shown = fedstate(*kept).stdout
-    assert human_size(row["bytes"]) in shown
+    assert human_size(row["size_bytes"]) in shown
     assert human_time(datetime.fromisoformat(row["time"]).timestamp()) in shown
     back = ("state", "rollback", "1234", "--to", "3", "--state", directory)
-    assert human_size(row["bytes"]) in fedstate(*back).stdout
+    assert human_size(row["size_bytes"]) in fedstate(*back).stdout
 
 
 def test_verify_says_who_has_done_it(directory: Path) -> None:
@@ -116,7 +122,8 @@ def test_each_refusal_is_one_sentence_and_changes_nothing(
     state = ("--state", directory)
     assert (
         "The state 1 of run 1234 is not kept; of this run the node has: 2, 3, 4, 5. "
-        "'fedstate supernode --keep N' keeps"
+        "The last N states of each run are kept, from then on, with 'fedstate supernode --keep "
+        "N', 'fedstate local up --keep N', or FEDSTATE_KEEP=N"
     ) in refusal("1234", "--to", "1", *state)
     assert "Run 1234 has state 5 now; nothing was changed." in refusal("12", "--to", "5", *state)
     assert "has no run whose ID begins with 9; it has 1234" in refusal("9", "--to", "1", *state)
@@ -125,13 +132,48 @@ def test_each_refusal_is_one_sentence_and_changes_nothing(
     assert "is a backup, which is not changed" in refusal(
         "1", "--to", "2", "--state", tmp_path / "backup"
     )
-    with closing(NodeStore(directory)):
-        assert "is running, and a run's state is not changed under it. Stop the" in refusal(
-            "1", "--to", "2", *state
-        )
-        # Who looks disturbs nobody.
-        assert fedstate("state", "kept", "1", *state).exit_code == 0
+    with supernode(directory):
+        assert "Run 1234 has state 5 now; nothing was" in refusal("12", "--to", "5", *state)
+        assert "has no run whose ID begins with 9" in refusal("9", "--to", "1", *state)
     assert losses(directory) == before
+
+
+@contextmanager
+def supernode(directory: Path) -> Iterator[NodeStore]:
+    """Have a store open in the block, and do what is asked in its directory, as a SuperNode."""
+    over = threading.Event()
+    with closing(NodeStore(directory)) as store:
+
+        def roll_back(origin: Origin) -> KeptState:
+            return store.roll_back(origin.run_id, origin.number, describe_state)
+
+        def look() -> None:
+            while not over.wait(0.01):
+                answer_requests(directory, lambda choice: free(store, choice), roll_back)
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield store
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_a_supernode_that_runs_rolls_back_between_the_steps_of_a_run(directory: Path) -> None:
+    back = ("state", "rollback", "1234", "--to", "3", "--state", directory, "--format", "json")
+    with supernode(directory) as store:
+        done = fedstate(*back)
+        assert done.exit_code == 0, done.output
+        result = json.loads(done.stdout)
+        assert (result["run"], result["state"], result["present"]) == ("1234", 6, "yes")
+        assert fedstate("state", "kept", "1", "--state", directory).exit_code == 0
+        store.receive("m6", 1234, Value(b"message"))
+        done = fedstate(*back)
+        assert done.exit_code == 1
+        assert "has a step under way (message m6), and nothing was changed" in done.stderr
+    assert losses(directory) == {"2": 2.0, "3": 3.0, "4": 4.0, "5": 5.0, "6*": 3.0}
+    assert list(directory.glob("*rollback-*")) == []
 
 
 @pytest.mark.parametrize("committed", [True, False])
@@ -145,7 +187,7 @@ def test_a_run_with_a_step_under_way_is_not_rolled_back(directory: Path, committ
     before = losses(directory)
     said = refusal("1", "--to", "4", "--state", directory)
     assert (
-        "Run 1234 has a step under way (message m6): start the SuperNode and let it end" in said
+        "Run 1234 has a step under way (message m6), and nothing was changed. Let it end" in said
     )
     assert losses(directory) == before
 

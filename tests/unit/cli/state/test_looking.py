@@ -17,6 +17,7 @@ from tests.operators_directory import (
     REASON,
     ROUNDS,
 )
+from tests.unit.inspection.stores import RUN, fill
 from tests.unit.store.logged import add_run, commit, fail
 
 from fedstate.store.node_store import NodeStore
@@ -152,3 +153,15 @@ def test_a_store_that_is_none_is_one_sentence(tmp_path: Path) -> None:
         done = fedstate("state", *command, "--state", tmp_path / "none")
         assert done.exit_code == 1
         assert "There is no node store in" in done.stderr
+
+
+def test_rounds_that_only_the_ledger_of_the_app_has_are_in_the_log_as_in_the_list(
+    tmp_path: Path,
+) -> None:
+    with closing(NodeStore(tmp_path)) as store:
+        fill(store)
+    where = ("--state", tmp_path, "--format", "json")
+    rows = json.loads(fedstate("state", "log", str(RUN), *where).stdout)
+    assert [row["round"] for row in rows] == ["1", "2", "3", ""]
+    listed = json.loads(fedstate("state", "list", *where).stdout)
+    assert {row["run"]: row["rounds"] for row in listed}[str(RUN)] == 3

@@ -1,0 +1,78 @@
+"""What differs between two pieces of content, and nothing else."""
+
+import zlib
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedstate.store.differences import DifferenceError, apply, difference
+
+MEBIBYTE = 1024 * 1024
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """Content, and what edits anywhere have made of it."""
+    base = draw(st.binary(max_size=3000)) * draw(st.sampled_from((1, 7)))
+    wanted = bytearray(base)
+    edits = st.tuples(st.integers(0, max(0, len(base) - 1)), st.binary(max_size=40))
+    for start, edit in draw(st.lists(edits, max_size=10)):
+        wanted[start : start + len(edit)] = edit[: len(wanted) - start]
+    return base, bytes(wanted)
+
+
+@given(pair=pairs())
+def test_what_is_applied_to_one_makes_the_other(pair: tuple[bytes, bytes]) -> None:
+    base, wanted = pair
+    made = difference(wanted, base)
+    assert made is not None
+    content = bytearray(base)
+    apply(made, content)
+    assert bytes(content) == wanted
+
+
+def test_content_of_another_length_has_no_difference() -> None:
+    assert difference(b"1234", b"123") is None
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 8])
+def test_numbers_that_change_take_a_byte_more_each(width: int) -> None:
+    random = np.random.default_rng(width)
+    base = random.integers(0, 255, MEBIBYTE, np.uint8).view(f"u{width}")
+    places = random.choice(base.size, base.size // 100, replace=False)
+    wanted = base.copy()
+    # Some of their bytes stay as they were.
+    wanted[places] += 1
+    made = difference(wanted.tobytes(), base.tobytes())
+    assert made is not None
+    assert len(made) < len(places) * (width + 1.2)
+
+
+def test_what_changes_in_one_place_takes_its_bytes() -> None:
+    random = np.random.default_rng(0)
+    base = random.bytes(MEBIBYTE)
+    wanted = base[:100_000] + random.bytes(100_000) + base[200_000:]
+    assert len(difference(wanted, base) or b"") < 100_500
+
+
+@given(position=st.integers(0, 40), replacement=st.binary(max_size=4))
+def test_a_difference_that_was_altered_is_refused_or_yields_something(
+    position: int, replacement: bytes
+) -> None:
+    base = bytes(range(64)) * 10
+    made = difference(b"x" * 30 + base[30:600] + b"y" * 40, base) or b""
+    altered = made[:position] + replacement + made[position + 2 :]
+    content = bytearray(base)
+    with suppress(DifferenceError):
+        apply(altered, content)
+    assert len(content) == len(base)
+
+
+def test_a_difference_that_would_unpack_to_more_than_there_is_is_refused() -> None:
+    gaps = zlib.compress(b"\0" * 10_000_000)
+    bomb = b"\x01\x01" + len(gaps).to_bytes(4, "little") + gaps
+    with pytest.raises(DifferenceError):
+        apply(bomb, bytearray(100))
