@@ -69,7 +69,7 @@ def test_a_hundredth_of_a_layer_takes_at_most_twice_its_bytes(
             store.maintain()
             if number in (5, count + 1):
                 store.compact()
-                sizes.append(store.path.stat().st_size)
+                sizes.append(store.disk_bytes)
         assert blobs(store) == states
     # What the tables take however little is in them is in both.
     assert sizes[1] - sizes[0] < 2 * (count - 4) * CHANGED
@@ -94,7 +94,13 @@ for number, state in enumerate(rounds(9, "scattered"), 1):
 """
 
 
-@pytest.mark.parametrize("failpoint", ["delta-made=kill:8", "delta-rebased=kill"])
+@pytest.mark.parametrize(
+    "failpoint",
+    [
+        *("delta-made=kill:8", "delta-rebased=kill"),
+        *("content-written=kill:8", "content-synced=kill:9", "content-gone=kill:3"),
+    ],
+)
 def test_after_a_kill_every_state_is_there(tmp_path: Path, failpoint: str) -> None:
     directory = tmp_path / "state"
     with closing(NodeStore(directory)) as store:
@@ -141,6 +147,7 @@ def test_a_run_goes_back_and_on_over_differences(tmp_path: Path) -> None:
         store.free_run(1)
         store.maintain()
     assert differences(tmp_path) == 0
+    assert list((tmp_path / "node.content").iterdir()) == []
     assert check(tmp_path).problems == []
 
 
