@@ -71,7 +71,10 @@ class KeepingStore(LoggedStore):
             It is not what was stored.
         """
         with self._reading() as now:
-            state, value_id = find_state(_states(now).of_run(run_id), run_id, number)
+            states = _states(now)
+            found = [] if number is None else states.numbered(run_id, number)
+            # One that was not noted is among all of them, or none is, which is then said.
+            state, value_id = find_state(found or states.of_run(run_id), run_id, number)
             return state, now.values.get(value_id)
 
     def roll_back(
