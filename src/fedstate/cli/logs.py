@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from fedstate.cli.output import Format, Shown
+from fedstate.cli.output import Format, Shown, warn
 from fedstate.cli.place import LOCAL_DIRECTORY, Node
 from fedstate.errors import FederationError, SettingError
 from fedstate.logs.lines import Line
@@ -78,7 +78,16 @@ def _lines(
         return _of_containers(run, node, follow=follow)
     directories = _directories(node, state, output)
     run_id = run_named(run, directories)
-    return lines_of([Reader(each, run_id) for each in directories], follow=follow)
+    readers = [Reader(each, run_id) for each in directories]
+    return lines_of(readers, follow=follow, silent=_say_silent)
+
+
+def _say_silent() -> None:
+    warn(
+        "Nothing was printed for a minute, and the output does not say that the run has ended. "
+        "It may be at work, or its executor was killed for good. `flwr list` has the run's "
+        "status, and Ctrl-C ends the waiting."
+    )
 
 
 def _directories(node: int | None, state: Path | None, output: Path | None) -> list[Path]:
@@ -132,7 +141,7 @@ def _of_containers(run: str, node: int | None, *, follow: bool) -> Iterable[Line
         wanted = "SuperNode" if node is None else f"SuperNode {node}"
         raise SettingError(f"No container of a {wanted} runs in this directory's project.")
     if follow:
-        return lines_of(sources, follow=True)
+        return lines_of(sources, follow=True, silent=_say_silent)
     lines = collected(sources)
     if not lines and (problems := [each.problem for each in sources if each.problem]):
         raise FederationError(problems[0].removeprefix("fedstate: "))

@@ -12,6 +12,8 @@ from fedstate.logs.lines import Line, parse_line
 from fedstate.logs.run_files import outputs_in
 
 POLL_SECONDS = 0.2
+# An app may be silent for long; whose executor was killed for good is so for ever.
+SILENT_SECONDS = 60.0
 _READ_BYTES = 1024**2
 
 
@@ -107,6 +109,7 @@ def lines_of(
     *,
     follow: bool = False,
     sleep: Callable[[float], object] = time.sleep,
+    silent: Callable[[], object] = lambda: None,
 ) -> Iterator[Line]:
     """Yield the lines of a run from all of its sources, by their times.
 
@@ -118,10 +121,16 @@ def lines_of(
         Whether to wait for more, until the run has ended.
     sleep : callable
         Waits some seconds.
+    silent : callable
+        Is called when nothing has come for `SILENT_SECONDS`, once until something comes.
     """
+    waited = 0
     try:
         while True:
             new = [line for source in sources for line in source.read()]
+            waited = 0 if new else waited + 1
+            if waited == round(SILENT_SECONDS / POLL_SECONDS):
+                silent()
             yield from sorted(new, key=lambda line: line.time)
             begun = [source for source in sources if source.begun]
             if not follow or (begun and all(source.ended for source in begun)):

@@ -20,6 +20,8 @@ from fedstate.witness.record import ROLLED_BACK
 
 # Others wait for the thread that maintains the store.
 _PACKING_SECONDS = 1.0
+# How many of the first and the last kept states an error names.
+_NAMED = 5
 
 
 class StateNotKeptError(StoreError):
@@ -71,7 +73,10 @@ class KeepingStore(LoggedStore):
             It is not what was stored.
         """
         with self._reading() as now:
-            state, value_id = find_state(_states(now).of_run(run_id), run_id, number)
+            states = _states(now)
+            found = [] if number is None else states.numbered(run_id, number)
+            # One that was not noted is among all of them, or none is, which is then said.
+            state, value_id = find_state(found or states.of_run(run_id), run_id, number)
             return state, now.values.get(value_id)
 
     def roll_back(
@@ -224,7 +229,10 @@ def find_state(
             return state, value_id
     if not states:
         raise StateNotKeptError(f"The node store has no state of run {run_id}.")
-    there = ", ".join(str(state.number) for state, _ in states)
+    numbers = [str(state.number) for state, _ in states]
+    if len(numbers) > 2 * _NAMED:
+        numbers = [*numbers[:_NAMED], "...", *numbers[-_NAMED:]]
+    there = ", ".join(numbers)
     what = "present state" if number is None else f"state {number}"
     raise StateNotKeptError(
         f"The {what} of run {run_id} is not kept; of this run the node has: {there}. "

@@ -72,6 +72,13 @@ class KeptStates:
             rows.append(self._described(present))
         return [(_kept(row, now), _int(row["value_id"])) for row in rows]
 
+    def numbered(self, run_id: int, number: int) -> list[tuple[KeptState, int]]:
+        """Return the states of a run with this number, without a look at the others."""
+        rows = self._rows.find("kept_state", "generation", run_id=str(run_id), number=number)
+        present = self._present(str(run_id))
+        now = None if present is None else present["generation"]
+        return [(_kept(row, now), _int(row["value_id"])) for row in rows]
+
     def _present(self, run_id: str) -> Row | None:
         """Return the row of the Context that a run has now, if it is not another run's."""
         run = self._rows.one("run", run_id)

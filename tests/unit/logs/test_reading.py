@@ -9,6 +9,8 @@ import pytest
 from fedstate.errors import FederationError
 from fedstate.logs.lines import Line
 from fedstate.logs.reading import (
+    POLL_SECONDS,
+    SILENT_SECONDS,
     CommandSource,
     collected,
     lines_of,
@@ -51,6 +53,25 @@ def test_following_ends_when_the_run_has_ended_on_every_node_that_has_it(tmp_pat
     said = [line.text for line in lines_of(sources, follow=True, sleep=meanwhile)]
     assert said == ["one", "begins later", "last"]
     assert waits
+
+
+def test_who_follows_is_told_once_that_nothing_comes(tmp_path: Path) -> None:
+    file = write(tmp_path / "a", 7, (1, "one"))
+    told, waits = list[int](), list[float]()
+
+    def meanwhile(seconds: float) -> None:
+        waits.append(seconds)
+        if sum(waits) > 3 * SILENT_SECONDS:
+            file.end()
+
+    lines = lines_of(
+        [Reader(tmp_path / "a", 7)],
+        follow=True,
+        sleep=meanwhile,
+        silent=lambda: told.append(len(waits)),
+    )
+    assert [line.text for line in lines] == ["one"]
+    assert [round(number * POLL_SECONDS) for number in told] == [round(SILENT_SECONDS)]
 
 
 def test_a_command_is_a_source(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.unit.store.logged import add_run, commit, fail
 
+from fedstate.store.keeping_store import StateNotKeptError
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.retention import Retention
 from fedstate.store.values import Value
@@ -47,6 +48,17 @@ def test_the_last_states_are_kept_under_the_numbers_of_their_rows(store: NodeSto
     assert len({state.committed_at for state in states}) == 3
     for state in states:
         assert store.kept_context(1, state.number)[1].header == b"headerstate %d" % state.number
+
+
+def test_of_many_kept_states_an_error_names_the_first_and_the_last(store: NodeStore) -> None:
+    store.keep = 100
+    add_run(store, 1)
+    for number in range(1, 13):
+        commit(store, 1, number)
+    with pytest.raises(
+        StateNotKeptError, match=r"has: 0, 1, 2, 3, 4, \.\.\., 8, 9, 10, 11, 12\."
+    ):
+        store.kept_context(1, 77)
 
 
 def test_one_state_of_each_run_is_kept_unless_more_are_asked_for(store: NodeStore) -> None:

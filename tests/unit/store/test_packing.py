@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
-from fedstate.store import deltas, digests
+from fedstate.store import deltas, digests, packing
 from fedstate.store.chunks import Chunks
 from fedstate.store.cipher import AesGcmCipher, Cipher, PlainCipher
 from fedstate.store.digests import digesting
@@ -198,8 +203,6 @@ def test_what_changes_as_a_whole_stays_whole(small: Small) -> None:
 def test_work_that_is_not_done_in_time_goes_on_where_it_was(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fedstate.store import packing
-
     made = [small.put([np.random.default_rng(0).bytes(5 * CHUNK)])]
     made.append(small.put([edited(small.known[made[0]][0], 3)]))
     small.packing.note(*made)
@@ -307,8 +310,6 @@ class AnyOrder(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("cipher", CIPHERS, ids=["plain", "encrypted"])
 def test_states_in_any_order_come_back_as_they_were(cipher: Cipher) -> None:
-    from hypothesis.stateful import run_state_machine_as_test
-
     machine = type("AnyOrder", (AnyOrder,), {"cipher": cipher})
     run_state_machine_as_test(
         machine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None)

@@ -120,9 +120,9 @@ def test_which_runs_are_freed_has_to_be_said(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "--state", "nowhere"], "There is no node store in 'nowhere'."),
-        (["free", "1", "--state", "nowhere"], "There is no node store in 'nowhere'."),
-        (["backup", "file", "--state", "nowhere"], "There is no node store in 'nowhere'."),
+        (["check", "--state", "nowhere"], "There is no node store in 'nowhere'"),
+        (["free", "1", "--state", "nowhere"], "There is no node store in 'nowhere'"),
+        (["backup", "file", "--state", "nowhere"], "There is no node store in 'nowhere'"),
         (["restore", "nowhere", "--state", "state"], "The backup 'nowhere' cannot be read"),
     ],
 )
