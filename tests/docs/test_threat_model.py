@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+from tests.hostile.app.hostile import forgeries, leftovers  # noqa: F401  register more of them
 from tests.hostile.app.hostile.attacks import PROBES
 from tests.hostile.app.hostile.bombs import BOMBS
-from tests.hostile.app.hostile.forgeries import GARBAGE  # noqa: F401  registers more of them
 from tests.hostile.checks import SHARED, UNSTOPPED
 from tests.stack.doors import (  # noqa: F401  each registers its attempts
     bodies,

@@ -5,7 +5,7 @@ import json
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from . import bombs, forgeries  # noqa: F401  they register themselves
+from . import bombs, forgeries, leftovers  # noqa: F401  they register themselves
 from .attacks import PROBES
 from .registry import Hints, run_probes
 
