@@ -134,6 +134,9 @@ def translated(path: Path) -> Iterator[None]:
             f"The node store '{path}' failed ({name or type(error).__name__}: {error}). "
             "Look at the disk, then start the SuperNode again."
         ) from error
+    except UnicodeDecodeError as error:
+        # Of SQLite's own message, or of a text in it.
+        raise damaged(path.parent, "a text in its database is none") from error
 
 
 def _culprit(path: Path) -> OSError | None:

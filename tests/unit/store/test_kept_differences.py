@@ -98,7 +98,7 @@ for number, state in enumerate(rounds(9, "scattered"), 1):
     "failpoint",
     [
         *("delta-made=kill:8", "delta-rebased=kill"),
-        *("content-written=kill:8", "content-synced=kill:9", "content-gone=kill:3"),
+        *("content-written=kill:8", "content-synced=kill:9", "content-gone=kill:9"),
     ],
 )
 def test_after_a_kill_every_state_is_there(tmp_path: Path, failpoint: str) -> None:
