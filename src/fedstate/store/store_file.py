@@ -118,6 +118,7 @@ class StoreFile:
                 self.room.give_up()
             self._with_reserve(lambda: self._begin(key))
         except BaseException:
+            self._content.close()
             self.room.close()
             self.guard.close()
             raise
@@ -338,11 +339,11 @@ class StoreFile:
         with self._write_lock:
             try:
                 self._early_sync.close()
-                self._content.sweep()
-                self._content.close()
                 with translated(self.path):
                     self._db.close()
+                self._content.sweep()
             finally:
+                self._content.close()
                 self.room.close()
                 self.guard.close()
 

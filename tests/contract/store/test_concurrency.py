@@ -308,7 +308,8 @@ def test_the_log_is_emptied_although_somebody_always_reads(
     store: NodeStore, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoints, "LOG_BYTES", CHUNK_BYTES)
-    store.set_context(1, 1, Value(b"0", [os.urandom(2 * CHUNK_BYTES)]))
+    # Many small arrays, which are rows.
+    store.set_context(1, 1, Value(b"0", [os.urandom(15_000) for _ in range(140)]))
     store.set_context(1, 1, number(1))
     first = Reader(store, pool)
     assert store.log_bytes > 2 * CHUNK_BYTES

@@ -15,7 +15,7 @@ Place = tuple[Path, bytes | None]
 
 
 def contents(path: Path) -> dict[str, str]:
-    files = [path] if path.is_file() else sorted(each for each in path.iterdir())
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
     return {
         each.name: hashlib.sha256(each.read_bytes()).hexdigest()
         for each in files

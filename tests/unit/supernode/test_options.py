@@ -66,7 +66,7 @@ def test_a_damaged_store_keeps_it_from_starting(tmp_path: Path) -> None:
     store(tmp_path / "state")
     database = tmp_path / "state" / "node.db"
     content = database.read_bytes()
-    database.write_bytes(content.replace(b"x" * 5000, b"y" * 5000))
+    database.write_bytes(content.replace(b"x" * 500, b"y" * 500))
     refused(
         supernode(tmp_path, "--state", tmp_path / "state"),
         "does not have its checksum",

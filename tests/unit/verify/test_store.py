@@ -89,6 +89,11 @@ def test_a_store_is_verified_while_it_is_used_stopped_and_in_a_backup(
         store.close()
 
 
+def files_of(directory: Path) -> dict[Path, tuple[bytes, int]]:
+    files = [each for each in directory.rglob("*") if each.is_file()]
+    return {each: (each.read_bytes(), each.stat().st_mtime_ns) for each in files}
+
+
 def test_a_directory_that_nobody_may_write_is_left_as_it_is(
     store: NodeStore, options: list[str]
 ) -> None:
@@ -96,15 +101,10 @@ def test_a_directory_that_nobody_may_write_is_left_as_it_is(
     store.close()
     directory = store.directory
     directory.chmod(0o555)
-    before = {
-        each.name: (each.read_bytes(), each.stat().st_mtime_ns) for each in directory.iterdir()
-    }
+    before = files_of(directory)
     done = fedstate("verify", "--state", str(directory), *options)
     assert done.exit_code == 0, done.stderr
-    after = {
-        each.name: (each.read_bytes(), each.stat().st_mtime_ns) for each in directory.iterdir()
-    }
-    assert after == before
+    assert files_of(directory) == before
     directory.chmod(0o755)
 
 
