@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -38,6 +37,10 @@ from flwr.supernode.nodestate import NodeStateFactory
 from tests.open_directory import new_directory
 from tests.waiting import wait_until
 
+from fedstate.local.execute import Start
+from fedstate.local.launcher import shared_launcher
+
+PROGRAMS = Path(sys.executable).parent
 PROBE = Path(__file__).parent / "probe"
 NODE_ID = 7
 WAIT_SECONDS = 60.0
@@ -183,9 +186,15 @@ class Node:
 
 
 class Executor:
-    """A running `fedstate executor`."""
+    """A running `fedstate executor`.
 
-    def __init__(self, node: Node, home: Path, *options: str) -> None:
+    It is started as a federation starts it, since what it imports first takes longer than most
+    tests; with `execute`, from nothing, by which it has an own `PYTHONPATH`.
+    """
+
+    def __init__(
+        self, node: Node, home: Path, *options: str, execute: Start | None = None
+    ) -> None:
         self.log_file = home / "executor.log"
         home.mkdir(parents=True, exist_ok=True)
         environment = {
@@ -197,18 +206,11 @@ class Executor:
         }
         # Python would flush all that a task prints by itself.
         environment.pop("PYTHONUNBUFFERED", None)
-        with self.log_file.open("wb") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "fedstate", "executor", "--insecure"),
-                    *("--runtime-api-address", node.address, *options),
-                ],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        command = [
+            *(str(PROGRAMS / "fedstate"), "executor", "--insecure"),
+            *("--runtime-api-address", node.address, *options),
+        ]
+        self.process = (execute or shared_launcher())(command, environment, self.log_file)
 
     @property
     def log(self) -> str:
@@ -275,8 +277,9 @@ def start(fresh_node: Node, tmp_path: Path) -> Iterator[Callable[..., Executor]]
     """Start an executor with the given options; what is left of it ends with the test."""
     started: list[Executor] = []
 
-    def start_one(*options: str) -> Executor:
-        started.append(Executor(fresh_node, tmp_path / f"executor-{len(started)}", *options))
+    def start_one(*options: str, execute: Start | None = None) -> Executor:
+        home = tmp_path / f"executor-{len(started)}"
+        started.append(Executor(fresh_node, home, *options, execute=execute))
         return started[-1]
 
     yield start_one

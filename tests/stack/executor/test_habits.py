@@ -19,6 +19,7 @@ from tests.stack.executor.conftest import Executor, Node, lives
 from tests.waiting import wait_until
 
 from fedstate.flower.errors import ErrorCode
+from fedstate.local.execute import execute
 
 HABITS = Path(__file__).parent / "habits"
 SQUARES = [0, 1, 4, 9, 16, 25]
@@ -154,8 +155,10 @@ def test_all_that_is_left_to_the_end_is_done(
     answer = do(node, "end", tmp_path)
     # The reply did not wait for it.
     assert not (tmp_path / "thread").exists()
+    (tmp_path / "go").write_text("")
     wait_until(lambda: not lives(answer["pid"]))
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
+        "go": "",
         "unclosed": "flushed",
         "destroyed": "destroyed",
         "atexit": "called",
@@ -363,7 +366,7 @@ def test_the_version_that_an_app_pins_is_the_one_that_it_gets(
     }
     fresh_node.add_run(5, build_fab_from_files(files)[0], "fedstate/habits")
     options = ("--preload", "tabular", "--allow-runtime-dependency-installation")
-    executor = Executor(fresh_node, tmp_path / "executor", *options)
+    executor = Executor(fresh_node, tmp_path / "executor", *options, execute=execute)
     try:
         executor.fork_server()
         assert fresh_node.answer(5, "tell") == ["2.0", "2.0"]

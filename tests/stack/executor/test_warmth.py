@@ -9,6 +9,8 @@ from tests.stack.executor.conftest import Executor, Node
 from tests.unit.executor.tasks import app
 from tests.waiting import wait_until
 
+from fedstate.local.execute import execute
+
 # Each takes long enough for its import to be worth a report.
 LIBRARIES = {
     "slow_library": """
@@ -34,7 +36,7 @@ def executor(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> E
     for name, text in LIBRARIES.items():
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    executor = start("--preload", "numpy")
+    executor = start("--preload", "numpy", execute=execute)
     executor.fork_server()
     return executor
 
