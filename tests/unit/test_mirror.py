@@ -67,6 +67,7 @@ ELSEWHERE = {
     "flower/own_objects.py": ["contract/flower/test_own_objects.py"],
     "flower/object_answers.py": ["contract/flower/test_streamed_objects.py"],
     "flower/object_places.py": ["contract/flower/test_streamed_objects.py"],
+    "flower/object_rows.py": ["contract/flower/test_superlink_state.py"],
     "flower/own_routes.py": ["contract/flower/test_streamed_objects.py"],
     "flower/statements.py": ["contract/flower/test_superlink_state.py"],
     "objects/contents.py": ["unit/objects/test_files.py"],

@@ -57,6 +57,7 @@ __all__ = [
     "WaitResponse",
 ]
 
-# How many bytes of contents one request or answer may carry beside its first object: copies of a
-# large batch would cost more than the requests that it saves.
-BATCH_BYTES = 4 * 1024 * 1024
+# How many bytes of contents one request or answer may carry beside its first object. A SuperLink
+# streams them; whoever else is at either end has two copies of a batch in memory for a moment. A
+# request costs a SuperLink some 10 ms, and arrays come in objects of 5 MiB.
+BATCH_BYTES = 16 * 1024 * 1024

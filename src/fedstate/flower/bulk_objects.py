@@ -11,18 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
 
 from flwr.proto.message_pb2 import ObjectTree
 
 # The tables and the rules of the store that this one stands in for.
-from flwr.supercore.inflatable.inflatable_object import is_valid_sha256_hash, iterate_object_tree
 from flwr.supercore.object_store import NoObjectInStoreError
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
-from flwr.supercore.state.schema.objectstore_models import ObjectChild, RunObject, StoredObject
 from flwr.supercore.utils import uint64_to_int64
-from sqlalchemy import Table, bindparam, delete, event, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as insert_or_ignore
+from sqlalchemy import bindparam, delete, event, func, select, update
 from sqlalchemy.orm import Session
 
 from fedstate.failpoints import reach
@@ -34,15 +30,23 @@ from fedstate.flower.object_places import (
     places_of,
     remove_places,
 )
+from fedstate.flower.object_rows import (
+    OBJECTS,
+    RUN_OBJECTS,
+    check_children,
+    children_of,
+    column_of,
+    count_references,
+    edges_from,
+    insert_objects,
+    register,
+    registered,
+)
 from fedstate.flower.statements import in_batches
 from fedstate.logs import logger
 from fedstate.objects.contents import Arrived, Content, DamagedContentError, Place, in_memory
 from fedstate.objects.files import LARGE_BYTES, ObjectFiles
 from fedstate.objects.streaming import STREAMED_BYTES
-
-_OBJECTS = cast("Table", StoredObject.__table__)
-_CHILDREN = cast("Table", ObjectChild.__table__)
-_RUN_OBJECTS = cast("Table", RunObject.__table__)
 
 
 class BulkObjectStore(SqlObjectStore):
@@ -55,6 +59,8 @@ class BulkObjectStore(SqlObjectStore):
     """
 
     files: ObjectFiles | None = None
+    # Whether a content may be in a file: with small models none is, and nothing is asked for it.
+    _has_places = False
 
     def open_files(self) -> None:
         """Open the directory with the large contents, beside the database.
@@ -70,7 +76,9 @@ class BulkObjectStore(SqlObjectStore):
             database = str(self._engine.url.database)
             self._log = Path(f"{database}-wal")
             self.files = ObjectFiles(Path(f"{database}.objects"))
-            self.files.open(named_files(self._engine))
+            named = named_files(self._engine)
+            self._has_places = bool(named)
+            self.files.open(named)
 
     def preregister(self, run_id: int, object_tree: ObjectTree) -> list[str]:
         """Register the objects of a tree, and return those whose content is still to come.
@@ -83,29 +91,31 @@ class BulkObjectStore(SqlObjectStore):
         ValueError
             If an ID is not one, or an object is known with other children.
         """
-        children = _children_of(object_tree)
+        children = children_of(object_tree)
         ids = list(children)
         with self._mutation_session() as session:
-            found = _of(session, ids, _OBJECTS.c.is_available)
+            found = column_of(session, ids, OBJECTS.c.is_available)
             available = {object_id: bool(there) for object_id, there in found}
             there = {object_id for object_id in ids if available.get(object_id)}
-            others = there - _registered(session, run_id, there)
-            _check_children(session, {id_: children[id_] for id_ in available})
+            others = there - registered(session, run_id, there)
+            check_children(session, {id_: children[id_] for id_ in available})
             new = [object_id for object_id in ids if object_id not in available]
             if new:
-                _insert(session, new, children)
-            _register(session, run_id, [id_ for id_ in ids if id_ not in others])
+                insert_objects(session, new, children)
+            register(session, run_id, [id_ for id_ in ids if id_ not in others])
         return [id_ for id_ in ids if not available.get(id_) or id_ in others]
 
     def of_run(self, run_id: int, object_ids: Collection[str]) -> set[str]:
         """Return those objects that are registered for a run."""
         with self.session() as session:
-            return _registered(session, run_id, object_ids)
+            return registered(session, run_id, object_ids)
 
     def known(self, object_ids: Collection[str]) -> set[str]:
         """Return those objects that are registered for any run."""
         with self.session() as session:
-            return {object_id for object_id, _ in _of(session, object_ids, _OBJECTS.c.object_id)}
+            return {
+                object_id for object_id, _ in column_of(session, object_ids, OBJECTS.c.object_id)
+            }
 
     def get_object_tree(self, object_id: str) -> ObjectTree:
         """Return the tree of an object.
@@ -119,14 +129,14 @@ class BulkObjectStore(SqlObjectStore):
         level = {object_id}
         with self.session() as session:
             known = session.scalar(
-                select(_OBJECTS.c.object_id).where(_OBJECTS.c.object_id == object_id)
+                select(OBJECTS.c.object_id).where(OBJECTS.c.object_id == object_id)
             )
             if known is None:
                 raise NoObjectInStoreError(f"Object {object_id} was not pre-registered.")
             # That a child is registered is a foreign key.
             while level:
                 children |= {each: [] for each in level}
-                for parent, child in _edges(session, level):
+                for parent, child in edges_from(session, level):
                     children[parent].append(child)
                 level = {c for parent in level for c in children[parent]} - children.keys()
 
@@ -135,13 +145,29 @@ class BulkObjectStore(SqlObjectStore):
 
         return tree(object_id)
 
-    def sizes(self, object_ids: Collection[str]) -> dict[str, int]:
-        """Return the bytes of those objects that are registered; 0 if not there yet."""
+    def described(self, run_id: int, object_ids: Collection[str]) -> dict[str, int | Place]:
+        """Return how many bytes objects of a run have, or where they are; 0 if not there yet."""
+        file, offset, size = PLACES.c.file, PLACES.c.offset, PLACES.c.size
+        statement = (
+            select(OBJECTS.c.object_id, func.length(OBJECTS.c.content), file, offset, size)
+            .join(RUN_OBJECTS, RUN_OBJECTS.c.object_id == OBJECTS.c.object_id)
+            .outerjoin(PLACES, PLACES.c.object_id == OBJECTS.c.object_id)
+            .where(RUN_OBJECTS.c.run_id == uint64_to_int64(run_id))
+        )
         with self.session() as session:
-            found = _of(session, object_ids, func.length(_OBJECTS.c.content))
-            sizes = {object_id: int(size) for object_id, size in found}
-            places = places_of(session, (id_ for id_, size in sizes.items() if not size))
-        return sizes | {object_id: place.size for object_id, place in places.items()}
+            return {
+                object_id: int(length) if file is None else Place(file, offset, size)
+                for ids in in_batches(object_ids)
+                for object_id, length, file, offset, size in session.execute(
+                    statement.where(OBJECTS.c.object_id.in_(ids))
+                )
+            }
+
+    def in_rows(self, object_ids: Collection[str]) -> dict[str, bytes]:
+        """Return what the rows of objects have: nothing of those that are in files."""
+        with self.session() as session:
+            found = column_of(session, object_ids, OBJECTS.c.content)
+            return {object_id: bytes(content) for object_id, content in found}
 
     def find(self, object_ids: Collection[str]) -> dict[str, Content]:
         """Return the content of those objects that are registered; empty if not there yet.
@@ -149,19 +175,26 @@ class BulkObjectStore(SqlObjectStore):
         An object whose content is damaged is not among them. From then on it counts as not there
         yet, so that whoever sends it again is asked for it.
         """
+        return self.opened(self.located(object_ids))
+
+    def located(self, object_ids: Collection[str]) -> dict[str, bytes | Place]:
+        """Return the content of those objects that are registered, or where it is."""
         with self.session() as session:
-            contents: dict[str, Content] = {
-                object_id: bytes(content)
-                for object_id, content in _of(session, object_ids, _OBJECTS.c.content)
-            }
+            contents = self.in_rows(object_ids)
             empty = [object_id for object_id, content in contents.items() if not content]
-            places = places_of(session, empty) if empty else {}
-        for object_id, place in places.items():
+            return {**contents, **(places_of(session, empty) if self._has_places else {})}
+
+    def opened(self, located: Mapping[str, bytes | Place]) -> dict[str, Content]:
+        """Return contents by where they are; outside of a transaction, since it may read much."""
+        contents: dict[str, Content] = {}
+        for object_id, place in located.items():
+            if isinstance(place, bytes):
+                contents[object_id] = place
+                continue
             assert self.files is not None  # noqa: S101  something is in a file
             try:
                 contents[object_id] = self.files.content(place, object_id)
             except DamagedContentError as error:
-                del contents[object_id]
                 self._give_up(object_id, place, error)
         return contents
 
@@ -177,11 +210,12 @@ class BulkObjectStore(SqlObjectStore):
     def put_many(self, run_id: int, contents: Mapping[str, bytes | Arrived]) -> None:
         """Store the content of objects of a run; of one that has content, it stays as it is."""
         statement = (
-            update(_OBJECTS)
-            .where(_OBJECTS.c.object_id == bindparam("id"), _OBJECTS.c.is_available == 0)
+            update(OBJECTS)
+            .where(OBJECTS.c.object_id == bindparam("id"), OBJECTS.c.is_available == 0)
             .values(content=bindparam("new_content"), is_available=1)
         )
         arrived = {id_: each for id_, each in contents.items() if isinstance(each, Arrived)}
+        self._has_places |= bool(arrived)
         rows = [
             {"id": id_, "new_content": b"" if isinstance(each, Arrived) else each}
             for id_, each in contents.items()
@@ -189,7 +223,7 @@ class BulkObjectStore(SqlObjectStore):
         with self.session() as session:
             named = add_places(session, arrived) if arrived else set()
             session.connection().execute(statement, rows)
-            _register(session, run_id, contents)
+            register(session, run_id, contents)
             for arrival in {each.arrival for each in arrived.values()}:
                 if arrival.name in named:
                     arrival.claim()
@@ -237,26 +271,26 @@ class BulkObjectStore(SqlObjectStore):
 
     def delete_objects_in_run(self, run_id: int) -> None:
         """Delete the objects that were registered for a run."""
-        of_run = _RUN_OBJECTS.c.run_id == uint64_to_int64(run_id)
+        of_run = RUN_OBJECTS.c.run_id == uint64_to_int64(run_id)
         with self._mutation_session() as session:
-            ids = set(session.scalars(select(_RUN_OBJECTS.c.object_id).where(of_run)))
-            session.execute(delete(_RUN_OBJECTS).where(of_run))
+            ids = set(session.scalars(select(RUN_OBJECTS.c.object_id).where(of_run)))
+            session.execute(delete(RUN_OBJECTS).where(of_run))
             self._delete(session, ids)
 
     def _delete(self, session: Session, level: set[str]) -> None:
         while level:
-            counted = _of(session, level, _OBJECTS.c.ref_count)
+            counted = column_of(session, level, OBJECTS.c.ref_count)
             unused = {object_id for object_id, references in counted if references == 0}
-            lost = Counter(child for _, child in _edges(session, unused))
+            lost = Counter(child for _, child in edges_from(session, unused))
             self._remove(session, unused)
             for ids in in_batches(unused):
-                session.execute(delete(_OBJECTS).where(_OBJECTS.c.object_id.in_(ids)))
-            _count_references(session, {child: -number for child, number in lost.items()})
+                session.execute(delete(OBJECTS).where(OBJECTS.c.object_id.in_(ids)))
+            count_references(session, {child: -number for child, number in lost.items()})
             level = set(lost)
 
     def _remove(self, session: Session, object_ids: Iterable[str]) -> None:
         """Forget where the contents of objects are; delete the files of which nothing is left."""
-        if files := remove_places(session, object_ids):
+        if self._has_places and (files := remove_places(session, object_ids)):
             _then(session, lambda: self._delete_files(files))
 
     def _delete_files(self, files: Iterable[str]) -> None:
@@ -286,95 +320,10 @@ class BulkObjectStore(SqlObjectStore):
             )
             self._remove(session, [object_id])
             session.execute(
-                update(_OBJECTS).where(_OBJECTS.c.object_id == object_id).values(is_available=0)
+                update(OBJECTS).where(OBJECTS.c.object_id == object_id).values(is_available=0)
             )
 
 
 def _then(session: Session, call: Callable[[], None]) -> None:
     """Call a function once a transaction has been committed."""
     event.listen(session, "after_commit", lambda _: call(), once=True)
-
-
-def _children_of(tree: ObjectTree) -> dict[str, list[str]]:
-    """Return the children of each object in a tree, objects in flwr's order, each once."""
-    children: dict[str, list[str]] = {}
-    for node in iterate_object_tree(tree):
-        if not is_valid_sha256_hash(node.object_id):
-            raise ValueError(f"Invalid object ID format: {node.object_id}")
-        ids = [child.object_id for child in node.children]
-        if len(ids) != len(set(ids)):
-            raise ValueError(f"Object {node.object_id} has duplicate children.")
-        if set(children.setdefault(node.object_id, ids)) != set(ids):
-            raise _other_children(node.object_id)
-    return children
-
-
-def _check_children(session: Session, children: dict[str, list[str]]) -> None:
-    """Raise ValueError if known objects have other children than these."""
-    stored: dict[str, set[str]] = {object_id: set() for object_id in children}
-    for parent, child in _edges(session, children):
-        stored[parent].add(child)
-    for object_id, ids in children.items():
-        if stored[object_id] != set(ids):
-            raise _other_children(object_id)
-
-
-def _other_children(object_id: str) -> ValueError:
-    return ValueError(f"Object {object_id} was preregistered with different children.")
-
-
-def _of(session: Session, ids: Iterable[str], column: Any) -> list[tuple[str, Any]]:
-    """Return the IDs of those objects that are registered, each with a column of its row."""
-    statement = select(_OBJECTS.c.object_id, column)
-    return [
-        (object_id, value)
-        for batch in in_batches(ids)
-        for object_id, value in session.execute(statement.where(_OBJECTS.c.object_id.in_(batch)))
-    ]
-
-
-def _edges(session: Session, parents: Iterable[str]) -> list[tuple[str, str]]:
-    """Return each parent with each of its children."""
-    statement = select(_CHILDREN.c.parent_id, _CHILDREN.c.child_id)
-    return [
-        (parent, child)
-        for batch in in_batches(parents)
-        for parent, child in session.execute(statement.where(_CHILDREN.c.parent_id.in_(batch)))
-    ]
-
-
-def _registered(session: Session, run_id: int, ids: Iterable[str]) -> set[str]:
-    """Return those objects that are registered for a run."""
-    statement = select(_RUN_OBJECTS.c.object_id).where(
-        _RUN_OBJECTS.c.run_id == uint64_to_int64(run_id)
-    )
-    return {
-        object_id
-        for batch in in_batches(ids)
-        for object_id in session.scalars(statement.where(_RUN_OBJECTS.c.object_id.in_(batch)))
-    }
-
-
-def _register(session: Session, run_id: int, ids: Iterable[str]) -> None:
-    rows = [{"run_id": uint64_to_int64(run_id), "object_id": object_id} for object_id in ids]
-    if rows:
-        session.execute(insert_or_ignore(_RUN_OBJECTS).on_conflict_do_nothing(), rows)
-
-
-def _insert(session: Session, new: list[str], children: dict[str, list[str]]) -> None:
-    empty = {"content": b"", "is_available": 0, "ref_count": 0}
-    session.execute(insert(_OBJECTS), [{"object_id": id_, **empty} for id_ in new])
-    edges = [(parent, child) for parent in new for child in children[parent]]
-    if edges:
-        rows = [{"parent_id": parent, "child_id": child} for parent, child in edges]
-        session.execute(insert(_CHILDREN), rows)
-    _count_references(session, Counter(child for _, child in edges))
-
-
-def _count_references(session: Session, more: Mapping[str, int]) -> None:
-    """Add to the number of objects that have these as children."""
-    rows = [{"id": id_, "more": number} for id_, number in more.items()]
-    if rows:
-        statement = update(_OBJECTS).where(_OBJECTS.c.object_id == bindparam("id"))
-        statement = statement.values(ref_count=_OBJECTS.c.ref_count + bindparam("more"))
-        session.connection().execute(statement, rows)

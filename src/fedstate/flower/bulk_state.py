@@ -29,8 +29,9 @@ from flwr.supercore.sql_mixin import SqlMixin
 from flwr.supercore.state.schema.corestate_models import (
     ObjectPushSession,
     ObjectPushSessionPending,
+    Task,
 )
-from flwr.supercore.state.schema.linkstate_models import MessageIns, MessageRes
+from flwr.supercore.state.schema.linkstate_models import MessageIns, MessageRes, Run
 from flwr.supercore.utils import uint64_to_int64
 from sqlalchemy import delete, event, select, update
 from sqlalchemy.orm import Session
@@ -41,7 +42,7 @@ from fedstate.flower.bulk_objects import BulkObjectStore
 from fedstate.flower.own_objects import RunsApart
 from fedstate.flower.statements import in_batches
 from fedstate.logs import logger
-from fedstate.objects.contents import Arrived, Content
+from fedstate.objects.contents import Arrived, Content, Place
 from fedstate.objects.files import ObjectFiles
 
 _BUSY_MILLISECONDS = 30_000
@@ -142,19 +143,27 @@ class BulkLinkState(RunsApart, SqlLinkState):
 
         Those that are hidden are answered as if they were not there.
         """
-        sizes = self._objects.sizes(self._objects.of_run(run_id, object_ids) - set(hidden))
         there: list[str] = []
         total, count = 0, 0
-        for object_id in object_ids:
-            size = sizes.get(object_id, 0)
-            if 0 < size < BATCH_BYTES:
-                total += size
-                if total > BATCH_BYTES:
-                    break
-                there.append(object_id)
-            count += 1
+        with self.session():  # one transaction for all that is asked
+            found = self._objects.described(run_id, {*object_ids} - {*hidden})
+            sizes = {
+                id_: each if isinstance(each, int) else each.size for id_, each in found.items()
+            }
+            for object_id in object_ids:
+                size = sizes.get(object_id, 0)
+                if 0 < size < BATCH_BYTES:
+                    total += size
+                    if total > BATCH_BYTES:
+                        break
+                    there.append(object_id)
+                count += 1
+            located: dict[str, bytes | Place] = dict(
+                self._objects.in_rows([id_ for id_ in there if isinstance(found[id_], int)])
+            )
+        located |= {id_: place for id_ in there if isinstance(place := found[id_], Place)}
         contents: dict[str, Content | None] = dict.fromkeys(hidden)
-        contents |= self._objects.find(there)
+        contents |= self._objects.opened(located)
         for object_id in object_ids[:count]:
             if sizes.get(object_id, 0) >= BATCH_BYTES:
                 contents[object_id] = b""
@@ -166,6 +175,24 @@ class BulkLinkState(RunsApart, SqlLinkState):
     def lock_run(self, run_id: int) -> None:
         """Begin with a write: SQLite refuses who has read before another transaction wrote."""
         self._lock_run(run_id)
+
+    def is_running(self, run_id: int) -> bool:
+        """Return whether a run is running, in one query.
+
+        flwr first looks for tasks whose token has expired, which takes two more and a transaction
+        that writes. It does so at most other requests; objects need not wait for it.
+        """
+        statement = (
+            select(Task.task_id)
+            .join(Run, Run.primary_task_id == Task.task_id)
+            .where(
+                Run.run_id == uint64_to_int64(run_id),
+                Task.running_at.is_not(None),
+                Task.finished_at.is_(None),
+            )
+        )
+        with self.session() as session:
+            return session.scalar(statement) is not None
 
     def is_of_run(self, run_id: int, object_id: str) -> bool:
         """Return whether an object is registered for a run."""

@@ -4,10 +4,7 @@ flwr's row of such an object has an empty content. A row here goes with flwr's.
 """
 
 from collections.abc import Iterable
-from typing import cast
 
-# The table of the objects.
-from flwr.supercore.state.schema.objectstore_models import StoredObject
 from sqlalchemy import (
     Column,
     Engine,
@@ -25,18 +22,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from fedstate.flower.object_rows import OBJECTS
 from fedstate.flower.statements import in_batches
 from fedstate.objects.contents import Arrived, Place
 
 _METADATA = MetaData()
-_OBJECTS = cast("Table", StoredObject.__table__)
 PLACES = Table(
     "fedstate_object_place",
     _METADATA,
     Column(
         "object_id",
         String,
-        ForeignKey(_OBJECTS.c.object_id, ondelete="CASCADE"),
+        ForeignKey(OBJECTS.c.object_id, ondelete="CASCADE"),
         primary_key=True,
     ),
     Column("file", String, nullable=False),
@@ -76,7 +73,7 @@ def add_places(session: Session, arrived: dict[str, Arrived]) -> set[str]:
             literal(object_id), literal(each.place.file), literal(each.place.offset),
             literal(each.place.size),
         ).where(
-            exists().where(_OBJECTS.c.object_id == object_id, _OBJECTS.c.is_available == 0)
+            exists().where(OBJECTS.c.object_id == object_id, OBJECTS.c.is_available == 0)
         )  # fmt: skip
         session.execute(insert(PLACES).from_select(PLACES.columns.keys(), row))
     return _still_named(session, {each.place.file for each in arrived.values()})

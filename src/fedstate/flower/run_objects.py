@@ -197,6 +197,8 @@ class FleetApi:
 
     def objects_of(self, run_id: int) -> FleetObjects:
         """Return the objects of a run; a run that has ended is refused as flwr does."""
+        if isinstance(self._state, BulkLinkState) and self._state.is_running(run_id):
+            return self._objects(run_id)
         ended = check_abort(
             run_id, [Status.PENDING, Status.STARTING, Status.FINISHED], self._state
         )

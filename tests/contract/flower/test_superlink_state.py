@@ -24,13 +24,14 @@ from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.superlink.cli.flower_superlink import _parse_superlink_lifespan_config
 from flwr.superlink.federation import NoOpFederationManager
 
-from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.flower import statements
 from fedstate.flower.bulk_state import BulkLinkState, use_bulk
 from fedstate.objects.contents import in_memory
 from fedstate.superlink.database import lay_out
 from fedstate.superlink.main import make_app
 
+# Less than flwr's largest object.
+BATCH_BYTES = 4 * 2**20
 TABLES = {
     "objects": "object_id",
     "object_children": "parent_id, child_id",
@@ -232,7 +233,10 @@ def test_a_session_that_has_expired_takes_nothing_and_its_objects_go(pair: Pair)
     assert pair.objects("__len__") == 0
 
 
-def test_objects_are_pulled_in_the_order_asked_up_to_a_bound(tmp_path: Path) -> None:
+def test_objects_are_pulled_in_the_order_asked_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedstate.flower.bulk_state.BATCH_BYTES", BATCH_BYTES)
     state = use_bulk(factory(str(tmp_path / "ours.db")))
     assert isinstance(state, BulkLinkState)
     ours: Any = state

@@ -1,6 +1,6 @@
 """Batches hold what fits, whether the state can read many objects at once or not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from flwr.supercore.error import FlowerError
@@ -8,10 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedstate.exchange import batches
-from fedstate.exchange.messages import BATCH_BYTES, PullObjectsRequest, PushObjectsRequest
+from fedstate.exchange.messages import PullObjectsRequest, PushObjectsRequest
 from fedstate.objects.contents import Arrived, Content, in_memory
 
 SESSION = "session"
+BATCH_BYTES = 10_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_batches() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "BATCH_BYTES", BATCH_BYTES)
+        yield
 
 
 class Stored:

@@ -16,12 +16,13 @@ from tests.unit.superlink_in_process import (
 )
 from tests.unit.witness.rows import receipts
 
-from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.flower.clients import FleetApi, Objects
 from fedstate.flower.errors import ReplyIncompleteError, RunEndedError
 from fedstate.flower.stored_values import Envelope
 from fedstate.supernode.replies import Replies
 
+# Less than flwr's largest object, so that there are some that are too large for a batch.
+BATCH_BYTES = 4 * 2**20
 SIZES = {
     "small": (10, 20),
     "none": (),
@@ -29,6 +30,15 @@ SIZES = {
     "large among small": (10, BATCH_BYTES + 1, 20),
 }
 PUSHES = ("push-reply", "push-messages", "push-objects", "push-object")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_batches() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("exchange.client", "supernode.replies"):
+            patch.setattr(f"fedstate.{module}.BATCH_BYTES", BATCH_BYTES)
+        yield
+
 
 RECEIPT = replace(receipts(1)[0], signature=b"signature")
 
