@@ -4,7 +4,12 @@ import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from fedstate.exchange.messages import BATCH_BYTES, PullObjectsResponse, PushObjectsResponse
+from fedstate.exchange.messages import (
+    BATCH_BYTES,
+    BESIDE_BYTES,
+    PullObjectsResponse,
+    PushObjectsResponse,
+)
 from fedstate.flower.object_answers import pulled_objects
 from fedstate.flower.routing import malformed_request
 from fedstate.objects.contents import Arrived, Content, DamagedContentError, in_memory
@@ -57,12 +62,16 @@ def answer(contents: Sequence[Content | None]) -> PullObjectsResponse:
 
 
 def available(objects: RunObjects, object_ids: Sequence[str]) -> dict[str, bytes]:
-    """Return those of the first of these objects that are there and fit into one answer.
+    """Return those of the first of these objects that are there and go beside their message.
 
     One whose file is damaged is left out: whoever pulls it alone is told so.
     """
-    found = {}
+    found: dict[str, bytes] = {}
+    size = 0
     for object_id, content in zip(object_ids, _contents(objects, object_ids), strict=False):
+        size += len(content or b"")
+        if size > BESIDE_BYTES:
+            break
         if content:
             with contextlib.suppress(DamagedContentError):
                 found[object_id] = in_memory(content)

@@ -30,6 +30,7 @@ from fedstate.flower.proto.nodes_pb2 import (
 
 __all__ = [
     "BATCH_BYTES",
+    "BESIDE_BYTES",
     "EvidencePage",
     "EvidenceRequest",
     "LogRequest",
@@ -61,3 +62,5 @@ __all__ = [
 # streams them; whoever else is at either end has two copies of a batch in memory for a moment. A
 # request costs a SuperLink some 10 ms, and arrays come in objects of 5 MiB.
 BATCH_BYTES = 16 * 1024 * 1024
+# As much of a message's content comes with it, from memory. A larger one is pulled, and streamed.
+BESIDE_BYTES = 4 * 1024 * 1024

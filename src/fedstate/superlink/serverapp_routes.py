@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI, Request
 from starlette.concurrency import run_in_threadpool
 
 from fedstate.exchange import paths
-from fedstate.exchange.messages import BATCH_BYTES, TakeRepliesRequest, TakeRepliesResponse
+from fedstate.exchange.messages import BESIDE_BYTES, TakeRepliesRequest, TakeRepliesResponse
 from fedstate.exchange.newest import Newest
 from fedstate.exchange.routes import MAXIMUM_WAIT_SECONDS, SignalsDependency, add_routes
 from fedstate.exchange.signals import NEVER
@@ -17,7 +17,7 @@ from fedstate.flower.task_messages import ServerAppMessages, ServerAppMessagesDe
 
 # An error in the place of a lost node comes by the SuperLink's clock, unnotified.
 _LOOK_SECONDS = 2.0
-_MOST_BYTES = 8 * BATCH_BYTES
+_MOST_BYTES = 8 * BESIDE_BYTES
 _SHORTEST_SECONDS = 0.001
 
 router = protobuf_router()

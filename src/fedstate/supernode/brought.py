@@ -8,11 +8,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from fedstate.exchange.messages import BATCH_BYTES
+from fedstate.exchange.messages import BESIDE_BYTES
 from fedstate.flower.clients import Objects
 
 # The objects of at least two messages.
-MOST_BYTES = 2 * BATCH_BYTES
+MOST_BYTES = 2 * BESIDE_BYTES
 
 
 class Brought:

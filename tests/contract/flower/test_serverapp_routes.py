@@ -77,6 +77,16 @@ def requests(any_state: SuperLink, both: tuple[Run, Node]) -> Requests:
     return requests
 
 
+def is_here(node: Node, pulled: Any) -> bool:
+    """Return whether all of a message is there: it may have been sent in several requests."""
+    (tree,) = pulled.message_object_trees
+    run_id = pulled.messages_list[0].metadata.run_id
+    return all(
+        node.pull_object(run_id, each.object_id).object_available
+        for each in iterate_object_tree(tree)
+    )
+
+
 def answering(node: Node, *contents: RecordDict) -> Callable[[], None]:
     """Let the node answer messages with these contents, on a thread; return what waits for it."""
 
@@ -84,11 +94,7 @@ def answering(node: Node, *contents: RecordDict) -> Callable[[], None]:
         routes = ExtraRoutes(node.client)
         for each in contents:
             pulled = wait_until(lambda: (p := node.pull()).messages_list and p)
-            (tree,) = pulled.message_object_trees
-            run_id = pulled.messages_list[0].metadata.run_id
-            # What is sent in several requests may still be on its way.
-            for object_id in {part.object_id for part in iterate_object_tree(tree)}:
-                wait_until(partial(_is_there, node, run_id, object_id))
+            wait_until(partial(is_here, node, pulled))
             reply = Reply(node.take(pulled), each)
             request = PushReplyRequest(
                 node=node.proto,

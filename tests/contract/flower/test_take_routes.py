@@ -1,6 +1,7 @@
 """Messages are handed out with their objects, and again when they have to be, by both states."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import httpx
 import pytest
 from tests.contract.flower.in_process import SuperLink, arrays
 from tests.contract.flower.in_process_run import Node, Reply, Run, running
+from tests.waiting import wait_until
 
 from fedstate.exchange import paths
 from fedstate.exchange.client import ExtraRoutes
@@ -33,7 +35,7 @@ def both(any_state: SuperLink) -> Iterator[tuple[Run, Node]]:
 
 
 def take(node: Node, **given: Any) -> Any:
-    request = TakeRequest(node=node.proto, seconds=0, **given)
+    request = TakeRequest(node=node.proto, **given)
     return ExtraRoutes(node.client).call(paths.FLEET_TAKE, request, TakeResponse)
 
 
@@ -78,6 +80,32 @@ def test_what_did_not_arrive_is_handed_out_again(
     left = {take(node, again=True).pulled.messages_list[0].metadata.message_id}
     left.add(take(node).pulled.messages_list[0].metadata.message_id)
     assert left == {second, third}
+
+
+def test_an_earlier_wait_is_given_nothing(any_state: SuperLink, both: tuple[Run, Node]) -> None:
+    """The server does not notice that its connection has broken."""
+    run, node = both
+    answers: dict[str, Any] = {}
+
+    def wait(name: str) -> threading.Thread:
+        def ask() -> None:
+            answers[name] = take(node, seconds=20)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        return thread
+
+    assert not take(node).HasField("pulled")
+    earlier = wait("earlier")
+    wait_until(lambda: len(any_state.signals.messages._waiting) == 1)
+    later = wait("later")
+    wait_until(lambda: len(any_state.signals.messages._waiting) == 2 or answers)
+    message_id = run.push(run.message(node.id, arrays(1)))
+    earlier.join()
+    later.join()
+    (message,) = answers["later"].pulled.messages_list
+    assert message.metadata.message_id == message_id
+    assert not answers["earlier"].HasField("pulled")
 
 
 def test_a_heartbeat_of_an_interval_that_flwr_does_not_take_is_refused(

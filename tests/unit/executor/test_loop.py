@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple, cast
 
 import pytest
@@ -165,7 +164,9 @@ def test_a_notification_whose_poll_failed_is_not_the_last(
     assert len(answers) == 2
 
 
-def test_of_fewer_kinds_nobody_is_asked(notified: Executor) -> None:
+def test_of_fewer_kinds_nobody_is_asked(
+    notified: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = notified.asked()
     for kinds, more in (
         (frozenset(TaskKind) - {TaskKind.CLIENT_APP}, 0),
@@ -174,7 +175,7 @@ def test_of_fewer_kinds_nobody_is_asked(notified: Executor) -> None:
         (frozenset[TaskKind](), 1),
         (frozenset({TaskKind.SERVER_APP}), 2),
     ):
-        notified.pool.kinds_with_room = partial(frozenset, kinds)  # type: ignore[method-assign]
+        monkeypatch.setattr(notified.pool, "kinds_with_room", functools.partial(frozenset, kinds))
         assert not notified.loop.poll()
         assert notified.asked() == asked + more
 

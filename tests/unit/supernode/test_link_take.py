@@ -1,6 +1,5 @@
 """A wait that brings its message: whatever breaks, the next one brings what was lost."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +12,6 @@ from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
     Fault,
-    Handle,
     SuperLink,
     answers,
     arrays,
@@ -174,39 +172,6 @@ def test_a_message_that_was_answered_does_not_come_again(linked: Linked) -> None
     linked.start()
     linked.take()
     assert linked.arrivals == [message_id]
-
-
-def test_an_earlier_wait_hands_nothing_out(linked: Linked) -> None:
-    """The server does not notice that its connection has broken."""
-    linked.take()
-    answered: list[bytes] = []
-    began = threading.Event()
-
-    def cut_off(handle: Handle) -> httpx.Response:
-        def wait() -> None:
-            began.set()
-            answered.append(handle().read())
-
-        threading.Thread(target=wait).start()
-        began.wait(10)
-        raise httpx.ReadError("as the test wants it")
-
-    linked.connection.plan("take-message", cut_off)
-    with pytest.raises(UnreachableError):
-        linked.api.take_message(20.0, [], have=[])
-    messages = linked.superlink.signals.messages
-    wait_until(lambda: messages._waiting)
-    later: list[tuple[int, ...] | None] = []
-    link = Link(linked.api, linked.membership, take_seconds=20.0)
-    thread = threading.Thread(target=lambda: later.append(link.take(linked.store)))
-    thread.start()
-    wait_until(lambda: len(messages._waiting) == 2 or answered)
-    message_id = linked.send()
-    thread.join(30)
-    assert later == [()]
-    assert linked.arrivals == [message_id]
-    wait_until(lambda: answered)
-    assert not TakeResponse.FromString(answered[0]).HasField("pulled")
 
 
 def test_whatever_happens_each_message_arrives(linked: Linked) -> None:
