@@ -105,11 +105,7 @@ def grown(killable: Killable) -> dict[str, float]:
 @pytest.mark.timeout(2 * SECONDS)
 @pytest.mark.parametrize(
     "process",
-    [
-        "serverapp",
-        "supernode",
-        pytest.param("superlink", marks=pytest.mark.xfail(reason="objects in rows", strict=True)),
-    ],
+    ["serverapp", "supernode", "superlink"],
 )
 def test_no_process_has_more_of_a_large_model_than_is_said(
     grown: dict[str, float], process: str

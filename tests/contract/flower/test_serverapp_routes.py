@@ -50,10 +50,6 @@ class Requests(httpx.BaseTransport):
 
 
 @pytest.fixture(scope="module", params=["superlink.db", ":flwr-in-memory:"])
-def _is_there(node: Node, run_id: int, object_id: str) -> bool:
-    return bool(node.pull_object(run_id, object_id).object_available)
-
-
 def any_state(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SuperLink]:
