@@ -1,5 +1,6 @@
 """The routes that fedstate adds: to a SuperLink's Fleet API, and to everybody's Runtime API."""
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
@@ -30,6 +31,15 @@ from fedstate.flower.task_messages import TaskMessagesDependency
 
 # The longest that a request may wait, whatever it asks for.
 MAXIMUM_WAIT_SECONDS = 60.0
+
+
+def bounded(number: float, most: float = MAXIMUM_WAIT_SECONDS) -> float:
+    """Return a number that a client has sent, at least 0 and at most `most`; 0 if it is none.
+
+    A timer with what is not a number never ends, or always has.
+    """
+    return 0.0 if math.isnan(number) else min(max(number, 0.0), most)
+
 
 runtime_router = protobuf_router()
 replies_router = protobuf_router()
@@ -109,7 +119,7 @@ async def wait(
         answer.ended_run_ids[:] = runs
         return bool(tasks or runs or (request.ends and answer.ends != request.ends))
 
-    seconds = min(request.seconds, MAXIMUM_WAIT_SECONDS)
+    seconds = bounded(request.seconds)
     answer.ends = 0 if ends is None else ends.count
     answer.count = await signal.wait(
         request.seen,

@@ -13,7 +13,7 @@ from fedstate.exchange.messages import (
     PushLogRequest,
     PushLogResponse,
 )
-from fedstate.exchange.routes import add_routes
+from fedstate.exchange.routes import add_routes, bounded
 from fedstate.flower.evidence_state import VisibleRuns, VisibleRunsDependency, in_pages
 from fedstate.flower.routing import ProtobufRequest, malformed_request, protobuf_router
 from fedstate.flower.run_objects import FleetApiDependency
@@ -110,7 +110,7 @@ def _evidence(
     for receipts in runs.evidence.receipts(run_ids):
         yield EvidencePage(receipts=receipts)
     if request.ask_nodes:
-        seconds = min(request.seconds, MAXIMUM_SECONDS)
+        seconds = bounded(request.seconds, MAXIMUM_SECONDS)
         for log in _logs(nodes, run_ids, seconds, log_requests):
             yield EvidencePage(logs=[log])
         for deliveries in runs.evidence.deliveries(run_ids, after=newest):

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from fedstate.exchange import paths
 from fedstate.exchange.messages import BESIDE_BYTES, TakeRepliesRequest, TakeRepliesResponse
 from fedstate.exchange.newest import Newest
-from fedstate.exchange.routes import MAXIMUM_WAIT_SECONDS, SignalsDependency, add_routes
+from fedstate.exchange.routes import SignalsDependency, add_routes, bounded
 from fedstate.exchange.signals import NEVER
 from fedstate.flower.routing import ProtobufRequest, protobuf_router
 from fedstate.flower.task_messages import ServerAppMessages, ServerAppMessagesDependency
@@ -19,6 +19,7 @@ from fedstate.flower.task_messages import ServerAppMessages, ServerAppMessagesDe
 _LOOK_SECONDS = 2.0
 _MOST_BYTES = 8 * BESIDE_BYTES
 _SHORTEST_SECONDS = 0.001
+_LONGEST_ROUND_SECONDS = 1e9
 
 router = protobuf_router()
 
@@ -116,7 +117,7 @@ class _Looks:
         self._messages = messages
         self._ids = set(request.message_ids)
         self._began = time.monotonic()
-        self._until = self._began + min(request.seconds, MAXIMUM_WAIT_SECONDS)
+        self._until = self._began + bounded(request.seconds)
         self._look_at = self._began + _LOOK_SECONDS
         self._gathers_until: float | None = None
         self.ended = False
@@ -136,8 +137,9 @@ class _Looks:
         arrived = await run_in_threadpool(self._messages.arrived, self._ids)
         if arrived and self._gathers_until is None:
             request = self._request
-            share = request.gather_share * (request.sent_ago + now - self._began)
-            self._gathers_until = now + min(share, request.gather_seconds)
+            took = bounded(request.sent_ago, _LONGEST_ROUND_SECONDS) + now - self._began
+            share = bounded(request.gather_share) * took
+            self._gathers_until = now + bounded(request.gather_seconds, share)
         due = self._gathers_until is not None and now >= self._gathers_until
         if not (due or arrived >= len(self._ids) or now >= min(self._look_at, self._until)):
             return None

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from fedstate.exchange import paths
 from fedstate.exchange.messages import TakeRequest, TakeResponse
 from fedstate.exchange.newest import Newest
-from fedstate.exchange.routes import MAXIMUM_WAIT_SECONDS, SignalsDependency, add_routes
+from fedstate.exchange.routes import SignalsDependency, add_routes, bounded
 from fedstate.exchange.signals import NEVER
 from fedstate.flower.hand_outs import HandedOut, HandOutsDependency
 from fedstate.flower.routing import ProtobufRequest, protobuf_router
@@ -24,6 +24,8 @@ from fedstate.superlink.log_requests import LogRequests
 
 # Whether there are messages is asked again after this time though nothing was notified.
 _AGAIN_SECONDS = 10.0
+# More than any node needs; flwr multiplies it.
+_LONGEST_INTERVAL = 3600.0
 
 router = protobuf_router()
 
@@ -111,7 +113,7 @@ async def fleet_take_message(
     asks_for_log: LogRequests | None = log_requests if request.answers_log_requests else None
     pending, messages, ends = taking.pending, signals.messages, signals.ends
     response.known = not request.heartbeat_interval or await run_in_threadpool(
-        hand_outs.beat, request.heartbeat_interval
+        hand_outs.beat, bounded(request.heartbeat_interval, _LONGEST_INTERVAL)
     )
 
     with taking.newest.request(node_id) as handing_out:
@@ -145,6 +147,6 @@ async def fleet_take_message(
                 response.log_requests.extend(asks_for_log.due(node_id))
             return bool(handed_out or response.ended_run_ids or response.log_requests)
 
-        seconds = min(request.seconds, MAXIMUM_WAIT_SECONDS)
+        seconds = bounded(request.seconds)
         await messages.wait(0, max(seconds, 0.001), signals.closing, until=NEVER, over=over)
     return response

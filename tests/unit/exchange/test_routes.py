@@ -1,6 +1,7 @@
 """Our routes of the Runtime API in flwr's real applications, called in this process."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from fedstate.exchange.messages import (
 from fedstate.exchange.presence import Presence
 from fedstate.exchange.routes import (
     MAXIMUM_WAIT_SECONDS,
+    bounded,
     replies_router,
     runtime_router,
     serve,
@@ -282,3 +284,11 @@ def test_who_does_not_ask_about_ends_is_not_woken_by_them(ending: Ending) -> Non
     for named in ({}, {"task_ids": [1]}, {"run_ids": [8]}):
         answer = ending.ask(seen=seen, seconds=0.05, **named)
         assert answer == WaitResponse(count=seen, ends=answer.ends)
+
+
+@pytest.mark.parametrize(
+    ("sent", "used"),
+    [(2.5, 2.5), (0.0, 0.0), (-1.0, 0.0), (math.nan, 0.0), (math.inf, 60.0), (-math.inf, 0.0)],
+)
+def test_a_number_of_a_client_is_bounded(sent: float, used: float) -> None:
+    assert bounded(sent) == used
