@@ -55,9 +55,14 @@ def test_an_idle_server_does_not_wake_and_a_wait_ends_with_it() -> None:
         client.start()
         wait_until(lambda: served.signals.messages._waiting)
         (thread,) = (each for each in threading.enumerate() if each.name.endswith("(run)"))
-        before, began = wakes_of(thread), time.monotonic()
-        wait_until(lambda: time.monotonic() - began > 0.5)
-        assert wakes_of(thread) - before <= 2, "uvicorn's own loop wakes ten times a second"
+
+        def idles() -> bool:
+            before, began = wakes_of(thread), time.monotonic()
+            wait_until(lambda: time.monotonic() - began > 0.5)
+            return wakes_of(thread) - before <= 2
+
+        # The last of what the request before has caused may come late.
+        assert wait_until(idles), "uvicorn's own loop wakes ten times a second"
         server.should_exit = True
         client.join(30)
     assert answers == ['"over"']
