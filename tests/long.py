@@ -101,10 +101,13 @@ PARTS = {
     ),
     "containers": Part(
         "restarts and kills of containers, and every bomb in them",
-        12,
+        15,
         (
             *("tests/stack/containers/test_runs.py", "tests/stack/containers/test_kills.py"),
-            "tests/stack/containers/test_hostile.py",
+            *(
+                "tests/stack/containers/test_hostile.py",
+                "tests/stack/containers/test_operators.py",
+            ),
         ),
     ),
 }

@@ -16,7 +16,6 @@ UNIT = TESTS / "unit"
 
 # The module, relative to src/fedstate, and the files or directories below tests/ that test it.
 ELSEWHERE = {
-    "store/chunks.py": ["unit/store/test_values.py", "unit/store/test_packing.py"],
     "store/deltas.py": ["unit/store/test_packing.py", "unit/store/test_kept_differences.py"],
     "store/checkpoints.py": ["unit/store/test_room.py", "contract/store/test_concurrency.py"],
     "store/ended_runs.py": ["unit/store/test_retention.py"],

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fedstate.store.cipher import Cipher
-from fedstate.store.differences import DifferenceError, apply
 from fedstate.store.errors import DamagedValueError
 
 # What it takes to find and apply a difference, beside its bytes.
@@ -63,6 +62,9 @@ class Chain:
         """
         if not self.differences:
             return whole
+        # NumPy comes with it, which most commands on a store do without.
+        from fedstate.store.differences import DifferenceError, apply
+
         content = bytearray(whole)
         try:
             for each in self.differences:

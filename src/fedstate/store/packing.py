@@ -10,7 +10,6 @@ import time
 
 from fedstate.failpoints import reach
 from fedstate.store.chunks import Chunks
-from fedstate.store.differences import difference
 
 # Of a mebibyte a difference takes some 3 ms: a commit waits for a few of them.
 _SECONDS_AT_ONCE = 0.02
@@ -88,7 +87,7 @@ class Packing:
         if chunk_id == base_id or self._is_of(chunk_id, present):
             return
         wanted = self._read(chunk_id)
-        made = difference(wanted, self._read(base_id))
+        made = _difference(wanted, self._read(base_id))
         if made is not None and self._deltas.fits(chunk_id, len(wanted), made):
             self._chunks.keep_difference(chunk_id, base_id, len(wanted), made)
             reach("delta-made")
@@ -117,7 +116,7 @@ class Packing:
     def _rebase(self, chunk_ids: list[int], base_id: int | None) -> None:
         for chunk_id in chunk_ids:
             wanted = self._read(chunk_id)
-            made = None if base_id is None else difference(wanted, self._read(base_id))
+            made = None if base_id is None else _difference(wanted, self._read(base_id))
             if base_id is not None and made and self._deltas.fits(chunk_id, len(wanted), made):
                 self._chunks.keep_difference(chunk_id, base_id, len(wanted), made)
             else:
@@ -129,3 +128,10 @@ class Packing:
     def _read(self, chunk_id: int) -> bytes:
         digest = self._chunks.digest(chunk_id)
         return self._chunks.checked(chunk_id, digest, f"chunk {digest.hex()}")
+
+
+def _difference(wanted: bytes, base: bytes) -> bytes | None:
+    # NumPy comes with it, which most commands on a store do without.
+    from fedstate.store.differences import difference
+
+    return difference(wanted, base)
