@@ -44,7 +44,7 @@ def executor(
             envvar=f"{_VARIABLE}RUNTIME_SOCKET",
             help="Unix socket on this machine on which the same Runtime API is served "
             "(--runtime-socket of `fedstate supernode` and `fedstate superlink`): ClientApps and "
-            "ServerApps are run by it, without TLS; by default all goes to the address.",
+            "ServerApps connect by it, without TLS; by default they connect to the address.",
         ),
     ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Connect without TLS.")] = False,

@@ -150,7 +150,7 @@ async def _write(receive: "Receive", splitter: Splitter, arrival: Arrival) -> bo
             if writing is not None:
                 await writing
             writing = loop.run_in_executor(None, arrival.take, parts)
-            # Of a request that is given up nobody looks what has become of the last part.
+            # If the request is cancelled, nobody awaits the last write, nor sees its error.
             writing.add_done_callback(lambda done: done.cancelled() or done.exception())
             parts, size = [], 0
     if writing is not None:

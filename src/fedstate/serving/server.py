@@ -301,7 +301,7 @@ class _DatedState(ServerState):
 
 
 def _url(listener: Listener | SocketListener, sock: socket.socket, *, tls: bool) -> str:
-    """Return where a listener is served in fact."""
+    """Return the URL, or the path, by which a listener is reached: its port may be chosen."""
     if isinstance(listener, SocketListener):
         return listener.address
     host, port = sock.getsockname()[:2]

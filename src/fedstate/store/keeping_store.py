@@ -141,9 +141,9 @@ class KeepingStore(LoggedStore):
         return replace(states[-1], current=True)
 
     def maintain(self) -> None:
-        """Make states small that others have taken the place of; see `Packing`; and what else.
+        """Store former states as differences, as `Packing` does, then maintain the rest.
 
-        The rest of what takes longer than a second is done at another time.
+        Of the differences only so many are made as a second allows: the others next time.
         """
         end = time.monotonic() + _PACKING_SECONDS
         # On a full disk there are better ways out than this one.
