@@ -5,9 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flwr.proto.fleet_pb2 import PushMessagesRequest, PushMessagesResponse
+from flwr.proto.fleet_pb2 import (
+    PullMessagesResponse,
+    PushMessagesRequest,
+    PushMessagesResponse,
+)
 from flwr.proto.message_pb2 import PullObjectResponse
 from flwr.proto.node_pb2 import Node
+from flwr.proto.runtime_pb2 import (
+    PullAppMessagesResponse,
+    PushAppMessagesRequest,
+    PushAppMessagesResponse,
+)
 
 from fedstate.flower.proto import evidence_pb2, exchange_pb2, nodes_pb2
 from fedstate.flower.proto.evidence_pb2 import (
@@ -32,6 +41,12 @@ from fedstate.flower.proto.exchange_pb2 import (
     PushReplyRequest,
     PushReplyResponse,
     RunLog,
+    SendMessagesRequest,
+    SendMessagesResponse,
+    TakeRepliesRequest,
+    TakeRepliesResponse,
+    TakeRequest,
+    TakeResponse,
     WaitRequest,
     WaitResponse,
 )
@@ -129,6 +144,13 @@ SENT_SINCE: list[tuple[Any, str]] = [
     (RestoreNodeResponse(changed=True), "0801"),
     (EvidencePage(dropped=[Dropped(run_id=7)], account_began_at=0.5), "3a02080741000000000000e03f"),
     (Dropped(run_id=2**64 - 1, node_id=3, deliveries=4, receipts=5, store_id="6", step=7, anchor=b"a"), "08ffffffffffffffffff011003180420052a013630073a0161"),
+    (WaitResponse(tells_all_tasks=True), "2801"),
+    (TakeRequest(node=NODE, seconds=2.5, heartbeat_interval=0.5, run_ids=[1, 2**63], answers_log_requests=True, again=True, have=["m"]), "0a0b08ffffffffffffffffff0111000000000000044019000000000000e03f220b0180808080808080808001280130013a016d"),
+    (TakeResponse(known=True, pulled=PullMessagesResponse(), object_ids=["a"], contents=[b"x"], ended_run_ids=[2**63], ends=3, log_requests=[LogRequest(request_id="q")]), "080112001a01612201782a0a80808080808080808001300352030a0171"),
+    (SendMessagesRequest(node=NODE, push=PushAppMessagesRequest(), object_ids=["a"], contents=[b"x"], confirmed=["m"]), "0a0b08ffffffffffffffffff0112001a01612201782a016d"),
+    (SendMessagesResponse(push=PushAppMessagesResponse(session_id="s"), stored=["a"]), "0a031a0173120161"),
+    (TakeRepliesRequest(node=NODE, message_ids=["m"], seconds=2.5, gather_share=0.5, gather_seconds=1.5, sent_ago=0.25, confirmed=["c"], number=2**64 - 1, received=[1, 2**63]), "0a0b08ffffffffffffffffff0112016d19000000000000044021000000000000e03f29000000000000f83f31000000000000d03f3a016340ffffffffffffffffff014a0b0180808080808080808001"),
+    (TakeRepliesResponse(pulled=PullAppMessagesResponse(), object_ids=["a"], contents=[b"x"]), "0a001201611a0178"),
 ]
 
 
