@@ -16,7 +16,6 @@ UNIT = TESTS / "unit"
 
 # The module, relative to src/fedstate, and the files or directories below tests/ that test it.
 ELSEWHERE = {
-    "store/chunks.py": ["unit/store/test_values.py", "unit/store/test_packing.py"],
     "store/deltas.py": ["unit/store/test_packing.py", "unit/store/test_kept_differences.py"],
     "store/checkpoints.py": ["unit/store/test_room.py", "contract/store/test_concurrency.py"],
     "store/ended_runs.py": ["unit/store/test_retention.py"],
@@ -71,7 +70,6 @@ ELSEWHERE = {
     "flower/own_routes.py": ["contract/flower/test_streamed_objects.py"],
     "flower/statements.py": ["contract/flower/test_superlink_state.py"],
     "objects/contents.py": ["unit/objects/test_files.py"],
-    "flower/object_client.py": ["contract/flower/test_exchange.py"],
     "flower/proto/generate.py": ["unit/flower/proto/test_exchange_pb2.py"],
     "flower/protobuf_call.py": ["unit/exchange/test_client.py"],
     "flower/pull_backoff.py": ["contract/flower/test_grid.py"],
