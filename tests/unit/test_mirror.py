@@ -70,7 +70,6 @@ ELSEWHERE = {
     "flower/own_routes.py": ["contract/flower/test_streamed_objects.py"],
     "flower/statements.py": ["contract/flower/test_superlink_state.py"],
     "objects/contents.py": ["unit/objects/test_files.py"],
-    "flower/object_client.py": ["contract/flower/test_exchange.py"],
     "flower/proto/generate.py": ["unit/flower/proto/test_exchange_pb2.py"],
     "flower/protobuf_call.py": ["unit/exchange/test_client.py"],
     "flower/pull_backoff.py": ["contract/flower/test_grid.py"],

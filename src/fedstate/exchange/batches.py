@@ -64,7 +64,7 @@ def answer(contents: Sequence[Content | None]) -> PullObjectsResponse:
 def available(objects: RunObjects, object_ids: Sequence[str]) -> dict[str, bytes]:
     """Return those of the first of these objects that are there and go beside their message.
 
-    One whose file is damaged is left out: whoever pulls it alone is told so.
+    One whose file is damaged, or cannot be read, is left out: whoever pulls it alone is told so.
     """
     found: dict[str, bytes] = {}
     size = 0
@@ -73,7 +73,7 @@ def available(objects: RunObjects, object_ids: Sequence[str]) -> dict[str, bytes
         if size > BESIDE_BYTES:
             break
         if content:
-            with contextlib.suppress(DamagedContentError):
+            with contextlib.suppress(DamagedContentError, OSError):
                 found[object_id] = in_memory(content)
     return found
 

@@ -99,14 +99,31 @@ class ExtraRoutes:
         found: dict[str, PullObjectResponse] = {}
         left = list(object_ids)
         while left:
-            request = PullObjectsRequest(node=node, run_id=run_id, object_ids=left)
-            answer = self.call(path, request, PullObjectsResponse)
-            if answer is None or not answer.objects:
+            some, count = self.pull_first(path, node, run_id, left)
+            if not count:
                 break
-            answered = zip(left, answer.objects, strict=False)
-            found |= {key: each for key, each in answered if each.object_available}
-            left = left[len(answer.objects) :]
+            found |= some
+            left = left[count:]
         return found
+
+    def pull_first(
+        self, path: str, node: Node, run_id: int, object_ids: Sequence[str]
+    ) -> tuple[dict[str, PullObjectResponse], int]:
+        """Return those of the first of these objects that can be pulled in one batch.
+
+        Returns
+        -------
+        tuple of dict and int
+            The objects as `pull` returns them, and of how many the server has told; 0 if it does
+            not have this route.
+        """
+        request = PullObjectsRequest(node=node, run_id=run_id, object_ids=object_ids)
+        answer = self.call(path, request, PullObjectsResponse)
+        if answer is None:
+            return {}, 0
+        answered = zip(object_ids, answer.objects, strict=False)
+        found = {key: each for key, each in answered if each.object_available}
+        return found, len(answer.objects)
 
     def push(
         self, path: str, node: Node, run_id: int, session_id: str, objects: Mapping[str, bytes]

@@ -1,5 +1,6 @@
 """The SuperLink's Fleet API as a SuperNode calls it, in our own types and errors."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -295,7 +296,7 @@ class FleetApi(NodeWaits, AbstractContextManager["FleetApi"]):
             response = self._retry.invoke(self._client.PushMessages, request)
         return Announced(response.session_id, frozenset(response.objects_to_push))
 
-    def push_objects(self, run_id: int, session_id: str, objects: Objects) -> None:
+    def push_objects(self, run_id: int, session_id: str, objects: Mapping[str, bytes]) -> None:
         """Push objects of a reply that was announced.
 
         Raises

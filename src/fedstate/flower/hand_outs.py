@@ -140,7 +140,8 @@ class HandOuts:
 
     def _take_back_in_memory(self, have: Collection[str]) -> None:
         state = cast("InMemoryLinkState", self._state)
-        with state.lock:
+        # flwr marks a message as delivered when it has let its lock go.
+        with witnessed(self._state).at_once(), state.lock:
             replies = state.message_res_store.values()
             answered = {each.metadata.reply_to_message_id for each in replies}
             for message_id, each in state.message_ins_store.items():

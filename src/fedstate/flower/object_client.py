@@ -51,9 +51,11 @@ class BatchingRuntimeClient(RuntimeHttpClient):
     """flwr's client of the Runtime API, with its requests for objects gathered.
 
     flwr's functions pull and push a message with one call for the message and one for each
-    object. Here the first call for an object brings all along that were announced with it, so
-    that the calls that follow find them here; and pushed objects are gathered until the last one,
-    whose call sends them all and fails if any of them was not stored.
+    object. Here a call for an object that is not here brings as many along of those that were
+    announced with it as an answer carries, so that the calls that follow find them here: however
+    large all messages are, no more than an answer or two are in memory before they are asked for.
+    Pushed objects are gathered until the last one, whose call sends them all and fails if any of
+    them was not stored.
     """
 
     def __init__(self, base_url: str, **options: Any) -> None:
@@ -61,9 +63,11 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         self.extra_routes = ExtraRoutes(self)
         self._lock = threading.Lock()
         self._announced: dict[str, list[str]] = {}
-        self._together: list[str] = []
+        # What was announced and not asked for yet, in this order.
+        self._together: dict[str, None] = {}
         self._pulled: dict[str, PullObjectResponse] = {}
         self._gathered: dict[str, _Gathered] = {}
+        self._has_asked = False
         self._at_once: set[str] = set()
         self._shared: Counter[str] = Counter()
 
@@ -90,37 +94,44 @@ class BatchingRuntimeClient(RuntimeHttpClient):
                 announced |= dict.fromkeys(ids, ids)
         with self._lock:
             self._announced, self._pulled, self._shared = announced, dict(here), shared
-            self._together = [each for each in announced if each not in here]
+            self._together = {each: None for each in announced if each not in here}
+            self._has_asked = False
 
     def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802
-        """Pull an object, and with the first one all others that were announced with it.
+        """Pull an object, and with it others that were announced with it and are not here yet.
 
         A message that was still on its way then is pulled as a whole when its turn comes.
         """
         object_id = request.object_id
         with self._lock:
-            if self._together:
-                together, self._together = self._together, []
-                self._forget(self._pull(request, together))
-            if object_id in self._announced:
-                together = self._announced[object_id]
-                self._pull(request, together)
-                self._forget(together)
+            if not (object_id in self._pulled or object_id in self._together):
+                ids = self._announced.get(object_id, [])
+                self._forget(ids)
+                left = [each for each in ids if each not in self._pulled]
+                self._together = dict.fromkeys(left) | self._together
+            while object_id in self._together:
+                self._pull_first(request)
             # Kept for as many messages as have it, and no longer.
             self._shared[object_id] -= 1
             last = self._shared[object_id] <= 0
             here = self._pulled.pop(object_id, None) if last else self._pulled.get(object_id)
         return super().PullObject(request) if here is None else here
 
-    def _pull(self, request: PullObjectRequest, object_ids: list[str]) -> Iterable[str]:
-        found = self.extra_routes.pull(
-            paths.RUNTIME_PULL, request.node, request.run_id, object_ids
+    def _pull_first(self, request: PullObjectRequest) -> None:
+        """Ask for the first of what was announced."""
+        ids = list(self._together)
+        found, count = self.extra_routes.pull_first(
+            paths.RUNTIME_PULL, request.node, request.run_id, ids
         )
+        # A server without the route is not asked for the others, either.
+        for each in ids[: count or None]:
+            del self._together[each]
         self._pulled |= found
+        self._forget(found)
         size = sum(len(each.object_content) for each in found.values())
-        if size < BATCH_BYTES and all(each in found for each in object_ids):
-            self._at_once |= set(object_ids)
-        return found
+        if not self._has_asked and size < BATCH_BYTES and len(found) == len(ids):
+            self._at_once |= found.keys()
+        self._has_asked = True
 
     def has_pulled_at_once(self, object_id: str) -> bool:
         """Return whether an object came with all others in one answer of a server of ours."""

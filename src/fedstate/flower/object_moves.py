@@ -1,5 +1,7 @@
 """How a node moves the objects of its messages: in batches, and what is left one by one."""
 
+from collections.abc import Mapping
+
 # The requests for one object.
 from flwr.proto.message_pb2 import (
     PullObjectRequest,
@@ -56,20 +58,23 @@ class ObjectMoves:
             One cannot be had.
         """
         found = self._retry.invoke(self._routes.pull, paths.FLEET_PULL, node, run_id, object_ids)
-        contents = {key: bytes(each.object_content) for key, each in found.items()}
+        # What an answer holds is let go of with the last of its objects.
+        contents = {key: bytes(found.pop(key).object_content) for key in list(found)}
         left = [each for each in object_ids if each not in contents]
         pull = make_pull_object_fn_protobuf(self._pull_one, node, run_id)
         return contents | pull_objects(left, pull, initial_backoff=FIRST_WAIT_SECONDS)
 
-    def push(self, node: Node, run_id: int, session_id: str, objects: Objects) -> None:
-        """Push objects of a reply that was announced.
+    def push(
+        self, node: Node, run_id: int, session_id: str, objects: Mapping[str, bytes]
+    ) -> None:
+        """Push objects of a reply that was announced, each read when its turn comes.
 
         Raises
         ------
         ObjectPushError
             One was not stored.
         """
-        left = dict(objects)
+        left = dict.fromkeys(objects)
         for batch in batches(objects):
             stored = self._retry.invoke(
                 self._routes.push, paths.FLEET_PUSH, node, run_id, session_id, batch
@@ -81,7 +86,8 @@ class ObjectMoves:
                     raise ObjectPushError(key, run_id, session_id)
                 del left[key]
         push = make_push_object_fn_protobuf(self.push_one, node, run_id, session_id)
-        push_object_contents_from_iterable(left.items(), push_object_fn=push)
+        contents = ((key, objects[key]) for key in left)
+        push_object_contents_from_iterable(contents, push_object_fn=push)
 
     def push_one(self, request: PushObjectRequest) -> PushObjectResponse:
         """Push one object."""

@@ -5,11 +5,15 @@ it: our SuperNode or Flower's own. The notes are not reachable through flwr's st
 the Runtime API's routes has them: a ServerApp can neither read nor write them.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from flwr.app import Message
+
+# A message is a tree of objects.
+from flwr.proto.message_pb2 import ObjectTree
 
 # The states that flwr's handlers work on.
 from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
@@ -128,6 +132,9 @@ class WitnessedInMemoryLinkState(_Witnessing, OwnObjects, OperatorsSeeAll, InMem
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
+        # Taken before any of flwr's locks, of which each method takes several, one after the
+        # other: whoever held one of them meanwhile would wait for others in the wrong order.
+        self._alone = threading.RLock()
         engine = create_engine(
             "sqlite:///:memory:",
             connect_args={"check_same_thread": False},
@@ -146,23 +153,32 @@ class WitnessedInMemoryLinkState(_Witnessing, OwnObjects, OperatorsSeeAll, InMem
 
     def replace_key(self, owner_aid: str, node_id: int, public_key: bytes) -> bool:
         """Give a node another key."""
-        with self.lock:
+        with self._alone, self.lock:
             return replace_in_memory(
                 *(self.nodes, self.node_public_key_to_node_id, self.former_keys),
                 *(owner_aid, node_id, public_key),
             )
 
     def _lapse(self, node_id: int) -> None:
-        lapse_in_memory(self.nodes, self.former_keys, node_id)
+        with self.lock:
+            lapse_in_memory(self.nodes, self.former_keys, node_id)
 
     def restore_node(self, owner_aid: str, node_id: int) -> bool:
         """Take back an unregistered node."""
-        with self.lock:
+        with self._alone, self.lock:
             return restore_in_memory(self.nodes, owner_aid, node_id)
 
     def at_once(self) -> AbstractContextManager[Any]:
-        """Return a block that nobody sees half done."""
-        return self.lock
+        """Return a block that nobody sees half done who begins such a block, too."""
+        return self._alone
+
+    def store_message_and_object_tree(
+        self, message: Message, object_tree: ObjectTree, session_id: str
+    ) -> tuple[bool, list[str]]:
+        """Store a message and register its objects; see `RunsApart`."""
+        # flwr's calls `store_message_res` with its lock, which comes after ours.
+        with self.at_once():
+            return super().store_message_and_object_tree(message, object_tree, session_id)
 
     def run_of_message(self, message_id: str) -> int | None:
         """Return the run of a message that is kept; None if it is not."""

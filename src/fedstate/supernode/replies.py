@@ -1,6 +1,6 @@
 """Pushing a reply and its objects to the SuperLink."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.failpoints import reach
@@ -82,9 +82,28 @@ class Replies:
             reach("receipt-sent")
         announced = self._api.announce_reply(envelope, seconds)
         reach("reply-announced")
-        due = {key: objects[key] for key in envelope.object_ids if key in announced.wanted}
+        due = _Some(objects, [key for key in envelope.object_ids if key in announced.wanted])
         self._api.push_objects(envelope.message.metadata.run_id, announced.session_id, due)
         return announced
+
+
+class _Some(Mapping[str, bytes]):
+    """Some of a reply's objects, each of them read when it is asked for."""
+
+    def __init__(self, objects: Mapping[str, bytes], object_ids: Sequence[str]) -> None:
+        self._objects = objects
+        self._ids = dict.fromkeys(object_ids)
+
+    def __getitem__(self, object_id: str) -> bytes:
+        if object_id not in self._ids:
+            raise KeyError(object_id)
+        return self._objects[object_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
 
 
 def _small(objects: Mapping[str, bytes], object_ids: list[str]) -> dict[str, bytes]:

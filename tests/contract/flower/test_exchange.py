@@ -130,7 +130,7 @@ def test_what_was_announced_together_is_pulled_together(node: Node, asked: list[
         (tree,) = response.message_object_trees
         present = [each.object_id for each in iterate_object_tree(tree)]
         absent = ["a", "b"]
-        client._together = [*absent, *present]
+        client._together = dict.fromkeys([*absent, *present])
         client._announced |= dict.fromkeys(absent, absent)
 
         def pull(object_id: str) -> PullObjectResponse:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -191,13 +192,60 @@ def test_who_asks_for_others_is_given_those_that_were_taken(
 def test_a_large_message_goes_as_before(both: tuple[Run, Node], requests: Requests) -> None:
     run, node = both
     large = arrays(1, 2)
-    large["large"] = ArrayRecord([np.ones(BATCH_BYTES + 8, np.uint8)])
+    # Of pieces that are not equal: each is sent once.
+    values = np.random.default_rng(1).integers(0, 256, BATCH_BYTES + 8, np.uint8)
+    large["large"] = ArrayRecord([values])
     finished = answering(node, large)
     (reply,) = PollingGrid(run.grid).send_and_receive([run.message(node.id, large)], timeout=60)
     finished()
     assert reply.content == large
     assert paths.RUNTIME_SEND not in requests.paths
     assert "/v1/runtime/push-messages" in requests.paths
+
+
+class Outermost:
+    """The lock of a state in memory; it is never waited for with one of flwr's held."""
+
+    def __init__(self, state: Any) -> None:
+        self._state, self._lock, self._depth = state, threading.RLock(), 0
+
+    def __enter__(self) -> None:
+        assert self._depth or not self._state.lock._is_owned(), "flwr's lock is held already"
+        self._lock.acquire()
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        self._lock.release()
+
+
+def test_what_is_done_at_once_in_memory_keeps_no_lock_of_flwrs(
+    any_state: SuperLink, both: tuple[Run, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of flwr's methods takes several, in its own order: whoever began a run would wait."""
+    state: Any = any_state.state
+    if not hasattr(state, "_alone"):
+        pytest.skip("a database has transactions")
+    locks = {key: each for key, each in vars(state).items() if hasattr(each, "acquire")}
+    del locks["_alone"]
+    assert "lock_task_store" in locks
+
+    def is_held(lock: Any) -> bool:
+        if lock.acquire(blocking=False):
+            lock.release()
+            return False
+        return True
+
+    with state.at_once(), ThreadPoolExecutor(1) as others:
+        assert not [key for key, each in locks.items() if others.submit(is_held, each).result()]
+    monkeypatch.setattr(state, "_alone", Outermost(state))
+    run, node = both
+    finished = answering(node, arrays(2))
+    (reply,) = PollingGrid(run.grid).send_and_receive(
+        [run.message(node.id, arrays(1))], timeout=60
+    )
+    finished()
+    assert reply.content == arrays(2)
 
 
 def test_the_grid_has_this_client(both: tuple[Run, Node]) -> None:

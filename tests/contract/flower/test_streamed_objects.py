@@ -4,6 +4,7 @@ A size of a few megabytes is what the routes stream; flwr's own clients and ours
 at flwr's SuperLink.
 """
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -23,12 +24,16 @@ from tests.contract.flower.test_superlink_objects import (
     push_at_once,
     push_in_batches,
     push_one_by_one,
+    push_reply,
 )
 from tests.small_disk import fill, small_disk
 
 from fedstate.exchange import paths
 from fedstate.exchange.client import ExtraRoutes
+from fedstate.exchange.messages import TakeRequest, TakeResponse
 from fedstate.flower.errors import ErrorCode
+from fedstate.flower.run_objects import FleetApi
+from fedstate.objects.contents import StoredContent
 from fedstate.objects.streaming import STREAMED_BYTES
 
 PUSHES = [push_one_by_one, push_in_batches, push_at_once]
@@ -180,6 +185,63 @@ def test_a_damaged_reply_is_an_error_message_for_the_serverapp(
     reply = run.reply(message_id)
     assert reply.has_error()
     assert reply.error.code == ErrorCode.MESSAGE_UNAVAILABLE
+
+
+@pytest.mark.allowed_errors(r"The content of object \w+ cannot be handed out")
+@pytest.mark.parametrize("damage", [*DAMAGES, "unreadable"])
+def test_what_cannot_be_read_keeps_no_message_from_being_taken(
+    superlink: SuperLink, run: Run, node: Node, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take() -> Any:
+        request = TakeRequest(node=node.proto, again=True)
+        return ExtraRoutes(node.client).call(paths.FLEET_TAKE, request, TakeResponse)
+
+    def unreadable(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def harm(before: set[str]) -> None:
+        if damage in DAMAGES:
+            DAMAGES[damage](superlink, names(superlink) - before)
+        else:
+            monkeypatch.setattr(StoredContent, "read", unreadable)
+
+    before = names(superlink)
+    message_id = run.push(run.message(node.id, content(3)))
+    large = _large(superlink)
+    harm(before)
+    taken = take()
+    assert [each.metadata.message_id for each in taken.pulled.messages_list] == [message_id]
+    assert message_id in taken.object_ids
+    assert not large & set(taken.object_ids)
+    monkeypatch.undo()
+    message_id, message = sent(run, node, 0.01)
+    before = names(superlink)
+    node.answer(Reply(message, content(3)))
+    harm(before)
+    run.grid.take_replies({message_id}, 5, gather_share=0, gather_seconds=0, sent_ago=0)
+    monkeypatch.undo()
+    assert run.reply(message_id).has_error() == (damage in DAMAGES)
+
+
+def test_a_file_stays_with_what_is_done_at_once_or_goes_with_it(
+    superlink: SuperLink, run: Run, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, message = sent(run, node, 0.01)
+    before = names(superlink)
+    reply, exchange = Reply(message, content(3)), ExtraRoutes(node.client)
+
+    def fail(*_: object) -> None:
+        assert names(superlink) > before
+        raise ValueError("as the test wants it")
+
+    monkeypatch.setattr(FleetApi, "delete_message", fail)
+    with pytest.raises(httpx.HTTPStatusError):
+        push_reply(exchange, node, reply, confirm=True)
+    assert names(superlink) == before
+    monkeypatch.undo()
+    assert reply.id in push_reply(exchange, node, reply, confirm=True)
+    assert names(superlink) > before
+    assert run.reply(message.metadata.message_id).content == reply.message.content
 
 
 def test_a_content_that_is_not_the_objects_is_not_stored(

@@ -97,6 +97,31 @@ def test_a_reply_arrives_whole(
         assert at[2].requests == ["push-reply"]
 
 
+class Read(dict[str, bytes]):
+    """Objects of a reply that are read from where they are; notes what was sent before."""
+
+    def __init__(self, objects: Objects, requests: list[str]) -> None:
+        super().__init__(objects)
+        self._requests = requests
+        self.read: list[tuple[str, bool]] = []
+
+    def __getitem__(self, object_id: str) -> bytes:
+        self.read.append((object_id, "push-objects" in self._requests))
+        return super().__getitem__(object_id)
+
+
+def test_no_more_of_a_large_reply_is_read_than_is_sent_at_once(
+    superlink: SuperLink,
+) -> None:
+    with superlink.node() as (api, connection):
+        answering = Answering(superlink, api, SIZES["two batches"])
+        reading = answering.objects = Read(answering.objects, connection.requests)
+        answering.send()
+        assert answering.arrived()
+    assert not reading.read[0][1]
+    assert reading.read[-1][1], "all of it is in memory before any of it is sent"
+
+
 def test_one_that_is_not_to_be_confirmed_is_not(
     at: tuple[SuperLink, FleetApi, Connection],
 ) -> None:
