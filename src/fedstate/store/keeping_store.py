@@ -145,18 +145,21 @@ class KeepingStore(LoggedStore):
 
         Of the differences only so many are made as a second allows: the others next time.
         """
+        # First: it may be the way out of a full disk, and what it needs is not to be taken.
+        self.collect()
         end = time.monotonic() + _PACKING_SECONDS
-        # On a full disk there are better ways out than this one.
         with suppress(StoreFullError):
             while time.monotonic() < end and self._pack():
-                pass
+                # A difference takes room in the log before its chunk's file gets smaller.
+                self._sweep()
         super().maintain()
 
     def _pack(self) -> bool:
         with self._translated(), self._write_lock:
             packing = Packing(self._db, self._chunks)
-            if not packing.has_work:
+            if not packing.has_work or self.room.is_short:
                 return False
+            self.room.need()
             with self._transaction():
                 packing.work()
         return True

@@ -240,6 +240,7 @@ def test_damage_is_found(small: Small, damage: str) -> None:
     found = list(small.values.findings())
     assert any(f"value {made[0]} " in each for each in found)
     assert all("does not have its checksum" in each for each in found)
+    assert len(found) == len(set(found)), "a value is named once"
 
 
 @pytest.mark.parametrize("damage", DAMAGE[5:] + DAMAGE[:1])
@@ -327,6 +328,18 @@ def test_a_state_with_another_layout_is_left_alone(data: st.DataObject) -> None:
     small.pack()
     small.check()
     small.db.close()
+
+
+def test_nothing_is_made_of_what_is_to_go(small: Small) -> None:
+    blob = np.random.default_rng(0).bytes(CHUNK)
+    first, second = small.put([blob]), small.put([edited(blob, 1)])
+    small.present(second)
+    small.packing.note(first, second)
+    small.values.release(first)
+    small.pack()
+    assert small.differences == 0
+    small.drop(first)
+    small.check()
 
 
 def test_nothing_is_noted_of_what_has_gone(small: Small, tmp_path: Path) -> None:
