@@ -14,6 +14,7 @@ import pytest
 from tests.unit.store.logged import add_run, commit
 
 from fedstate.failpoints import VARIABLE
+from fedstate.store import keeping_store
 from fedstate.store.backup import back_up, restore
 from fedstate.store.check import check
 from fedstate.store.node_store import NodeStore
@@ -226,6 +227,20 @@ def test_what_differences_replace_goes_before_more_are_made(
     waiting.maintain()
     assert len(seen) > 1
     assert set(seen) == {0}
+
+
+def test_what_is_not_done_at_once_is_done_the_next_times(
+    waiting: NodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping_store, "_PACKING_SECONDS", 0)
+    made = []
+    going = True
+    while going:
+        waiting.maintain()
+        made.append(differences(waiting.directory))
+        going = waiting.is_behind
+    assert len(made) > 1
+    assert made[-1] == 5 * 3, "all but what the present state has"
 
 
 @pytest.mark.parametrize(
