@@ -281,8 +281,15 @@ class Chunks:
         A file is named once, and not for each chunk that was in it. Of a difference its own
         checksum is looked at. Whether what it yields has its digest is known when it was stored,
         and is looked at whenever it is read: to put all of them together would take as long as
-        if they were whole.
+        if they were whole. A value is named once, however many of its chunks are damaged.
         """
+        said: set[str] = set()
+        for each in self._findings():
+            if each not in said:
+                said.add(each)
+                yield each
+
+    def _findings(self) -> Iterator[str]:
         damaged = set()
         files = self._db.execute("SELECT file_id, size FROM content_file").fetchall()
         for file_id, size in files:

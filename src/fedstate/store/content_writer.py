@@ -174,8 +174,10 @@ class ContentWriter:
             for _, gone in due:
                 reach("content-gone")
                 self._remove(gone)
+        # There may be as many as chunks became differences while a backup was read.
+        done = set(due)
         with self._lock:
-            self._waiting = [each for each in self._waiting if each not in due]
+            self._waiting = [each for each in self._waiting if each not in done]
 
     def close(self) -> None:
         """Wait for what is under way."""

@@ -43,9 +43,12 @@ class KeepingStore(LoggedStore):
     ----------
     keep : int
         How many states of each run are kept, the present one included.
+    is_behind : bool
+        Whether the last `maintain` has left states that can be made small.
     """
 
     keep: int = 1
+    is_behind: bool = False
 
     def kept_states(self, run_id: int) -> list[KeptState]:
         """Return the states of a run that the store has, the oldest first, the present one last.
@@ -143,20 +146,28 @@ class KeepingStore(LoggedStore):
     def maintain(self) -> None:
         """Store former states as differences, as `Packing` does, then maintain the rest.
 
-        Of the differences only so many are made as a second allows: the others next time.
+        Of the differences only so many are made as a second allows: the others next time; see
+        `is_behind`.
         """
+        # First: it may be the way out of a full disk, and what it needs is not to be taken.
+        self.collect()
         end = time.monotonic() + _PACKING_SECONDS
-        # On a full disk there are better ways out than this one.
+        self.is_behind = False
         with suppress(StoreFullError):
-            while time.monotonic() < end and self._pack():
-                pass
+            while self._pack():
+                # A difference takes room in the log before its chunk's file gets smaller.
+                self._sweep()
+                if time.monotonic() >= end:
+                    self.is_behind = True
+                    break
         super().maintain()
 
     def _pack(self) -> bool:
         with self._translated(), self._write_lock:
             packing = Packing(self._db, self._chunks)
-            if not packing.has_work:
+            if not packing.has_work or self.room.is_short:
                 return False
+            self.room.need()
             with self._transaction():
                 packing.work()
         return True

@@ -48,11 +48,17 @@ class Packing:
         end = time.monotonic() + _SECONDS_AT_ONCE
         while time.monotonic() < end:
             row = self._db.execute(
-                "SELECT value_id, by_value, position FROM superseded ORDER BY value_id LIMIT 1"
+                "SELECT value_id, by_value, position, released FROM superseded "
+                "JOIN value USING (value_id) ORDER BY value_id LIMIT 1"
             ).fetchone()
             if row is None:
                 return
-            self._value(row[0], row[1], row[2], end)
+            value_id, by, position, released = row
+            if released:
+                # It goes: to make it small first would take room, and time.
+                self._db.execute("DELETE FROM superseded WHERE value_id = ?", (value_id,))
+            else:
+                self._value(value_id, by, position, end)
 
     def _value(self, value_id: int, by: int, position: int, end: float) -> None:
         old, new = self._places(value_id), self._places(by)

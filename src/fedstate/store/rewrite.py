@@ -25,11 +25,13 @@ from fedstate.store.database import (
     PAGE_SIZE,
     REWRITING,
     connect_unchanged,
+    damaged,
     remove_leftovers,
     sync_directory,
     translated,
 )
 from fedstate.store.errors import (
+    DamagedValueError,
     StoreDamagedError,
     StoreError,
     StoreFullError,
@@ -131,6 +133,8 @@ def _replace(directory: Path, old: bytes | None, new: bytes | None) -> None:
     try:
         with translated(path):
             _copy(path, aside, writer, old, new)
+    except DamagedValueError as error:
+        raise damaged(directory, str(error)) from error
     finally:
         writer.close()
     with aside.open("rb+") as written:
@@ -209,6 +213,8 @@ class Copy:
         ------
         StoreError
             There is a table that this class does not know.
+        DamagedValueError
+            A chunk is not what was stored.
         """
         tables = self._source.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
@@ -241,6 +247,9 @@ class Copy:
             ).fetchall()
         )
         for number, plain in source.everything():
+            # What is put together was not when the store was opened, and has a new digest here.
+            if self._old.digest(plain) != source.digest(number):
+                raise DamagedValueError(f"chunk {number} does not have its checksum")
             digest = self._new.digest(plain)
             if source.deltas.base(number) is None:
                 target.write(digest, memoryview(plain), sizes.get(number, 0), number)

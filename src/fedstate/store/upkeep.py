@@ -69,16 +69,23 @@ class UpkeptStore(StoreFile):
         Runs beside the steps: short transactions, so that no commit waits long. Only emptying a
         log that has grown large waits for the reads under way, and makes new ones wait.
         """
-        while self._with_reserve(self._collect):
-            pass
+        self.collect()
         self._checkpoints.work()
         self.look_for_room()
 
+    def collect(self) -> None:
+        """Remove values that are no longer needed, in short transactions."""
+        while self._with_reserve(self._collect):
+            pass
+
     def look_for_room(self) -> None:
         """Remove content that nobody reads any longer, and take the reserve if there is room."""
-        self._content.sweep(lambda: self._readers.oldest)
+        self._sweep()
         with self._write_lock:
             self.room.look()
+
+    def _sweep(self) -> None:
+        self._content.sweep(lambda: self._readers.oldest)
 
     def _collect(self) -> int:
         with self._transaction():

@@ -122,7 +122,7 @@ class Maintenance:
         self._state.store.look_for_room()
         self._steps.late_rows.flush()
         generation = self._state.store.generation
-        if generation != self._maintained:
+        if generation != self._maintained or self._state.store.is_behind:
             self._state.store.maintain()
             self._maintained = generation
         self._note_ended_runs()

@@ -88,6 +88,25 @@ def test_what_has_gone_stays_while_somebody_reads(writer: ContentWriter, tmp_pat
     writer.sweep()
 
 
+def test_much_that_has_gone_is_gone_through_once(
+    writer: ContentWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[object] = []
+    equal = Gone.__eq__
+
+    def counted(one: Gone, other: object) -> bool:
+        compared.append(other)
+        return equal(one, other)
+
+    monkeypatch.setattr(Gone, "__eq__", counted)
+    writer.remove(Gone(number) for number in range(1000))
+    writer.committed(0)
+    writer.sweep()
+    # While they are compared, a commit waits.
+    assert len(compared) <= 1000
+    assert writer._waiting == []
+
+
 def test_a_part_that_has_gone_gives_its_space_back(writer: ContentWriter) -> None:
     file_id = written(writer)
     before = writer.content.files()[file_id]

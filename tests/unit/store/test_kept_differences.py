@@ -14,10 +14,12 @@ import pytest
 from tests.unit.store.logged import add_run, commit
 
 from fedstate.failpoints import VARIABLE
+from fedstate.store import keeping_store
 from fedstate.store.backup import back_up, restore
 from fedstate.store.check import check
 from fedstate.store.node_store import NodeStore
 from fedstate.store.read_only import read_only
+from fedstate.store.room import Room
 from fedstate.store.schema import MIGRATIONS, migrate
 
 BYTES = 2_500_000
@@ -197,3 +199,60 @@ def test_without_kept_states_nothing_is_noted(tmp_path: Path) -> None:
             assert connection.execute("SELECT * FROM superseded").fetchall() == []
         store.maintain()
     assert differences(tmp_path) == 0
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Iterator[NodeStore]:
+    """A store with former states that are whole as yet."""
+    with closing(NodeStore(tmp_path)) as store:
+        store.keep = 9
+        add_run(store, 1)
+        for number, state in enumerate(rounds(5, "scattered"), 1):
+            commit(store, 1, number, state)
+        yield store
+
+
+def test_what_differences_replace_goes_before_more_are_made(
+    waiting: NodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a disk with little room would fill up: each difference takes some at first."""
+    seen: list[int] = []
+    pack = waiting._pack
+
+    def seeing() -> bool:
+        seen.append(len(waiting._content._waiting))
+        return pack()
+
+    monkeypatch.setattr(waiting, "_pack", seeing)
+    waiting.maintain()
+    assert len(seen) > 1
+    assert set(seen) == {0}
+
+
+def test_what_is_not_done_at_once_is_done_the_next_times(
+    waiting: NodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping_store, "_PACKING_SECONDS", 0)
+    made = []
+    going = True
+    while going:
+        waiting.maintain()
+        made.append(differences(waiting.directory))
+        going = waiting.is_behind
+    assert len(made) > 1
+    assert made[-1] == 5 * 3, "all but what the present state has"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("is_short", property(lambda _: True)), ("take", lambda _: False)]
+)
+def test_on_a_full_disk_no_differences_are_made(
+    waiting: NodeStore, monkeypatch: pytest.MonkeyPatch, name: str, says: object
+) -> None:
+    """What is left of it is for the ways out."""
+    with monkeypatch.context() as full:
+        full.setattr(Room, name, says)
+        waiting.maintain()
+        assert differences(waiting.directory) == 0
+    waiting.maintain()
+    assert differences(waiting.directory) > 0

@@ -1,8 +1,10 @@
 """Former states as differences: what comes back is what was stored, whatever is done."""
 
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +18,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from fedstate.store import deltas, digests, packing
+from fedstate.store import chunks, deltas, digests, packing
 from fedstate.store.chunks import Chunks
 from fedstate.store.cipher import AesGcmCipher, Cipher, PlainCipher
+from fedstate.store.content_writer import ContentWriter
 from fedstate.store.digests import digesting
 from fedstate.store.errors import DamagedValueError
 from fedstate.store.packing import Packing
 from fedstate.store.rows import CheckedRows
 from fedstate.store.schema import migrate
+from fedstate.store.strays import strays
 from fedstate.store.values import Value, ValueTable
 
 CIPHERS: list[Cipher] = [PlainCipher(), AesGcmCipher(b"1" * 32)]
@@ -31,20 +35,25 @@ CHUNK = 400
 
 
 class Small:
-    """Values in a database in memory, whose chunks are small, and what each of them is."""
+    """Values in a database in memory, whose chunks are small, and what each of them is.
 
-    def __init__(self, cipher: Cipher) -> None:
+    With a directory, their chunks are in files there.
+    """
+
+    def __init__(self, cipher: Cipher, directory: Path | None = None) -> None:
         self.db = sqlite3.connect(":memory:", isolation_level=None)
         self.db.execute("PRAGMA foreign_keys = ON")
         migrate(self.db)
         self.cipher = cipher
-        self.chunks = Chunks(self.db, cipher)
+        self.writer = ContentWriter(directory) if directory else None
+        content = self.writer.content if self.writer else None
+        self.chunks = Chunks(self.db, cipher, content, self.writer)
         self.values = ValueTable(self.db, cipher, self.chunks)
         self.packing = Packing(self.db, self.chunks)
         self.known: dict[int, list[bytes]] = {}
 
     def put(self, blobs: list[bytes]) -> int:
-        with digesting(self.cipher, Value(b"", blobs)) as (digested,):
+        with self.transaction(), digesting(self.cipher, Value(b"", blobs)) as (digested,):
             value_id = self.values.put(digested)
         self.known[value_id] = blobs
         return value_id
@@ -67,19 +76,27 @@ class Small:
         while self.packing.has_work:
             self.work()
 
-    def work(self) -> None:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         self.db.execute("BEGIN")
-        self.packing.work()
+        yield
+        self.chunks.finish()
         self.db.execute("COMMIT")
+        if self.writer:
+            self.writer.committed(0)
+            self.writer.sweep()
+
+    def work(self) -> None:
+        with self.transaction():
+            self.packing.work()
 
     def drop(self, value_id: int) -> None:
         del self.known[value_id]
         self.values.release(value_id)
         going = True
         while going:
-            self.db.execute("BEGIN")
-            going = bool(self.values.collect())
-            self.db.execute("COMMIT")
+            with self.transaction():
+                going = bool(self.values.collect())
 
     def check(self) -> None:
         assert list(self.values.findings()) == []
@@ -92,6 +109,11 @@ class Small:
         assert {self.cipher.digest(plain) for plain in whole.values()} == {
             digest for (digest,) in self.db.execute("SELECT digest FROM chunk")
         }
+        if self.writer:
+            files = "SELECT file_id FROM content_file"
+            named = {file_id for (file_id,) in self.db.execute(files)}
+            assert self.writer.content.files().keys() == named
+            assert strays(self.db, self.writer.content) == []
 
     @property
     def differences(self) -> int:
@@ -240,6 +262,7 @@ def test_damage_is_found(small: Small, damage: str) -> None:
     found = list(small.values.findings())
     assert any(f"value {made[0]} " in each for each in found)
     assert all("does not have its checksum" in each for each in found)
+    assert len(found) == len(set(found)), "a value is named once"
 
 
 @pytest.mark.parametrize("damage", DAMAGE[5:] + DAMAGE[:1])
@@ -257,10 +280,12 @@ class AnyOrder(RuleBasedStateMachine):
     """States of some runs, which are edited, gone back to and dropped in any order."""
 
     cipher: Cipher = CIPHERS[0]
+    in_files = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.small = Small(self.cipher)
+        self.directory = Path(tempfile.mkdtemp())
+        self.small = Small(self.cipher, self.directory if self.in_files else None)
         random = np.random.default_rng(0)
         first = self.small.put([random.bytes(2 * CHUNK), random.bytes(CHUNK), b"bias"])
         self.now = [first, first]
@@ -306,6 +331,9 @@ class AnyOrder(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.small.db.close()
+        if self.small.writer:
+            self.small.writer.close()
+        shutil.rmtree(self.directory)
 
 
 @pytest.mark.parametrize("cipher", CIPHERS, ids=["plain", "encrypted"])
@@ -313,6 +341,18 @@ def test_states_in_any_order_come_back_as_they_were(cipher: Cipher) -> None:
     machine = type("AnyOrder", (AnyOrder,), {"cipher": cipher})
     run_state_machine_as_test(
         machine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None)
+    )
+
+
+def test_states_in_files_in_any_order_come_back_as_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And each file and each part of one goes with the last chunk that is stored in it."""
+    monkeypatch.setattr(chunks, "FILE_BYTES", 300)
+    monkeypatch.setattr(chunks, "VALUE_BYTES", 500)
+    machine = type("AnyOrder", (AnyOrder,), {"in_files": True})
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=10, stateful_step_count=25, deadline=None)
     )
 
 
@@ -327,6 +367,18 @@ def test_a_state_with_another_layout_is_left_alone(data: st.DataObject) -> None:
     small.pack()
     small.check()
     small.db.close()
+
+
+def test_nothing_is_made_of_what_is_to_go(small: Small) -> None:
+    blob = np.random.default_rng(0).bytes(CHUNK)
+    first, second = small.put([blob]), small.put([edited(blob, 1)])
+    small.present(second)
+    small.packing.note(first, second)
+    small.values.release(first)
+    small.pack()
+    assert small.differences == 0
+    small.drop(first)
+    small.check()
 
 
 def test_nothing_is_noted_of_what_has_gone(small: Small, tmp_path: Path) -> None:

@@ -15,8 +15,15 @@ from tests.unit.store.logged import add_run, commit, fail
 
 from fedstate.failpoints import VARIABLE
 from fedstate.store.check import check
+from fedstate.store.chunks import Chunks
+from fedstate.store.cipher import PlainCipher
 from fedstate.store.clock import present
-from fedstate.store.errors import StoreError, StoreInUseError, StoreKeyError
+from fedstate.store.errors import (
+    StoreDamagedError,
+    StoreError,
+    StoreInUseError,
+    StoreKeyError,
+)
 from fedstate.store.node_store import NodeStore
 from fedstate.store.read_only import read_only
 from fedstate.store.rewrite import _OTHERS, decrypt, encrypt
@@ -133,6 +140,18 @@ def test_what_does_not_fit_is_refused_and_nothing_changes(directory: Path) -> No
     with pytest.raises(StoreError, match="There is no node store"):
         encrypt(directory / "nowhere", KEY)
     assert everything(directory, KEY) == content
+
+
+def test_what_is_put_together_wrongly_gets_no_new_checksum(directory: Path) -> None:
+    with closing(sqlite3.connect(directory / "node.db", isolation_level=None)) as database:
+        deltas = Chunks(database, PlainCipher()).deltas
+        for chunk_id, base_id, size, _, made in list(deltas.everything()):
+            # A difference that is whole, but of something else.
+            deltas.put(chunk_id, base_id, size, made[:-1] + bytes([made[-1] ^ 1]))
+    NodeStore(directory).close()
+    with pytest.raises(StoreDamagedError, match=r"chunk \d+ does not have its checksum"):
+        encrypt(directory, KEY)
+    NodeStore(directory).close()
 
 
 @pytest.mark.parametrize(

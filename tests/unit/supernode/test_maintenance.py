@@ -306,6 +306,20 @@ def test_the_log_is_written_back_when_something_was_stored(node: Maintained) -> 
         wait_until(lambda: maintenance._maintained == node.store.generation)
 
 
+def test_a_store_that_is_behind_is_maintained_though_nothing_was_stored(
+    node: Maintained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times: list[int] = []
+
+    def maintain() -> None:
+        times.append(node.store.generation)
+        node.store.is_behind = len(times) < 3
+
+    monkeypatch.setattr(node.store, "maintain", maintain)
+    with node.running():
+        wait_until(lambda: len(times) == 3)
+
+
 def test_a_full_disk_is_waited_for_and_a_damaged_store_ends_the_supernode(
     node: Maintained, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
