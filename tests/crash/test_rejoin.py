@@ -26,6 +26,8 @@ def rival(killable: Killable, node: LocalNode, state: Path) -> subprocess.Comple
     """Start a second SuperNode with a node's key, which gives up after a few tries."""
     command = [*node.supernode.command, "--state", str(state), "--max-retries", "2"]
     command[command.index("--port") + 1] = str(free_port())
+    if "--runtime-socket" in command:
+        command[command.index("--runtime-socket") + 1] = str(state / "rival.sock")
     return subprocess.run(
         command,
         env={**os.environ, **node.supernode._environment},

@@ -8,7 +8,7 @@ those that it has under way.
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 # An executor sends the next request a moment after the last has ended, or a second after a
 # failure; and a process that outlives its executor reports the end of its task itself.
@@ -50,4 +50,6 @@ class Presence:
         for task_id in lost:
             del self._named_by[task_id]
         if lost:
-            asyncio.get_running_loop().run_in_executor(None, self._on_lost, lost)
+            # Of a server that is about to end nobody waits for it.
+            with suppress(RuntimeError):
+                asyncio.get_running_loop().run_in_executor(None, self._on_lost, lost)

@@ -118,6 +118,10 @@ class TaskNotifications:
                     run_ids=self._runs.named(),
                     ends=ends,
                 )
+            except RuntimeError:
+                if self._closed.is_set():
+                    return  # and the client with it
+                raise
             except TaskServerError:
                 self.active, self.complete, seen, ends = False, False, 0, 0
                 self._closed.wait(self._retry_seconds)

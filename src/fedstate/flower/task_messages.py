@@ -6,10 +6,14 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 
+# Whether a run has ended, as flwr's handlers ask for it.
+from flwr.common.constant import Status
+
 # What flwr's handlers of the Runtime API take and answer.
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest
 from flwr.proto.task_pb2 import Task
+from flwr.server.superlink.utils import check_abort
 from flwr.supercore.dependencies.runtime import (
     RuntimeHandlersDependency,
     RuntimeStateDependency,
@@ -124,8 +128,10 @@ class ServerAppMessages(TaskMessages):
                 for ids in in_batches(message_ids)
             )
 
-    def pull(self, message_ids: Collection[str], confirmed: Iterable[str]) -> Pulled:
+    def pull(self, message_ids: Collection[str], confirmed: Iterable[str]) -> Pulled | None:
         """Pull the replies that have come, and errors in the place of those that will not.
+
+        None once the run has ended: what is missing then is no error of a node.
 
         Parameters
         ----------
@@ -136,6 +142,8 @@ class ServerAppMessages(TaskMessages):
         """
         with at_once(self._state):
             self._begin(confirmed)
+            if check_abort(self._task.run_id, [Status.FINISHED], self._state):
+                return None
             request = PullAppMessagesRequest(message_ids=message_ids)
             answer = self._handlers.pull_messages(request, self._state, self._task)
             ids = dict.fromkeys(

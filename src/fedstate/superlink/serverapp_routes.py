@@ -150,6 +150,9 @@ class _Looks:
         confirmed = self._request.confirmed
         pulled = await run_in_threadpool(self._messages.pull, self._ids, list(confirmed))
         del confirmed[:]
+        if pulled is None:
+            self.ended = True
+            return None
         if not pulled.messages.messages_list:
             return None
         return TakeRepliesResponse(
