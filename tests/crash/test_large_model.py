@@ -30,7 +30,8 @@ SECONDS = 150 + 2 * MEGABYTES
 # large, in MiB: pieces of some megabytes on their way, and memory that was freed and not given
 # back; in a SuperNode what it keeps in memory up to a bound, and the imports of its first step.
 BOUNDS = {
-    "serverapp": (3.0, 200),  # the model, what is averaged, and one reply
+    # The model, what is averaged, and one reply; answers of 16 MiB on their way.
+    "serverapp": (3.0, 280),
     "superlink": (0.5 * 2, 120),  # of each message in flight, one for each node
     "supernode": (1.25, (CACHE_BYTES + KEPT_BYTES) / 2**20 + 200),
 }

@@ -27,6 +27,15 @@ def loader() -> ModuleType:
     return import_module("flwr.server.run_serverapp")
 
 
+def ending() -> ModuleType:
+    """Return the module in which the program ends its process."""
+    return import_module("flwr.supercore.exit.exit")
+
+
+# flwr ends the process after 5 s, whether the server has taken the output of its task or not: on
+# a busy machine a run that was completed counts as failed.
+OUTPUT_SECONDS = 60
+
 RunApp = Callable[[Callable[[], Any], Path, str], Any]
 
 
@@ -86,3 +95,4 @@ def rebind(
     module.install_app_dependencies = install_app_dependencies  # type: ignore[attr-defined]
     module.HttpGrid = grid  # type: ignore[attr-defined]
     loader().load_app = load_app  # type: ignore[attr-defined]
+    ending().FORCE_EXIT_TIMEOUT_SECONDS = OUTPUT_SECONDS  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """flwr's program of a ServerApp in this process, with what `prepare` puts into it."""
 
 import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -121,3 +122,30 @@ def test_flwrs_program_runs_the_app_with_our_grid_and_our_installation(
     assert len(grids) == 1
     assert exits == [0]
     assert superlink.control().run_status(run.id) == "finished:completed"
+
+
+# An output that takes longer to arrive than flwr gives it, the time in question made short.
+_SLOW_OUTPUT = """
+import sys, time
+from flwr.supercore.exit import ExitCode, add_exit_handler, flwr_exit
+from fedstate.flower import serverapp_program
+seconds = float(sys.argv[1])
+if seconds:
+    serverapp_program.OUTPUT_SECONDS = seconds
+    serverapp_program.rebind(install=0, provide=0, watch=0, grid=0, run=0)
+add_exit_handler(lambda: (time.sleep(5.5), print("the output has arrived", flush=True)))
+flwr_exit(ExitCode.SUCCESS, emit_telemetry=False)
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_the_output_has_longer_to_arrive_than_flwr_gives_it(seconds: int) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _SLOW_OUTPUT, str(seconds)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ("the output has arrived" in ended.stdout) is bool(seconds)
