@@ -1,6 +1,7 @@
 """What the operating system refuses, in one sentence: the true culprit and the way out."""
 
 import errno
+import re
 
 _WAYS_OUT = {
     errno.ENOENT: ("does not exist", "Give the path of something that exists."),
@@ -45,3 +46,8 @@ def sentence(error: OSError) -> str:
 def one_line(text: str) -> str:
     """Return a sentence that may hold the names of files as one line."""
     return text.replace("\r", "\\r").replace("\n", "\\n")
+
+
+def in_words(error: Exception) -> str:
+    """Return what went wrong in words, without the number that the kernel has for it."""
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__

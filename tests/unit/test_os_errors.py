@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from fedstate.os_errors import one_line, sentence
+from fedstate.os_errors import in_words, one_line, sentence
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,16 @@ def test_the_path_that_was_to_be_made_is_the_culprit() -> None:
 
 def test_a_name_with_a_line_break_is_one_line() -> None:
     assert one_line("'two\nlines' is\rmissing") == "'two\\nlines' is\\rmissing"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+        (OSError(-2, "Name or service not known"), "Name or service not known"),
+        (TimeoutError("timed out"), "timed out"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_an_error_in_words_has_no_number(error: Exception, words: str) -> None:
+    assert in_words(error) == words

@@ -6,7 +6,6 @@ is too long for a loop that watches runs and for a container that registers keys
 
 import contextlib
 import hashlib
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,6 +42,7 @@ from fedstate.flower import transport
 from fedstate.flower.account_token import AccountToken
 from fedstate.flower.control_errors import AccessError, NoEvidenceError, RunNotFoundError
 from fedstate.flower.control_nodes import Node, load_public_key, node_of
+from fedstate.os_errors import in_words
 from fedstate.tls.problems import setting_problem
 from fedstate.waiting import wait_until
 
@@ -289,13 +289,8 @@ class Control:
                 raise CertificateError(problem) from None
             raise FederationError(
                 f"The SuperLink at {self._address} cannot be reached "
-                f"({_reason(error)}); check that it runs."
+                f"({in_words(error)}); check that it runs."
             ) from None
-
-
-def _reason(error: httpx.TransportError) -> str:
-    """Return what went wrong in words, without the number that the kernel has for it."""
-    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 
 @contextmanager
