@@ -33,7 +33,7 @@ BOUNDS = {
     # The model, what is averaged, and one reply; answers of 16 MiB on their way.
     "serverapp": (3.0, 280),
     "superlink": (0.5 * 2, 120),  # of each message in flight, one for each node
-    "supernode": (1.25, (CACHE_BYTES + KEPT_BYTES) / 2**20 + 200),
+    "supernode": (1.25, (CACHE_BYTES + KEPT_BYTES) / 2**20 + 300),
 }
 
 

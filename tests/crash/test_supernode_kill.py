@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedstate.local.runs import wait_for_runs
+from fedstate.store.content import ContentDirectory
 from fedstate.store.database import connect
 from fedstate.store.schema import MIGRATIONS, version
 from tests.logs import check_log, node_log
@@ -107,6 +108,13 @@ def make_older(database: Path) -> None:
     tables = re.findall(r"CREATE TABLE (\w+)", " ".join(statements))
     with closing(connect(database, write=True)) as connection:
         connection.execute("BEGIN")
+        content = ContentDirectory(database.parent)
+        for chunk_id, *place in connection.execute(
+            "SELECT chunk_id, file_id, start, length FROM chunk_place"
+        ).fetchall():
+            connection.execute(
+                "UPDATE chunk SET data = ? WHERE chunk_id = ?", (content.read(*place), chunk_id)
+            )
         for table in reversed(tables):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("DELETE FROM migration WHERE version > ?", (OLDER,))

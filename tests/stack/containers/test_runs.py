@@ -49,7 +49,10 @@ def test_a_node_is_looked_into_by_its_number_up_or_stopped(stack: Stack, runs: R
     run_id = str(runs.keras[0])
     up = looked("state list --node 2")
     (row,) = [each for each in up if each["run"] == run_id]
-    assert (row["status"], row["failures"]) == ("finished", 0)
+    failed = [
+        each["reason"] for each in looked(f"state log {run_id} --node 2") if each.get("reason")
+    ]
+    assert (row["status"], row["failures"], failed) == ("finished", 0, [])
     values = {each["name"]: each for each in looked(f"state show {run_id} --node 2")["values"]}
     assert values["loss"]["type"] == "history"
     nodes = {each["number"]: each for each in looked("node list")}

@@ -38,4 +38,4 @@ def test_a_mistake_is_one_sentence_from_a_real_process_too(tmp_path: Path) -> No
     )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"fedstate: There is no node store in '{tmp_path / 'none'}'.")
+    assert line.startswith(f"fedstate: There is no node store in '{tmp_path / 'none'}', and")

@@ -101,6 +101,8 @@ def test_a_run_that_ends_meanwhile_is_said(
         if route == "push-object":
             server.node.state.delete_sessions_in_run(1)
 
+    # As with a server that takes messages and objects one after the other.
+    server.failing["send-messages"] = 404
     server.before = end_the_run
     report_failure(task, WHY)
     assert "could not be reported: Failed to push object" in caplog.text

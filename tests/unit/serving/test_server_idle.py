@@ -48,13 +48,15 @@ def test_an_idle_server_does_not_wake_and_a_wait_ends_with_it() -> None:
     server = served.server = Server(served.app, [here], log_config=None)
     server.on_exit.append(served.signals.wake)
     answers: list[str] = []
+    before_it = set(threading.enumerate())
     with running(server):
         client = threading.Thread(
             target=lambda: answers.append(httpx.get(url(here, "/v1/event"), timeout=60).text)
         )
         client.start()
         wait_until(lambda: served.signals.messages._waiting)
-        (thread,) = (each for each in threading.enumerate() if each.name.endswith("(run)"))
+        started = set(threading.enumerate()) - before_it
+        (thread,) = (each for each in started if each.name.endswith("(run)"))
 
         def idles() -> bool:
             before, began = wakes_of(thread), time.monotonic()
