@@ -44,3 +44,21 @@ def stepping_node(tmp_path: Path, superlink: SuperLink) -> Iterator[SteppingNode
     """Our SuperNode as a whole, online at the SuperLink."""
     with SteppingNode(tmp_path / "node", superlink) as node:
         yield node
+
+
+@pytest.fixture(scope="module", params=["superlink.db", ":flwr-in-memory:"])
+def any_state(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SuperLink]:
+    """Our SuperLink, on both of its states."""
+    directory = tmp_path_factory.mktemp("superlink")
+    name = request.param if request.param.startswith(":") else str(directory / request.param)
+    with SuperLink(directory, database=name) as superlink:
+        yield superlink
+
+
+@pytest.fixture
+def both(any_state: SuperLink) -> Iterator[tuple[Run, Node]]:
+    """A run and a node of it, on both of the states."""
+    with running(any_state) as both:
+        yield both

@@ -1,10 +1,9 @@
 """A ServerApp's messages leave with their objects, and replies come with theirs."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +12,7 @@ import pytest
 from flwr.app import ArrayRecord, RecordDict
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from tests.contract.flower.in_process import SuperLink, arrays
-from tests.contract.flower.in_process_run import Node, Reply, Run, running
+from tests.contract.flower.in_process_run import Node, Reply, Run
 from tests.waiting import wait_until
 
 from fedstate.exchange import paths
@@ -48,22 +47,6 @@ class Requests(httpx.BaseTransport):
             self.lose.discard(path)
             raise httpx.ReadError("as the test wants it")
         return response
-
-
-@pytest.fixture(scope="module", params=["superlink.db", ":flwr-in-memory:"])
-def any_state(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[SuperLink]:
-    directory = tmp_path_factory.mktemp("superlink")
-    name = request.param if request.param.startswith(":") else str(directory / request.param)
-    with SuperLink(Path(directory), database=name) as superlink:
-        yield superlink
-
-
-@pytest.fixture
-def both(any_state: SuperLink) -> Iterator[tuple[Run, Node]]:
-    with running(any_state) as both:
-        yield both
 
 
 @pytest.fixture

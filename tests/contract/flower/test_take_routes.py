@@ -2,36 +2,18 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests.contract.flower.in_process import SuperLink, arrays
-from tests.contract.flower.in_process_run import Node, Reply, Run, running
+from tests.contract.flower.in_process_run import Node, Reply, Run
 from tests.waiting import wait_until
 
 from fedstate.exchange import paths
 from fedstate.exchange.client import ExtraRoutes
 from fedstate.exchange.messages import TakeRequest, TakeResponse
 from fedstate.superlink.take_routes import Pending
-
-
-@pytest.fixture(scope="module", params=["superlink.db", ":flwr-in-memory:"])
-def any_state(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[SuperLink]:
-    directory = tmp_path_factory.mktemp("superlink")
-    name = request.param if request.param.startswith(":") else str(directory / request.param)
-    with SuperLink(Path(directory), database=name) as superlink:
-        yield superlink
-
-
-@pytest.fixture
-def both(any_state: SuperLink) -> Iterator[tuple[Run, Node]]:
-    with running(any_state) as both:
-        yield both
 
 
 def take(node: Node, **given: Any) -> Any:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from tests.unit.supernode.world import BringingWorld, World, walk
+from tests.unit.supernode.bringing_world import BringingWorld
+from tests.unit.supernode.world import World, walk
 
 from fedstate.supernode import machine, steps
 from fedstate.supernode.machine import (

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from flwr.app import Error
+from tests.unit.supernode.bringing_world import BringingWorld
 from tests.unit.supernode.model import BrokenError, Disk
-from tests.unit.supernode.world import BringingWorld, World, walk
+from tests.unit.supernode.world import World, walk
 
 from fedstate.flower.errors import ErrorCode
 from fedstate.store.errors import StoreFullError
