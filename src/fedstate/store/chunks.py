@@ -244,16 +244,12 @@ class Chunks:
         return [number for (number,) in rows.fetchall()]
 
     def remove(self, chunk_ids: Iterable[int]) -> None:
-        """Remove those of these chunks that no value has; no difference may be from them."""
-        gone = [chunk_id for chunk_id in chunk_ids if not self._is_used(chunk_id)]
+        """Remove chunks that no value has any longer, and that no difference is from."""
+        gone = list(chunk_ids)
         self._give_back(gone)
         for chunk_id in gone:
             self.deltas.remove(chunk_id)
             self._db.execute("DELETE FROM chunk WHERE chunk_id = ?", (chunk_id,))
-
-    def _is_used(self, chunk_id: int) -> bool:
-        used = self._db.execute("SELECT 1 FROM value_chunk WHERE chunk_id = ?", (chunk_id,))
-        return used.fetchone() is not None
 
     def _give_back(self, chunk_ids: Iterable[int]) -> None:
         """Give back what these chunks take in files, and each file of which nothing is left."""

@@ -7,6 +7,7 @@ is stored whole.
 
 import sqlite3
 import time
+from collections.abc import Iterable
 
 from fedstate.failpoints import reach
 from fedstate.store.chunks import Chunks
@@ -105,15 +106,15 @@ class Packing:
         )
         return any(value_id in values for (value_id,) in users.fetchall())
 
-    def untie(self, value_id: int) -> bool:
-        """Put together anew what is put together from chunks that are to go with a value.
+    def untie(self, chunk_ids: Iterable[int]) -> bool:
+        """Put together anew what is put together from chunks that are to go.
 
         Returns
         -------
         bool
-            Whether there may be more: nothing of the value may go before there is none.
+            Whether there may be more: none of the chunks may go before there is none.
         """
-        for chunk_id in self._chunks.unused(value_id):
+        for chunk_id in chunk_ids:
             if dependants := self._deltas.direct(chunk_id):
                 self._rebase(dependants[:_REBASED_AT_ONCE], self._deltas.base(chunk_id))
                 return True

@@ -350,9 +350,9 @@ class ValueTable:
         if row is None:
             return 0
         (value_id,) = row
-        if Packing(self._db, self._chunks).untie(value_id):
-            return 1
         chunks = self._chunks.unused(value_id)
+        if Packing(self._db, self._chunks).untie(chunks):
+            return 1
         self._db.execute("DELETE FROM value WHERE value_id = ?", row)
         self._chunks.remove(chunks)
         return 1

@@ -111,7 +111,11 @@ def test_a_chunk_that_a_value_has_stays(
     (number,) = stored(chunks, db, writer, LARGE)
     db.execute("INSERT INTO value (header, parts, size, seal) VALUES (x'', 1, 1, x'')")
     db.execute("INSERT INTO value_chunk VALUES (1, 0, 0, ?)", (number,))
-    removed(chunks, writer, number)
+    db.execute("BEGIN")
+    with pytest.raises(sqlite3.IntegrityError):
+        removed(chunks, writer, number)
+    db.execute("ROLLBACK")
+    writer.discard()
     assert chunks.read(number) == LARGE
 
 
