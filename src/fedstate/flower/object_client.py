@@ -9,6 +9,9 @@ from typing import Any
 from flwr.app import Message
 from flwr.app.message import remove_content_from_message
 
+# Of what arrays are made on their way.
+from flwr.app.message.arraychunk import ArrayChunk
+
 # A message's wire format.
 from flwr.common.serde import message_to_proto
 
@@ -96,6 +99,7 @@ class BatchingRuntimeClient(RuntimeHttpClient):
             self._announced, self._pulled, self._shared = announced, dict(here), shared
             self._together = {each: None for each in announced if each not in here}
             self._has_asked = False
+            self._at_once.clear()
 
     def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802
         """Pull an object, and with it others that were announced with it and are not here yet.
@@ -281,8 +285,6 @@ def objects_of(messages: Sequence[Message]) -> dict[str, InflatableObject]:
 
 def fit(objects: Mapping[str, InflatableObject]) -> bool:
     """Return whether the contents of objects fit into one request, as far as arrays go."""
-    size = 0
-    for each in objects.values():
-        data = getattr(each, "data", b"")
-        size += data.nbytes if isinstance(data, memoryview) else 0
-    return size < BATCH_BYTES
+    # Not the arrays themselves: one that waits in a file would be read for its size.
+    chunks = (each for each in objects.values() if isinstance(each, ArrayChunk))
+    return sum(memoryview(each.data).nbytes for each in chunks) < BATCH_BYTES

@@ -1,13 +1,16 @@
 """The client that moves many objects in one request, at a server that the test makes."""
 
+from typing import Any
+
 import httpx
 import pytest
+from flwr.app.message.arraychunk import ArrayChunk
 from flwr.proto.message_pb2 import ObjectTree, PullObjectRequest
 from flwr.proto.runtime_pb2 import PullAppMessagesResponse
 
 from fedstate.exchange import paths
-from fedstate.exchange.messages import PullObjectsRequest, PullObjectsResponse
-from fedstate.flower.object_client import BatchingRuntimeClient
+from fedstate.exchange.messages import BATCH_BYTES, PullObjectsRequest, PullObjectsResponse
+from fedstate.flower.object_client import BatchingRuntimeClient, fit
 
 AT_ONCE = 3
 REPLIES = {
@@ -78,3 +81,17 @@ def test_a_message_that_comes_later_is_asked_for_again_before_others(
     server.requests.clear()
     assert pull(client, first[0]) == first[0].encode()
     assert [asked[:AT_ONCE] for asked in server.requests] == [first[:AT_ONCE]]
+
+
+class OnDisk:
+    """An array whose bytes are read for whoever asks."""
+
+    @property
+    def data(self) -> bytes:
+        raise AssertionError("it is read for its size alone")
+
+
+@pytest.mark.parametrize(("size", "fits"), [(BATCH_BYTES - 1, True), (BATCH_BYTES, False)])
+def test_what_fits_into_a_request_is_told_without_reading_an_array(size: int, fits: bool) -> None:
+    objects: dict[str, Any] = {"array": OnDisk(), "chunk": ArrayChunk(memoryview(bytes(size)))}
+    assert fit(objects) is fits
