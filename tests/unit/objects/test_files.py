@@ -57,6 +57,19 @@ def test_contents_are_found_where_they_were_written(files: ObjectFiles) -> None:
         assert stored.read_if_cached(1000, 50) in (content[1000:1050], None)
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_what_a_transaction_names_waits_for_its_end(files: ObjectFiles, committed: bool) -> None:
+    with files.arrival() as arrival:
+        arrival.take([len(FIRST), FIRST])
+        arrival.finish()
+        arrival.claim()
+    assert names(files) == {arrival.name}
+    if committed:
+        arrival.keep()
+    arrival.give_up()  # a later transaction of the same session, after a commit
+    assert names(files) == ({arrival.name} if committed else set())
+
+
 def test_what_is_not_kept_is_deleted(files: ObjectFiles) -> None:
     write(files, FIRST, keep=False)
     assert names(files) == set()
