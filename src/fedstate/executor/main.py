@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sys
 from collections.abc import Sequence
 from types import FrameType
 
@@ -82,6 +83,8 @@ def run_executor(
         rooms=runs_rooms,
         report=heart.during(report_failure, _REPORT_SECONDS),
     )
+    # What a callback raises, such as one of Python's own imports, goes there instead of on.
+    sys.unraisablehook = _forget_stopped
     for each in _SIGNALS:
         signal.signal(each, _stop)
     try:
@@ -110,10 +113,16 @@ class _Patient:
         self.acquire = heart.during(source.acquire, _ACQUIRE_SECONDS)
 
 
+def _forget_stopped(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Say nothing of a `Stopped` that was lost: it comes again."""
+    if unraisable.exc_type is not Stopped:
+        sys.__unraisablehook__(unraisable)
+
+
 def _stop(signalnum: int, frame: FrameType | None) -> None:  # noqa: ARG001
     for each in _SIGNALS:
         signal.signal(each, signal.SIG_IGN)
-    # It comes again until it has been caught: what a callback of `fork` raises is lost.
+    # It comes again until it has been caught: what a callback raises, of `fork` say, is lost.
     signal.signal(signal.SIGALRM, _stop)
     signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
     # Such callbacks hold and let go of logging's lock, which is no place to be interrupted at.

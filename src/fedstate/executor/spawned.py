@@ -31,6 +31,11 @@ class SpawnedChild:
         """The process."""
         return self._process.pid
 
+    @property
+    def gone(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.poll() is not None
+
     def poll(self) -> Ending | None:
         """Return how the process ended; None while it lives."""
         code = self._process.poll()

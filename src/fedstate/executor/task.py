@@ -23,7 +23,6 @@ from fedstate.forking.supervisor import (
     ForkServer,
 )
 from fedstate.logs import labelled
-from fedstate.process_table import living
 
 # What a process says of its app beside how far it has come, and how often at most.
 _MOST_REPORTS = 2
@@ -190,9 +189,10 @@ class Task:
         """Return whether nobody forks the process, or nobody says how it has ended."""
         if self.room is not None and self.room.client is not None and self.room.client.busy:
             return False
-        if self.pid is None:
+        if self.child is None:
             return self.exceeds(_START_SECONDS)
-        if not self.channel.ended or living(self.pid) is not None:
+        # Its channel may be open all the same: a room that is stopped has a copy of it.
+        if not self.child.gone:
             return False
         self._gone = min(self._gone, self.clock())
         return self.clock() - self._gone > _REAP_SECONDS

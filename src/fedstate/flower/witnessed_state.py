@@ -18,7 +18,11 @@ from flwr.proto.message_pb2 import ObjectTree
 # The states that flwr's handlers work on.
 from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
 from flwr.server.superlink.linkstate.in_memory_linkstate import InMemoryLinkState
-from sqlalchemy import create_engine
+
+# When a message was delivered, as flwr notes it.
+from flwr.supercore.date import now
+from flwr.supercore.state.schema.linkstate_models import MessageIns
+from sqlalchemy import create_engine, update
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import StaticPool
 
@@ -90,12 +94,22 @@ class _Witnessing(_State):
         return messages
 
     def store_message_res(self, message: Message) -> str | None:
-        """Store a reply, and note that it was accepted."""
+        """Store a reply, and note that it was accepted.
+
+        A message that was taken back counts as delivered again: its node has had it, and with the
+        reply came that its objects need not be kept. Handed out without them it would be deleted,
+        and the reply with it.
+        """
         with self.at_once():
             message_id = super().store_message_res(message)
             if message_id is not None:
                 self.evidence.answered(message)
+                self._deliver(message.metadata.reply_to_message_id)
         return message_id
+
+    def _deliver(self, message_id: str) -> None:
+        """Count a message as delivered, if it does not."""
+        raise NotImplementedError
 
     def at_once(self) -> AbstractContextManager[Any]:
         """Return a block that changes everything or nothing, and that nobody sees half done."""
@@ -121,6 +135,14 @@ class WitnessedLinkState(_Witnessing, OperatorsSeeAll, BulkLinkState):
     def restore_node(self, owner_aid: str, node_id: int) -> bool:
         """Take back an unregistered node."""
         return restore_in_database(self.session, owner_aid, node_id)
+
+    def _deliver(self, message_id: str) -> None:
+        with self.session() as session:
+            session.execute(
+                update(MessageIns)
+                .where(MessageIns.message_id == message_id, MessageIns.delivered_at == "")
+                .values(delivered_at=now().isoformat())
+            )
 
     def at_once(self) -> AbstractContextManager[Any]:
         """Return a block that is one transaction."""
@@ -167,6 +189,11 @@ class WitnessedInMemoryLinkState(_Witnessing, OwnObjects, OperatorsSeeAll, InMem
         """Take back an unregistered node."""
         with self._alone, self.lock:
             return restore_in_memory(self.nodes, owner_aid, node_id)
+
+    def _deliver(self, message_id: str) -> None:
+        with self.lock:
+            metadata = self.message_ins_store[message_id].metadata
+            metadata.delivered_at = metadata.delivered_at or now().isoformat()
 
     def at_once(self) -> AbstractContextManager[Any]:
         """Return a block that nobody sees half done who begins such a block, too."""

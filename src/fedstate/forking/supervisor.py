@@ -29,6 +29,10 @@ class Child(Protocol):
     def pid(self) -> int:
         """Its number."""
 
+    @property
+    def gone(self) -> bool:
+        """Whether the process has ended, though nobody may have said how."""
+
     def poll(self) -> Ending | None:
         """Return how the process ended; None while it lives."""
 
@@ -273,6 +277,15 @@ class ForkedChild:
             if self._handle is not None:
                 os.close(self._handle)
             raise ForeignProcessError(pid)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the process has ended, though nobody may have said how."""
+        if self._handle is None:
+            return True
+        looks = select.poll()
+        looks.register(self._handle, select.POLLIN)
+        return bool(looks.poll(0))
 
     def poll(self) -> Ending | None:
         """Return how the process ended; None while it lives."""

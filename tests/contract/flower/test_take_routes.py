@@ -64,6 +64,23 @@ def test_what_did_not_arrive_is_handed_out_again(
     assert left == {second, third}
 
 
+def test_a_reply_that_was_on_its_way_is_not_lost_with_its_message(both: tuple[Run, Node]) -> None:
+    """The node says that it sends the reply, of which nobody knows whether it arrives."""
+    run, node = both
+    first, second = (run.push(run.message(node.id, arrays(each))) for each in range(2))
+    received = {}
+    for _ in range(2):
+        message = node.take(take(node).pulled)
+        received[message.metadata.message_id] = message
+    # Both count as not delivered from here on, and one of them is handed out at once.
+    again = take(node, again=True).pulled.messages_list[0].metadata.message_id
+    (other,) = {first, second} - {again}
+    node.answer(Reply(received[other], arrays(3)))
+    node.confirm(received[other])
+    assert not take(node).HasField("pulled")
+    assert run.reply(other).content == arrays(3)
+
+
 def test_an_earlier_wait_is_given_nothing(any_state: SuperLink, both: tuple[Run, Node]) -> None:
     """The server does not notice that its connection has broken."""
     run, node = both

@@ -219,6 +219,8 @@ class Executor:
     def fork_server(self) -> int:
         """Wait for a fork server that can fork, and return its process id."""
         wait_until(lambda: self.log.count("Ready:") > self.log.count("another takes its place"))
+        # Whatever deletes and measures directories of runs is soon over.
+        wait_until(lambda: len(children_of(self.pid)) == 1)
         (server,) = children_of(self.pid)
         return server
 

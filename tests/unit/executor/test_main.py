@@ -4,6 +4,7 @@ import contextlib
 import logging
 import signal
 import sys
+import weakref
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -44,6 +45,22 @@ def test_it_comes_again_until_it_has_been_caught() -> None:
         main._stop(signal.SIGTERM, frame_in("loop.py"))
     with pytest.raises(main.Stopped):
         signal.pause()
+
+
+def test_nothing_is_said_of_one_that_a_callback_has_lost(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Lock:
+        pass
+
+    monkeypatch.setattr(sys, "unraisablehook", main._forget_stopped)
+    lock = Lock()
+    reference = weakref.ref(lock, lambda _: main._stop(signal.SIGTERM, frame_in("bootstrap")))
+    del lock
+    with pytest.raises(main.Stopped):
+        signal.pause()
+    assert reference() is None
+    assert capfd.readouterr().err == ""
 
 
 def test_logging_is_not_interrupted_while_it_holds_its_lock() -> None:

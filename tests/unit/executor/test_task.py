@@ -28,6 +28,7 @@ class Child:
     def __init__(self) -> None:
         self.ending: Ending | None = None
         self.killed = False
+        self.gone = False
 
     def poll(self) -> Ending | None:
         return self.ending
@@ -39,6 +40,22 @@ class Child:
 def task_with(kind: TaskKind = TaskKind.CLIENT_APP, **known: Any) -> tuple[Task, Channel]:
     ours, theirs = Channel.pair()
     return Task(order("", kind=kind), ours, **known), Channel(theirs)
+
+
+def test_it_is_stuck_when_nobody_says_how_it_ended_though_its_channel_is_open(
+    clock: Clock,
+) -> None:
+    """A room that a task has stopped may have had no time to close its copy of the channel."""
+    child = Child()
+    task, _process = task_with(child=child, clock=clock)
+    assert not task.stuck()
+    clock.now += 100
+    assert not task.stuck()
+    child.gone = True
+    assert not task.stuck()
+    assert not task.channel.ended
+    clock.now += 6
+    assert task.stuck()
 
 
 @pytest.mark.parametrize(
