@@ -17,7 +17,7 @@ from flwr.app import Message
 
 # flwr keeps IDs of 64 bits as SQLite's signed integers.
 from flwr.supercore.utils import int64_to_uint64, uint64_to_int64
-from sqlalchemy import Engine, Table, func, insert, select, update
+from sqlalchemy import Engine, Select, Table, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -139,7 +139,7 @@ class EvidenceLog:
                     delivered_at=delivered_at,
                     answered_at=answered_at,
                     reply_id=reply_id,
-                    failed=failed,
+                    failed=bool(failed),
                 )
                 for _, _, node_id, message_id, group_id, action, delivered_at, *answer in rows
                 for answered_at, reply_id, failed in [answer]
@@ -195,11 +195,11 @@ class EvidenceLog:
                 query = select(table).where(of_run, table.c.number > after)
                 # A transaction for each page: nobody who writes waits for a slow reader.
                 with self._session() as session:
-                    rows = session.execute(query.order_by(table.c.number).limit(PAGE_ROWS)).all()
+                    rows = _tuples(session, query.order_by(table.c.number).limit(PAGE_ROWS))
                 if not rows:
                     break
                 yield run_id, rows
-                after = rows[-1].number
+                after = rows[-1][0]  # the number of a row is its first column
                 if len(rows) < PAGE_ROWS:
                     break
 
@@ -227,3 +227,13 @@ class EvidenceLog:
         )
         with self._session() as session:
             return list(session.scalars(query))
+
+
+def _tuples(session: Session, query: Select[Any]) -> list[tuple[Any, ...]]:
+    """Return rows as SQLite has them: to make SQLAlchemy's of them takes four times as long."""
+    result = session.connection().execute(query)
+    try:
+        assert result.cursor is not None  # noqa: S101  of a query
+        return list(result.cursor.fetchall())
+    finally:
+        result.close()

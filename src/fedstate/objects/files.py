@@ -38,6 +38,8 @@ LARGE_BYTES = 64 * 1024
 # As much is read and checked at once.
 _PIECE_BYTES = 1024 * 1024
 _LOCK = "lock"
+# What says nothing of a file, and passes.
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
 class Arrival:
@@ -224,12 +226,16 @@ class ObjectFiles:
         ------
         DamagedContentError
             The file is missing or too short, or the content is another one.
+        OSError
+            This process has too many files open, or the system too little memory.
         """
         try:
             number = os.open(self.path(place.file), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise DamagedContentError(f"its file '{self.path(place.file)}' is missing") from None
         except OSError as error:
+            if error.errno in _PASSING:
+                raise
             raise DamagedContentError(
                 f"its file '{self.path(place.file)}' cannot be read ({error.strerror})"
             ) from None
@@ -249,6 +255,8 @@ class ObjectFiles:
             for offset in range(0, len(stored), _PIECE_BYTES):
                 digest.update(stored.read(offset, min(_PIECE_BYTES, len(stored) - offset)))
         except OSError as error:
+            if error.errno in _PASSING:
+                raise
             path = self.path(stored.place.file)
             raise DamagedContentError(
                 f"its file '{path}' cannot be read ({error.strerror})"

@@ -32,7 +32,9 @@ class Answers:
     Parameters
     ----------
     most_bytes : int
-        How much is kept; the oldest answers go first, but for the last one.
+        How much is kept. Of the oldest answers the objects beside the replies go first: a
+        ServerApp pulls those that did not come. If that is not enough the answers go, too, but
+        for the last one.
     """
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
@@ -48,8 +50,18 @@ class Answers:
         """Keep an answer until it is known to have arrived."""
         self._answers[task_id, number] = answer
         self._bytes += answer.ByteSize()
+        for each in [*self._answers][:-1]:
+            if self._bytes <= self._most_bytes:
+                break
+            self._leave_out_objects(*each)
         while self._bytes > self._most_bytes and len(self._answers) > 1:
             self.forget(*next(iter(self._answers)))
+
+    def _leave_out_objects(self, task_id: int, number: int) -> None:
+        answer = self._answers[task_id, number]
+        without = TakeRepliesResponse(pulled=answer.pulled)
+        self._answers[task_id, number] = without
+        self._bytes += without.ByteSize() - answer.ByteSize()
 
     def forget(self, task_id: int, number: int) -> None:
         """Keep an answer no longer."""

@@ -116,6 +116,9 @@ class Actions:
         except UnauthorizedError:
             raise
         except (MessageUnavailableError, RefusedError) as error:
+            if isinstance(error, RefusedError) and error.is_server_error:
+                logger.warning("%s Trying again.", error)
+                return Event.UNREACHABLE, None
             logger.warning("Message %s cannot be pulled: %s", step.message_id, error)
             return Event.UNAVAILABLE, Error(ErrorCode.MESSAGE_UNAVAILABLE, str(error))
         return Event.PULLED, None

@@ -247,9 +247,9 @@ def test_answers_are_kept_until_they_have_arrived_or_are_too_many() -> None:
     assert answers.to(1, 1) is None
     answers.keep(3, 1, small)
     answers.keep(4, 1, small)
-    assert answers.to(2, 1) is None, "the oldest goes first"
+    assert answers.to(2, 1).contents == [], "the objects of the oldest go first"
     assert answers.to(4, 1) is small
     large = TakeRepliesResponse(contents=[b"x" * 400])
     answers.keep(5, 1, large)
     assert answers.to(5, 1) is large, "the last one is kept, however large"
-    assert answers.to(4, 1) is None
+    assert answers.to(4, 1) is None, "and then the oldest answers"

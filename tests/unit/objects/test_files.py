@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import resource
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -146,6 +147,20 @@ def test_a_damaged_file_is_an_error_by_name(
     with pytest.raises(DamagedContentError, match=reason) as damaged:
         files.content(arrived.place, arrived.object_id)
     assert arrived.place.file in str(damaged.value)
+
+
+def test_too_many_open_files_are_no_damage(files: ObjectFiles, tmp_path: Path) -> None:
+    (arrived,) = write(files, FIRST)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = os.open(tmp_path, os.O_RDONLY)
+    os.close(highest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest, before[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            files.content(arrived.place, arrived.object_id)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert files.content(arrived.place, arrived.object_id).read() == FIRST
 
 
 def test_a_file_that_is_as_it_was_is_read_once_and_not_checked_again(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.superlink_in_process import Fault, answers, arrays, reply_to
 from tests.unit.supernode.stepping import REPLY, Node
+from tests.waiting import wait_until
 
 from fedstate.flower.errors import ErrorCode, UnauthorizedError
 from fedstate.large.context import SplitContext
@@ -13,6 +14,7 @@ from fedstate.supernode.machine import Event
 from fedstate.supernode.step import Step
 
 CONFIRM = "confirm-message-received"
+PULL = "pull-objects"
 
 
 @pytest.fixture
@@ -34,6 +36,20 @@ def test_how_far_a_step_had_come_is_what_the_store_says(
     event, error = actions.look_up(step, None)
     assert event is Event.MISSING
     assert error.code == ErrorCode.MESSAGE_UNAVAILABLE
+
+
+def test_a_passing_trouble_of_the_superlinks_is_no_missing_message(
+    stepping_node: Node, run_id: int
+) -> None:
+    """Such as a database that is busy, or too many open files."""
+    connection = stepping_node.connection
+    connection.down(PULL, answers(500))
+    message_id = stepping_node.pull_new(run_id)
+    wait_until(lambda: connection.count(PULL) >= 3)
+    connection.up()
+    stepping_node.train(stepping_node.take_task(run_id))
+    stepping_node.wait_for_end()
+    assert stepping_node.status(message_id) == "answered"
 
 
 def test_the_reply_of_a_committed_step_is_found(
