@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fedstate.logs import logger
+from fedstate.os_errors import sentence
 from fedstate.store.errors import StoreError, StoreInUseError
 from fedstate.store.keeping_store import Origin
 from fedstate.store.kept_states import KeptState
@@ -106,6 +107,11 @@ def _ask(
     end = time.monotonic() + patience
     try:
         while not answer.exists():
+            if not request.exists() and not answer.exists():
+                raise StoreError(
+                    f"The program that uses '{directory}' cannot write its answer there, and "
+                    f"{otherwise}. Its log says why; free space there, if the disk is full."
+                )
             if time.monotonic() >= end:
                 raise StoreError(
                     f"The program that uses '{directory}' has not answered within {patience:g} "
@@ -154,7 +160,13 @@ def answer_requests(
                 said = asdict(action(asked))
             except StoreError as error:
                 said = {"error": str(error)}
-            os.close(_write(answer, said))
+            try:
+                os.close(_write(answer, said))
+            except OSError as error:
+                # Whoever has asked sees by that that there will be no answer; it must not be
+                # done a second time.
+                logger.error("A request cannot be answered: %s", sentence(error))
+                request.unlink(missing_ok=True)
         for answer in directory.glob(f"*.{kind}-answer"):
             if not answer.with_suffix(f".{kind}-request").exists():
                 answer.unlink(missing_ok=True)

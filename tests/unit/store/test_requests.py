@@ -103,3 +103,25 @@ def test_it_works_though_the_disk_is_full(tmp_path: Path) -> None:
             freed = free_runs(store.directory, Choice(finished=True), patience=60)
         assert freed.runs == ["1"]
         wait_until(lambda: names(store.directory) == set())
+
+
+def test_an_answer_for_which_there_is_no_room_ends_the_wait_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[Choice] = []
+    with small_disk(tmp_path / "disk", "size=24m") as disk:
+
+        def act(choice: Choice) -> Freed:
+            done.append(choice)
+            fill(disk / "filler")
+            return Freed(["1"], 0)
+
+        with closing(NodeStore(disk / "state", reserve=0)) as store:
+            with (
+                answering(store, act),
+                pytest.raises(StoreError, match=r"cannot write its answer there, and nothing"),
+            ):
+                free_runs(store.directory, Choice(finished=True), patience=60)
+            assert names(store.directory) == set()
+    assert len(done) == 1
+    assert "its disk is full" in caplog.text
