@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,9 @@ STOP_SECONDS = 15.0
 LOG_LINES = 5
 _LINE_BYTES = 4096
 FREE_PORTS = (20000, 32000)
+# Whoever was given a port so many ports ago has taken it by now.
+_MOST_RESERVED = 128
+_reserved: list[socket.socket] = []
 
 
 class Process:
@@ -163,13 +167,35 @@ def free_port() -> int:
     """Return a port on 127.0.0.1 that nobody listens on.
 
     It lies below those that the system gives to outgoing connections, one of which could take it
-    before the program does that it is meant for.
+    before the program does that it is meant for. No other process is given it by this function
+    meanwhile.
     """
     while True:
-        port = random.randint(*FREE_PORTS)  # noqa: S311 (no secret)
+        # Not of the seed that an app or a test may have given Python's generator: another process
+        # with the same seed would try the same ports.
+        port = random.SystemRandom().randint(*FREE_PORTS)
+        if not _reserve(port):
+            continue
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
+
+
+def _reserve(port: int) -> bool:
+    """Keep a port from others who look for one, for as long as this process lives, or so."""
+    if not sys.platform.startswith("linux"):
+        return True
+    # An abstract socket: a name that is one process's alone, and goes with it.
+    held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        held.bind(f"\0fedstate-port-{port}")
+    except OSError:
+        held.close()
+        return False
+    _reserved.append(held)
+    if len(_reserved) > _MOST_RESERVED:
+        _reserved.pop(0).close()
+    return True
 
 
 def check_port(port: int) -> None:

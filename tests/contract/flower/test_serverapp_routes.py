@@ -247,7 +247,9 @@ def test_answers_are_kept_until_they_have_arrived_or_are_too_many() -> None:
     assert answers.to(1, 1) is None
     answers.keep(3, 1, small)
     answers.keep(4, 1, small)
-    assert answers.to(2, 1).contents == [], "the objects of the oldest go first"
+    oldest = answers.to(2, 1)
+    assert oldest is not None, "only its objects go first"
+    assert not oldest.contents
     assert answers.to(4, 1) is small
     large = TakeRepliesResponse(contents=[b"x" * 400])
     answers.keep(5, 1, large)

@@ -1,5 +1,7 @@
 import os
+import random
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,6 +30,23 @@ def test_a_port_that_cannot_be_is_said_with_its_number(port: int) -> None:
 
 def test_a_free_port_can_be_used() -> None:
     check_port(free_port())
+
+
+def test_a_port_is_given_to_one_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from fedstate.local.process import free_port; print(free_port(), flush=True); input()"
+    ours = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        theirs = int(other.stdout.readline())
+        check_port(theirs)  # nobody listens on it yet
+        free = free_port()
+        tried = iter([theirs, ours, free, free + 1, free + 2, free + 3])
+        monkeypatch.setattr(random.SystemRandom, "randint", lambda *_: next(tried))
+        assert free_port() > free
+        assert other.poll() is None
+        other.communicate("\n")
 
 
 def test_a_program_that_ends_while_starting_is_said_with_its_log(tmp_path: Path) -> None:
