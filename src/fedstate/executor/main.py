@@ -1,5 +1,6 @@
 """The executor's process: what it is made of, and how it ends."""
 
+import contextlib
 import logging
 import signal
 import sys
@@ -90,9 +91,10 @@ def run_executor(
     try:
         if parent_pid is not None:
             monitors.end_with(parent_pid)
-        if health_server_address is not None:
-            monitors.serve_health(health_server_address)
-        with TaskSource(api) as source:
+        with contextlib.ExitStack() as stack:
+            if health_server_address is not None:
+                stack.enter_context(monitors.serving_health(health_server_address))
+            source = stack.enter_context(TaskSource(api))
             notifications = TaskNotifications(source, pool.task_ids, pool.run_ids)
             try:
                 TaskLoop(_Patient(source, heart), pool, notifications, heart=heart).run()

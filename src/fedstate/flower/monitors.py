@@ -4,10 +4,14 @@ import os
 import select
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # flwr exports neither of these; their effect belongs to the command line of flower-superexec.
 from flwr.supercore.app_utils import start_parent_process_monitor
 from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
+
+_STOP_SECONDS = 5.0
 
 
 def end_with(parent_pid: int) -> None:
@@ -34,6 +38,12 @@ def end_with(parent_pid: int) -> None:
     threading.Thread(target=watch, name="parent process", daemon=True).start()
 
 
-def serve_health(address: str) -> None:
-    """Answer gRPC health checks, without TLS, on ``host:port``, on threads."""
-    run_health_server_grpc_no_tls(address)
+@contextmanager
+def serving_health(address: str) -> Iterator[None]:
+    """Answer gRPC health checks, without TLS, on ``host:port``, on threads, in the block."""
+    # It ends when nothing refers to it any longer; and Python's end can wait for it for ever.
+    server = run_health_server_grpc_no_tls(address)
+    try:
+        yield
+    finally:
+        server.stop(None).wait(_STOP_SECONDS)
