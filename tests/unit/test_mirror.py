@@ -92,7 +92,6 @@ ELSEWHERE = {
         "unit/executor/test_failure.py",
         "contract/flower/test_supernode_tasks.py",
     ],
-    "flower/task_program.py": ["contract/flower/test_executor.py"],
     "forking/silence.py": ["unit/forking/test_supervisor.py"],
     "flower/transport.py": ["unit/tls/test_problems.py"],
     "flower/witnessed_state.py": ["contract/flower/test_evidence.py"],

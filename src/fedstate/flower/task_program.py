@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
@@ -21,6 +22,10 @@ from flwr.supercore.constant import (
 from flwr.supercore.runtime import RuntimeHttpClient
 
 from fedstate.flower.task_order import TaskOrder
+
+# Within those that a ServerApp's program is given for its end.
+_OUTPUT_SECONDS = 30.0
+_AGAIN_SECONDS = 0.5
 
 
 def run_program(order: TaskOrder, *, on_output: Callable[[], object]) -> None:
@@ -50,13 +55,33 @@ def run_program(order: TaskOrder, *, on_output: Callable[[], object]) -> None:
 
 
 def _watch_output(on_output: Callable[[], object]) -> None:
-    """Tell, in this process, when the output of its task has been pushed."""
+    """Push the output of this process's task until the server has it, and tell that it has.
+
+    flwr's programs try once: where the connection has broken meanwhile, since the server was
+    restarted or has another certificate now, a run that was completed would count as failed.
+    """
     theirs = RuntimeHttpClient.PushTaskOutput
 
     def PushTaskOutput(  # noqa: N802
         self: RuntimeHttpClient, request: PushTaskOutputRequest
     ) -> PushTaskOutputResponse:
-        response = theirs(self, request)
+        until, broken = time.monotonic() + _OUTPUT_SECONDS, False
+        while True:
+            try:
+                response = theirs(self, request)
+            except httpx.TransportError:
+                if time.monotonic() >= until:
+                    raise
+                broken = True
+                time.sleep(_AGAIN_SECONDS)
+            except httpx.HTTPStatusError as error:
+                # The output has arrived, and only the answer has not: the task is over.
+                if not broken or error.response.status_code != httpx.codes.UNAUTHORIZED:
+                    raise
+                response = PushTaskOutputResponse()
+                break
+            else:
+                break
         on_output()
         return response
 
