@@ -25,7 +25,7 @@ class TellingNode(Node):
     """A node that tells an executor of tasks, and of runs that have ended."""
 
     def __init__(self) -> None:
-        self.signals = Signals()
+        self.signals = Signals(closing=lambda: self._server.should_exit)
         self._over: set[int] = set()
         self._ends = self.signals.tell_ends(lambda _: [], lambda ids: self._over & {*ids})
 
@@ -33,6 +33,11 @@ class TellingNode(Node):
             serve(app, self.signals, runtime_router)
 
         super().__init__(prepare=prepare)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self.signals.wake()  # who waits for a task is answered, and not waited for
+        super().stop()
 
     def run_all(self, run_ids: range, messages: int) -> list[dict[str, Any]]:
         """Let runs have messages, in turn; return what their app answers, and end the runs."""
