@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fedstate.flower.control import control
+from fedstate.flower.control_nodes import load_public_key
 from fedstate.local.process import free_port
 from fedstate.local.runs import start, wait_for_runs
 from tests.open_directory import new_directory
@@ -76,27 +77,27 @@ def test_certificates_authorities_and_a_nodes_key_are_replaced_under_a_run(stack
         inside = stack.run_inside("executor-1", "python3", "-c", SERVED).stdout.strip()
         return {ssl.get_server_certificate(("127.0.0.1", stack.port)), inside}
 
-    def renewed(option: str) -> None:
-        before = served()
+    def renew_all(option: str) -> None:
         once(stack, "certs", *renew, "public", "--authority", "authority", option)
         once(stack, "publish")
         once(stack, "enrol-1", *renew, "--authority", "identity/authority", option)
-        assert not served() & before
 
     def reached() -> bool:
         # The tasks under way trust what their executor does.
         found = [authorities(stack, service) for service in ("serverapp", "executor-1")]
         return all(copies and {trusted} == {*copies} for trusted, copies in found)
 
-    public_key = once(stack, "enrol-1", "cat", "identity/node.pub")
-    (node,) = [each for each in stack.nodes() if _short(each.public_key) in public_key]
+    public_key = key_of_node(stack)
+    (node,) = [each for each in stack.nodes() if each.public_key == public_key]
     try:
-        renewed("--new-authority")
+        before = served()
+        renew_all("--new-authority")
+        assert not served() & before
         once(stack, "enrol-1", "fedstate", "certificates", "node", "identity", "--replace")
         key = ("fedstate", "node", "replace-key", str(node.node_id), "identity/node.pub")
         once(stack, "enrol-1", *key)
         wait_until(reached, RUN_SECONDS)
-        renewed("--drop-old-authority")
+        renew_all("--drop-old-authority")
         with control(stack.connection) as link:
             assert link.run_status(run_id) == "running", "it was over before the rotation was"
         disturbed = outcome(stack, run_id)
@@ -104,7 +105,7 @@ def test_certificates_authorities_and_a_nodes_key_are_replaced_under_a_run(stack
         once(stack, "enrol-1", "sh", "-c", "rm -f identity/replaced-*")
     assert disturbed["errors"] == []
     assert node.node_id in {each.node_id for each in stack.nodes() if each.online}
-    assert _short(node.public_key) not in once(stack, "enrol-1", "cat", "identity/node.pub")
+    assert key_of_node(stack) != public_key
     report = json.loads(stack.tool("fedstate", "verify", str(run_id), "--format", "json"))
     assert report["verdict"] == "kept", report["findings"]
     (run,) = report["runs"]
@@ -112,9 +113,11 @@ def test_certificates_authorities_and_a_nodes_key_are_replaced_under_a_run(stack
     assert disturbed == outcome(stack, begin(stack, rounds=60)), "to the bit the same"
 
 
-def _short(public_key: bytes) -> str:
-    """Return a part of a key that is in its file, too, whatever stands around it."""
-    return max(public_key.decode().split(), key=len)[-40:]
+def key_of_node(stack: Stack) -> bytes:
+    """Return the key of the first node, as the SuperLink has it."""
+    file = new_directory() / "node.pub"
+    file.write_text(once(stack, "enrol-1", "cat", "identity/node.pub"))
+    return load_public_key(file)
 
 
 def test_the_list_of_allowed_apps_is_what_nodes_run(stack: Stack) -> None:
