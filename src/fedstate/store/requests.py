@@ -154,7 +154,9 @@ def answer_requests(
         for request in sorted(directory.glob(f"*.{kind}-request")):
             answer = request.with_suffix(f".{kind}-answer")
             asked = _still_asked(request, _KINDS[kind])
-            if asked is None or answer.exists():
+            # Who has read the answer removes the request first: without an answer, one that was
+            # answered meanwhile is not there either, and must not be done a second time.
+            if asked is None or answer.exists() or not request.exists():
                 continue
             try:
                 said = asdict(action(asked))

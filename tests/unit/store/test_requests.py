@@ -1,5 +1,6 @@
 """Runs that are freed by the SuperNode that has their store open, because somebody asks it."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -9,6 +10,7 @@ import pytest
 from tests.small_disk import fill, small_disk
 from tests.waiting import wait_until
 
+from fedstate.store import requests
 from fedstate.store.errors import StoreError
 from fedstate.store.node_store import NodeStore, StoredRun
 from fedstate.store.requests import answer_requests, free_runs
@@ -125,3 +127,32 @@ def test_an_answer_for_which_there_is_no_room_ends_the_wait_and_nothing_else(
             assert names(store.directory) == set()
     assert len(done) == 1
     assert "its disk is full" in caplog.text
+
+
+def test_what_was_answered_meanwhile_is_not_done_again(
+    store: NodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has asked reads the answer while the request is looked at once more."""
+    done: list[Choice] = []
+    still_asked = requests._still_asked
+
+    def slowly(request: Path, of_kind: Callable[..., object]) -> object:
+        asked = still_asked(request, of_kind)
+        if done and asked is not None:
+            request.unlink()
+            request.with_suffix(".free-answer").unlink()
+        return asked
+
+    def act(choice: Choice) -> Freed:
+        done.append(choice)
+        return Freed([], 0)
+
+    request = store.directory / "asked.free-request"
+    lock = requests._write(request, {"runs": ["1"], "finished": False, "older_than": None})
+    monkeypatch.setattr(requests, "_still_asked", slowly)
+    try:
+        for _ in range(2):
+            answer_requests(store.directory, act)
+    finally:
+        os.close(lock)
+    assert len(done) == 1
