@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 _WIDTHS = (1, 2, 4, 8)
 _HEADER = struct.Struct("<B?I")
 _SKIP = 255
+_SKIPS = bytes([_SKIP])
 # It takes as long to unpack them as to apply them: only where they are mostly alike.
 _WORTH = 0.5
 
@@ -64,11 +65,18 @@ def apply(difference: bytes, content: bytearray) -> None:
         if is_packed:
             most = len(words) + len(words) // _SKIP + 1
             gaps = zlib.decompressobj().decompress(gaps, most)
+        new = np.frombuffer(difference, f"<u{width}", offset=start)
+        skips = len(gaps) - len(gaps.lstrip(_SKIPS))
+        if len(new) > 1 and gaps[skips + 1 :].count(0) == len(gaps) - skips - 1 == len(new) - 1:
+            # All in one place: nothing has to be looked for.
+            first = skips * _SKIP + gaps[skips]
+            words[first : first + len(new)] = new
+            return
         steps = np.frombuffer(gaps, np.uint8)
         changes = steps != _SKIP
         # In the end, one more than the last position: there may be none.
         after = np.cumsum(steps + changes, dtype=np.intp)
-        words[after[changes] - 1] = np.frombuffer(difference, f"<u{width}", offset=start)
+        words[after[changes] - 1] = new
     except (struct.error, zlib.error, ValueError, TypeError, IndexError) as error:
         raise DifferenceError(str(error)) from error
 

@@ -34,6 +34,20 @@ def test_what_is_applied_to_one_makes_the_other(pair: tuple[bytes, bytes]) -> No
     assert bytes(content) == wanted
 
 
+@pytest.mark.parametrize("start", [0, 1, 254, 255, 256, 2000, 3000 - 9])
+@pytest.mark.parametrize("count", [1, 2, 9])
+@pytest.mark.parametrize("width", [1, 4])
+def test_what_changed_in_one_place_is_put_there(start: int, count: int, width: int) -> None:
+    base = np.zeros(3000, f"u{width}")
+    wanted = base.copy()
+    wanted[start : start + count] = np.arange(1, count + 1)
+    made = difference(wanted.tobytes(), base.tobytes())
+    assert made is not None
+    content = bytearray(base.tobytes())
+    apply(made, content)
+    assert bytes(content) == wanted.tobytes()
+
+
 def test_content_of_another_length_has_no_difference() -> None:
     assert difference(b"1234", b"123") is None
 
