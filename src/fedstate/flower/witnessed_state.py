@@ -192,8 +192,9 @@ class WitnessedInMemoryLinkState(_Witnessing, OwnObjects, OperatorsSeeAll, InMem
 
     def _deliver(self, message_id: str) -> None:
         with self.lock:
-            metadata = self.message_ins_store[message_id].metadata
-            metadata.delivered_at = metadata.delivered_at or now().isoformat()
+            if (message := self.message_ins_store.get(message_id)) is not None:
+                metadata = message.metadata
+                metadata.delivered_at = metadata.delivered_at or now().isoformat()
 
     def at_once(self) -> AbstractContextManager[Any]:
         """Return a block that nobody sees half done who begins such a block, too."""
