@@ -15,8 +15,10 @@ from fedstate.local.process import free_port
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
 import grpc._server
+# A shell that runs the tests in its background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # How often it looks whether anything refers to the server.
 grpc._server._DEALLOCATED_SERVER_CHECK_PERIOD_S = 0.001
 from fedstate.flower.monitors import end_with, serving_health
