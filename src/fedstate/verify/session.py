@@ -14,7 +14,7 @@ from fedstate.verify.verifier import SIGNATURE_BUDGET, Verifier
 
 # A report with every step of more runs than this would take hundreds of megabytes.
 RUNS_WITH_STEPS = 20
-_FETCHED_AT_ONCE = 4
+_FETCHED_AT_ONCE = 2
 
 
 class Session:
@@ -75,7 +75,7 @@ class Session:
 def _ahead(fetches: Iterator[Callable[[], Evidence]]) -> Iterator[Evidence]:
     """Yield batches, of which the next are being fetched while one is checked.
 
-    Several at a time: while the nodes answer for one, the SuperLink reads what it has of another.
+    Two at a time: while the nodes answer for one, the SuperLink reads what it has of the other.
     """
     pool = ThreadPoolExecutor(_FETCHED_AT_ONCE, "evidence")
     try:
