@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tests.unit.executor.conftest import order, settings
@@ -73,3 +74,15 @@ def test_a_socket_that_no_run_reaches_is_said(
     problem = rf"--runtime-socket is '{path}', and the runs, .*: `chmod o\+x '{path.parent}'`"
     with pytest.raises(SettingError, match=problem):
         Rooms(given, "127.0.0.1:1")
+
+
+def test_a_socket_in_shared_memory_is_refused_with_the_reason(
+    directory: Path, walls: str
+) -> None:
+    """Each run has shared memory of its own, in which the socket is not."""
+    if walls == "Landlock alone":
+        return  # where runs share a user, all that is in the way of the socket is kept
+    with TemporaryDirectory(dir="/dev/shm") as memory:
+        given = settings(directory, socket=Path(memory) / "api.sock")
+        with pytest.raises(SettingError, match="each run has a /dev/shm of its own"):
+            Rooms(given, "127.0.0.1:1")
