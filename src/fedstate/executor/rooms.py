@@ -37,6 +37,7 @@ from fedstate.walls import (
     default_limits,
     directories,
     environment_paths,
+    mounts,
     offered,
     processes,
 )
@@ -44,7 +45,6 @@ from fedstate.walls.users import free_user, owners
 
 # What one executor after the other may call its directory, where it was not told.
 _MOST_EXECUTORS = 64
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _LOCK = ".lock"
 _RECORDS_MODE = 0o2750
 _DELETE_SECONDS = 3.0
@@ -307,10 +307,10 @@ def _within_reach(socket: Path | None, *, users: bool) -> Path | None:
     if socket is None:
         return None
     directory = socket.parent.resolve()
-    if users and directory.is_relative_to(_SHARED_MEMORY):
+    if users and mounts.may_mount() and directory.is_relative_to(mounts.SHARED_MEMORY):
         raise SettingError(
-            f"{OPTION} is '{socket}', and each run has a {_SHARED_MEMORY} of its own: choose a "
-            "directory elsewhere, for the whole federation if this is a local one."
+            f"{OPTION} is '{socket}', and each run has a {mounts.SHARED_MEMORY} of its own: "
+            "choose a directory elsewhere, for the whole federation if this is a local one."
         )
     if users and not directory.stat().st_mode & stat.S_IXOTH:
         raise SettingError(

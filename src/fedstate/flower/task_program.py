@@ -65,8 +65,8 @@ def _watch_output(on_output: Callable[[], object]) -> None:
     def PushTaskOutput(  # noqa: N802
         self: RuntimeHttpClient, request: PushTaskOutputRequest
     ) -> PushTaskOutputResponse:
-        until, broken = time.monotonic() + _OUTPUT_SECONDS, False
-        while True:
+        until, broken, response = time.monotonic() + _OUTPUT_SECONDS, False, None
+        while response is None:
             try:
                 response = theirs(self, request)
             except httpx.TransportError:
@@ -79,9 +79,6 @@ def _watch_output(on_output: Callable[[], object]) -> None:
                 if not broken or error.response.status_code != httpx.codes.UNAUTHORIZED:
                     raise
                 response = PushTaskOutputResponse()
-                break
-            else:
-                break
         on_output()
         return response
 

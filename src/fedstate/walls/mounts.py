@@ -21,7 +21,7 @@ from fedstate.unix_sockets import hold_directory
 _CAP_SYS_ADMIN = 21
 _NEW_MOUNTS, _NEW_IPC, _NEW_USERS = 0x00020000, 0x08000000, 0x10000000
 _NOSUID, _NODEV, _NOEXEC, _BIND, _RECURSIVE, _PRIVATE = 2, 4, 8, 1 << 12, 1 << 14, 1 << 18
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _TERMINALS, _NEW_TERMINAL = Path("/dev/pts"), Path("/dev/ptmx")
 _SOCKETS = Path("/proc/net/unix")
 # Whoever may show windows may type into those of others; a server goes by the user alone.
@@ -174,10 +174,10 @@ def private_sockets() -> list[Path]:
 
 
 def _mount_shared_memory(memory: int | None) -> None:
-    if _SHARED_MEMORY.is_dir():
+    if SHARED_MEMORY.is_dir():
         size = "" if memory is None else f",size={memory}"
         flags = _NOSUID | _NODEV | _NOEXEC
-        _mount("tmpfs", _SHARED_MEMORY, "tmpfs", flags, f"mode=1777{size}")
+        _mount("tmpfs", SHARED_MEMORY, "tmpfs", flags, f"mode=1777{size}")
 
 
 def impassable(path: Path) -> Path | None:
