@@ -78,11 +78,12 @@ def make_pool(clock: Clock, reports: Reports) -> Iterator[Callable[..., TaskPool
         rooms: RoomSettings | None = None,
         authority: Path | None = None,
     ) -> TaskPool:
-        servers = ForkServers(SCRIPTED, ("fedstate.executor.room",)) if forks else None
         made = None
         if rooms is not None:
             file = None if authority is None else str(authority)
             made = Rooms(rooms, "127.0.0.1:1", file, entry=SCRIPTED, clock=clock)
+        # After the rooms, which may not be had: nobody would end it then.
+        servers = ForkServers(SCRIPTED, ("fedstate.executor.room",)) if forks else None
         pool = TaskPool(servers, limits, rooms=made, entry=SCRIPTED, report=reports, clock=clock)
         pools.append(pool)
         return pool
