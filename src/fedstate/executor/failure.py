@@ -4,7 +4,7 @@ from flwr.app import Error
 
 from fedstate.executor.task import Task
 from fedstate.flower.errors import ErrorCode
-from fedstate.flower.task_client import TaskReportError, reporting
+from fedstate.flower.task_client import TaskOverError, TaskReportError, reporting
 from fedstate.flower.task_order import TaskKind
 from fedstate.logs import logger
 
@@ -16,20 +16,29 @@ def report_failure(task: Task, reason: str) -> None:
     reported (the server is down, or has expired the task already) is left to that.
     """
     with task.labelled():
-        _report(task, reason)
+        task_id = task.order.task_id
+        try:
+            answered = _report(task, reason)
+        except TaskOverError:
+            # The run has ended, say: the process may hear of it sooner than the executor does.
+            logger.info("Task %d is over at its server. %s", task_id, reason)
+            return
+        except TaskReportError as error:
+            logger.error("Task %d failed: %s", task_id, reason)
+            logger.warning("The failure of task %d could not be reported: %s", task_id, error)
+            return
+        logger.error("Task %d failed: %s", task_id, reason)
+        if not answered:
+            logger.warning("Task %d has no message to answer; it will expire.", task_id)
 
 
-def _report(task: Task, reason: str) -> None:
-    task_id = task.order.task_id
-    logger.error("Task %d failed: %s", task_id, reason)
-    try:
-        with reporting(task.order) as client:
-            client.pulled = task.message
-            if task.order.kind == TaskKind.CLIENT_APP and not task.replied:
-                error = Error(ErrorCode.CLIENT_APP_CRASHED, reason)
-                if not client.push_error(error):
-                    logger.warning("Task %d has no message to answer; it will expire.", task_id)
-                    return
-            client.push_failure(reason)
-    except TaskReportError as error:
-        logger.warning("The failure of task %d could not be reported: %s", task_id, error)
+def _report(task: Task, reason: str) -> bool:
+    """Report a failure; return False if there is no message to answer."""
+    with reporting(task.order) as client:
+        client.pulled = task.message
+        if task.order.kind == TaskKind.CLIENT_APP and not task.replied:
+            error = Error(ErrorCode.CLIENT_APP_CRASHED, reason)
+            if not client.push_error(error):
+                return False
+        client.push_failure(reason)
+    return True

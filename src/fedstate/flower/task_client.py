@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+import httpx
 from flwr.app import Context, Error, Message, RecordDict
 
 # The messages of the Runtime API that a task's process sends, and how a Context, a message and
@@ -85,6 +86,10 @@ _RETRY_SECONDS = 60.0
 
 class TaskReportError(FederationError):
     """The server could not be told what became of a task."""
+
+
+class TaskOverError(TaskReportError):
+    """The server does not know the task's token any longer: the task is over there."""
 
 
 @dataclass(frozen=True)
@@ -308,6 +313,8 @@ def reporting(order: TaskOrder) -> Iterator[TaskClient]:
 
     Raises
     ------
+    TaskOverError
+        If the task is over at the server.
     TaskReportError
         If the server cannot be told, whatever the reason: the connection, the certificate
         authority, or flwr's functions, which have no common error.
@@ -316,4 +323,8 @@ def reporting(order: TaskOrder) -> Iterator[TaskClient]:
         with task_client(order) as client:
             yield client
     except Exception as error:
-        raise TaskReportError(str(error) or type(error).__name__) from error
+        refused = isinstance(error, httpx.HTTPStatusError) and (
+            error.response.status_code == httpx.codes.UNAUTHORIZED
+        )
+        kind = TaskOverError if refused else TaskReportError
+        raise kind(str(error) or type(error).__name__) from error

@@ -99,10 +99,13 @@ class Connection:
 
 
 class Served(Protocol):
-    """The protocol of a connection, which tells the connection what happens on it."""
+    """The `asyncio.Protocol` of a connection, which tells the connection what happens on it."""
 
     def attach(self, connection: Connection) -> None:
         """Take the connection; called before anything else."""
+
+    def abandon(self) -> None:
+        """End it: its transport is closed, or never was, and nothing else tells the protocol."""
 
 
 class Connections:
@@ -371,17 +374,15 @@ class _Listening:
             sock.close()
 
     async def _open(self, connection: Connection, sock: socket.socket) -> None:
-        def protocol() -> asyncio.Protocol:
-            made = self._factory()
-            cast("Served", made).attach(connection)
-            return made
+        protocol = cast("Served", self._factory())
+        protocol.attach(connection)
 
         seconds = self._connections.limits.handshake_seconds if self._context else None
         shutdown = _SHUTDOWN_SECONDS if self._context else None
         try:
             sock.setblocking(False)
             await self._loop.connect_accepted_socket(
-                protocol,
+                lambda: cast("asyncio.Protocol", protocol),
                 sock,
                 ssl=self._context,
                 ssl_handshake_timeout=seconds,
@@ -391,5 +392,5 @@ class _Listening:
             connection.gone()
             sock.close()
         except asyncio.CancelledError:  # by `drop`, or at the server's end
-            connection.gone()
+            protocol.abandon()
             sock.close()

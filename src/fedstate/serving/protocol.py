@@ -57,6 +57,14 @@ class BoundedHttp(HttpToolsProtocol):
         self.connection.gone()
         super().connection_lost(exc)
 
+    def abandon(self) -> None:
+        """End: uvloop has closed the transport while the connection was being opened."""
+        if self.transport is None:
+            self.connection.gone()
+        else:
+            # A request may be there already, whose answer nobody can be sent.
+            self.connection_lost(None)
+
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived; what is neither a body nor complete headers is bounded."""
         if self._hung_up:

@@ -87,11 +87,14 @@ def test_a_certificate_that_is_gone_is_said(
     assert "could not be reported: none/ca.crt cannot be used: No such file" in caplog.text
 
 
-def test_a_token_that_has_expired_is_said(
-    order: TaskOrder, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("kind", [TaskKind.CLIENT_APP, TaskKind.SERVER_APP])
+def test_that_the_task_was_over_at_its_server_is_no_error(
+    order: TaskOrder, kind: TaskKind, caplog: pytest.LogCaptureFixture
 ) -> None:
-    report_failure(Task(replace(order, token="another"), Channel.pair()[0]), WHY)
-    assert "could not be reported: Client error '401" in caplog.text
+    caplog.set_level("INFO")
+    report_failure(Task(replace(order, token="another", kind=kind), Channel.pair()[0]), WHY)
+    assert f"Task {order.task_id} is over at its server. {WHY}" in caplog.text
+    assert [each.levelname for each in caplog.records if each.name == "flwr.fedstate"] == ["INFO"]
 
 
 def test_a_run_that_ends_meanwhile_is_said(

@@ -1,5 +1,6 @@
 """A real server over TLS, and strangers at its port."""
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -254,6 +255,37 @@ def test_a_request_may_come_before_the_end_of_the_answer_to_the_last(patient: Se
                 answer += part
             connection.sendall(head)
             connection.sendall(b"two")
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_request_that_comes_as_the_server_stops_is_not_answered(
+    loop: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection is made, but the task that opens it has not heard of that."""
+    options = bounded_serving(PATIENT) | {"loop": loop}
+    port = free_port()
+    server = Server(
+        application(PATIENT), [Listener("API", HOST, port)], lifespan="off", **options
+    )
+    made = BoundedHttp.connection_made
+
+    def stop_accepting(protocol: BoundedHttp, transport: asyncio.Transport) -> None:
+        made(protocol, transport)
+        protocol.loop.call_soon(server.servers[0].close)
+
+    monkeypatch.setattr(BoundedHttp, "connection_made", stop_accepting)
+    server.open()
+    with socket.create_connection((HOST, port), 20) as sock:
+        sock.sendall(b"GET /health HTTP/1.1\r\nhost: server\r\n\r\n")
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            assert all_of(sock) == b""
+        finally:
+            server.should_exit = server.force_exit = True
+            thread.join()
+    assert len(options["accept"].__self__) == 0
+    assert [each for each in caplog.records if each.levelname == "ERROR"] == []
 
 
 def test_what_is_no_request_is_answered_and_closed(patient: Served) -> None:
