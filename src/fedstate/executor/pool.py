@@ -13,6 +13,7 @@ from fedstate.errors import FederationError
 from fedstate.executor import worker
 from fedstate.executor.failure import report_failure
 from fedstate.executor.keeper import RoomKeeper
+from fedstate.executor.room_client import ticks
 from fedstate.executor.rooms import Rooms
 from fedstate.executor.spawned import SpawnedChild
 from fedstate.executor.task import Task
@@ -190,7 +191,14 @@ class TaskPool:
                 first["room"] = room.plan.to_json()
         else:
             origin = server if room is None or room.client is None else room.client
-            task = Task(order, origin.fork(), origin, room, relaunched=again, clock=self._clock)
+            # Before it is: what has started earlier counts as left behind by another task.
+            asked = ticks()
+            task = Task(
+                *(order, origin.fork(), origin, room),
+                asked=asked,
+                relaunched=again,
+                clock=self._clock,
+            )
         self._tasks.append(task)
         # Straight to the child: the token is on no command line, in no environment and not in
         # the fork server, of which every later task is a copy.

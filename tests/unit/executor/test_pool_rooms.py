@@ -3,19 +3,24 @@
 import base64
 import json
 import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.executor.conftest import FAB, Clock, Reports, order, settings
 from tests.unit.executor.test_pool import MakePool, begun, run_to_the_end, settle
+from tests.waiting import wait_until
 
 from fedstate.certificates.authority import make_authority
 from fedstate.executor.pool import Limits, TaskPool
+from fedstate.executor.room_client import RoomClient
 from fedstate.executor.room_settings import RoomSettings
 from fedstate.flower.task_order import TaskKind
+from fedstate.forking.channel import Channel
 from fedstate.process_table import living
-from fedstate.walls.processes import all_processes
+from fedstate.walls.processes import all_processes, children
 
 pytestmark = pytest.mark.usefixtures("walls")
 
@@ -153,6 +158,36 @@ def test_what_another_task_of_the_run_has_started_since_lives_on(
     run_to_the_end(pool)
     assert living(daemon) is None
     assert reports == []
+
+
+def test_a_process_that_has_not_spoken_yet_is_not_left_behind_by_another_task(
+    pool: TaskPool, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork = RoomClient.fork
+
+    def fork_slowly(room: RoomClient, entry: str | None = None) -> Channel:
+        """Return late, as on a busy machine: the kernel notes starts in 1/100 s."""
+        channel = fork(room, entry)
+        assert room.child is not None
+        pid = room.child.pid
+        wait_until(lambda: children(pid))
+        time.sleep(2 / os.sysconf("SC_CLK_TCK"))
+        return channel
+
+    pool.launch(order("started pulled wait finished", 1))
+    begun(pool)
+    first = pool._tasks[0].pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: living(first) is None)
+    monkeypatch.setattr(RoomClient, "fork", fork_slowly)
+    pool.launch(order("started pulled wait finished", 2))
+    settle(pool, lambda: pool.task_ids() == [2])
+    begun(pool)
+    second = pool._tasks[0].pid
+    assert second is not None
+    assert living(second) is not None
+    assert [task_id for task_id, _ in reports] == [1]
 
 
 def test_no_task_is_a_fork_of_a_room_that_turns_out_to_have_a_thread(
