@@ -186,8 +186,9 @@ def _still_asked(request: Path, of_kind: Callable[..., Any]) -> Any:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        with suppress(ValueError, TypeError):
-            return of_kind(**json.loads(request.read_bytes()))
+        # Not by its name: who has asked may take it back at any time.
+        with suppress(ValueError, TypeError), open(file, "rb", closefd=False) as content:
+            return of_kind(**json.load(content))
     finally:
         os.close(file)
     request.unlink(missing_ok=True)

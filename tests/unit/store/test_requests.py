@@ -1,5 +1,6 @@
 """Runs that are freed by the SuperNode that has their store open, because somebody asks it."""
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -156,3 +157,28 @@ def test_what_was_answered_meanwhile_is_not_done_again(
     finally:
         os.close(lock)
     assert len(done) == 1
+
+
+def test_a_request_that_is_taken_back_while_it_is_read_is_not_done(
+    store: NodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = store.directory / "asked.free-request"
+    lock = requests._write(request, {"runs": ["1"], "finished": False, "older_than": None})
+    flock = fcntl.flock
+
+    def take_back(file: int, operation: int) -> None:
+        request.unlink()
+        flock(file, operation)
+
+    def act(choice: Choice) -> Freed:
+        done.append(choice)
+        return Freed([], 0)
+
+    monkeypatch.setattr(fcntl, "flock", take_back)
+    done: list[Choice] = []
+    try:
+        answer_requests(store.directory, act)
+    finally:
+        os.close(lock)
+    assert done == []
+    assert names(store.directory) == set()
