@@ -85,4 +85,6 @@ def test_a_killed_serverapp_is_reported_at_once(two_nodes: Federation) -> None:
     os.kill(serverapp, signal.SIGKILL)
     # Sooner than the 60 s after which the SuperLink misses its heartbeat.
     assert wait_for_runs(two_nodes, [run_id], 40) == {run_id: "finished:failed"}
-    assert "was ended by SIGKILL" in two_nodes.serverapp_executor.log_file.read_text()
+    # What is reported is logged once the report has arrived.
+    log = two_nodes.serverapp_executor.log_file
+    wait_until(lambda: "was ended by SIGKILL" in log.read_text())
