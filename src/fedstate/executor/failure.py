@@ -16,20 +16,19 @@ def report_failure(task: Task, reason: str) -> None:
     reported (the server is down, or has expired the task already) is left to that.
     """
     with task.labelled():
-        task_id = task.order.task_id
+        task_id, problem = task.order.task_id, ""
         try:
-            answered = _report(task, reason)
+            if not _report(task, reason):
+                problem = f"Task {task_id} has no message to answer; it will expire."
         except TaskOverError:
             # The run has ended, say: the process may hear of it sooner than the executor does.
             logger.info("Task %d is over at its server. %s", task_id, reason)
             return
         except TaskReportError as error:
-            logger.error("Task %d failed: %s", task_id, reason)
-            logger.warning("The failure of task %d could not be reported: %s", task_id, error)
-            return
+            problem = f"The failure of task {task_id} could not be reported: {error}"
         logger.error("Task %d failed: %s", task_id, reason)
-        if not answered:
-            logger.warning("Task %d has no message to answer; it will expire.", task_id)
+        if problem:
+            logger.warning("%s", problem)
 
 
 def _report(task: Task, reason: str) -> bool:

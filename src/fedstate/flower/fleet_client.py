@@ -61,13 +61,7 @@ def retry_policy(longest_seconds: float) -> RetryInvoker:
     theirs = policy.should_giveup
 
     def is_final(error: Exception) -> bool:
-        unauthorized = httpx.codes.UNAUTHORIZED
-        if (
-            isinstance(error, httpx.HTTPStatusError)
-            and error.response.status_code == unauthorized
-        ):
-            return True
-        return theirs is not None and theirs(error)
+        return transport.is_unauthorized(error) or (theirs is not None and theirs(error))
 
     policy.should_giveup = is_final
     policy.wait_gen_factory = lambda: exponential(

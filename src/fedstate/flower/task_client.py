@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-import httpx
 from flwr.app import Context, Error, Message, RecordDict
 
 # The messages of the Runtime API that a task's process sends, and how a Context, a message and
@@ -323,8 +322,5 @@ def reporting(order: TaskOrder) -> Iterator[TaskClient]:
         with task_client(order) as client:
             yield client
     except Exception as error:
-        refused = isinstance(error, httpx.HTTPStatusError) and (
-            error.response.status_code == httpx.codes.UNAUTHORIZED
-        )
-        kind = TaskOverError if refused else TaskReportError
+        kind = TaskOverError if transport.is_unauthorized(error) else TaskReportError
         raise kind(str(error) or type(error).__name__) from error

@@ -21,6 +21,7 @@ from flwr.supercore.constant import (
 )
 from flwr.supercore.runtime import RuntimeHttpClient
 
+from fedstate.flower import transport
 from fedstate.flower.task_order import TaskOrder
 
 # Within those that a ServerApp's program is given for its end.
@@ -76,7 +77,7 @@ def _watch_output(on_output: Callable[[], object]) -> None:
                 time.sleep(_AGAIN_SECONDS)
             except httpx.HTTPStatusError as error:
                 # The output has arrived, and only the answer has not: the task is over.
-                if not broken or error.response.status_code != httpx.codes.UNAUTHORIZED:
+                if not broken or not transport.is_unauthorized(error):
                     raise
                 response = PushTaskOutputResponse()
         on_output()
@@ -93,7 +94,7 @@ def _forgive_late_logs() -> None:
         try:
             return theirs(self, request)
         except httpx.HTTPStatusError as error:
-            if error.response.status_code != httpx.codes.UNAUTHORIZED:
+            if not transport.is_unauthorized(error):
                 raise
             return PushLogsResponse()  # nobody takes them any longer
 

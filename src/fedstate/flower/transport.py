@@ -103,6 +103,14 @@ def trust(
     return client_context(root_certificates, warns=warns)
 
 
+def is_unauthorized(error: BaseException) -> bool:
+    """Return whether an error says that the server did not accept the request's credential."""
+    return (
+        isinstance(error, httpx.HTTPStatusError)
+        and error.response.status_code == httpx.codes.UNAUTHORIZED
+    )
+
+
 def retry_policy() -> RetryInvoker:
     """Return flwr's policy for requests that fail, which tries broken connections again.
 

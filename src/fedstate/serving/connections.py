@@ -388,9 +388,8 @@ class _Listening:
                 ssl_handshake_timeout=seconds,
                 ssl_shutdown_timeout=shutdown,
             )
-        except OSError:  # of which ssl's errors are: whoever it was, it is gone
-            connection.gone()
-            sock.close()
-        except asyncio.CancelledError:  # by `drop`, or at the server's end
+        except (OSError, asyncio.CancelledError):
+            # Whoever it was is gone (ssl's errors are of the system's, too), or is to go: by
+            # `drop`, or at the server's end.
             protocol.abandon()
             sock.close()

@@ -21,11 +21,13 @@ from fedstate.executor.task import Task
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.flower.tasks import RuntimeApi, TaskSource
 from fedstate.forking.supervisor import ForkServers
+from fedstate.waiting import wait_until
 from fedstate.walls import Offered, landlock
 
 ROOT = Path(__file__).parents[3]
 SCRIPTED = "tests.unit.executor.scripted"
 FAB = "f" * 64
+SECONDS = 60.0
 
 
 class Clock:
@@ -89,10 +91,28 @@ def make_pool(clock: Clock, reports: Reports) -> Iterator[Callable[..., TaskPool
         return pool
 
     yield make
-    clock.now += 1000  # whatever still runs is killed without a grace
     for pool in pools:
-        clock.now += 1000
-        pool.close()
+        _close_at_once(pool, clock)
+
+
+def _close_at_once(pool: TaskPool, clock: Clock) -> None:
+    """Close a pool; what does not end by itself is killed without its grace."""
+    wait = pool.wait
+
+    def passing(seconds: float) -> bool:
+        clock.now += 10
+        return wait(seconds)
+
+    pool.wait = passing  # type: ignore[method-assign]
+    pool.close()
+
+
+def settle(pool: TaskPool, condition: Callable[[], object]) -> None:
+    def reconciled() -> object:
+        pool.reconcile()
+        return condition()
+
+    assert wait_until(reconciled, SECONDS, sleep=pool.wait)
 
 
 def order(
@@ -177,3 +197,10 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     server = Server(notifies=getattr(request, "param", True))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def pool(make_pool: Callable[..., TaskPool], directory: Path) -> TaskPool:
+    pool = make_pool(rooms=settings(directory))
+    settle(pool, lambda: pool.ready)
+    return pool

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.executor.conftest import Clock, Reports, order
+from tests.unit.executor.conftest import SECONDS, Clock, Reports, order, settle
 from tests.unit.executor.scripted import MESSAGE
 
 from fedstate.executor.pool import Limits, TaskPool
@@ -16,15 +16,6 @@ from fedstate.waiting import wait_until
 
 MakePool = Callable[..., TaskPool]
 ALL = frozenset(TaskKind)
-SECONDS = 60.0
-
-
-def settle(pool: TaskPool, condition: Callable[[], object]) -> None:
-    def reconciled() -> object:
-        pool.reconcile()
-        return condition()
-
-    assert wait_until(reconciled, SECONDS, sleep=pool.wait)
 
 
 def run_to_the_end(pool: TaskPool) -> None:

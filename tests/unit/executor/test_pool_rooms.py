@@ -3,24 +3,19 @@
 import base64
 import json
 import os
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.executor.conftest import FAB, Clock, Reports, order, settings
-from tests.unit.executor.test_pool import MakePool, begun, run_to_the_end, settle
-from tests.waiting import wait_until
+from tests.unit.executor.conftest import FAB, Clock, Reports, order, settings, settle
+from tests.unit.executor.test_pool import MakePool, begun, run_to_the_end
 
 from fedstate.certificates.authority import make_authority
 from fedstate.executor.pool import Limits, TaskPool
-from fedstate.executor.room_client import RoomClient
 from fedstate.executor.room_settings import RoomSettings
 from fedstate.flower.task_order import TaskKind
-from fedstate.forking.channel import Channel
 from fedstate.process_table import living
-from fedstate.walls.processes import all_processes, children
+from fedstate.walls.processes import all_processes
 
 pytestmark = pytest.mark.usefixtures("walls")
 
@@ -32,13 +27,6 @@ def facts(file: Path) -> dict[str, Any]:
 
 def raw(data: bytes) -> str:
     return f"raw:{base64.b64encode(data).decode()}"
-
-
-@pytest.fixture
-def pool(make_pool: MakePool, directory: Path) -> TaskPool:
-    pool = make_pool(rooms=settings(directory))
-    settle(pool, lambda: pool.ready)
-    return pool
 
 
 def test_a_task_is_a_fork_of_its_runs_room_in_the_runs_own_places(
@@ -135,59 +123,6 @@ def test_a_process_of_another_run_is_not_signalled_for_a_task(
         assert "which is none of its run's" in reports[-1][1] or "form" in reports[-1][1]
     assert living(victim) is not None
     assert len(reports) == 6
-
-
-def test_what_a_task_leaves_behind_ends_with_it(pool: TaskPool, directory: Path) -> None:
-    pool.launch(order(f"started daemon:{directory}/pid finished", 1))
-    run_to_the_end(pool)
-    assert living(int((directory / "pid").read_text())) is None
-
-
-def test_what_another_task_of_the_run_has_started_since_lives_on(
-    pool: TaskPool, directory: Path, reports: Reports
-) -> None:
-    pool.launch(order("started pulled wait finished", 1))
-    begun(pool)
-    pool.launch(order(f"started daemon:{directory}/pid pulled wait finished", 2))
-    begun(pool)
-    daemon = int((directory / "pid").read_text())
-    pool._tasks[0].channel.send({"stop": "enough"})
-    settle(pool, lambda: pool.task_ids() == [2])
-    assert living(daemon) is not None
-    pool._tasks[0].channel.send({"stop": "enough"})
-    run_to_the_end(pool)
-    assert living(daemon) is None
-    assert reports == []
-
-
-def test_a_process_that_has_not_spoken_yet_is_not_left_behind_by_another_task(
-    pool: TaskPool, reports: Reports, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fork = RoomClient.fork
-
-    def fork_slowly(room: RoomClient, entry: str | None = None) -> Channel:
-        """Return late, as on a busy machine: the kernel notes starts in 1/100 s."""
-        channel = fork(room, entry)
-        assert room.child is not None
-        pid = room.child.pid
-        wait_until(lambda: children(pid))
-        time.sleep(2 / os.sysconf("SC_CLK_TCK"))
-        return channel
-
-    pool.launch(order("started pulled wait finished", 1))
-    begun(pool)
-    first = pool._tasks[0].pid
-    assert first is not None
-    os.kill(first, signal.SIGKILL)
-    wait_until(lambda: living(first) is None)
-    monkeypatch.setattr(RoomClient, "fork", fork_slowly)
-    pool.launch(order("started pulled wait finished", 2))
-    settle(pool, lambda: pool.task_ids() == [2])
-    begun(pool)
-    second = pool._tasks[0].pid
-    assert second is not None
-    assert living(second) is not None
-    assert [task_id for task_id, _ in reports] == [1]
 
 
 def test_no_task_is_a_fork_of_a_room_that_turns_out_to_have_a_thread(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.executor.conftest import order, settings
-from tests.unit.executor.test_pool import MakePool, run_to_the_end, settle
+from tests.unit.executor.conftest import order, settings, settle
+from tests.unit.executor.test_pool import MakePool, run_to_the_end
 from tests.unit.walls.conftest import as_nobody, outcome
 
 from fedstate.executor import rooms
