@@ -92,10 +92,10 @@ def make_pool(clock: Clock, reports: Reports) -> Iterator[Callable[..., TaskPool
 
     yield make
     for pool in pools:
-        _close_at_once(pool, clock)
+        close_at_once(pool, clock)
 
 
-def _close_at_once(pool: TaskPool, clock: Clock) -> None:
+def close_at_once(pool: TaskPool, clock: Clock) -> None:
     """Close a pool; what does not end by itself is killed without its grace."""
     wait = pool.wait
 

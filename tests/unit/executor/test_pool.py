@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.executor.conftest import SECONDS, Clock, Reports, order, settle
+from tests.unit.executor.conftest import SECONDS, Clock, Reports, close_at_once, order, settle
 from tests.unit.executor.scripted import MESSAGE
 
 from fedstate.executor.pool import Limits, TaskPool
@@ -65,7 +65,7 @@ def test_a_limit_holds_for_tasks_of_every_kind(make_pool: MakePool) -> None:
 
 
 def test_a_task_that_has_finished_holds_no_place_while_its_threads_end(
-    make_pool: MakePool, reports: Reports
+    make_pool: MakePool, reports: Reports, clock: Clock
 ) -> None:
     pool = make_pool(Limits(concurrent=1))
     settle(pool, lambda: pool.ready)
@@ -73,7 +73,7 @@ def test_a_task_that_has_finished_holds_no_place_while_its_threads_end(
     assert pool.kinds_with_room() == frozenset()
     settle(pool, lambda: pool.kinds_with_room() == ALL)
     assert pool.busy
-    pool.close()
+    close_at_once(pool, clock)
     assert reports == []
 
 
