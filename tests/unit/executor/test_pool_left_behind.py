@@ -45,6 +45,10 @@ def test_what_another_task_of_the_run_has_started_since_lives_on(
 def test_a_process_that_has_not_spoken_yet_is_not_left_behind_by_another_task(
     pool: TaskPool, reports: Reports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pool.launch(order("started pulled wait finished", 1))
+    begun(pool)
+    first = pool._tasks[0].pid
+    assert first is not None
     fork = RoomClient.fork
 
     def fork_slowly(room: RoomClient, entry: str | None = None) -> Channel:
@@ -52,21 +56,20 @@ def test_a_process_that_has_not_spoken_yet_is_not_left_behind_by_another_task(
         channel = fork(room, entry)
         assert room.child is not None
         pid = room.child.pid
-        wait_until(lambda: children(pid))
+        # A process that has ended is a child until its end is known.
+        wait_until(lambda: {*children(pid)} - {first})
         time.sleep(2 / os.sysconf("SC_CLK_TCK"))
         return channel
 
-    pool.launch(order("started pulled wait finished", 1))
-    begun(pool)
-    first = pool._tasks[0].pid
-    assert first is not None
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: living(first) is None)
     monkeypatch.setattr(RoomClient, "fork", fork_slowly)
     pool.launch(order("started pulled wait finished", 2))
     settle(pool, lambda: pool.task_ids() == [2])
     begun(pool)
-    second = pool._tasks[0].pid
-    assert second is not None
-    assert living(second) is not None
+    (second,) = pool._tasks
+    # One that is killed before it has said a word would be started again.
+    assert not second.relaunched
+    assert second.pid is not None
+    assert living(second.pid) is not None
     assert [task_id for task_id, _ in reports] == [1]
