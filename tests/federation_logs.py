@@ -7,6 +7,7 @@ logs of the same federation, which other tests share and which may be written a 
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,15 +60,19 @@ def errors_in(text: str, allowed: Iterable[str] = ()) -> list[str]:
     a run prints comes with a header, as text or as JSON; other programs print as they like.
     """
     patterns = [re.compile(each) for each in (*ALWAYS, *allowed)]
-    lines = list(_lines(text))
+    # What programs of several runs print at once comes line by line, each with its own header.
+    sources: defaultdict[tuple[str, ...], list[_Said]] = defaultdict(list)
+    for line in _lines(text):
+        sources[line.source].append(line)
     found = []
-    number = 0
-    while number < len(lines):
-        whole = _whole(lines, number)
-        number += max(1, len(whole))
-        said = "\n".join(whole)
-        if whole and not any(pattern.search(said) for pattern in patterns):
-            found.append(said)
+    for lines in sources.values():
+        number = 0
+        while number < len(lines):
+            whole = _whole(lines, number)
+            number += max(1, len(whole))
+            said = "\n".join(whole)
+            if whole and not any(pattern.search(said) for pattern in patterns):
+                found.append(said)
     return found
 
 
@@ -82,6 +87,11 @@ class _Said:
     error: bool
     text: str
     plain: str
+
+    @property
+    def source(self) -> tuple[str, ...]:
+        """Who says it: the component and its run; nobody, without a header."""
+        return self.header[:2]
 
 
 def _lines(text: str) -> Iterator[_Said]:
@@ -101,15 +111,13 @@ def _lines(text: str) -> Iterator[_Said]:
 
 
 def _whole(lines: list[_Said], start: int) -> list[str]:
-    """Return the lines of the error that begins with a line; none, if it is no error."""
+    """Return the lines of an error, of those of one source; none, if none begins there."""
     first = lines[start]
     traceback = _TRACEBACK in first.text
     if not (first.error or traceback):
         return []
     whole = [first.text]
     for line in lines[start + 1 :]:
-        if line.header[:2] != first.header[:2]:
-            break
         if traceback:
             whole.append(line.plain)
             if (

@@ -59,6 +59,14 @@ def test_a_traceback_with_a_header_on_each_line_is_one_error() -> None:
     assert errors_in(printed, ["ValueError: no data"]) == []
 
 
+def test_tracebacks_of_two_runs_that_come_at_once_are_two_errors() -> None:
+    headers = [f"2026-11-26T19:44:33.498Z ERROR    clientapp [run {run}]: " for run in (7, 8)]
+    lines = TRACEBACK.splitlines()[1:-1]
+    printed = "".join(f"{header}{line}\n" for line in lines for header in headers)
+    assert len(errors_in(printed)) == 2
+    assert errors_in(printed, ["ValueError: no data"]) == []
+
+
 def test_what_was_left_is_not_looked_into(base: Path) -> None:
     watch = LogWatch(base)
     for name in ("own", "shared"):
