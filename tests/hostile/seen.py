@@ -54,27 +54,21 @@ def ancestors(pid: int) -> list[int]:
 
 
 def inner(pid: int) -> int:
-    """Return the number by which a process is known in its own container."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("NSpid:"):
-            return int(line.split()[-1])
-    return pid
+    """Return the number by which a process is known in its own container; 0 if it is gone."""
+    return int(_status(pid).get("NSpid", "0").split()[-1])
 
 
 def user_of(pid: int) -> int:
     """Return the user that a process runs as."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("Uid:"):
-            return int(line.split()[1])
-    raise ProcessLookupError(pid)
+    status = _status(pid)
+    if not status:
+        raise ProcessLookupError(pid)
+    return int(status["Uid"].split()[0])
 
 
 def resident(pid: int) -> int:
-    """Return the bytes that a process has in memory and shares with nobody."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    """Return the bytes that a process has in memory and shares with nobody; 0 if it is gone."""
+    return int(_status(pid).get("RssAnon", "0").split()[0]) * 1024
 
 
 def descriptors(pid: int) -> int:
@@ -106,6 +100,15 @@ def release(pid: int) -> None:
 def _state(pid: int) -> str:
     fields = _fields(pid)
     return fields[0] if fields else ""
+
+
+def _status(pid: int) -> dict[str, str]:
+    """Return what stands in /proc/PID/status, by its names; nothing if the process is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+    except OSError:
+        return {}
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
 def _fields(pid: int) -> list[str]:

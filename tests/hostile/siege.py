@@ -190,7 +190,9 @@ class Siege:
             if pid != victim and victim not in seen.ancestors(pid)
         }
         processes = {"victim": victim, **others, **self.ground.services(executor)}
-        hints["processes"] = {name: seen.inner(pid) for name, pid in processes.items()}
+        # Others of the executor may end meanwhile, as those of a run that is over.
+        inner = {name: seen.inner(pid) for name, pid in processes.items()}
+        hints["processes"] = {name: pid for name, pid in inner.items() if pid}
         hints["processes"]["the victim's child"] = treasure["child"]
         tmp = Path(treasure["tmp"])
         places = {"victim app": treasure["app"], "victim home": treasure["home"]}
