@@ -1,6 +1,14 @@
 """The messages of our own routes, and how much of a large batch one of them may carry."""
 
-from fedstate.flower.proto.evidence_pb2 import EvidencePage, EvidenceRequest, NodeLog
+from fedstate.flower.proto.evidence_pb2 import (
+    Deliveries,
+    Delivery,
+    EvidencePage,
+    EvidenceRequest,
+    NodeLog,
+    StoredReceipt,
+    StoredReceipts,
+)
 from fedstate.flower.proto.exchange_pb2 import (
     LogRequest,
     PullObjectsRequest,
@@ -31,6 +39,8 @@ from fedstate.flower.proto.nodes_pb2 import (
 __all__ = [
     "BATCH_BYTES",
     "BESIDE_BYTES",
+    "Deliveries",
+    "Delivery",
     "EvidencePage",
     "EvidenceRequest",
     "LogRequest",
@@ -50,6 +60,8 @@ __all__ = [
     "RunLog",
     "SendMessagesRequest",
     "SendMessagesResponse",
+    "StoredReceipt",
+    "StoredReceipts",
     "TakeRepliesRequest",
     "TakeRepliesResponse",
     "TakeRequest",

@@ -138,7 +138,9 @@ class Control:
         FederationError
             It cannot be asked.
         """
-        request = EvidenceRequest(run_ids=run_ids, ask_nodes=ask_nodes, seconds=seconds)
+        request = EvidenceRequest(
+            run_ids=run_ids, ask_nodes=ask_nodes, seconds=seconds, columns=True
+        )
         with self._errors():
             try:
                 yield from self._client._unary_stream(  # noqa: SLF001  as for its own routes

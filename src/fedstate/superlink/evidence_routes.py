@@ -17,6 +17,7 @@ from fedstate.exchange.routes import add_routes, bounded
 from fedstate.flower.evidence_state import VisibleRuns, VisibleRunsDependency, in_pages
 from fedstate.flower.routing import ProtobufRequest, malformed_request, protobuf_router
 from fedstate.flower.run_objects import FleetApiDependency
+from fedstate.superlink.evidence_pages import SentReceipts, in_rows
 from fedstate.superlink.log_requests import LogRequests
 from fedstate.witness import MalformedRecordError, StepRecord
 
@@ -89,7 +90,8 @@ def control_pull_evidence(
         return (EvidencePage(runs=page) for page in in_pages(runs.all(), _RUNS_ON_A_PAGE))
     run_ids = list(dict.fromkeys(request.run_ids))
     accounts = runs.named(run_ids)
-    return _evidence(request, accounts, run_ids, runs, log_requests)
+    pages = _evidence(request, accounts, run_ids, runs, log_requests)
+    return pages if request.columns else map(in_rows, pages)
 
 
 def _evidence(
@@ -106,22 +108,29 @@ def _evidence(
     yield EvidencePage(runs=accounts, nodes=nodes, dropped=runs.evidence.dropped(run_ids))
     newest = runs.evidence.newest_delivery()
     for deliveries in runs.evidence.deliveries(run_ids):
-        yield EvidencePage(deliveries=deliveries)
+        yield EvidencePage(delivery_columns=deliveries)
+    sent = SentReceipts()
     for receipts in runs.evidence.receipts(run_ids):
-        yield EvidencePage(receipts=receipts)
+        if request.columns:
+            sent.add(receipts)
+        yield EvidencePage(receipt_columns=receipts)
     if request.ask_nodes:
         seconds = bounded(request.seconds, MAXIMUM_SECONDS)
-        for log in _logs(nodes, run_ids, seconds, log_requests):
+        for log in _logs(nodes, run_ids, seconds, log_requests, sent):
             yield EvidencePage(logs=[log])
         for deliveries in runs.evidence.deliveries(run_ids, after=newest):
-            yield EvidencePage(later_deliveries=deliveries)
+            yield EvidencePage(later_delivery_columns=deliveries)
     # Once more: what has gone since the first time was read or not.
     dropped, began = runs.evidence.dropped(run_ids), runs.evidence.began_at()
     yield EvidencePage(dropped=dropped, account_began_at=began)
 
 
 def _logs(
-    nodes: list[Any], run_ids: list[int], seconds: float, log_requests: LogRequests
+    nodes: list[Any],
+    run_ids: list[int],
+    seconds: float,
+    log_requests: LogRequests,
+    sent: SentReceipts,
 ) -> Iterator[NodeLog]:
     """Ask every node that is connected: it may have rows that the SuperLink knows nothing of."""
     answering = log_requests.answering()
@@ -137,13 +146,4 @@ def _logs(
         if page is None:
             yield NodeLog(node_id=node_id, state="silent")
             continue
-        yield NodeLog(
-            node_id=node_id,
-            state=("failed" if page.problem else "answered") if page.last else "partial",
-            receipts=page.receipts,
-            runs=page.runs,
-            problem=page.problem,
-            store_id=page.store_id,
-            opening=page.opening,
-            generation=page.generation,
-        )
+        yield sent.log_of(node_id, page)

@@ -27,6 +27,16 @@ if TYPE_CHECKING:
 RUNS_IN_A_BATCH = 25
 RUNS_IN_THE_FIRST_BATCH = 5
 NODE_SECONDS = 10.0
+# What is said of a delivery, in the order of `Delivery`, and the columns that have it.
+_DELIVERY = {
+    "message_id": "message_ids",
+    "group_id": "group_ids",
+    "action": "actions",
+    "delivered_at": "delivered_at",
+    "answered_at": "answered_at",
+    "reply_id": "reply_ids",
+    "failed": "failed",
+}
 
 
 class SuperLinkSource:
@@ -141,8 +151,8 @@ def gather(pages: Iterable[Any]) -> Evidence:
     """
     runs: dict[int, RunEvidence] = {}
     evidence = Evidence([])
-    # Most rows of the nodes are receipts of the SuperLink, too: they are read once.
-    known: dict[bytes, Receipt] = {}
+    # Most rows of the nodes are receipts of the SuperLink, too: those come and are read once.
+    sent: list[Receipt] = []
     began = 0.0
 
     def node(run_id: int, node_id: int) -> NodeEvidence:
@@ -162,16 +172,17 @@ def gather(pages: Iterable[Any]) -> Evidence:
             for each in page.nodes
             if each.former_keys
         }
-        for each in page.deliveries:
-            node(each.run_id, each.node_id).deliveries.append(_delivery(each))
-        for each in page.later_deliveries:
-            node(each.run_id, each.node_id).later.add(each.message_id)
-        for each in page.receipts:
-            receipt = Receipt(each.receipt.record, each.receipt.signature)
-            node(each.run_id, each.node_id).receipts.append(receipt)
-            known[receipt.row] = receipt
+        for run_id, node_id, delivery in _deliveries(page.deliveries, page.delivery_columns):
+            node(run_id, node_id).deliveries.append(delivery)
+        later = _deliveries(page.later_deliveries, page.later_delivery_columns)
+        for run_id, node_id, delivery in later:
+            node(run_id, node_id).later.add(delivery.message_id)
+        for run_id, node_id, row, signature in _receipts(page):
+            receipt = Receipt(row, signature)
+            sent.append(receipt)
+            node(run_id, node_id).receipts.append(receipt)
         for log in page.logs:
-            _add_log(runs, evidence, log, known)
+            _add_log(runs, evidence, log, sent)
         for each in page.dropped:
             _drop(node(each.run_id, each.node_id), each, first=bool(page.runs))
         if page.account_began_at:
@@ -196,16 +207,13 @@ def _add_log(
     runs: dict[int, RunEvidence],
     evidence: Evidence,
     log: Any,
-    known: dict[bytes, Receipt],
+    sent: Sequence[Receipt],
 ) -> None:
     if log.state != "partial":
         evidence.answers[log.node_id] = NodeAnswer(
             log.state, log.problem, log.store_id, log.opening, log.generation
         )
-    for each in log.receipts:
-        receipt = known.get(each.record)
-        if receipt is None or receipt.signature != each.signature:
-            receipt = Receipt(each.record, each.signature)
+    for receipt in _rows(log, sent):
         run = runs.get(_run_of(receipt, next(iter(runs))))
         if run is not None:
             run.node(log.node_id).rows.append(receipt)
@@ -222,6 +230,20 @@ def _add_log(
                 held=each.held,
                 problem=each.problem,
             )
+
+
+def _rows(log: Any, sent: Sequence[Receipt]) -> Iterator[Receipt]:
+    """Yield the rows of a part of a log: some are named by their places among what was sent."""
+    for each in log.receipts:
+        yield Receipt(each.record, each.signature)
+    new = map(Receipt, *_columns(log, ("records", "signatures")))
+    for place in log.places:
+        row = sent[place - 1] if 0 < place <= len(sent) else None
+        if not place:
+            row = next(new, None)
+        if row is None:
+            raise EvidenceError("The SuperLink's answer contradicts itself: it lacks a row.")
+        yield row
 
 
 def _run_of(receipt: Receipt, otherwise: int) -> int:
@@ -242,13 +264,28 @@ def _run(account: Any) -> RunEvidence:
     )
 
 
-def _delivery(each: Any) -> Delivery:
-    return Delivery(
-        message_id=each.message_id,
-        group_id=each.group_id,
-        action=each.action,
-        delivered_at=each.delivered_at,
-        answered_at=each.answered_at,
-        reply_id=each.reply_id,
-        failed=each.failed,
-    )
+def _deliveries(rows: Iterable[Any], columns: Any) -> Iterator[tuple[int, int, Delivery]]:
+    """Yield deliveries with their runs and nodes; an older release has them in rows."""
+    for each in rows:
+        values = (getattr(each, field) for field in _DELIVERY)
+        yield each.run_id, each.node_id, Delivery(*values)
+    node_ids, *values_of = _columns(columns, ("node_ids", *_DELIVERY.values()))
+    for node_id, delivery in zip(node_ids, map(Delivery, *values_of), strict=True):
+        yield columns.run_id, node_id, delivery
+
+
+def _receipts(page: Any) -> Iterator[tuple[int, int, bytes, bytes]]:
+    for each in page.receipts:
+        yield each.run_id, each.node_id, each.receipt.record, each.receipt.signature
+    columns = page.receipt_columns
+    each_of = zip(*_columns(columns, ("node_ids", "records", "signatures")), strict=True)
+    for node_id, record, signature in each_of:
+        yield columns.run_id, node_id, record, signature
+
+
+def _columns(columns: Any, names: Iterable[str]) -> list[Any]:
+    """Return columns, which have an element for each row."""
+    found = [getattr(columns, name) for name in names]
+    if len({len(each) for each in found}) > 1:
+        raise EvidenceError("The SuperLink's answer contradicts itself: its columns differ.")
+    return found

@@ -59,8 +59,9 @@ def exchange(log: EvidenceLog, number: int, run_id: int = RUN, node_id: int = NO
 
 def kept(log: EvidenceLog, run_id: int = RUN) -> list[tuple[str, bool]]:
     """Return the messages that are noted, and whether each has its receipt."""
-    receipts = {each.message_id for page in log.receipts([run_id]) for each in page}
-    found = [each.message_id for page in log.deliveries([run_id]) for each in page]
+    rows = [row for page in log.receipts([run_id]) for row in page.records]
+    receipts = {f"m{ROWS.index(row) + 1}" for row in rows}
+    found = [each for page in log.deliveries([run_id]) for each in page.message_ids]
     assert receipts <= set(found)
     return [(each, each in receipts) for each in found]
 

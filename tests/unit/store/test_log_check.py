@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ def rewrite(store: NodeStore, sequence: int, receipt: Receipt) -> None:
 
 def alter(store: NodeStore) -> None:
     row = rows(store)[1]
-    rewrite(store, 2, Receipt(replace(row.record, stored=b"\7" * 32).encode()))
+    rewrite(store, 2, Receipt(row.record._replace(stored=b"\7" * 32).encode()))
 
 
 def swap(store: NodeStore) -> None:
@@ -41,7 +40,7 @@ def swap(store: NodeStore) -> None:
 
 def alter_last(store: NodeStore) -> None:
     row = rows(store)[-1]
-    rewrite(store, row.record.sequence, Receipt(replace(row.record, reason="x").encode()))
+    rewrite(store, row.record.sequence, Receipt(row.record._replace(reason="x").encode()))
 
 
 def take_from_another_run(store: NodeStore) -> None:

@@ -113,8 +113,8 @@ def test_a_receipt_has_the_signature_of_the_key_by_which_it_is_sent(
     stepping_node.wait_for_end()
     (row,) = rows(stepping_node, run_id)
     assert is_signed_by(row, next_key[1])
-    ((stored,),) = evidence_of(stepping_node.superlink.state).receipts([run_id])
-    sent = Receipt(stored.receipt.record, stored.receipt.signature)
+    (stored,) = evidence_of(stepping_node.superlink.state).receipts([run_id])
+    (sent,) = map(Receipt, stored.records, stored.signatures)
     assert is_signed_by(sent, next_key[1])
 
 

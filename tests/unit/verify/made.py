@@ -7,7 +7,7 @@ import copy
 import functools
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -230,9 +230,9 @@ def fresh() -> World:
 
 def altered(receipt: Receipt, **changes: Any) -> Receipt:
     """Return a row with other content and the old signature."""
-    return Receipt(replace(receipt.record, **changes).encode(), receipt.signature)
+    return Receipt(receipt.record._replace(**changes).encode(), receipt.signature)
 
 
 def resigned(receipt: Receipt, name: object, **changes: Any) -> Receipt:
     """Return a row with other content, signed with somebody's key."""
-    return sign(replace(receipt.record, **changes).encode(), key_of(name))
+    return sign(receipt.record._replace(**changes).encode(), key_of(name))

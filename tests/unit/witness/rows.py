@@ -1,7 +1,6 @@
 """Rows of a node's log for tests, chained as a node chains them."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from fedstate.witness.receipts import Receipt
@@ -37,11 +36,10 @@ FIRST = StepRecord(
 
 def rows(count: int, **changes: Any) -> Iterator[bytes]:
     """Yield the rows of a run, each linked to the one before it."""
-    first = replace(FIRST, **changes)
+    first = FIRST._replace(**changes)
     previous, of_store = genesis(first.store_id, first.run_id), b""
     for number in range(1, count + 1):
-        row = replace(
-            first,
+        row = first._replace(
             sequence=number,
             run_sequence=number,
             group_id=str(number),

@@ -30,9 +30,9 @@ def test_rows_that_are_missing_are_counted() -> None:
 
 
 def test_a_row_that_was_altered_does_not_lead_to_the_next() -> None:
-    altered = Receipt(replace(CHAIN[1].record, stored=b"\7" * 32).encode())
+    altered = Receipt(CHAIN[1].record._replace(stored=b"\7" * 32).encode())
     assert faults([CHAIN[0], altered, *CHAIN[2:]]) == [Break(Fault.NOT_LINKED, 3)]
-    first = Receipt(replace(CHAIN[0].record, previous=b"\7" * 32).encode())
+    first = Receipt(CHAIN[0].record._replace(previous=b"\7" * 32).encode())
     assert faults([first]) == [Break(Fault.NOT_LINKED, 1)]
 
 

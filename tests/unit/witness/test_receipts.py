@@ -60,7 +60,7 @@ def test_the_last_signature_vouches_for_what_leads_to_it(
 
 def test_what_does_not_lead_to_a_vouched_row_is_judged_by_its_own_signature() -> None:
     chain = [sign(row, KEY) for row in rows(6)]
-    forged = sign(replace(chain[2].record, stored=b"\7" * 32).encode(), OTHER)
+    forged = sign(chain[2].record._replace(stored=b"\7" * 32).encode(), OTHER)
     assert (
         signed_by([*chain[:2], forged, *chain[3:]], PUBLIC) == [True] * 2 + [False] + [True] * 3
     )

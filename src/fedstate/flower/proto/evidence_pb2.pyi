@@ -8,17 +8,19 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class EvidenceRequest(_message.Message):
-    __slots__ = ("run_ids", "ask_nodes", "seconds")
+    __slots__ = ("run_ids", "ask_nodes", "seconds", "columns")
     RUN_IDS_FIELD_NUMBER: _ClassVar[int]
     ASK_NODES_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
     run_ids: _containers.RepeatedScalarFieldContainer[int]
     ask_nodes: bool
     seconds: float
-    def __init__(self, run_ids: _Optional[_Iterable[int]] = ..., ask_nodes: bool = ..., seconds: _Optional[float] = ...) -> None: ...
+    columns: bool
+    def __init__(self, run_ids: _Optional[_Iterable[int]] = ..., ask_nodes: bool = ..., seconds: _Optional[float] = ..., columns: bool = ...) -> None: ...
 
 class EvidencePage(_message.Message):
-    __slots__ = ("runs", "nodes", "deliveries", "receipts", "logs", "later_deliveries", "dropped", "account_began_at")
+    __slots__ = ("runs", "nodes", "deliveries", "receipts", "logs", "later_deliveries", "dropped", "account_began_at", "delivery_columns", "later_delivery_columns", "receipt_columns")
     RUNS_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
     DELIVERIES_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +29,9 @@ class EvidencePage(_message.Message):
     LATER_DELIVERIES_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_BEGAN_AT_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    LATER_DELIVERY_COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_COLUMNS_FIELD_NUMBER: _ClassVar[int]
     runs: _containers.RepeatedCompositeFieldContainer[RunAccount]
     nodes: _containers.RepeatedCompositeFieldContainer[NodeAccount]
     deliveries: _containers.RepeatedCompositeFieldContainer[Delivery]
@@ -35,7 +40,10 @@ class EvidencePage(_message.Message):
     later_deliveries: _containers.RepeatedCompositeFieldContainer[Delivery]
     dropped: _containers.RepeatedCompositeFieldContainer[Dropped]
     account_began_at: float
-    def __init__(self, runs: _Optional[_Iterable[_Union[RunAccount, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[NodeAccount, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., receipts: _Optional[_Iterable[_Union[StoredReceipt, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[NodeLog, _Mapping]]] = ..., later_deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., dropped: _Optional[_Iterable[_Union[Dropped, _Mapping]]] = ..., account_began_at: _Optional[float] = ...) -> None: ...
+    delivery_columns: Deliveries
+    later_delivery_columns: Deliveries
+    receipt_columns: StoredReceipts
+    def __init__(self, runs: _Optional[_Iterable[_Union[RunAccount, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[NodeAccount, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., receipts: _Optional[_Iterable[_Union[StoredReceipt, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[NodeLog, _Mapping]]] = ..., later_deliveries: _Optional[_Iterable[_Union[Delivery, _Mapping]]] = ..., dropped: _Optional[_Iterable[_Union[Dropped, _Mapping]]] = ..., account_began_at: _Optional[float] = ..., delivery_columns: _Optional[_Union[Deliveries, _Mapping]] = ..., later_delivery_columns: _Optional[_Union[Deliveries, _Mapping]] = ..., receipt_columns: _Optional[_Union[StoredReceipts, _Mapping]] = ...) -> None: ...
 
 class RunAccount(_message.Message):
     __slots__ = ("run_id", "series_id", "status", "submitted_at", "finished_at", "from_run")
@@ -95,6 +103,28 @@ class Delivery(_message.Message):
     failed: bool
     def __init__(self, run_id: _Optional[int] = ..., node_id: _Optional[int] = ..., message_id: _Optional[str] = ..., group_id: _Optional[str] = ..., action: _Optional[str] = ..., delivered_at: _Optional[float] = ..., answered_at: _Optional[float] = ..., reply_id: _Optional[str] = ..., failed: bool = ...) -> None: ...
 
+class Deliveries(_message.Message):
+    __slots__ = ("run_id", "node_ids", "message_ids", "group_ids", "actions", "delivered_at", "answered_at", "reply_ids", "failed")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_IDS_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_IDS_FIELD_NUMBER: _ClassVar[int]
+    GROUP_IDS_FIELD_NUMBER: _ClassVar[int]
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_AT_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_AT_FIELD_NUMBER: _ClassVar[int]
+    REPLY_IDS_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    run_id: int
+    node_ids: _containers.RepeatedScalarFieldContainer[int]
+    message_ids: _containers.RepeatedScalarFieldContainer[str]
+    group_ids: _containers.RepeatedScalarFieldContainer[str]
+    actions: _containers.RepeatedScalarFieldContainer[str]
+    delivered_at: _containers.RepeatedScalarFieldContainer[float]
+    answered_at: _containers.RepeatedScalarFieldContainer[float]
+    reply_ids: _containers.RepeatedScalarFieldContainer[str]
+    failed: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, run_id: _Optional[int] = ..., node_ids: _Optional[_Iterable[int]] = ..., message_ids: _Optional[_Iterable[str]] = ..., group_ids: _Optional[_Iterable[str]] = ..., actions: _Optional[_Iterable[str]] = ..., delivered_at: _Optional[_Iterable[float]] = ..., answered_at: _Optional[_Iterable[float]] = ..., reply_ids: _Optional[_Iterable[str]] = ..., failed: _Optional[_Iterable[bool]] = ...) -> None: ...
+
 class StoredReceipt(_message.Message):
     __slots__ = ("run_id", "node_id", "message_id", "receipt", "received_at")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +138,18 @@ class StoredReceipt(_message.Message):
     receipt: _witness_pb2.Receipt
     received_at: float
     def __init__(self, run_id: _Optional[int] = ..., node_id: _Optional[int] = ..., message_id: _Optional[str] = ..., receipt: _Optional[_Union[_witness_pb2.Receipt, _Mapping]] = ..., received_at: _Optional[float] = ...) -> None: ...
+
+class StoredReceipts(_message.Message):
+    __slots__ = ("run_id", "node_ids", "records", "signatures")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_IDS_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURES_FIELD_NUMBER: _ClassVar[int]
+    run_id: int
+    node_ids: _containers.RepeatedScalarFieldContainer[int]
+    records: _containers.RepeatedScalarFieldContainer[bytes]
+    signatures: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, run_id: _Optional[int] = ..., node_ids: _Optional[_Iterable[int]] = ..., records: _Optional[_Iterable[bytes]] = ..., signatures: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Dropped(_message.Message):
     __slots__ = ("run_id", "node_id", "deliveries", "receipts", "store_id", "step", "anchor")
@@ -128,7 +170,7 @@ class Dropped(_message.Message):
     def __init__(self, run_id: _Optional[int] = ..., node_id: _Optional[int] = ..., deliveries: _Optional[int] = ..., receipts: _Optional[int] = ..., store_id: _Optional[str] = ..., step: _Optional[int] = ..., anchor: _Optional[bytes] = ...) -> None: ...
 
 class NodeLog(_message.Message):
-    __slots__ = ("node_id", "state", "receipts", "runs", "problem", "store_id", "opening", "generation")
+    __slots__ = ("node_id", "state", "receipts", "runs", "problem", "store_id", "opening", "generation", "places", "records", "signatures")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     RECEIPTS_FIELD_NUMBER: _ClassVar[int]
@@ -137,6 +179,9 @@ class NodeLog(_message.Message):
     STORE_ID_FIELD_NUMBER: _ClassVar[int]
     OPENING_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURES_FIELD_NUMBER: _ClassVar[int]
     node_id: int
     state: str
     receipts: _containers.RepeatedCompositeFieldContainer[_witness_pb2.Receipt]
@@ -145,4 +190,7 @@ class NodeLog(_message.Message):
     store_id: str
     opening: bytes
     generation: int
-    def __init__(self, node_id: _Optional[int] = ..., state: _Optional[str] = ..., receipts: _Optional[_Iterable[_Union[_witness_pb2.Receipt, _Mapping]]] = ..., runs: _Optional[_Iterable[_Union[_exchange_pb2.RunLog, _Mapping]]] = ..., problem: _Optional[str] = ..., store_id: _Optional[str] = ..., opening: _Optional[bytes] = ..., generation: _Optional[int] = ...) -> None: ...
+    places: _containers.RepeatedScalarFieldContainer[int]
+    records: _containers.RepeatedScalarFieldContainer[bytes]
+    signatures: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, node_id: _Optional[int] = ..., state: _Optional[str] = ..., receipts: _Optional[_Iterable[_Union[_witness_pb2.Receipt, _Mapping]]] = ..., runs: _Optional[_Iterable[_Union[_exchange_pb2.RunLog, _Mapping]]] = ..., problem: _Optional[str] = ..., store_id: _Optional[str] = ..., opening: _Optional[bytes] = ..., generation: _Optional[int] = ..., places: _Optional[_Iterable[int]] = ..., records: _Optional[_Iterable[bytes]] = ..., signatures: _Optional[_Iterable[bytes]] = ...) -> None: ...

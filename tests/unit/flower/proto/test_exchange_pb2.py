@@ -20,6 +20,7 @@ from flwr.proto.runtime_pb2 import (
 
 from fedstate.flower.proto import evidence_pb2, exchange_pb2, nodes_pb2
 from fedstate.flower.proto.evidence_pb2 import (
+    Deliveries,
     Delivery,
     Dropped,
     EvidencePage,
@@ -29,6 +30,7 @@ from fedstate.flower.proto.evidence_pb2 import (
     NodeLog,
     RunAccount,
     StoredReceipt,
+    StoredReceipts,
 )
 from fedstate.flower.proto.exchange_pb2 import (
     LogRequest,
@@ -151,6 +153,11 @@ SENT_SINCE: list[tuple[Any, str]] = [
     (SendMessagesResponse(push=PushAppMessagesResponse(session_id="s"), stored=["a"]), "0a031a0173120161"),
     (TakeRepliesRequest(node=NODE, message_ids=["m"], seconds=2.5, gather_share=0.5, gather_seconds=1.5, sent_ago=0.25, confirmed=["c"], number=2**64 - 1, received=[1, 2**63]), "0a0b08ffffffffffffffffff0112016d19000000000000044021000000000000e03f29000000000000f83f31000000000000d03f3a016340ffffffffffffffffff014a0b0180808080808080808001"),
     (TakeRepliesResponse(pulled=PullAppMessagesResponse(), object_ids=["a"], contents=[b"x"]), "0a001201611a0178"),
+    (EvidenceRequest(columns=True), "2001"),
+    (EvidencePage(delivery_columns=Deliveries(run_id=1), later_delivery_columns=Deliveries(run_id=2), receipt_columns=StoredReceipts(run_id=3)), "4a020801520208025a020803"),
+    (Deliveries(run_id=2**64 - 1, node_ids=[3, 2**63], message_ids=["m"], group_ids=["1"], actions=["train"], delivered_at=[0.5], answered_at=[1.5], reply_ids=["r"], failed=[True]), "08ffffffffffffffffff011210030000000000000000000000000000801a016d2201312a05747261696e3208000000000000e03f3a08000000000000f83f4201724a0101"),
+    (StoredReceipts(run_id=2**64 - 1, node_ids=[3], records=[b"r"], signatures=[b"s"]), "08ffffffffffffffffff01120803000000000000001a0172220173"),
+    (NodeLog(places=[1, 300], records=[b"r"], signatures=[b"s"]), "4a01725201735a0301ac02"),
 ]
 
 
@@ -195,7 +202,7 @@ def described(source: Path) -> set[tuple[str, str, str, str, int]]:
 
 
 def generated(module: Any) -> set[tuple[str, str, str, str, int]]:
-    kinds = {1: "double", 4: "uint64", 8: "bool", 9: "string", 12: "bytes"}
+    kinds = {1: "double", 4: "uint64", 6: "fixed64", 8: "bool", 9: "string", 12: "bytes", 13: "uint32"}
     return {
         (
             name,
