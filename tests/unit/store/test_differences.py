@@ -2,12 +2,15 @@
 
 import zlib
 from contextlib import suppress
+from itertools import pairwise
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedstate.store import differences
 from fedstate.store.differences import DifferenceError, apply, difference
 
 MEBIBYTE = 1024 * 1024
@@ -30,7 +33,7 @@ def test_what_is_applied_to_one_makes_the_other(pair: tuple[bytes, bytes]) -> No
     made = difference(wanted, base)
     assert made is not None
     content = bytearray(base)
-    apply(made, content)
+    apply([made], content)
     assert bytes(content) == wanted
 
 
@@ -44,8 +47,37 @@ def test_what_changed_in_one_place_is_put_there(start: int, count: int, width: i
     made = difference(wanted.tobytes(), base.tobytes())
     assert made is not None
     content = bytearray(base.tobytes())
-    apply(made, content)
+    apply([made], content)
     assert bytes(content) == wanted.tobytes()
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> list[bytes]:
+    """Contents that follow each other: few numbers are new in each, some of them again."""
+    count = draw(st.integers(1, 2000))
+    contents = [np.zeros(count, "<u8")]
+    places = st.lists(st.integers(0, count - 1), max_size=6)
+    for _ in range(draw(st.integers(1, 12))):
+        wanted = contents[-1].copy()
+        # In numbers of different widths, and now and then in one place.
+        words = wanted.view(f"<u{draw(st.sampled_from((1, 4, 8)))}")
+        words[draw(places)] += words.dtype.type(draw(st.integers(1, 255)))
+        if draw(st.booleans()):
+            start = draw(st.integers(0, count - 1))
+            words[start : start + draw(st.integers(1, 300))] += 1
+        contents.append(wanted)
+    return [content.tobytes() for content in contents]
+
+
+@given(contents=chains(), at_once=st.sampled_from((1, 5, 100, 20_000)))
+def test_differences_that_follow_each_other_make_the_last_content(
+    contents: list[bytes], at_once: int
+) -> None:
+    made = [difference(new, old) or b"" for old, new in pairwise(contents)]
+    content = bytearray(contents[0])
+    with patch.object(differences, "_PUT_AT_ONCE", at_once):
+        apply(made, content)
+    assert bytes(content) == contents[-1]
 
 
 def test_content_of_another_length_has_no_difference() -> None:
@@ -81,7 +113,7 @@ def test_a_difference_that_was_altered_is_refused_or_yields_something(
     altered = made[:position] + replacement + made[position + 2 :]
     content = bytearray(base)
     with suppress(DifferenceError):
-        apply(altered, content)
+        apply([altered], content)
     assert len(content) == len(base)
 
 
@@ -89,4 +121,4 @@ def test_a_difference_that_would_unpack_to_more_than_there_is_is_refused() -> No
     gaps = zlib.compress(b"\0" * 10_000_000)
     bomb = b"\x01\x01" + len(gaps).to_bytes(4, "little") + gaps
     with pytest.raises(DifferenceError):
-        apply(bomb, bytearray(100))
+        apply([bomb], bytearray(100))
