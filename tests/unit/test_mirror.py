@@ -46,6 +46,7 @@ ELSEWHERE = {
     "flower/evidence_state.py": ["contract/flower/test_evidence.py"],
     "flower/field_numbers.py": ["unit/large/test_wire.py"],
     "flower/grid.py": ["contract/flower/test_grid.py"],
+    "flower/control_named.py": ["contract/flower/test_control_named.py"],
     "flower/control_nodes.py": ["contract/flower/test_node_keys.py"],
     "flower/node_accounts.py": ["contract/flower/test_node_keys.py"],
     "flower/log_levels.py": ["contract/flower/test_logs.py"],

@@ -72,7 +72,8 @@ def list_nodes(superlink: SuperLink = None, shown: Shown = Format.TABLE) -> None
 
 
 def _at_superlink(superlink: str | None, here: list[NodeHere]) -> list[dict[str, Any]]:
-    from fedstate.flower.control import control, control_by_name
+    from fedstate.flower.control import control
+    from fedstate.flower.control_named import control_by_name
 
     if superlink is not None or "FLWR_HOME" in os.environ:
         opened = control_by_name(superlink)
@@ -110,7 +111,7 @@ def change_key(
     superlink: SuperLink = None,
 ) -> None:
     """Give a node another key: it keeps its ID and its state, the old key is refused at once."""
-    from fedstate.flower.control import control_by_name
+    from fedstate.flower.control_named import control_by_name
     from fedstate.flower.control_nodes import load_public_key, replace_key
 
     load_public_key(public_key)  # what is wrong with the file need not wait for the SuperLink
@@ -129,7 +130,7 @@ def change_key(
 @app.command(epilog=examples("fedstate node restore 8123"))
 def restore(node: NodeId, superlink: SuperLink = None) -> None:
     """Take back a node that was unregistered, with the ID and the key that it had."""
-    from fedstate.flower.control import control_by_name
+    from fedstate.flower.control_named import control_by_name
     from fedstate.flower.control_nodes import restore_node
 
     with control_by_name(superlink) as link:

@@ -128,13 +128,13 @@ def _superlink_report(
     watch: bool,
 ) -> "Report":
     # It imports flwr, for which a container's health check must not wait.
-    from fedstate.flower.control import control_by_name
+    from fedstate.flower.control_named import control_by_name
     from fedstate.verify.selection import Selection, parse_since
     from fedstate.verify.session import Session
     from fedstate.verify.superlink import SuperLinkSource
 
     selection = Selection(tuple(names), parse_since(since) if since else None)
-    with control_by_name(superlink) as control:
+    with control_by_name(superlink, simulation=True) as control:
         session = Session(SuperLinkSource(control, records, node_seconds), selection)
         if not watch:
             return session.verify()

@@ -4,9 +4,7 @@
 is too long for a loop that watches runs and for a container that registers keys at start-up.
 """
 
-import contextlib
 import hashlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +13,9 @@ from typing import Any
 import click
 import httpx
 
-# What `flwr run` makes its request of and finds its SuperLink by, messages of the Control API,
-# its client, and the version header that it insists on: flwr exports none of them publicly.
+# What `flwr run` makes its request of, messages of the Control API, its client, and the version
+# header that it insists on: flwr exports none of them publicly.
 from flwr.cli.build import build_fab_from_disk
-from flwr.cli.flower_config import read_superlink_connection
-from flwr.cli.utils import init_http_client_from_connection
 from flwr.common.serde import fab_to_proto, user_config_to_proto
 from flwr.proto.control_pb2 import (
     ListNodesRequest,
@@ -33,8 +29,7 @@ from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.fab import Fab
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 
-from fedstate.accounts.credentials import stored_token
-from fedstate.connection import Connection, flwr_home
+from fedstate.connection import Connection
 from fedstate.errors import CertificateError, FederationError
 from fedstate.exchange import paths
 from fedstate.exchange.messages import EvidencePage, EvidenceRequest
@@ -53,7 +48,6 @@ __all__ = [
     "Node",
     "RunNotFoundError",
     "control",
-    "control_by_name",
     "load_public_key",
     "wait_for_superlink",
 ]
@@ -328,42 +322,6 @@ def control(connection: Connection) -> Iterator[Control]:
         ) from None
     try:
         yield Control(client, connection.address)
-    finally:
-        client.close()
-
-
-@contextmanager
-def control_by_name(name: str | None) -> Iterator[Control]:
-    """Open the Control API at which ``flwr run APP NAME`` would start a run.
-
-    That may be the local SuperLink of Flower's Simulation Engine, too.
-
-    Parameters
-    ----------
-    name : str or None
-        The connection's name in Flower's configuration; the default one, if None.
-
-    Raises
-    ------
-    FederationError
-        The configuration has no such connection, or it cannot be used.
-    """
-    try:
-        # What flwr says of the connection belongs on the terminal, not into a command's result.
-        with contextlib.redirect_stdout(sys.stderr):
-            connection = read_superlink_connection(name)
-            # flwr's client deletes what it cannot read.
-            stored_token(flwr_home(), str(connection.address))
-            client = init_http_client_from_connection(connection)
-            client._retry_invoker = transport.handshake_policy()  # noqa: SLF001  no parameter
-    except (click.ClickException, click.exceptions.Exit, OSError, ValueError) as error:
-        reason = error.message if isinstance(error, click.ClickException) else str(error)
-        raise FederationError(
-            f"The SuperLink connection '{name or 'default'}' cannot be used: "
-            f"{reason or 'see above'}"
-        ) from None
-    try:
-        yield Control(client, str(connection.address))
     finally:
         client.close()
 

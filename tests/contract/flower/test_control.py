@@ -9,7 +9,7 @@ from tests.contract.flower.in_process import APP, SuperLink
 from tests.contract.flower.in_process_run import Node, Run
 
 from fedstate.errors import FederationError
-from fedstate.flower.control import Control, control_by_name
+from fedstate.flower.control import Control
 
 
 @pytest.fixture
@@ -29,24 +29,6 @@ def test_a_runs_status_is_told_until_its_end(run: Run, control: Control) -> None
     assert control.run_status(run.id) == "running"
     run.end()
     assert control.run_status(run.id) == "finished:completed"
-
-
-@pytest.mark.parametrize("name", [None, "here"])
-def test_the_superlink_of_flwrs_configuration_is_asked(
-    superlink: SuperLink,
-    run: Run,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str | None,
-) -> None:
-    monkeypatch.setenv("FLWR_HOME", str(tmp_path))
-    (tmp_path / "config.toml").write_text(
-        '[superlink]\ndefault = "here"\n'
-        f'[superlink.here]\naddress = "{superlink.address}"\ninsecure = true\n'
-    )
-    with control_by_name(name) as control:
-        superlink.reach(control._client)
-        assert control.run_status(run.id) == "running"
 
 
 def test_a_run_is_started_with_its_config(superlink: SuperLink, control: Control) -> None:
