@@ -24,7 +24,7 @@ from fedstate.local.federation import Federation
 from fedstate.local.runs import start
 from fedstate.verify.selection import Selection
 from fedstate.verify.session import Session
-from fedstate.verify.superlink import SuperLinkSource
+from fedstate.verify.superlink import SuperLinkSource, gather
 from fedstate.waiting import wait_until
 
 RUNS, NODES = 4, 3
@@ -125,10 +125,8 @@ def _under_way(link: Control, before: set[int]) -> bool:
     run_ids: Sequence[int] = [each for each in link.run_statuses() if each not in before]
     if len(run_ids) < RUNS:
         return False
-    answered = {
-        delivery.run_id
-        for page in link.evidence(run_ids, ask_nodes=False)
-        for delivery in page.deliveries
-        if delivery.answered_at
-    }
-    return len(answered) == RUNS
+    runs = gather(link.evidence(run_ids, ask_nodes=False)).runs
+    return all(
+        any(each.answered_at for node in run.nodes.values() for each in node.deliveries)
+        for run in runs
+    )

@@ -16,6 +16,7 @@ from fedstate.flower.control import control
 from fedstate.local.federation import START_SECONDS, Federation, LocalNode
 from fedstate.local.runs import start, wait_for_runs
 from fedstate.verify.store import verify_store
+from fedstate.verify.superlink import gather
 from tests.federation_logs import AFTER_A_KILL
 from tests.stack.conftest import ROOT, command
 from tests.waiting import wait_until
@@ -97,11 +98,8 @@ def replaced(
 
 def answered(federation: Federation, run_id: int, node_id: int) -> bool:
     with control(federation.connection) as link:
-        return any(
-            delivery.node_id == node_id and delivery.answered_at
-            for page in link.evidence([run_id], ask_nodes=False)
-            for delivery in page.deliveries
-        )
+        (run,) = gather(link.evidence([run_id], ask_nodes=False)).runs
+    return any(each.answered_at for each in run.node(node_id).deliveries)
 
 
 def test_a_run_goes_on_with_the_state_and_the_receipts_of_both_keys(
@@ -117,13 +115,10 @@ def test_a_run_goes_on_with_the_state_and_the_receipts_of_both_keys(
     assert str(replaced.node_id) in {str(each["node_id"]) for each in run["nodes"]}
     assert len(run["nodes"]) == len(federation.nodes)
     # The SuperLink's account, without a node: which keys have signed what it has.
-    keys = set()
     with control(federation.connection) as link:
-        for page in link.evidence([replaced.run_id], ask_nodes=False):
-            for each in page.nodes:
-                if each.node_id == replaced.node_id:
-                    keys = {each.public_key, *(key.public_key for key in each.former_keys)}
-    assert len(keys) == 2
+        evidence = gather(link.evidence([replaced.run_id], ask_nodes=False))
+    former = {each.public_key for each in evidence.former_keys[replaced.node_id]}
+    assert len(former | {evidence.keys[replaced.node_id]}) == 2
 
 
 def test_the_node_alone_is_verified_with_both_keys(replaced: Replaced) -> None:
@@ -170,9 +165,7 @@ def steps(
 
 def failed_deliveries(federation: Federation, run_id: int) -> set[int]:
     with control(federation.connection) as link:
-        return {
-            int(delivery.node_id)
-            for page in link.evidence([run_id], ask_nodes=False)
-            for delivery in page.deliveries
-            if delivery.failed
-        }
+        (run,) = gather(link.evidence([run_id], ask_nodes=False)).runs
+    return {
+        node_id for node_id, node in run.nodes.items() if any(d.failed for d in node.deliveries)
+    }

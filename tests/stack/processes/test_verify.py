@@ -10,6 +10,7 @@ import pytest
 from fedstate.flower.control import control
 from fedstate.local.federation import Federation
 from fedstate.local.runs import start, wait_for_runs
+from fedstate.verify.superlink import gather
 from tests.stack.conftest import ROOT, command
 from tests.waiting import wait_until
 
@@ -66,7 +67,8 @@ def reports(federation: Federation) -> dict[str, Any]:
 
 def delivered(federation: Federation, run_id: int) -> bool:
     with control(federation.connection) as link:
-        return any(page.deliveries for page in link.evidence([run_id], ask_nodes=False))
+        (run,) = gather(link.evidence([run_id], ask_nodes=False)).runs
+    return any(node.deliveries for node in run.nodes.values())
 
 
 def steps_of(run: dict[str, Any]) -> list[int]:
