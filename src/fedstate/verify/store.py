@@ -68,8 +68,11 @@ def verify_store(
         about = store.about
         answer = NodeAnswer(ANSWERED, "", about.store_id, b"", about.generation)
         evidence = Evidence([])
+        rows = {run.run_id: _rows(run.run_id, store) for run in runs}
+        # Of a run that was freed no row says which node it was: the one that the others are of.
+        otherwise = max(_node_of(found) for found, _ in rows.values()) if rows else 0
         for run in runs:
-            node_id = _add(run, chains[run.run_id], store)
+            node_id = _add(run, chains[run.run_id], store, *rows[run.run_id], otherwise)
             evidence.answers[node_id] = answer
             if encoded:
                 evidence.keys[node_id] = encoded[0]
@@ -109,19 +112,37 @@ def receipts_of(place: Path, key: bytes | None, names: Sequence[str]) -> Iterato
                 raise StoreError(f"The log in '{place}' is damaged: {error}.") from error
 
 
-def _add(run: RunEvidence, chain: Chain, store: ReadOnlyStore) -> int:
-    """Add what the store has of a run; return the node that it says it is."""
+def _rows(run_id: int, store: ReadOnlyStore) -> tuple[list[Receipt], str]:
+    """Return the rows of a run, and why they cannot be read."""
+    try:
+        return list(store.log().of_run(run_id)), ""
+    except (DamagedValueError, StoreError) as error:
+        return [], str(error)
+
+
+def _node_of(rows: Sequence[Receipt]) -> int:
+    """Return the node that rows of a run say they are of; 0 if there is none."""
+    return next((row.record.node_id for row in rows if row.row), 0)
+
+
+def _add(
+    run: RunEvidence,
+    chain: Chain,
+    store: ReadOnlyStore,
+    rows: list[Receipt],
+    problem: str,
+    otherwise: int,
+) -> int:
+    """Add what the store has of a run; return the node that it says it is, or `otherwise`."""
     run.status = "ended" if store.has_ended(run.run_id) else "open"
     run.witnessed = False
     run.node_alone = True
-    problem, rows = "", []
     try:
-        rows = list(store.log().of_run(run.run_id))
-        held = store.held(run.run_id, describe_state)
-        problem = held.problem
+        held = store.held(run.run_id, None if problem else describe_state)
+        problem = problem or held.problem
     except (DamagedValueError, StoreError) as error:
         held, problem = store.held(run.run_id), str(error)
-    node_id = next((row.record.node_id for row in rows if row.row), 0)
+    node_id = _node_of(rows) or otherwise
     node = run.node(node_id)
     node.rows = rows
     node.log = HeldLog(

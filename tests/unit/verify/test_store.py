@@ -89,6 +89,26 @@ def test_a_store_is_verified_while_it_is_used_stopped_and_in_a_backup(
         store.close()
 
 
+def test_a_run_that_was_freed_is_of_the_same_node(store: NodeStore, options: list[str]) -> None:
+    """No row of it is left that says so; it is no other node with a copy of the store."""
+    other = StoredRun(RUN - 1, RUN - 1, "fab", None)
+    store.add_run(other, Value(b"record"), Value(b"fab"), state(0))
+    store.receive("another", RUN - 1, Value(b"message"))
+    store.commit("another", RUN - 1, state(1), Value(b"reply"), attempt(1, EMPTY_STATE))
+    receipt = store.receipt("another")
+    assert receipt is not None
+    store.answered("another", sign(receipt.row, key_of(NODE)).signature)
+    store.finish_run(RUN - 1)
+    store.free_run(RUN - 1)
+    # Also where no public key says that two names would be one node.
+    for given in (options[2:], options):
+        done = fedstate("verify", "--state", str(store.directory), *given, "--format", "json")
+        report = json.loads(done.stdout)
+        assert done.exit_code == 0, report["findings"]
+    nodes = {run["run_id"]: [each["node_id"] for each in run["nodes"]] for run in report["runs"]}
+    assert nodes == {str(RUN): [str(NODE)], str(RUN - 1): [str(NODE)]}
+
+
 def files_of(directory: Path) -> dict[Path, tuple[bytes, int]]:
     files = [each for each in directory.rglob("*") if each.is_file()]
     return {each: (each.read_bytes(), each.stat().st_mtime_ns) for each in files}
