@@ -39,6 +39,7 @@ from fedstate.flower.proto.nodes_pb2 import (
 __all__ = [
     "BATCH_BYTES",
     "BESIDE_BYTES",
+    "DELIVERY_COLUMNS",
     "Deliveries",
     "Delivery",
     "EvidencePage",
@@ -69,6 +70,18 @@ __all__ = [
     "WaitRequest",
     "WaitResponse",
 ]
+
+# The fields of `Delivery` but the run, and the columns of `Deliveries` that have them.
+DELIVERY_COLUMNS = {
+    "node_id": "node_ids",
+    "message_id": "message_ids",
+    "group_id": "group_ids",
+    "action": "actions",
+    "delivered_at": "delivered_at",
+    "answered_at": "answered_at",
+    "reply_id": "reply_ids",
+    "failed": "failed",
+}
 
 # How many bytes of contents one request or answer may carry beside its first object. A SuperLink
 # streams them; whoever else is at either end has two copies of a batch in memory for a moment. A

@@ -100,11 +100,11 @@ class _Parts(NamedTuple):
 def _parts(difference: bytes, size: int) -> _Parts:
     width, is_packed, length = _HEADER.unpack_from(difference)
     start = _HEADER.size + length
+    new = np.frombuffer(difference, f"<u{width}", offset=start)
     gaps = difference[_HEADER.size : start]
     if is_packed:
         count = size // width
         gaps = zlib.decompressobj().decompress(gaps, count + count // _SKIP + 1)
-    new = np.frombuffer(difference, f"<u{width}", offset=start)
     skips = len(gaps) - len(gaps.lstrip(_SKIPS))
     in_one_place = (
         len(new) > 1 and gaps[skips + 1 :].count(0) == len(gaps) - skips - 1 == len(new) - 1

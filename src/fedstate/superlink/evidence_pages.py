@@ -5,6 +5,7 @@ from itertools import count
 from typing import Any
 
 from fedstate.exchange.messages import (
+    DELIVERY_COLUMNS,
     Deliveries,
     Delivery,
     EvidencePage,
@@ -14,17 +15,6 @@ from fedstate.exchange.messages import (
 )
 from fedstate.witness.witness_pb2 import Receipt
 
-# The fields of a row, and the columns that have them.
-_DELIVERY = {
-    "node_id": "node_ids",
-    "message_id": "message_ids",
-    "group_id": "group_ids",
-    "action": "actions",
-    "delivered_at": "delivered_at",
-    "answered_at": "answered_at",
-    "reply_id": "reply_ids",
-    "failed": "failed",
-}
 # With half a kilobyte each.
 _MOST_NOTED = 100_000
 
@@ -81,8 +71,8 @@ def in_rows(page: EvidencePage) -> EvidencePage:
 
 
 def _deliveries(columns: Deliveries) -> Iterator[Delivery]:
-    for values in _each(columns, _DELIVERY.values()):
-        yield Delivery(run_id=columns.run_id, **dict(zip(_DELIVERY, values, strict=True)))
+    for values in _each(columns, DELIVERY_COLUMNS.values()):
+        yield Delivery(run_id=columns.run_id, **dict(zip(DELIVERY_COLUMNS, values, strict=True)))
 
 
 def _receipts(columns: StoredReceipts) -> Iterator[StoredReceipt]:

@@ -1,11 +1,13 @@
 """Evidence from a SuperLink, and through it from the nodes that are connected, in batches."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedstate.errors import EvidenceError
+from fedstate.exchange.messages import DELIVERY_COLUMNS
 from fedstate.flower.control import NoEvidenceError
 from fedstate.verify.evidence import (
     Delivery,
@@ -27,16 +29,8 @@ if TYPE_CHECKING:
 RUNS_IN_A_BATCH = 25
 RUNS_IN_THE_FIRST_BATCH = 5
 NODE_SECONDS = 10.0
-# What is said of a delivery, in the order of `Delivery`, and the columns that have it.
-_DELIVERY = {
-    "message_id": "message_ids",
-    "group_id": "group_ids",
-    "action": "actions",
-    "delivered_at": "delivered_at",
-    "answered_at": "answered_at",
-    "reply_id": "reply_ids",
-    "failed": "failed",
-}
+# What is said of a delivery, in the order of `Delivery`.
+_DELIVERY = tuple(field.name for field in fields(Delivery))
 
 
 class SuperLinkSource:
@@ -269,7 +263,9 @@ def _deliveries(rows: Iterable[Any], columns: Any) -> Iterator[tuple[int, int, D
     for each in rows:
         values = (getattr(each, field) for field in _DELIVERY)
         yield each.run_id, each.node_id, Delivery(*values)
-    node_ids, *values_of = _columns(columns, ("node_ids", *_DELIVERY.values()))
+    node_ids, *values_of = _columns(
+        columns, ("node_ids", *map(DELIVERY_COLUMNS.__getitem__, _DELIVERY))
+    )
     for node_id, delivery in zip(node_ids, map(Delivery, *values_of), strict=True):
         yield columns.run_id, node_id, delivery
 

@@ -122,3 +122,12 @@ def test_a_difference_that_would_unpack_to_more_than_there_is_is_refused() -> No
     bomb = b"\x01\x01" + len(gaps).to_bytes(4, "little") + gaps
     with pytest.raises(DifferenceError):
         apply([bomb], bytearray(100))
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize("width", [0, 3, 9, 255])
+def test_numbers_of_a_width_that_there_is_not_are_refused(width: int, is_packed: bool) -> None:
+    gaps = zlib.compress(b"\0") if is_packed else b"\0"
+    damaged = bytes([width, is_packed]) + len(gaps).to_bytes(4, "little") + gaps + b"x" * width
+    with pytest.raises(DifferenceError):
+        apply([damaged], bytearray(720))
