@@ -36,6 +36,9 @@ class RunObjects(Protocol):
         None if the state has no way to read many objects at once.
         """
 
+    def awaited(self, object_ids: Sequence[str]) -> set[str]:
+        """Return those objects that somebody is sending; none if the state does not tell."""
+
     def put_many(
         self, session_id: str, contents: Mapping[str, bytes | Arrived]
     ) -> set[str] | None:
@@ -45,14 +48,22 @@ class RunObjects(Protocol):
         """
 
 
-def pull(request: Any, objects: RunObjects) -> PullObjectsResponse:
-    """Answer a `PullObjectsRequest`, up to a bound on the answer's size."""
-    return answer(wanted(request, objects))
+def wanted(request: Any, objects: RunObjects) -> tuple[list[Content | None], bool]:
+    """Return the contents for the answer to a `PullObjectsRequest`, up to a bound on its size.
 
-
-def wanted(request: Any, objects: RunObjects) -> list[Content | None]:
-    """Return the contents with which a `PullObjectsRequest` is answered."""
-    return _contents(objects, request.object_ids)
+    Returns
+    -------
+    tuple of list and bool
+        The contents, and whether all of these objects are still to come.
+    """
+    contents = _contents(objects, request.object_ids)
+    if any(content or content is None for content in contents):
+        return contents, False
+    ids = set(request.object_ids[: len(contents)])
+    if objects.awaited(list(ids)) >= ids:
+        return contents, True
+    # One that is no longer awaited may have come in between.
+    return _contents(objects, request.object_ids), False
 
 
 def answer(contents: Sequence[Content | None]) -> PullObjectsResponse:

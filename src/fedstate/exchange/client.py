@@ -19,6 +19,8 @@ from fedstate.flower.protobuf_call import ProtobufClient, call_route
 
 # How much longer than a wait a client waits for the answer.
 ANSWER_SECONDS = 10.0
+# How long a server is to wait for objects that are still to come.
+PULL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -93,37 +95,40 @@ class ExtraRoutes:
     ) -> dict[str, PullObjectResponse]:
         """Return the objects that can be pulled in batches.
 
-        Objects that are large, have not arrived yet or are gone are not among them; at a server
-        without this route none is. They are to be pulled one by one.
+        Objects that are large or gone, or for which the server has waited in vain, are not among
+        them; at a server without this route none is. They are to be pulled one by one.
         """
         found: dict[str, PullObjectResponse] = {}
         left = list(object_ids)
         while left:
-            some, count = self.pull_first(path, node, run_id, left)
-            if not count:
-                break
+            some, left = self.pull_first(path, node, run_id, left)
             found |= some
-            left = left[count:]
         return found
 
     def pull_first(
         self, path: str, node: Node, run_id: int, object_ids: Sequence[str]
-    ) -> tuple[dict[str, PullObjectResponse], int]:
+    ) -> tuple[dict[str, PullObjectResponse], list[str]]:
         """Return those of the first of these objects that can be pulled in one batch.
 
         Returns
         -------
-        tuple of dict and int
-            The objects as `pull` returns them, and of how many the server has told; 0 if it does
-            not have this route.
+        tuple of dict and list
+            The objects as `pull` returns them, and which others are to be asked for like this.
+            Those that are still to come are among them if others have come.
         """
-        request = PullObjectsRequest(node=node, run_id=run_id, object_ids=object_ids)
+        request = PullObjectsRequest(
+            node=node, run_id=run_id, object_ids=object_ids, seconds=PULL_SECONDS
+        )
         answer = self.call(path, request, PullObjectsResponse)
-        if answer is None:
-            return {}, 0
-        answered = zip(object_ids, answer.objects, strict=False)
-        found = {key: each for key, each in answered if each.object_available}
-        return found, len(answer.objects)
+        if answer is None or not answer.objects:
+            return {}, []
+        answered = dict(zip(object_ids, answer.objects, strict=False))
+        found = {key: each for key, each in answered.items() if each.object_available}
+        left = [key for key in object_ids if key not in answered]
+        if found:
+            to_come = (key for key, each in answered.items() if each.object_found)
+            left += [key for key in to_come if key not in found]
+        return found, left
 
     def push(
         self, path: str, node: Node, run_id: int, session_id: str, objects: Mapping[str, bytes]

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
+from starlette.concurrency import run_in_threadpool
 
 from fedstate.exchange import batches, paths
 from fedstate.exchange.messages import (
@@ -18,7 +19,7 @@ from fedstate.exchange.messages import (
     WaitRequest,
     WaitResponse,
 )
-from fedstate.exchange.signals import Signal, Signals
+from fedstate.exchange.signals import NEVER, Signal, Signals
 from fedstate.flower.routing import (
     AuthenticatedTask,
     ProtobufRequest,
@@ -28,6 +29,7 @@ from fedstate.flower.routing import (
 )
 from fedstate.flower.run_objects import RuntimeObjectsDependency
 from fedstate.flower.task_messages import TaskMessagesDependency
+from fedstate.objects.contents import Content
 
 # The longest that a request may wait, whatever it asks for.
 MAXIMUM_WAIT_SECONDS = 60.0
@@ -134,12 +136,41 @@ async def wait(
     return answer
 
 
+async def wanted(
+    request: Any, signals: Signals, look: Callable[[], tuple[list[Content | None], bool]]
+) -> list[Content | None]:
+    """Return the contents for a `PullObjectsRequest`, once some of the objects have come.
+
+    Parameters
+    ----------
+    request : PullObjectsRequest
+        The request, which says how long to wait.
+    signals : Signals
+        The server's notifications.
+    look : callable
+        Returns what `batches.wanted` does; it is called on another thread.
+    """
+    contents: list[Content | None] = []
+
+    async def over() -> bool:
+        nonlocal contents
+        contents, to_come = await run_in_threadpool(look)
+        return not to_come
+
+    seconds = bounded(request.seconds)
+    if not await over() and seconds:
+        await signals.objects.wait(0, seconds, signals.closing, until=NEVER, over=over)
+    return contents
+
+
 @runtime_router.post(paths.RUNTIME_PULL)
-def runtime_pull_objects(
-    request: ProtobufRequest, objects: RuntimeObjectsDependency
+async def runtime_pull_objects(
+    request: ProtobufRequest, objects: RuntimeObjectsDependency, signals: SignalsDependency
 ) -> PullObjectsResponse:
     """Pull objects of the task's run."""
-    return batches.pull(request, objects)
+    return batches.answer(
+        await wanted(request, signals, lambda: batches.wanted(request, objects))
+    )
 
 
 @runtime_router.post(paths.RUNTIME_PUSH)

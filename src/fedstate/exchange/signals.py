@@ -150,6 +150,8 @@ class Signals:
         Messages for nodes.
     replies : Signal
         Replies for ServerApps.
+    objects : Signal
+        Objects that were still to come.
     tasks : Signal
         Tasks for executors.
     presence : Presence or None
@@ -164,6 +166,7 @@ class Signals:
         self.closing = closing
         self.messages = Signal()
         self.replies = Signal()
+        self.objects = Signal()
         self.tasks = Signal()
         self.presence: Presence | None = None
         self.ends: Ends | None = None
@@ -171,7 +174,7 @@ class Signals:
 
     def wake(self) -> None:
         """Let all requests that wait look again: the server is about to end."""
-        for each in (self.messages, self.replies, self.tasks):
+        for each in (self.messages, self.replies, self.objects, self.tasks):
             each.wake()
 
     def tell_ends(self, tasks: Ask, runs: Ask, *, again_seconds: float | None = None) -> Ends:

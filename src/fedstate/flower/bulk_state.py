@@ -33,8 +33,8 @@ from flwr.supercore.state.schema.corestate_models import (
 )
 from flwr.supercore.state.schema.linkstate_models import MessageIns, MessageRes, Run
 from flwr.supercore.utils import uint64_to_int64
-from sqlalchemy import delete, event, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, delete, event, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.failpoints import reach
@@ -164,13 +164,26 @@ class BulkLinkState(RunsApart, SqlLinkState):
         located |= {id_: place for id_ in there if isinstance(place := found[id_], Place)}
         contents: dict[str, Content | None] = dict.fromkeys(hidden)
         contents |= self._objects.opened(located)
-        for object_id in object_ids[:count]:
-            if sizes.get(object_id, 0) >= BATCH_BYTES:
-                contents[object_id] = b""
-            elif object_id not in contents:
-                # Of one that is still to come flwr finds out whether its session has ended.
+        large = [id_ for id_ in object_ids[:count] if sizes.get(id_, 0) >= BATCH_BYTES]
+        contents |= dict.fromkeys(large, b"")
+        if missing := [id_ for id_ in object_ids[:count] if id_ not in contents]:
+            contents |= dict.fromkeys(self.awaited(run_id, missing), b"")
+        for object_id in missing:
+            if object_id not in contents:
+                # Nobody is sending it: flwr finds out whether its session has ended.
                 contents[object_id] = self.find_object(run_id, object_id)
         return [contents[object_id] for object_id in object_ids[:count]]
+
+    def awaited(self, run_id: int, object_ids: Collection[str]) -> set[str]:
+        """Return those of these objects that a run waits for, and that somebody is sending."""
+        pending = ObjectPushSessionPending.object_id
+        statement = _sessions_of(run_id, pending).where(ObjectPushSession.expires_at > now())
+        with self.session() as session:
+            return {
+                object_id
+                for ids in in_batches(object_ids)
+                for object_id in session.scalars(statement.where(pending.in_(ids)))
+            }
 
     def lock_run(self, run_id: int) -> None:
         """Begin with a write: SQLite refuses who has read before another transaction wrote."""
@@ -204,16 +217,8 @@ class BulkLinkState(RunsApart, SqlLinkState):
         return self._objects.files
 
     def _session_awaiting(self, run_id: int, object_id: str) -> str | None:
-        waiting = (
-            select(ObjectPushSession.session_id)
-            .join(
-                ObjectPushSessionPending,
-                ObjectPushSessionPending.session_id == ObjectPushSession.session_id,
-            )
-            .where(
-                ObjectPushSessionPending.object_id == object_id,
-                ObjectPushSession.run_id == uint64_to_int64(run_id),
-            )
+        waiting = _sessions_of(run_id, ObjectPushSession.session_id).where(
+            ObjectPushSessionPending.object_id == object_id
         )
         with self.session() as session:
             return session.scalar(waiting.limit(1))
@@ -235,6 +240,19 @@ class BulkLinkState(RunsApart, SqlLinkState):
         store = self.object_store
         assert isinstance(store, BulkObjectStore)  # noqa: S101  `use_bulk` has made it
         return store
+
+
+def _sessions_of(run_id: int, column: InstrumentedAttribute[str]) -> Select[str]:
+    """Return a query for what a run's sessions still wait for."""
+    return (
+        select(column)
+        .select_from(ObjectPushSession)
+        .join(
+            ObjectPushSessionPending,
+            ObjectPushSessionPending.session_id == ObjectPushSession.session_id,
+        )
+        .where(ObjectPushSession.run_id == uint64_to_int64(run_id))
+    )
 
 
 def use_bulk(

@@ -124,12 +124,10 @@ class BatchingRuntimeClient(RuntimeHttpClient):
     def _pull_first(self, request: PullObjectRequest) -> None:
         """Ask for the first of what was announced."""
         ids = list(self._together)
-        found, count = self.extra_routes.pull_first(
+        found, left = self.extra_routes.pull_first(
             paths.RUNTIME_PULL, request.node, request.run_id, ids
         )
-        # A server without the route is not asked for the others, either.
-        for each in ids[: count or None]:
-            del self._together[each]
+        self._together = dict.fromkeys(left)
         self._pulled |= found
         self._forget(found)
         size = sum(len(each.object_content) for each in found.values())

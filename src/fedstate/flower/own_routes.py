@@ -41,7 +41,8 @@ def _number(message: Any, name: str) -> int:
     return int(message.DESCRIPTOR.fields_by_name[name].number)
 
 
-_PUSHES = {
+# The requests that bring contents, and the number of the field with them.
+PUSHES = {
     **dict.fromkeys((_FLEET_PUSH, _RUNTIME_PUSH), _number(PushObjectRequest, "object_content")),
     **dict.fromkeys(
         (paths.FLEET_PUSH, paths.RUNTIME_PUSH), _number(PushObjectsRequest, "contents")
@@ -157,4 +158,4 @@ def stream_objects(app: FastAPI) -> None:
     """Stream the large contents of objects around a SuperLink that has them in files."""
     state = app.state.linkstate_factory.state()
     if isinstance(state, BulkLinkState) and state.files is not None:
-        app.add_middleware(StreamedObjects, files=state.files, pushes=_PUSHES, pulls=_PULLS)
+        app.add_middleware(StreamedObjects, files=state.files, pushes=PUSHES, pulls=_PULLS)

@@ -91,6 +91,12 @@ class RuntimeObjects:
         self._check_node()
         return self._state.find_objects(self._task.run_id, object_ids)
 
+    def awaited(self, object_ids: Sequence[str]) -> set[str]:
+        """Return those objects that somebody is sending; none if the state does not tell."""
+        if not isinstance(self._state, BulkLinkState):
+            return set()
+        return self._state.awaited(self._task.run_id, object_ids)
+
     def put_many(
         self, session_id: str, contents: Mapping[str, bytes | Arrived]
     ) -> set[str] | None:
@@ -148,6 +154,12 @@ class FleetObjects:
         if not isinstance(self._state, BulkLinkState):
             return None
         return self._state.find_objects(self._run_id, object_ids, self._hidden(object_ids))
+
+    def awaited(self, object_ids: Sequence[str]) -> set[str]:
+        """Return those objects that somebody is sending; none if the state does not tell."""
+        if not isinstance(self._state, BulkLinkState):
+            return set()
+        return self._state.awaited(self._run_id, object_ids)
 
     def put_many(
         self, session_id: str, contents: Mapping[str, bytes | Arrived]

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,10 +10,11 @@ from typing import Protocol
 from fedstate.connection import Connection
 from fedstate.errors import FederationError
 from fedstate.flower.control import control
+from fedstate.pace import Pace
 from fedstate.waiting import wait_until
 
 SUBMIT_SECONDS = 120.0
-# For each run that is waited for, up to the longest: every look is a request to the SuperLink.
+# For each run that is waited for, and growing: every look is a request to the SuperLink.
 POLL_SECONDS, LONGEST_POLL_SECONDS = 0.2, 1.0
 
 
@@ -115,8 +117,13 @@ def wait_for_runs(
             progress(statuses)
             return all(map(_is_over, statuses.values()))
 
-        pause = min(POLL_SECONDS * len(run_ids), LONGEST_POLL_SECONDS)
-        if not wait_until(finished, seconds, poll_seconds=pause):
+        quickest = min(POLL_SECONDS * len(run_ids), LONGEST_POLL_SECONDS)
+        pace = Pace(quickest, LONGEST_POLL_SECONDS)
+
+        def pause(longest: float) -> None:
+            time.sleep(min(pace.wait(), longest))
+
+        if not wait_until(finished, seconds, poll_seconds=seconds, sleep=pause):
             raise FederationError(
                 f"After {seconds:.0f} s the runs are still not finished: {statuses}; "
                 f"the logs are in {federation.directory}."

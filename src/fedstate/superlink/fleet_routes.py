@@ -7,24 +7,29 @@ from fedstate.exchange.messages import (
     PushReplyResponse,
     WaitResponse,
 )
-from fedstate.exchange.routes import SignalsDependency, wait
+from fedstate.exchange.routes import SignalsDependency, wait, wanted
 from fedstate.flower.routing import ProtobufRequest, protobuf_router
 from fedstate.flower.run_objects import FleetApiDependency
-from fedstate.objects.contents import Arrived
+from fedstate.objects.contents import Arrived, Content
 from fedstate.superlink.evidence_routes import LogRequestsDependency, keep_receipt
 
 router = protobuf_router()
 
 
 @router.post(paths.FLEET_PULL)
-def fleet_pull_objects(
-    request: ProtobufRequest, fleet: FleetApiDependency
+async def fleet_pull_objects(
+    request: ProtobufRequest, fleet: FleetApiDependency, signals: SignalsDependency
 ) -> PullObjectsResponse:
     """Pull objects of a run."""
-    objects = fleet.objects_of(request.run_id)
-    contents = batches.wanted(request, objects)
-    objects.count_traffic(sent=sum(len(each or b"") for each in contents))
-    return batches.answer(contents)
+
+    def look() -> tuple[list[Content | None], bool]:
+        # The run may have ended while the request waited.
+        objects = fleet.objects_of(request.run_id)
+        contents, to_come = batches.wanted(request, objects)
+        objects.count_traffic(sent=sum(len(each or b"") for each in contents))
+        return contents, to_come
+
+    return batches.answer(await wanted(request, signals, look))
 
 
 @router.post(paths.FLEET_PUSH)

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fedstate.errors import FederationError
 from fedstate.exchange.routes import replies_router, runtime_router, serve
 from fedstate.exchange.signals import Notifier, Signals
-from fedstate.flower.own_routes import keep_objects_apart, stream_objects
+from fedstate.flower.own_routes import PUSHES, keep_objects_apart, stream_objects
 from fedstate.flower.programs import logs_requests
 from fedstate.flower.request_labels import label_requests
 from fedstate.flower.senseless import refuse_senseless
@@ -131,6 +131,7 @@ def extend(
             "/v1/fleet/push-messages": signals.replies.notify_soon,
             "/v1/control/start-run": signals.tasks.notify,
             "/v1/runtime/create-task": signals.tasks.notify,
+            **dict.fromkeys(PUSHES, signals.objects.notify),
             **dict.fromkeys(_ENDING, ends.notify),
         },
     )

@@ -1,20 +1,32 @@
 """The objects of messages and replies in our SuperLink: by flwr's routes, and by ours."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 from flwr.app import Message
+from flwr.app.message import remove_content_from_message
+from flwr.common.constant import SUPERLINK_NODE_ID
+from flwr.common.serde import message_to_proto
 from flwr.proto.fleet_pb2 import DeactivateNodeRequest
+from flwr.proto.message_pb2 import PushObjectRequest
+from flwr.proto.node_pb2 import Node as NodeProto
+from flwr.proto.runtime_pb2 import PushAppMessagesRequest
 from flwr.supercore.inflatable.inflatable_object import (
     InflatableObject,
+    get_all_nested_objects,
     get_object_tree,
     iterate_object_tree,
 )
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supernode.fleet_http_client import FleetHttpClient
 from tests.contract.flower.in_process import SuperLink, arrays
 from tests.contract.flower.in_process_run import Node, Reply, Run
+from tests.waiting import wait_until
 
-from fedstate.exchange import paths
+from fedstate.exchange import client, paths
 from fedstate.exchange.client import ExtraRoutes
 from fedstate.exchange.messages import PushReplyRequest, PushReplyResponse
 from fedstate.flower.errors import ErrorCode
@@ -90,9 +102,94 @@ def test_a_reply_arrives_whole_however_it_is_pushed(
     assert reply.content == arrays(3, 4, 5)
 
 
-def test_an_object_that_is_on_its_way_is_known_and_not_there(
-    superlink: SuperLink, run: Run, node: Node, exchange: ExtraRoutes
+def announce(run: Run, message: Message) -> Any:
+    """Push a message of a ServerApp without its objects; return flwr's answer."""
+    message.metadata.__dict__["_message_id"] = message.object_id
+    request = PushAppMessagesRequest(
+        messages_list=[message_to_proto(remove_content_from_message(message))],
+        message_object_trees=[get_object_tree(message)],
+    )
+    return run.client.PushMessages(request)
+
+
+@pytest.mark.parametrize("in_batches", [False, True], ids=["one by one", "in batches"])
+@pytest.mark.parametrize("downwards", [False, True], ids=["reply", "message"])
+def test_who_pulls_objects_that_are_being_sent_waits_and_gets_them(
+    superlink: SuperLink,
+    run: Run,
+    node: Node,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    downwards: bool,
+    in_batches: bool,
 ) -> None:
+    """Each request is answered once more of them are there; none asks in vain."""
+    monkeypatch.setattr(client, "PULL_SECONDS", 60.0)
+    message = run.message(node.id, arrays(1, 2, 3))
+    sides: list[tuple[Any, NodeProto]]
+    sides = [(run.client, NodeProto(node_id=SUPERLINK_NODE_ID)), (node.client, node.proto)]
+    if downwards:
+        announced = announce(run, message)
+        objects = {k: each.deflate() for k, each in get_all_nested_objects(message).items()}
+        assert len(node.pull().messages_list) == 1
+        pushed_to, pulled_from = paths.RUNTIME_PUSH, paths.FLEET_PULL
+    else:
+        run.push(message)
+        reply = Reply(node.take(node.pull()), arrays(4, 5, 6))
+        announced, objects = node.announce(reply), reply.objects
+        pushed_to, pulled_from = paths.FLEET_PUSH, paths.RUNTIME_PULL
+        sides.reverse()
+    (sender, of_sender), (receiver, of_receiver) = sides
+    parts = list(announced.objects_to_push)
+    assert set(parts) == set(objects)
+    pulled: list[int] = []
+    ask = ExtraRoutes.pull_first
+
+    def counted(self: ExtraRoutes, *arguments: Any) -> Any:
+        answer = ask(self, *arguments)
+        pulled.append(len(answer[0]))
+        return answer
+
+    monkeypatch.setattr(ExtraRoutes, "pull_first", counted)
+    signal = superlink.app.state.signals.objects
+
+    def waits(after: int) -> bool:
+        return bool(signal._waiting) and sum(pulled) == after
+
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(
+            ExtraRoutes(receiver).pull, pulled_from, of_receiver, run.id, list(objects)
+        )
+        for number, each in enumerate(parts):
+            wait_until(partial(waits, number))
+            if in_batches:
+                due = {each: objects[each]}
+                session = announced.session_id
+                ExtraRoutes(sender).push(pushed_to, of_sender, run.id, session, due)
+            else:
+                request = PushObjectRequest(
+                    node=of_sender,
+                    run_id=run.id,
+                    session_id=announced.session_id,
+                    object_id=each,
+                    object_content=objects[each],
+                )
+                # Our own client of the Runtime API would gather them.
+                push = RuntimeHttpClient.PushObject if downwards else FleetHttpClient.PushObject
+                push(sender, request)
+        contents = {key: each.object_content for key, each in found.result(60).items()}
+    assert contents == objects
+    assert pulled == [1] * len(objects)
+
+
+def test_an_object_that_is_on_its_way_is_known_and_not_there(
+    superlink: SuperLink,
+    run: Run,
+    node: Node,
+    exchange: ExtraRoutes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "PULL_SECONDS", 0.1)
     message = run.message(node.id, arrays(3))
     message.metadata.__dict__["_message_id"] = message.object_id
     state = superlink.state

@@ -33,6 +33,10 @@ class Stored:
         self.contents = dict(contents)
         self.expected = set(expected)
         self.requested: list[str] = []
+        self.sent: set[str] = set()
+
+    def awaited(self, object_ids: Sequence[str]) -> set[str]:
+        return self.sent & {*object_ids}
 
     def get(self, object_id: str) -> Content | None:
         self.requested.append(object_id)
@@ -68,7 +72,8 @@ def kind(request: pytest.FixtureRequest) -> type[Stored]:
 
 
 def pull(objects: Stored, *object_ids: str) -> list[tuple[bool, bool, bytes]]:
-    answer = batches.pull(PullObjectsRequest(object_ids=object_ids), objects)
+    contents, _ = batches.wanted(PullObjectsRequest(object_ids=object_ids), objects)
+    answer = batches.answer(contents)
     return [
         (each.object_found, each.object_available, each.object_content) for each in answer.objects
     ]
@@ -82,6 +87,38 @@ def test_an_object_is_there_or_on_its_way_or_unknown(kind: type[Stored]) -> None
         (False, False, b""),
         (True, True, b"x"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("contents", "sent", "to_come"),
+    [
+        ({"a": None, "b": None}, "ab", True),
+        ({"a": None, "b": None}, "a", False),
+        ({"a": None, "b": b"x"}, "ab", False),
+        ({"a": None}, "ab", False),
+        ({"a": b"x", "b": b"y"}, "", False),
+    ],
+    ids=["all", "one that nobody sends", "one is there", "one is unknown", "none"],
+)
+def test_it_is_waited_for_objects_of_which_all_are_being_sent(
+    kind: type[Stored], contents: Mapping[str, bytes | None], sent: str, *, to_come: bool
+) -> None:
+    objects = kind(contents)
+    objects.sent = set(sent)
+    request = PullObjectsRequest(object_ids=["a", "b"])
+    assert batches.wanted(request, objects)[1] is to_come
+
+
+def test_an_object_that_comes_between_both_looks_is_found(kind: type[Stored]) -> None:
+    class Coming(kind):  # type: ignore[misc, valid-type]
+        def awaited(self, object_ids: Sequence[str]) -> set[str]:
+            self.contents["b"] = b"x"
+            return super().awaited(object_ids)  # type: ignore[no-any-return]
+
+    objects = Coming({"a": None, "b": None})
+    objects.sent = {"a"}
+    request = PullObjectsRequest(object_ids=["a", "b"])
+    assert batches.wanted(request, objects) == ([b"", b"x"], False)
 
 
 def test_one_by_one_a_large_object_is_left_to_be_pulled_alone() -> None:

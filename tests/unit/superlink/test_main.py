@@ -64,11 +64,12 @@ def test_flwrs_routes_stay_and_ours_are_added(superlink: SuperLink) -> None:
     assert len(ours) == 15
 
 
-def test_the_paths_that_notify_are_routes_of_flwrs(superlink: SuperLink) -> None:
+def test_the_paths_that_notify_are_routes(superlink: SuperLink) -> None:
     notifier = superlink.app.user_middleware[superlink.middleware.index(Notifier)]
     notify: Any = notifier.kwargs["notify"]
-    assert len(notify) == 8
-    assert set(notify) <= superlink.flwrs
+    ours = {paths.FLEET_PUSH, paths.FLEET_REPLY, paths.RUNTIME_PUSH, paths.RUNTIME_SEND}
+    assert set(notify) - superlink.flwrs == ours
+    assert len(notify) == 14
 
 
 def test_the_door_is_around_all_that_answers_and_six_pieces_of_middleware_can_be_bypassed(

@@ -29,7 +29,7 @@ from flwr.proto import runtime_pb2 as flwr_dot_proto_dot_runtime__pb2
 from fedstate.witness import witness_pb2 as fedstate_dot_witness_dot_witness__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$fedstate/flower/proto/exchange.proto\x12\x08\x66\x65\x64state\x1a\x16\x66lwr/proto/fleet.proto\x1a\x18\x66lwr/proto/message.proto\x1a\x15\x66lwr/proto/node.proto\x1a\x18\x66lwr/proto/runtime.proto\x1a\x1e\x66\x65\x64state/witness/witness.proto\"X\n\x12PullObjectsRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\x12\n\nobject_ids\x18\x03 \x03(\t\"F\n\x13PullObjectsResponse\x12/\n\x07objects\x18\x01 \x03(\x0b\x32\x1e.flwr.proto.PullObjectResponse\"~\n\x12PushObjectsRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x12\n\nobject_ids\x18\x04 \x03(\t\x12\x10\n\x08\x63ontents\x18\x05 \x03(\x0c\"%\n\x13PushObjectsResponse\x12\x0e\n\x06stored\x18\x01 \x03(\x08\"\xbc\x01\n\x10PushReplyRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12-\n\x04push\x18\x02 \x01(\x0b\x32\x1f.flwr.proto.PushMessagesRequest\x12\x12\n\nobject_ids\x18\x03 \x03(\t\x12\x10\n\x08\x63ontents\x18\x04 \x03(\x0c\x12\x0f\n\x07\x63onfirm\x18\x05 \x01(\x08\x12\"\n\x07receipt\x18\n \x01(\x0b\x32\x11.fedstate.Receipt\"S\n\x11PushReplyResponse\x12.\n\x04push\x18\x01 \x01(\x0b\x32 .flwr.proto.PushMessagesResponse\x12\x0e\n\x06stored\x18\x02 \x03(\t\"\xaa\x01\n\x0bWaitRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x0c\n\x04seen\x18\x02 \x01(\x04\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12\x10\n\x08task_ids\x18\x04 \x03(\x04\x12\r\n\x05until\x18\x05 \x01(\x04\x12\x0f\n\x07run_ids\x18\x06 \x03(\x04\x12\x0c\n\x04\x65nds\x18\x07 \x01(\x04\x12\x1c\n\x14\x61nswers_log_requests\x18\n \x01(\x08\"\x9f\x01\n\x0cWaitResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x12\x16\n\x0e\x65nded_task_ids\x18\x02 \x03(\x04\x12\x15\n\rended_run_ids\x18\x03 \x03(\x04\x12\x0c\n\x04\x65nds\x18\x04 \x01(\x04\x12\x17\n\x0ftells_all_tasks\x18\x05 \x01(\x08\x12*\n\x0clog_requests\x18\n \x03(\x0b\x32\x14.fedstate.LogRequest\"\xa6\x01\n\x0bTakeRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\x12\x1a\n\x12heartbeat_interval\x18\x03 \x01(\x01\x12\x0f\n\x07run_ids\x18\x04 \x03(\x04\x12\x1c\n\x14\x61nswers_log_requests\x18\x05 \x01(\x08\x12\r\n\x05\x61gain\x18\x06 \x01(\x08\x12\x0c\n\x04have\x18\x07 \x03(\t\"\xc6\x01\n\x0cTakeResponse\x12\r\n\x05known\x18\x01 \x01(\x08\x12\x30\n\x06pulled\x18\x02 \x01(\x0b\x32 .flwr.proto.PullMessagesResponse\x12\x12\n\nobject_ids\x18\x03 \x03(\t\x12\x10\n\x08\x63ontents\x18\x04 \x03(\x0c\x12\x15\n\rended_run_ids\x18\x05 \x03(\x04\x12\x0c\n\x04\x65nds\x18\x06 \x01(\x04\x12*\n\x0clog_requests\x18\n \x03(\x0b\x32\x14.fedstate.LogRequest\"\xa0\x01\n\x13SendMessagesRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x30\n\x04push\x18\x02 \x01(\x0b\x32\".flwr.proto.PushAppMessagesRequest\x12\x12\n\nobject_ids\x18\x03 \x03(\t\x12\x10\n\x08\x63ontents\x18\x04 \x03(\x0c\x12\x11\n\tconfirmed\x18\x05 \x03(\t\"Y\n\x14SendMessagesResponse\x12\x31\n\x04push\x18\x01 \x01(\x0b\x32#.flwr.proto.PushAppMessagesResponse\x12\x0e\n\x06stored\x18\x02 \x03(\t\"\xcf\x01\n\x12TakeRepliesRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x13\n\x0bmessage_ids\x18\x02 \x03(\t\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12\x14\n\x0cgather_share\x18\x04 \x01(\x01\x12\x16\n\x0egather_seconds\x18\x05 \x01(\x01\x12\x10\n\x08sent_ago\x18\x06 \x01(\x01\x12\x11\n\tconfirmed\x18\x07 \x03(\t\x12\x0e\n\x06number\x18\x08 \x01(\x04\x12\x10\n\x08received\x18\t \x03(\x04\"p\n\x13TakeRepliesResponse\x12\x33\n\x06pulled\x18\x01 \x01(\x0b\x32#.flwr.proto.PullAppMessagesResponse\x12\x12\n\nobject_ids\x18\x02 \x03(\t\x12\x10\n\x08\x63ontents\x18\x03 \x03(\x0c\"W\n\nLogRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07run_ids\x18\x02 \x03(\x04\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04\x12\x0c\n\x04held\x18\x04 \x01(\x08\"\xdf\x01\n\x0ePushLogRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12#\n\x08receipts\x18\x03 \x03(\x0b\x32\x11.fedstate.Receipt\x12\x1e\n\x04runs\x18\x04 \x03(\x0b\x32\x10.fedstate.RunLog\x12\x0c\n\x04last\x18\x05 \x01(\x08\x12\x0f\n\x07problem\x18\x06 \x01(\t\x12\x10\n\x08store_id\x18\x07 \x01(\t\x12\x0f\n\x07opening\x18\x08 \x01(\x0c\x12\x12\n\ngeneration\x18\t \x01(\x04\"!\n\x0fPushLogResponse\x12\x0e\n\x06wanted\x18\x01 \x01(\x08\"\xbc\x01\n\x06RunLog\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\x0f\n\x07present\x18\x02 \x01(\x08\x12\x11\n\tseries_id\x18\x03 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\x12\x0e\n\x06length\x18\x05 \x01(\x04\x12\x0e\n\x06pruned\x18\x06 \x01(\x04\x12\x0e\n\x06\x61nchor\x18\x07 \x01(\x0c\x12\x0c\n\x04head\x18\x08 \x01(\x0c\x12\x0c\n\x04held\x18\t \x01(\x0c\x12\x0f\n\x07problem\x18\n \x01(\t\x12\x0f\n\x07held_by\x18\x0b \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$fedstate/flower/proto/exchange.proto\x12\x08\x66\x65\x64state\x1a\x16\x66lwr/proto/fleet.proto\x1a\x18\x66lwr/proto/message.proto\x1a\x15\x66lwr/proto/node.proto\x1a\x18\x66lwr/proto/runtime.proto\x1a\x1e\x66\x65\x64state/witness/witness.proto\"i\n\x12PullObjectsRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\x12\n\nobject_ids\x18\x03 \x03(\t\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\"F\n\x13PullObjectsResponse\x12/\n\x07objects\x18\x01 \x03(\x0b\x32\x1e.flwr.proto.PullObjectResponse\"~\n\x12PushObjectsRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x12\n\nobject_ids\x18\x04 \x03(\t\x12\x10\n\x08\x63ontents\x18\x05 \x03(\x0c\"%\n\x13PushObjectsResponse\x12\x0e\n\x06stored\x18\x01 \x03(\x08\"\xbc\x01\n\x10PushReplyRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12-\n\x04push\x18\x02 \x01(\x0b\x32\x1f.flwr.proto.PushMessagesRequest\x12\x12\n\nobject_ids\x18\x03 \x03(\t\x12\x10\n\x08\x63ontents\x18\x04 \x03(\x0c\x12\x0f\n\x07\x63onfirm\x18\x05 \x01(\x08\x12\"\n\x07receipt\x18\n \x01(\x0b\x32\x11.fedstate.Receipt\"S\n\x11PushReplyResponse\x12.\n\x04push\x18\x01 \x01(\x0b\x32 .flwr.proto.PushMessagesResponse\x12\x0e\n\x06stored\x18\x02 \x03(\t\"\xaa\x01\n\x0bWaitRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x0c\n\x04seen\x18\x02 \x01(\x04\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12\x10\n\x08task_ids\x18\x04 \x03(\x04\x12\r\n\x05until\x18\x05 \x01(\x04\x12\x0f\n\x07run_ids\x18\x06 \x03(\x04\x12\x0c\n\x04\x65nds\x18\x07 \x01(\x04\x12\x1c\n\x14\x61nswers_log_requests\x18\n \x01(\x08\"\x9f\x01\n\x0cWaitResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x12\x16\n\x0e\x65nded_task_ids\x18\x02 \x03(\x04\x12\x15\n\rended_run_ids\x18\x03 \x03(\x04\x12\x0c\n\x04\x65nds\x18\x04 \x01(\x04\x12\x17\n\x0ftells_all_tasks\x18\x05 \x01(\x08\x12*\n\x0clog_requests\x18\n \x03(\x0b\x32\x14.fedstate.LogRequest\"\xa6\x01\n\x0bTakeRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\x12\x1a\n\x12heartbeat_interval\x18\x03 \x01(\x01\x12\x0f\n\x07run_ids\x18\x04 \x03(\x04\x12\x1c\n\x14\x61nswers_log_requests\x18\x05 \x01(\x08\x12\r\n\x05\x61gain\x18\x06 \x01(\x08\x12\x0c\n\x04have\x18\x07 \x03(\t\"\xc6\x01\n\x0cTakeResponse\x12\r\n\x05known\x18\x01 \x01(\x08\x12\x30\n\x06pulled\x18\x02 \x01(\x0b\x32 .flwr.proto.PullMessagesResponse\x12\x12\n\nobject_ids\x18\x03 \x03(\t\x12\x10\n\x08\x63ontents\x18\x04 \x03(\x0c\x12\x15\n\rended_run_ids\x18\x05 \x03(\x04\x12\x0c\n\x04\x65nds\x18\x06 \x01(\x04\x12*\n\x0clog_requests\x18\n \x03(\x0b\x32\x14.fedstate.LogRequest\"\xa0\x01\n\x13SendMessagesRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x30\n\x04push\x18\x02 \x01(\x0b\x32\".flwr.proto.PushAppMessagesRequest\x12\x12\n\nobject_ids\x18\x03 \x03(\t\x12\x10\n\x08\x63ontents\x18\x04 \x03(\x0c\x12\x11\n\tconfirmed\x18\x05 \x03(\t\"Y\n\x14SendMessagesResponse\x12\x31\n\x04push\x18\x01 \x01(\x0b\x32#.flwr.proto.PushAppMessagesResponse\x12\x0e\n\x06stored\x18\x02 \x03(\t\"\xcf\x01\n\x12TakeRepliesRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x13\n\x0bmessage_ids\x18\x02 \x03(\t\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12\x14\n\x0cgather_share\x18\x04 \x01(\x01\x12\x16\n\x0egather_seconds\x18\x05 \x01(\x01\x12\x10\n\x08sent_ago\x18\x06 \x01(\x01\x12\x11\n\tconfirmed\x18\x07 \x03(\t\x12\x0e\n\x06number\x18\x08 \x01(\x04\x12\x10\n\x08received\x18\t \x03(\x04\"p\n\x13TakeRepliesResponse\x12\x33\n\x06pulled\x18\x01 \x01(\x0b\x32#.flwr.proto.PullAppMessagesResponse\x12\x12\n\nobject_ids\x18\x02 \x03(\t\x12\x10\n\x08\x63ontents\x18\x03 \x03(\x0c\"W\n\nLogRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07run_ids\x18\x02 \x03(\x04\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04\x12\x0c\n\x04held\x18\x04 \x01(\x08\"\xdf\x01\n\x0ePushLogRequest\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.flwr.proto.Node\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12#\n\x08receipts\x18\x03 \x03(\x0b\x32\x11.fedstate.Receipt\x12\x1e\n\x04runs\x18\x04 \x03(\x0b\x32\x10.fedstate.RunLog\x12\x0c\n\x04last\x18\x05 \x01(\x08\x12\x0f\n\x07problem\x18\x06 \x01(\t\x12\x10\n\x08store_id\x18\x07 \x01(\t\x12\x0f\n\x07opening\x18\x08 \x01(\x0c\x12\x12\n\ngeneration\x18\t \x01(\x04\"!\n\x0fPushLogResponse\x12\x0e\n\x06wanted\x18\x01 \x01(\x08\"\xbc\x01\n\x06RunLog\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\x0f\n\x07present\x18\x02 \x01(\x08\x12\x11\n\tseries_id\x18\x03 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\x12\x0e\n\x06length\x18\x05 \x01(\x04\x12\x0e\n\x06pruned\x18\x06 \x01(\x04\x12\x0e\n\x06\x61nchor\x18\x07 \x01(\x0c\x12\x0c\n\x04head\x18\x08 \x01(\x0c\x12\x0c\n\x04held\x18\t \x01(\x0c\x12\x0f\n\x07problem\x18\n \x01(\t\x12\x0f\n\x07held_by\x18\x0b \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,39 +37,39 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fedstate.flower.proto.excha
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PULLOBJECTSREQUEST']._serialized_start=181
-  _globals['_PULLOBJECTSREQUEST']._serialized_end=269
-  _globals['_PULLOBJECTSRESPONSE']._serialized_start=271
-  _globals['_PULLOBJECTSRESPONSE']._serialized_end=341
-  _globals['_PUSHOBJECTSREQUEST']._serialized_start=343
-  _globals['_PUSHOBJECTSREQUEST']._serialized_end=469
-  _globals['_PUSHOBJECTSRESPONSE']._serialized_start=471
-  _globals['_PUSHOBJECTSRESPONSE']._serialized_end=508
-  _globals['_PUSHREPLYREQUEST']._serialized_start=511
-  _globals['_PUSHREPLYREQUEST']._serialized_end=699
-  _globals['_PUSHREPLYRESPONSE']._serialized_start=701
-  _globals['_PUSHREPLYRESPONSE']._serialized_end=784
-  _globals['_WAITREQUEST']._serialized_start=787
-  _globals['_WAITREQUEST']._serialized_end=957
-  _globals['_WAITRESPONSE']._serialized_start=960
-  _globals['_WAITRESPONSE']._serialized_end=1119
-  _globals['_TAKEREQUEST']._serialized_start=1122
-  _globals['_TAKEREQUEST']._serialized_end=1288
-  _globals['_TAKERESPONSE']._serialized_start=1291
-  _globals['_TAKERESPONSE']._serialized_end=1489
-  _globals['_SENDMESSAGESREQUEST']._serialized_start=1492
-  _globals['_SENDMESSAGESREQUEST']._serialized_end=1652
-  _globals['_SENDMESSAGESRESPONSE']._serialized_start=1654
-  _globals['_SENDMESSAGESRESPONSE']._serialized_end=1743
-  _globals['_TAKEREPLIESREQUEST']._serialized_start=1746
-  _globals['_TAKEREPLIESREQUEST']._serialized_end=1953
-  _globals['_TAKEREPLIESRESPONSE']._serialized_start=1955
-  _globals['_TAKEREPLIESRESPONSE']._serialized_end=2067
-  _globals['_LOGREQUEST']._serialized_start=2069
-  _globals['_LOGREQUEST']._serialized_end=2156
-  _globals['_PUSHLOGREQUEST']._serialized_start=2159
-  _globals['_PUSHLOGREQUEST']._serialized_end=2382
-  _globals['_PUSHLOGRESPONSE']._serialized_start=2384
-  _globals['_PUSHLOGRESPONSE']._serialized_end=2417
-  _globals['_RUNLOG']._serialized_start=2420
-  _globals['_RUNLOG']._serialized_end=2608
+  _globals['_PULLOBJECTSREQUEST']._serialized_end=286
+  _globals['_PULLOBJECTSRESPONSE']._serialized_start=288
+  _globals['_PULLOBJECTSRESPONSE']._serialized_end=358
+  _globals['_PUSHOBJECTSREQUEST']._serialized_start=360
+  _globals['_PUSHOBJECTSREQUEST']._serialized_end=486
+  _globals['_PUSHOBJECTSRESPONSE']._serialized_start=488
+  _globals['_PUSHOBJECTSRESPONSE']._serialized_end=525
+  _globals['_PUSHREPLYREQUEST']._serialized_start=528
+  _globals['_PUSHREPLYREQUEST']._serialized_end=716
+  _globals['_PUSHREPLYRESPONSE']._serialized_start=718
+  _globals['_PUSHREPLYRESPONSE']._serialized_end=801
+  _globals['_WAITREQUEST']._serialized_start=804
+  _globals['_WAITREQUEST']._serialized_end=974
+  _globals['_WAITRESPONSE']._serialized_start=977
+  _globals['_WAITRESPONSE']._serialized_end=1136
+  _globals['_TAKEREQUEST']._serialized_start=1139
+  _globals['_TAKEREQUEST']._serialized_end=1305
+  _globals['_TAKERESPONSE']._serialized_start=1308
+  _globals['_TAKERESPONSE']._serialized_end=1506
+  _globals['_SENDMESSAGESREQUEST']._serialized_start=1509
+  _globals['_SENDMESSAGESREQUEST']._serialized_end=1669
+  _globals['_SENDMESSAGESRESPONSE']._serialized_start=1671
+  _globals['_SENDMESSAGESRESPONSE']._serialized_end=1760
+  _globals['_TAKEREPLIESREQUEST']._serialized_start=1763
+  _globals['_TAKEREPLIESREQUEST']._serialized_end=1970
+  _globals['_TAKEREPLIESRESPONSE']._serialized_start=1972
+  _globals['_TAKEREPLIESRESPONSE']._serialized_end=2084
+  _globals['_LOGREQUEST']._serialized_start=2086
+  _globals['_LOGREQUEST']._serialized_end=2173
+  _globals['_PUSHLOGREQUEST']._serialized_start=2176
+  _globals['_PUSHLOGREQUEST']._serialized_end=2399
+  _globals['_PUSHLOGRESPONSE']._serialized_start=2401
+  _globals['_PUSHLOGRESPONSE']._serialized_end=2434
+  _globals['_RUNLOG']._serialized_start=2437
+  _globals['_RUNLOG']._serialized_end=2625
 # @@protoc_insertion_point(module_scope)

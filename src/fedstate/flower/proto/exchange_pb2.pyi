@@ -11,14 +11,16 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class PullObjectsRequest(_message.Message):
-    __slots__ = ("node", "run_id", "object_ids")
+    __slots__ = ("node", "run_id", "object_ids", "seconds")
     NODE_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     OBJECT_IDS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
     node: _node_pb2.Node
     run_id: int
     object_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., run_id: _Optional[int] = ..., object_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    seconds: float
+    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., run_id: _Optional[int] = ..., object_ids: _Optional[_Iterable[str]] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class PullObjectsResponse(_message.Message):
     __slots__ = ("objects",)

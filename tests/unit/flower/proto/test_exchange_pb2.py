@@ -116,6 +116,7 @@ SENT_BY_0_1_0: list[tuple[Any, str]] = [
 
 # What came after it, and the fields that messages of 0.1.0 have got since.
 SENT_SINCE: list[tuple[Any, str]] = [
+    (PullObjectsRequest(seconds=0.5), "21000000000000e03f"),
     (RunLog(held_by=2**64 - 1), "58ffffffffffffffffff01"),
     (WaitRequest(run_ids=[1, 2**63], ends=2**64 - 1), "320b018080808080808080800138ffffffffffffffffff01"),
     (WaitResponse(ended_task_ids=[1], ended_run_ids=[2**63], ends=3), "1201011a0a808080808080808080012003"),
