@@ -27,11 +27,26 @@ _WAYS_OUT = {
         "may not be used by this user (permission denied)",
         "Change its permissions, or run the command as the user that owns it.",
     ),
+    errno.EMFILE: (
+        "cannot be opened, since this process has too many files open",
+        "Raise its limit of open files, or try again later.",
+    ),
+    errno.ENFILE: (
+        "cannot be opened, since the system has too many files open",
+        "Try again later.",
+    ),
+    errno.ENOMEM: (
+        "cannot be used, since the system has too little memory",
+        "Try again later, or end other programs.",
+    ),
     errno.EPERM: (
         "may not be changed by this user (operation not permitted)",
         "Change its permissions, or run the command as the user that owns it.",
     ),
 }
+
+# What says nothing of a file, and passes.
+PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
 def sentence(error: OSError) -> str:

@@ -15,6 +15,7 @@ from fedstate.os_errors import in_words, one_line, sentence
         (errno.EROFS, "its disk is read-only. Give"),
         (errno.ENOSPC, "its disk is full. Free space"),
         (errno.EACCES, "(permission denied). Change"),
+        (errno.EMFILE, "too many files open. Raise"),
         (errno.EIO, "'there' cannot be used (Input/output error). Give another path."),
     ],
 )

@@ -130,7 +130,8 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         self._together = dict.fromkeys(left)
         self._pulled |= found
         self._forget(found)
-        size = sum(len(each.object_content) for each in found.values())
+        # Protobuf copies a content for whoever asks for its length.
+        size = sum(each.ByteSize() for each in found.values())
         if not self._has_asked and size < BATCH_BYTES and len(found) == len(ids):
             self._at_once |= found.keys()
         self._has_asked = True
@@ -263,10 +264,12 @@ class _Gathered:
     def add(self, request: PushObjectRequest) -> list[PushObjectRequest]:
         """Add an object; return those that are to be sent now."""
         self.awaited.discard(request.object_id)
-        if self.awaited and len(request.object_content) >= BATCH_BYTES:
+        # Protobuf would copy the content for its length.
+        size = request.ByteSize()
+        if self.awaited and size >= BATCH_BYTES:
             return [request]
         self._kept.append(request)
-        self._size += len(request.object_content)
+        self._size += size
         if self.awaited and self._size < BATCH_BYTES:
             return []
         due, self._kept, self._size = self._kept, [], 0

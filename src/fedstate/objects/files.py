@@ -31,15 +31,13 @@ from fedstate.objects.contents import (
     Place,
     StoredContent,
 )
-from fedstate.os_errors import sentence
+from fedstate.os_errors import PASSING, sentence
 
 # Below this size a content is kept in the database: a file costs more.
 LARGE_BYTES = 64 * 1024
 # As much is read and checked at once.
 _PIECE_BYTES = 1024 * 1024
 _LOCK = "lock"
-# What says nothing of a file, and passes.
-_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
 class Arrival:
@@ -234,7 +232,7 @@ class ObjectFiles:
         except FileNotFoundError:
             raise DamagedContentError(f"its file '{self.path(place.file)}' is missing") from None
         except OSError as error:
-            if error.errno in _PASSING:
+            if error.errno in PASSING:
                 raise
             raise DamagedContentError(
                 f"its file '{self.path(place.file)}' cannot be read ({error.strerror})"
@@ -255,7 +253,7 @@ class ObjectFiles:
             for offset in range(0, len(stored), _PIECE_BYTES):
                 digest.update(stored.read(offset, min(_PIECE_BYTES, len(stored) - offset)))
         except OSError as error:
-            if error.errno in _PASSING:
+            if error.errno in PASSING:
                 raise
             path = self.path(stored.place.file)
             raise DamagedContentError(

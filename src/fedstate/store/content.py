@@ -9,6 +9,7 @@ begins at a page of the file.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -18,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fedstate.store.errors import DamagedValueError
+from fedstate.os_errors import PASSING, sentence
+from fedstate.store.errors import DamagedValueError, StoreError
 
 DIRECTORY = "node.content"
 PAGE_BYTES = 4096
@@ -67,6 +69,8 @@ class Content(Protocol):
         ------
         DamagedValueError
             The file is missing, ends before them, or cannot be read.
+        StoreError
+            This process may not read it, or has too many files open: it may be sound.
         """
 
     def problem(self, file_id: int, size: int) -> str | None:
@@ -104,6 +108,7 @@ class ContentDirectory:
         except FileNotFoundError:
             return f"{the_file(file_id)} is missing"
         except OSError as error:
+            _raise_if_passing(error, self.file(file_id))
             return f"{the_file(file_id)} cannot be read ({error.strerror})"
         except DamagedValueError as error:
             return str(error)
@@ -186,6 +191,13 @@ class NoContent:
         return f"{the_file(file_id)} is missing"
 
 
+def _raise_if_passing(error: OSError, path: Path) -> None:
+    """Raise StoreError for what says nothing of the content: permission, too many open files."""
+    if error.errno in PASSING | {errno.EACCES, errno.EPERM}:
+        named = OSError(error.errno, error.strerror, str(path))
+        raise StoreError(sentence(named)) from error
+
+
 def _read(path: Path, file_id: int, start: int, length: int) -> bytes:
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -202,6 +214,7 @@ def _read(path: Path, file_id: int, start: int, length: int) -> bytes:
     except FileNotFoundError as error:
         raise DamagedValueError(f"{the_file(file_id)} is missing") from error
     except OSError as error:
+        _raise_if_passing(error, path)
         raise DamagedValueError(
             f"{the_file(file_id)} cannot be read ({error.strerror})"
         ) from error

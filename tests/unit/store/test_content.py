@@ -1,6 +1,10 @@
 """Files of content: what is named when one is not what was written, and who may remove them."""
 
 import os
+import re
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +21,7 @@ from fedstate.store.content import (
     removing,
     whole_pages,
 )
-from fedstate.store.errors import DamagedValueError
+from fedstate.store.errors import DamagedValueError, StoreError
 
 NUMBER = 0x00AB_0000_0000_0001
 SIZE = 3 * PAGE_BYTES
@@ -129,3 +133,48 @@ def test_who_reads_keeps_others_from_removing(tmp_path: Path) -> None:
     with removing(tmp_path) as alone:
         assert alone
     assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def _no_descriptor_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
+    taken = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for each in taken:
+            os.close(each)
+
+
+@contextmanager
+def _another_user() -> Iterator[None]:
+    if os.geteuid():
+        pytest.skip("another user takes root")
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [(_no_descriptor_left, "too many files open"), (_another_user, "permission denied")],
+)
+def test_what_says_nothing_of_a_file_does_not_count_as_damage(
+    content: ContentDirectory, trouble: Callable[[], AbstractContextManager[None]], said: str
+) -> None:
+    content.file(NUMBER).chmod(0o600)
+    path = re.escape(str(content.file(NUMBER)))
+    with trouble():
+        with pytest.raises(StoreError, match=f"'{path}' .*{said}"):
+            content.read(NUMBER, 0, 1)
+        with pytest.raises(StoreError, match=f"'{path}' .*{said}"):
+            content.problem(NUMBER, SIZE)
+    assert content.problem(NUMBER, SIZE) is None
