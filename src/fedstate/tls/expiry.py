@@ -1,6 +1,7 @@
 """Warning of certificates that are about to expire, in the log of whoever uses them."""
 
 import math
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +50,8 @@ class ExpiryWarning:
         Certificates of authorities; of several, the one counts that is valid for longest.
     now : callable
         The time, in UTC.
+    clock : callable
+        Seconds that only grow, by which a day passes: the time of day may be set.
     """
 
     def __init__(
@@ -57,18 +60,19 @@ class ExpiryWarning:
         certificate: Path | None = None,
         authority: Path | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._certificate = certificate
         self._authority = authority
-        self._now = now
+        self._now, self._clock = now, clock
         self._looked = -math.inf
 
     def look(self) -> None:
         """Warn in the log, at most once a day of each certificate."""
-        now = self._now()
-        if now.timestamp() - self._looked < _DAY_SECONDS:
+        passed = self._clock()
+        if passed - self._looked < _DAY_SECONDS:
             return
-        self._looked = now.timestamp()
+        self._looked, now = passed, self._now()
         # A program that speaks TLS without looking at its certificates need not import this.
         from cryptography import x509
 

@@ -38,13 +38,20 @@ def test_the_last_30_days_are_warned_of(left: timedelta, said: str | None) -> No
 
 
 class Days:
-    """A calendar that is turned by hand."""
+    """A calendar that is turned by hand, and the clock of a machine that runs meanwhile."""
 
     def __init__(self) -> None:
-        self.now = datetime.now(UTC)
+        self.now, self.seconds = datetime.now(UTC), 0.0
 
     def __call__(self) -> datetime:
         return self.now
+
+    def clock(self) -> float:
+        return self.seconds
+
+    def pass_by(self, time: timedelta) -> None:
+        self.now += time
+        self.seconds += time.total_seconds()
 
 
 @pytest.fixture
@@ -56,7 +63,9 @@ def made(tmp_path: Path) -> Path:
 
 def test_the_log_says_it_once_a_day_of_each(made: Path, caplog: pytest.LogCaptureFixture) -> None:
     days = Days()
-    warning = ExpiryWarning(certificate=made / "server.crt", authority=made / "ca.crt", now=days)
+    warning = ExpiryWarning(
+        certificate=made / "server.crt", authority=made / "ca.crt", now=days, clock=days.clock
+    )
     for _ in range(3):
         warning.look()
     first, second = (record.getMessage() for record in caplog.records)
@@ -64,16 +73,31 @@ def test_the_log_says_it_once_a_day_of_each(made: Path, caplog: pytest.LogCaptur
     assert "in 9 days: `fedstate certificates renew` makes another" in first
     assert second.startswith(f"The authority {made / 'ca.crt'} expires on ")
     assert "in 19 days: `fedstate certificates renew --new-authority` makes another" in second
-    days.now += timedelta(hours=23)
+    days.pass_by(timedelta(hours=23))
     warning.look()
     assert len(caplog.records) == 2
-    days.now += timedelta(hours=2)
+    days.pass_by(timedelta(hours=2))
     warning.look()
     assert len(caplog.records) == 4
-    days.now += timedelta(days=10)
+    days.pass_by(timedelta(days=10))
     warning.look()
     assert caplog.records[4].levelname == "ERROR"
     assert " expired on " in caplog.records[4].getMessage()
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=-5), timedelta(days=5)])
+def test_a_clock_that_is_set_changes_nothing_of_how_often_it_is_said(
+    made: Path, caplog: pytest.LogCaptureFixture, jump: timedelta
+) -> None:
+    days = Days()
+    warning = ExpiryWarning(certificate=made / "server.crt", now=days, clock=days.clock)
+    warning.look()
+    days.now += jump
+    warning.look()
+    assert len(caplog.records) == 1
+    days.pass_by(timedelta(days=1))
+    warning.look()
+    assert len(caplog.records) == 2
 
 
 def test_of_several_authorities_the_one_counts_that_lasts(
