@@ -73,7 +73,7 @@ def restart(directory: Path, target: str) -> list[Recorded]:
     if not kept:
         raise FederationError(abandoned(directory, record))
     names = _meant(record, target)
-    before = {each.name: (each.pid, each.started) for each in record.processes}
+    before = {each.name: each.restarts for each in record.processes}
     order = orders.give(directory, names)
 
     def now() -> list[Recorded]:
@@ -83,9 +83,9 @@ def restart(directory: Path, target: str) -> list[Recorded]:
         return [each for each in record.processes if each.name in names]
 
     def done() -> bool:
+        # Of an order that is taken and not carried out yet, the record is still the old one.
         return not order.exists() and all(
-            each.state is State.ABANDONED
-            or (each.state is State.RUNNING and (each.pid, each.started) != before[each.name])
+            each.restarts > before[each.name] and each.state in (State.RUNNING, State.ABANDONED)
             for each in now()
         )
 

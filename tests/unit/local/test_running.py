@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -90,9 +90,33 @@ def test_one_that_comes_to_nothing_is_said_with_its_log(
 
     def given(directory: Path, names: list[str]) -> Path:
         member.state, member.ending = State.ABANDONED, "ended with exit code 1"
+        member.restarts += 1
         presence.write("127.0.0.1:8000", [member])
         return directory / "taken"
 
     monkeypatch.setattr(orders, "give", given)
     with pytest.raises(FederationError, match=r"It ended with exit code 1, .* Its log is .*log"):
         running.restart(tmp_path, "supernode-1")
+
+
+def test_one_that_was_left_as_it_is_has_not_failed_before_it_is_started(
+    tmp_path: Path, kept: tuple[Presence, Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    presence, member = kept
+    member.state, member.ending = State.ABANDONED, "ended with exit code 1"
+    presence.write("127.0.0.1:8000", [member])
+
+    def waited(done: Callable[[], bool], _: float) -> bool:
+        assert orders.take(tmp_path) == ["supernode-1"]
+        assert not done(), "the order is taken, and nothing is written down of it yet"
+        member.state = State.STARTING
+        member.restarts += 1
+        presence.write("127.0.0.1:8000", [member])
+        assert not done()
+        member.state = State.RUNNING
+        presence.write("127.0.0.1:8000", [member])
+        return done()
+
+    monkeypatch.setattr(running, "wait_until", waited)
+    (process,) = running.restart(tmp_path, "supernode-1")
+    assert (process.state, process.restarts) == (State.RUNNING, 1)
