@@ -4,8 +4,10 @@ import functools
 import hashlib
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 from pathlib import Path
 
 import httpx
@@ -114,6 +116,15 @@ def answers(status: int, content: bytes = b"no protobuf", *, after: bool = False
     return fault
 
 
+def refuses_clock(ahead: float) -> Fault:
+    """Return what a SuperLink answers whose clock is so many seconds behind."""
+
+    def fault(_: Handle) -> httpx.Response:
+        return httpx.Response(401, headers={"date": formatdate(time.time() - ahead, usegmt=True)})
+
+    return fault
+
+
 class Connection(httpx.BaseTransport):
     """The way to a SuperLink: what goes over it is noted, and requests fail as planned."""
 
@@ -148,9 +159,14 @@ class Connection(httpx.BaseTransport):
             faults = self._planned.get(call) or self._planned.get("*")
             fault = faults.pop(0) if faults else None
         if fault is None:
-            return self._inner.handle_request(request)
-        response = fault(lambda: self._inner.handle_request(request))
+            return self._handled(request)
+        response = fault(lambda: self._handled(request))
         response.request = request
+        return response
+
+    def _handled(self, request: httpx.Request) -> httpx.Response:
+        response = self._inner.handle_request(request)
+        response.headers["date"] = formatdate(usegmt=True)  # as whoever serves it would
         return response
 
 

@@ -68,11 +68,11 @@ class Announced:
 class FleetApi(NodeWaits, AbstractContextManager["FleetApi"]):
     """One node's calls to a SuperLink's Fleet API; safe to use from every thread.
 
-    Every method raises `UnreachableError` when no answer can be had, `RefusedError` when the
-    answer is an error, and `UnauthorizedError` when the node's key is not accepted, nor the next
-    one, if there is one. The methods
-    that move the content of messages and runs try again for as long as the SuperLink is away,
-    and raise `RunEndedError` when the run has ended.
+    Every method raises `UnreachableError` when no answer can be had, `ClocksDifferError` when
+    nothing is taken that the clock of here says the time of, `RefusedError` when the answer is an
+    error, and `UnauthorizedError` when the node's key is not accepted, nor the next one, if there
+    is one. The methods that move the content of messages and runs try again for as long as the
+    SuperLink is away or the clocks differ, and raise `RunEndedError` when the run has ended.
 
     Parameters
     ----------
@@ -113,6 +113,7 @@ class FleetApi(NodeWaits, AbstractContextManager["FleetApi"]):
             insecure=insecure,
             root_certificates=root_certificates,
             carrier=transport,
+            longest_seconds=retry_seconds,
             signed_bodies=_SIGNED,
         )
         self._retry = retry_policy(retry_seconds)

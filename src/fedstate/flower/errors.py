@@ -2,6 +2,7 @@
 
 SuperLinkError (FederationError)
  ├─ UnreachableError          no answer that can be read; trying again may help
+ │   └─ ClocksDifferError     it takes nothing that this machine's clock says the time of
  ├─ RefusedError              the SuperLink answered with an error
  │   └─ UnauthorizedError     it does not accept the node's key or ID
  ├─ KeyReplacedError          what was to be sent is signed with a key that was replaced meanwhile
@@ -41,7 +42,15 @@ class RunStatus(Enum):
 
 
 class SuperLinkError(FederationError):
-    """The base of what goes wrong between a node and its SuperLink."""
+    """The base of what goes wrong between a node and its SuperLink.
+
+    Attributes
+    ----------
+    said : bool
+        Whether the log has it, so that nobody need say it at each try.
+    """
+
+    said = False
 
 
 class UnreachableError(SuperLinkError):
@@ -56,6 +65,15 @@ class UnreachableError(SuperLinkError):
     def __init__(self, sentence: str, *, sent: bool) -> None:
         super().__init__(sentence)
         self.sent = sent
+
+
+class ClocksDifferError(UnreachableError):
+    """The SuperLink refuses what is signed by this machine's clock, until the clocks agree."""
+
+    said = True
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, sent=False)
 
 
 class RefusedError(SuperLinkError):

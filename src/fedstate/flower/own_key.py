@@ -6,6 +6,7 @@ file, and goes on with the key in it if the SuperLink takes that one. No request
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from flwr.supercore.protobuf.client import ProtobufRequestContext
 # What signs a node's requests.
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from fedstate.flower.clocks import Clocks, seconds_ahead
 from fedstate.flower.errors import KeyReplacedError
 from fedstate.logs import logger
 
@@ -31,6 +33,8 @@ _Send = Callable[[ProtobufRequestContext], httpx.Response]
 
 KeyPair = tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey]
 
+# A server of flwr's own has its answers' date made once a second.
+DATE_SECONDS = 1.1
 _HEADERS = (FLEET_HTTP_PUBLIC_KEY_HEADER, TIMESTAMP_HEADER, FLEET_HTTP_SIGNATURE_HEADER)
 
 
@@ -135,33 +139,54 @@ class SigningInterceptor:
     signed_bodies : frozenset of str
         The methods whose requests have something in them that the key has signed, too: they are
         not sent again with another key, since that would not be the one of what they have.
+    date_seconds : float
+        For how long the date of an answer may be that of before the server's clock was set.
     """
 
-    def __init__(self, own_key: OwnKey, signed_bodies: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        own_key: OwnKey,
+        signed_bodies: frozenset[str] = frozenset(),
+        date_seconds: float = DATE_SECONDS,
+    ) -> None:
         self._own_key = own_key
         self._signed_bodies = signed_bodies
+        self._date_seconds = date_seconds
+        self._clocks = Clocks("the SuperLink")
+        self._worked = False
 
     def intercept(self, context: ProtobufRequestContext, call_next: _Send) -> httpx.Response:
         """Sign and send a request."""
         pair = self._own_key.pair
-        response = _signed(pair, context, call_next)
-        if (
-            response.status_code != httpx.codes.UNAUTHORIZED
-            or context.rpc_method in self._signed_bodies
-            or (newer := self._own_key.after(pair)) is None
-        ):
+        response = self._sent(pair, context, call_next)
+        if not _refuses_key(response):
             return response
-        again = _signed(newer, context, call_next)
-        if again.is_success:
-            self._own_key.take(newer)
-        return again
+        if (newer := self._own_key.after(pair)) is not None:
+            if context.rpc_method in self._signed_bodies:
+                return response
+            response = self._sent(newer, context, call_next)
+            if response.is_success:
+                self._own_key.take(newer)
+        if self._worked and _refuses_key(response) and "date" in response.headers:
+            # The server's clock may have been set a moment ago, and the date be of before.
+            time.sleep(self._date_seconds)
+            response = self._sent(pair, context, call_next)
+        return response
+
+    def _sent(
+        self, pair: KeyPair, context: ProtobufRequestContext, call_next: _Send
+    ) -> httpx.Response:
+        for name in _HEADERS:
+            context.request.headers.pop(name, None)
+        sent_at = time.monotonic()
+        response: httpx.Response = NodeAuthHttpInterceptor(*pair).intercept(context, call_next)
+        self._clocks.look(response, sent_at)
+        self._worked = self._worked or response.is_success
+        return response
 
 
-def _signed(pair: KeyPair, context: ProtobufRequestContext, call_next: _Send) -> httpx.Response:
-    for name in _HEADERS:
-        context.request.headers.pop(name, None)
-    response: httpx.Response = NodeAuthHttpInterceptor(*pair).intercept(context, call_next)
-    return response
+def _refuses_key(response: httpx.Response) -> bool:
+    return response.status_code == httpx.codes.UNAUTHORIZED and seconds_ahead(response) is None
 
 
 def _same(one: KeyPair, other: KeyPair) -> bool:

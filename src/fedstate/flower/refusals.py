@@ -14,7 +14,9 @@ from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPu
 # What flwr's retry policy raises for any 403; it is a BaseException.
 from flwr.supercore.run import RunNotRunningException
 
+from fedstate.flower.clocks import differ, seconds_ahead
 from fedstate.flower.errors import (
+    ClocksDifferError,
     MessageUnavailableError,
     RefusedError,
     ReplyIncompleteError,
@@ -43,6 +45,9 @@ def own_errors() -> Iterator[None]:
     except RunNotRunningException:
         raise RunEndedError("The run has ended.") from None
     except httpx.HTTPStatusError as error:
+        # flwr answers the same to a wrong clock as to a wrong key.
+        if (ahead := seconds_ahead(error.response)) is not None:
+            raise ClocksDifferError(differ(ahead, "the SuperLink")) from error
         raise refusal(error) from error
     except httpx.RequestError as error:
         reason = setting_problem(error, "the SuperLink") or str(error) or type(error).__name__

@@ -226,7 +226,8 @@ def _pull_messages(link: Link, steps: Steps, pacing: Pacing) -> None:
         except UnauthorizedError:
             raise
         except (RefusedError, UnreachableError) as error:
-            logger.warning("%s Trying again.", error)
+            if not error.said:
+                logger.warning("%s Trying again.", error)
             pause.wait(_RETRY_SECONDS)
         pacing.wait()
 

@@ -154,7 +154,8 @@ class Maintenance:
             try:
                 status = self._link.run_status(run.run_id)
             except SuperLinkError as error:
-                logger.warning("Run %s cannot be looked up. %s", run.run_id, error)
+                if not error.said:
+                    logger.warning("Run %s cannot be looked up. %s", run.run_id, error)
             else:
                 self._note_status(run, status)
 

@@ -207,7 +207,8 @@ class Membership:
             # It counts as offline already.
             pass
         except UnreachableError as error:
-            logger.warning("%s", error)
+            if not error.said:
+                logger.warning("%s", error)
             return False
         self._session.end()
         return True
@@ -226,7 +227,7 @@ class Membership:
                         raise
                     if self.node_id and self._api.has_next_key and self._heartbeat():
                         return
-                reason = str(error)
+                reason, said = str(error), error.said
             else:
                 self._session.alive(node_id, since)
                 return
@@ -236,7 +237,8 @@ class Membership:
                     f"The SuperNode could not connect to the SuperLink, tried {tries} times in "
                     f"{waited:.0f} s. {reason}"
                 )
-            logger.warning("%s Trying again.", reason)
+            if not said:
+                logger.warning("%s Trying again.", reason)
             if self._left.wait(pause):
                 raise FederationError("The SuperNode was stopped before it was connected.")
 
@@ -262,7 +264,8 @@ class Membership:
         try:
             known = self._api.heartbeat()
         except SuperLinkError as error:
-            logger.warning("The heartbeat was not answered. %s", error)
+            if not error.said:
+                logger.warning("The heartbeat was not answered. %s", error)
             return False
         finally:
             self._put_off()

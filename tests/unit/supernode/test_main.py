@@ -16,6 +16,7 @@ from tests.unit.superlink_in_process import (
     answers,
     arrays,
     breaks,
+    refuses_clock,
 )
 
 from fedstate.errors import SettingError
@@ -166,6 +167,18 @@ def test_a_run_of_the_node_that_has_ended_is_heard_of_once(
     receiver = pulling(0, ended=True)
     assert len(receiver.ended) == 1
     assert receiver.runs.going() == []
+
+
+def test_a_clock_that_is_wrong_for_a_while_ends_nothing(
+    pulling: Callable[..., Receiver],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(main, "_RETRY_SECONDS", 0.01)
+    assert len(pulling(1, *[refuses_clock(8 * 86400)] * 3).received) == 1
+    said = [each.getMessage() for each in caplog.records if each.levelname != "INFO"]
+    assert sum("clock is 8 days ahead of that of the SuperLink" in each for each in said) == 1
+    assert not any(each.endswith("Trying again.") for each in said)
 
 
 def test_a_key_that_is_not_accepted_any_longer_ends_it(pulling: Callable[..., Receiver]) -> None:
