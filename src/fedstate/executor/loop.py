@@ -160,19 +160,25 @@ class TaskLoop:
 
 
 class _Connection:
-    """Logs once that the server cannot be reached, and once that it can again."""
+    """Logs once that the server gives no tasks, and once that it is asked again."""
 
     def __init__(self) -> None:
-        self.is_lost = False
+        self._said: type[TaskServerUnavailableError] | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the last request has failed."""
+        return self._said is not None
 
     def lost(self, error: TaskServerUnavailableError) -> None:
         """Take note of a failed request."""
-        if not self.is_lost:
-            self.is_lost = True
-            logger.warning("The server cannot be reached (%s); trying again.", error)
+        # One that comes back may refuse whom it knew, and that is to be said, too.
+        if self._said is not type(error):
+            self._said = type(error)
+            logger.warning("The server cannot be asked for tasks (%s); trying again.", error)
 
     def made(self) -> None:
         """Take note of a request that was answered."""
         if self.is_lost:
-            self.is_lost = False
+            self._said = None
             logger.info("The server is reached.")

@@ -29,6 +29,7 @@ from fedstate.errors import CertificateError, FederationError, SettingError
 from fedstate.exchange import paths
 from fedstate.exchange.client import ExtraRoutes, Waited
 from fedstate.flower import transport
+from fedstate.flower.clocks import differ, seconds_ahead
 from fedstate.flower.task_order import TaskKind, TaskOrder
 from fedstate.logs import logger
 from fedstate.tls.problems import setting_problem
@@ -40,6 +41,10 @@ class TaskServerError(FederationError):
 
 class TaskServerUnavailableError(TaskServerError):
     """The server does not answer, or has a passing trouble of its own; asking again may help."""
+
+
+class TaskServerRefusesError(TaskServerUnavailableError):
+    """The server refuses an executor that it has given tasks before."""
 
 
 @dataclass(frozen=True)
@@ -234,10 +239,7 @@ class TaskSource:
         except httpx.HTTPStatusError as error:
             code = error.response.status_code
             if code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-                raise TaskServerError(
-                    f"The server at {address} refuses this executor (status {code}): give both "
-                    "the same --superexec-auth-secret-file."
-                ) from error
+                raise self._refusal(error.response) from error
             # A server error passes, such as that of a database that others keep busy.
             if error.response.is_server_error:
                 raise TaskServerUnavailableError(str(error)) from error
@@ -259,3 +261,20 @@ class TaskSource:
                 f"The server at {address} is none of Flower's ({error}): check "
                 "--runtime-api-address."
             ) from error
+
+    def _refusal(self, response: httpx.Response) -> TaskServerError:
+        """Return what it means that the server does not take what shows who asks."""
+        server, ahead = f"the server at {self._api.server}", seconds_ahead(response)
+        secret = "give both the same --superexec-auth-secret-file"  # noqa: S105  # it is none
+        status = f"(status {response.status_code})"
+        if not self._worked:
+            if ahead is not None:
+                return TaskServerError(differ(ahead, server))
+            return TaskServerError(f"T{server[1:]} refuses this executor {status}: {secret}.")
+        # A clock may have been set, and is right again soon; tasks are under way meanwhile.
+        return TaskServerRefusesError(
+            differ(ahead, server).rstrip(".")
+            if ahead is not None
+            else f"it refuses this executor {status} since a clock was set, or it has another "
+            f"secret now: set both machines' clocks right, or {secret}"
+        )

@@ -84,9 +84,9 @@ class Node:
         self.state.set_node_id(NODE_ID)
         self.store = self.factory.objectstore_factory.store()
         self._replies: dict[str, Message] = {}
-        app = create_app(self.factory, auth_secret)
-        prepare(app)
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning")
+        self.app = create_app(self.factory, auth_secret)
+        prepare(self.app)
+        config = uvicorn.Config(self.app, host="127.0.0.1", port=0, log_level="warning")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)
         self._thread.start()

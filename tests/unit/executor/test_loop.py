@@ -223,7 +223,7 @@ def test_a_server_that_fails_is_logged_once_and_so_is_its_return(
     for _ in range(3):
         assert not executor.loop.poll()
     assert executor.asked() == 3
-    assert caplog.text.count("The server cannot be reached (Server error '503") == 1
+    assert caplog.text.count("The server cannot be asked for tasks (Server error '503") == 1
     assert "The server is reached" not in caplog.text
     executor.server.failing.clear()
     executor.loop.poll()
@@ -232,11 +232,37 @@ def test_a_server_that_fails_is_logged_once_and_so_is_its_return(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 418])
-def test_an_executor_that_is_refused_ends(start: Callable[..., Executor], status: int) -> None:
+def test_an_executor_that_is_refused_ends(
+    server: Server, start: Callable[..., Executor], status: int
+) -> None:
+    server.failing |= {"acquire-task": status, "wait-for-tasks": status}
     executor = start()
-    executor.server.failing["acquire-task"] = status
     with pytest.raises(FederationError, match=f"status {status}"):
         executor.loop.poll()
+
+
+@FLWRS_OWN
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_executor_that_has_worked_goes_on_when_it_is_refused(
+    start: Callable[..., Executor], caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    caplog.set_level("INFO")
+    executor = start()
+    executor.loop.poll()
+    # A server that comes back with another secret is not only one that was away.
+    for failing, polls in ((503, 2), (status, 2)):
+        executor.server.failing["acquire-task"] = failing
+        for _ in range(polls):
+            assert not executor.loop.poll()
+    said = [
+        each.getMessage() for each in caplog.records if "cannot be asked" in each.getMessage()
+    ]
+    assert len(said) == 2
+    assert f"refuses this executor (status {status}) since a clock was set" in said[1]
+    executor.server.failing.clear()
+    executor.server.node.ask(1, "tell")
+    assert wait_until(executor.loop.poll, SECONDS)
+    assert "The server is reached." in caplog.text
 
 
 def test_a_task_that_has_ended_at_the_server_is_stopped_and_its_slot_is_free(

@@ -1,11 +1,13 @@
 """What a source of tasks makes of the answers of a real Runtime API, and of other servers."""
 
+import datetime
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from flwr.supercore.date import now
 from tests.stack.executor.conftest import Node, probe_fab
 
 from fedstate.errors import SettingError
@@ -13,6 +15,7 @@ from fedstate.flower.task_order import TaskKind
 from fedstate.flower.tasks import (
     RuntimeApi,
     TaskServerError,
+    TaskServerRefusesError,
     TaskServerUnavailableError,
     TaskSource,
 )
@@ -64,6 +67,60 @@ def test_another_secret_is_refused(node: Node, tmp_path: Path, content: bytes | 
     api = RuntimeApi(node.address, insecure=True, auth_secret_file=file if content else None)
     with pytest.raises(TaskServerError, match=r"refuses this executor \(status 401\): give both"):
         acquire(api)
+
+
+@pytest.fixture
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set the executor's clock so many days ahead: the server has other threads."""
+    executor = threading.current_thread()
+    ahead = datetime.timedelta()
+
+    def now_here() -> datetime.datetime:
+        return now() + (ahead if threading.current_thread() is executor else datetime.timedelta())
+
+    def set_ahead(days: float) -> None:
+        nonlocal ahead
+        ahead = datetime.timedelta(days=days)
+
+    monkeypatch.setattr("flwr.supercore.auth.superexec.now", now_here)
+    return set_ahead
+
+
+@pytest.mark.parametrize(("days", "said"), [(8, "8 days ahead of"), (-8, "8 days behind")])
+def test_an_executor_whose_clock_is_wrong_is_told_so(
+    node: Node, secret: Path, set_clock: Callable[[float], None], days: float, said: str
+) -> None:
+    set_clock(days)
+    sentence = f"clock is {said} that of the server at {node.address}, .* set the clock"
+    with pytest.raises(TaskServerError, match=sentence) as raised:
+        acquire(RuntimeApi(node.address, insecure=True, auth_secret_file=secret))
+    assert not isinstance(raised.value, TaskServerUnavailableError), "it has never worked"
+
+
+def test_an_executor_that_has_worked_waits_for_its_clock(
+    node: Node, secret: Path, set_clock: Callable[[float], None]
+) -> None:
+    api = RuntimeApi(node.address, insecure=True, auth_secret_file=secret)
+    with TaskSource(api) as source:
+        source.acquire([TaskKind.SERVER_APP])
+        set_clock(8)
+        with pytest.raises(TaskServerRefusesError, match=r"8 days ahead of .* that is wrong$"):
+            source.acquire([TaskKind.SERVER_APP])
+        set_clock(0)
+        source.acquire([TaskKind.SERVER_APP])
+
+
+def test_an_executor_that_has_worked_waits_when_it_is_refused(secret: Path) -> None:
+    first = Node(b"the secret")
+    api = RuntimeApi(first.address, insecure=True, auth_secret_file=secret)
+    with TaskSource(api) as source:
+        try:
+            source.acquire(CLIENT_APPS)
+            first.app.state.superexec_auth_secret = b"another"
+            with pytest.raises(TaskServerRefusesError, match=r"401.* clock .*same --superexec"):
+                source.acquire(CLIENT_APPS)
+        finally:
+            first.stop()
 
 
 def test_tls_to_a_server_without_is_said(node: Node) -> None:
