@@ -221,7 +221,8 @@ def check_patiently(
         check_health(url, root_certificates, warn)
     except FederationError:
         last = answered.stat().st_mtime if answered.exists() else -math.inf
-        if time.time() - last > PATIENCE_SECONDS:
+        # One that is still to come is of a clock that was set back meanwhile.
+        if not 0 <= time.time() - last <= PATIENCE_SECONDS:
             raise
     else:
         answered.touch()

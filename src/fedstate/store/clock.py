@@ -30,6 +30,11 @@ class Moment:
     seconds: float
 
 
+def since_boot() -> float:
+    """Return the seconds since the boot, also those in which the machine slept."""
+    return time.clock_gettime(_SINCE_BOOT)
+
+
 def present() -> Moment:
     """Return this moment."""
     try:
@@ -37,4 +42,4 @@ def present() -> Moment:
     except OSError:
         # One boot cannot be told from another: time counts within a process.
         boot = f"process-{os.getpid()}"
-    return Moment(boot, time.clock_gettime(_SINCE_BOOT))
+    return Moment(boot, since_boot())

@@ -1,6 +1,5 @@
 """What a SuperNode's steps need of the SuperLink: runs, messages, and where replies go."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from fedstate.flower.own_key import OwnKey
 from fedstate.flower.runs import Fab, Run
 from fedstate.flower.stored_values import Envelope
 from fedstate.logs import logger
+from fedstate.store.clock import since_boot
 from fedstate.supernode.brought import Brought
 from fedstate.supernode.membership import Membership
 from fedstate.supernode.replies import Replies
@@ -94,7 +94,7 @@ class Link:
         """
         have = self.have() if self._unsure else None
         unsure, self._unsure = self._unsure, True
-        beats, since = self._membership.wants_heartbeat, time.time()
+        beats, since = self._membership.wants_heartbeat, since_boot()
         try:
             taken = self._api.take_message(self._take_seconds, run_ids, have=have, beats=beats)
         except SuperLinkError as error:

@@ -20,6 +20,7 @@ from fedstate.errors import FederationError
 from fedstate.flower.clients import PATIENCE_SECONDS, FleetApi
 from fedstate.flower.errors import RefusedError, SuperLinkError, UnreachableError
 from fedstate.logs import logger
+from fedstate.store.clock import since_boot
 from fedstate.supernode.session import SessionFile
 from fedstate.waiting import wait_until
 
@@ -167,17 +168,17 @@ class Membership:
     @property
     def wants_heartbeat(self) -> bool:
         """Whether a request that can say so should say that the node is online."""
-        return time.monotonic() - self._told_at >= self._timing.told
+        return since_boot() - self._told_at >= self._timing.told
 
     def answered(self, since: float, *, known: bool) -> None:
-        """Note the answer to a request that was a heartbeat, and was sent at `since`."""
+        """Note the answer to a heartbeat that was sent so many seconds after the boot."""
         self._others = True
         self._put_off()
         self._note(since, known=known)
 
     def _note(self, since: float, *, known: bool) -> None:
         if known:
-            self._told_at = time.monotonic() - (time.time() - since)
+            self._told_at = since
             self._session.alive(self.node_id, since)
         else:
             logger.warning("The SuperLink does not know this node any more.")
@@ -216,7 +217,7 @@ class Membership:
     def _activate(self) -> None:
         started = time.monotonic()
         for tries, pause in enumerate(self._timing.pauses(), start=1):
-            since = time.time()
+            since = since_boot()
             try:
                 if self._register:
                     self._api.register()
@@ -260,7 +261,7 @@ class Membership:
         return max(self._due_at - time.monotonic(), 0.0)
 
     def _heartbeat(self) -> bool:
-        since = time.time()
+        since = since_boot()
         try:
             known = self._api.heartbeat()
         except SuperLinkError as error:

@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedstate.store.clock import since_boot
+
 _LENGTH = 256
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -59,7 +61,7 @@ class SessionFile:
 
     def previous(self, now: float | None = None) -> Session | None:
         """Return the session that the last SuperNode left, or None if it has ended."""
-        now = time.time() if now is None else now
+        now = since_boot() if now is None else now
         try:
             left = json.loads(os.pread(self._file, _LENGTH, 0))
             seconds_left = left["alive_at"] + self._patience - now
@@ -67,11 +69,11 @@ class SessionFile:
             mine = left["identity"] == self._identity
         except (ValueError, KeyError, TypeError):
             return None
-        # More than all of the patience left: the clock was set back, and nothing is known.
+        # More than all of the patience left: it is of an earlier release, or damaged.
         return session if mine and 0 < seconds_left <= self._patience else None
 
     def alive(self, node_id: int, since: float) -> None:
-        """Note that the SuperLink has answered a heartbeat that was sent at `since`."""
+        """Note that the SuperLink has answered a heartbeat of so many seconds since the boot."""
         self._node_id, self._alive_at = node_id, since
         self._write()
 

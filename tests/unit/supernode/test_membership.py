@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.superlink_application import key_pair
 from tests.unit.superlink_in_process import (
     Connection,
     Fault,
+    Handle,
     SuperLink,
     answers,
     breaks,
@@ -128,6 +130,46 @@ def test_a_session_that_the_superlink_has_forgotten_begins_anew(member: Node) ->
         member.superlink.lapse(membership._session.previous().node_id)  # type: ignore[union-attr]
         membership.join()
         assert member.connection.requests == [other, "register-node", "activate-node"]
+
+
+@pytest.fixture
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set the time of day so many days ahead."""
+    right, ahead = time.time, 0.0
+
+    def set_ahead(days: float) -> None:
+        nonlocal ahead
+        ahead = days * 86400
+
+    monkeypatch.setattr(time, "time", lambda: right() + ahead)
+    return set_ahead
+
+
+@pytest.mark.parametrize("days", [8, -8])
+def test_a_session_goes_on_though_the_clock_was_set(
+    member: Node, set_clock: Callable[[float], None], days: float
+) -> None:
+    with member.started() as killed:
+        killed.join()
+    set_clock(days)
+    with member.started() as membership:
+        membership.join()
+        assert member.connection.requests == ["send-node-heartbeat"]
+
+
+def test_a_clock_that_is_set_back_keeps_no_heartbeat_away(
+    member: Node, set_clock: Callable[[float], None]
+) -> None:
+    with member.started(timing=Timing(heartbeat=3600, told=0.0)) as membership:
+        membership.join()
+
+        def late(handle: Handle) -> httpx.Response:
+            set_clock(-8)
+            return handle()
+
+        member.connection.plan("send-node-heartbeat", late)
+        assert membership._heartbeat()
+        assert membership.wants_heartbeat
 
 
 def test_of_a_wrong_clock_the_log_has_one_sentence_while_it_is_wrong(
