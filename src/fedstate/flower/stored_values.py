@@ -24,6 +24,7 @@ from flwr.supercore.inflatable.inflatable_object import (
 
 from fedstate.flower.contexts import context_from_bytes
 from fedstate.flower.field_numbers import CONTEXT
+from fedstate.flower.reply_times import keep_alive
 from fedstate.large.context import SplitContext
 from fedstate.large.wire import LARGE_ARRAY_BYTES, Buffer, LargeArrays, field_contents
 from fedstate.store.values import Value
@@ -170,6 +171,7 @@ def decode_reply(value: Value) -> tuple[Envelope, dict[str, bytes]]:
 def error_reply(message: Message, error: Error) -> tuple[Envelope, dict[str, bytes]]:
     """Return the error as a reply to a message, and its objects."""
     reply = Message(error, reply_to=message)
+    keep_alive(reply)
     reply.metadata.__dict__["_message_id"] = reply.object_id
     with no_object_id_recompute():
         objects = {key: each.deflate() for key, each in get_all_nested_objects(reply).items()}

@@ -64,6 +64,7 @@ from fedstate.flower import transport
 from fedstate.flower.apps import App
 from fedstate.flower.field_numbers import TASK_INPUT, TASK_OUTPUT
 from fedstate.flower.object_client import BatchingRuntimeClient
+from fedstate.flower.reply_times import keep_alive
 from fedstate.flower.task_order import TaskOrder
 from fedstate.large.context import SplitContext
 from fedstate.large.wire import (
@@ -176,6 +177,7 @@ class TaskClient(BatchingRuntimeClient):
 
     def push_reply(self, reply: Message, context: Context) -> None:
         """Push the reply to the task's message; the Context names the run and the node."""
+        keep_alive(reply)
         reply.metadata.__dict__["_message_id"] = reply.object_id
         with no_object_id_recompute():
             node = Node(node_id=context.node_id)
