@@ -63,5 +63,5 @@ def test_memory_and_store_stay_within_their_bounds(killable: Killable) -> None:
     wait_until(lambda: database.stat().st_size < STORE_MEGABYTES * 2**20, 90, "the space")
     checked = check(database.parent)
     assert checked["runs"] == 0
-    assert checked["size"] < STORE_MEGABYTES * 2**20
+    assert checked["size_bytes"] < STORE_MEGABYTES * 2**20
     del node.supernode.command[-2:]

@@ -140,7 +140,9 @@ def _compare_leaves(name: str, part: str, one: Leaf, two: Leaf) -> Change | None
     detail = f"{_shown(one)} -> {_shown(two)}"
     is_number = isinstance(one, int | float) and not isinstance(one, bool)
     if not is_number or not _fits(one, two):
-        return None if one == two else Change(name, part, CHANGED, detail=detail)
+        # What is not a number, in whatever it is, is not equal to itself.
+        equal = one == two or repr(one) == repr(two)
+        return None if equal else Change(name, part, CHANGED, detail=detail)
     gap = _compare_arrays(name, part, np.array([one]), np.array([two]))
     return None if gap is None else replace(gap, detail=detail)
 

@@ -1,6 +1,7 @@
 """A value comes apart into pieces, each under its path."""
 
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,42 @@ def test_every_value_can_be_looked_at_and_is_equal_to_itself(recorder: Any, valu
     assert it.size >= 0
     for leaf in leaves_of(it).values():
         to_plain(leaf)
+
+
+NAN = float("nan")
+
+
+def _store(value: Any, _: Any, state: Any) -> None:
+    state["it"] = value
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        (NAN, 1.0),
+        (np.float16(NAN), np.float16(1)),
+        (np.float32(NAN), np.float32(1)),
+        (complex(NAN, 1), complex(NAN, 2)),
+        (np.complex64(complex(1, NAN)), np.complex64(complex(2, NAN))),
+        (np.datetime64("NaT"), np.datetime64("2026-01-01")),
+        ([NAN, "text"], [1.0, "text"]),
+        ({"a": (np.float32(NAN), None)}, {"a": (np.float32(2), None)}),
+        (np.array([NAN, 1]), np.array([NAN, 2])),
+    ],
+    ids=lambda value: f"{type(value).__name__} {value}",
+)
+def test_what_is_not_a_number_is_equal_to_itself_and_to_nothing_else(
+    tmp_path: Path, value: Any, other: Any
+) -> None:
+    from fedstate.inspection.difference import compare
+
+    states = []
+    for number, stored in enumerate((value, value, other)):
+        with closing(NodeStore(tmp_path / str(number))) as made:
+            Recorder(made, RUN).step(1, partial(_store, stored))
+        states.append(fedstate.open_store(tmp_path / str(number)).state(str(RUN)))
+    assert compare(states[0], states[1]).changes == []
+    assert compare(states[0], states[2]).changes != []
 
 
 def test_a_bool_is_no_number(tmp_path: Path) -> None:
