@@ -22,7 +22,7 @@ from fedstate.cli import (
     supernode,
     verify,
 )
-from fedstate.cli.arguments import keep_argument_help
+from fedstate.cli.arguments import keep_argument_help, leave_paths_to_commands
 from fedstate.errors import FedstateError
 from fedstate.logs import JSON, log_format, logger
 from fedstate.os_errors import one_line, sentence
@@ -34,6 +34,7 @@ class _OneSentence(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         keep_argument_help(self)
+        leave_paths_to_commands(self)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""

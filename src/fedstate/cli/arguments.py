@@ -1,4 +1,4 @@
-"""The help of arguments, which this typer loses with this click: click 8.5 has one of its own."""
+"""What all commands' parameters have in common: the help of arguments, and who checks a path."""
 
 import typing
 
@@ -6,8 +6,24 @@ import click
 from typer.models import ArgumentInfo
 
 
+def leave_paths_to_commands(command: click.Command) -> None:
+    """Let a command, or all commands of a group, say what is wrong with a path themselves.
+
+    click would show their usage for one that may not be read, in a box of six lines.
+    """
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            leave_paths_to_commands(each)
+    for parameter in command.params:
+        if isinstance(parameter.type, click.Path):
+            parameter.type.readable = False
+
+
 def keep_argument_help(command: click.Command) -> None:
-    """Give the arguments of a command, or of all commands of a group, the help that they have."""
+    """Give the arguments of a command, or of all commands of a group, the help that they have.
+
+    This typer loses it with this click: click 8.5 has one of its own.
+    """
     if isinstance(command, click.Group):
         for each in command.commands.values():
             keep_argument_help(each)

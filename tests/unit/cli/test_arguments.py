@@ -6,7 +6,7 @@ import click
 import typer
 
 from fedstate.cli import app
-from fedstate.cli.arguments import keep_argument_help
+from fedstate.cli.arguments import keep_argument_help, leave_paths_to_commands
 
 APP = typer.Typer()
 
@@ -32,3 +32,18 @@ def test_the_help_is_what_the_command_says() -> None:
     command = typer.main.get_command(APP)
     keep_argument_help(command)
     assert [each.help for each in arguments(command)] == ["What is copied.", None]
+
+
+def paths(command: click.Command) -> list[click.Path]:
+    own = [each.type for each in command.params if isinstance(each.type, click.Path)]
+    if isinstance(command, click.Group):
+        return own + [each for sub in command.commands.values() for each in paths(sub)]
+    return own
+
+
+def test_what_is_wrong_with_a_path_is_said_by_the_command() -> None:
+    tree = typer.main.get_command(app)
+    assert not any(each.readable or each.writable or each.exists for each in paths(tree))
+    command = click.Command("copy", params=[click.Argument(["file"], type=click.Path())])
+    leave_paths_to_commands(command)
+    assert [each.readable for each in paths(command)] == [False]
