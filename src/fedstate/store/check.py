@@ -127,7 +127,7 @@ def check(place: Path, key: bytes | None = None) -> Report:
         path, mark, content = _find(place, Path(aside))
         with (
             reading(path.parent),
-            translated(path),
+            translated(path, write=False),
             closing(_open(path, Path(aside), mark)) as connection,
         ):
             return _report(connection, path, mark, content, key)

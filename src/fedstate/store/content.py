@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fedstate.os_errors import PASSING, sentence
-from fedstate.store.errors import DamagedValueError, StoreError
+from fedstate.store.errors import DamagedValueError, StoreAccessError
 
 DIRECTORY = "node.content"
 PAGE_BYTES = 4096
@@ -69,8 +69,8 @@ class Content(Protocol):
         ------
         DamagedValueError
             The file is missing, ends before them, or cannot be read.
-        StoreError
-            This process may not read it, or has too many files open: it may be sound.
+        StoreAccessError
+            This user may not read it, or this process has too many files open.
         """
 
     def problem(self, file_id: int, size: int) -> str | None:
@@ -108,7 +108,7 @@ class ContentDirectory:
         except FileNotFoundError:
             return f"{the_file(file_id)} is missing"
         except OSError as error:
-            _raise_if_passing(error, self.file(file_id))
+            _raise_if_sound(error, self.file(file_id))
             return f"{the_file(file_id)} cannot be read ({error.strerror})"
         except DamagedValueError as error:
             return str(error)
@@ -191,11 +191,11 @@ class NoContent:
         return f"{the_file(file_id)} is missing"
 
 
-def _raise_if_passing(error: OSError, path: Path) -> None:
-    """Raise StoreError for what says nothing of the content: permission, too many open files."""
+def _raise_if_sound(error: OSError, path: Path) -> None:
+    """Raise StoreAccessError if the error says nothing of the content."""
     if error.errno in PASSING | {errno.EACCES, errno.EPERM}:
         named = OSError(error.errno, error.strerror, str(path))
-        raise StoreError(sentence(named)) from error
+        raise StoreAccessError(sentence(named)) from error
 
 
 def _read(path: Path, file_id: int, start: int, length: int) -> bytes:
@@ -214,7 +214,7 @@ def _read(path: Path, file_id: int, start: int, length: int) -> bytes:
     except FileNotFoundError as error:
         raise DamagedValueError(f"{the_file(file_id)} is missing") from error
     except OSError as error:
-        _raise_if_passing(error, path)
+        _raise_if_sound(error, path)
         raise DamagedValueError(
             f"{the_file(file_id)} cannot be read ({error.strerror})"
         ) from error

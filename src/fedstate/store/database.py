@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fedstate.store.errors import StoreDamagedError, StoreError
+from fedstate.os_errors import sentence
+from fedstate.store.errors import StoreAccessError, StoreDamagedError, StoreError
 from fedstate.store.room import full
 
 DATABASE = "node.db"
@@ -34,8 +35,10 @@ _SETTINGS = (
 
 # The second one is of the index of the log, whose file cannot grow.
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
-# SQLite does not say which file, nor why.
-_ACCESS = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_IOERR")
+# SQLite does not say which file, nor why. Its SQLITE_IOERR is a disk's: files are open then.
+_ACCESS = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")
+# Also who only looks at a store, or frees a run of it, may find that.
+LOOK_AT_THE_DISK = "Look at the disk, then start the SuperNode, or give the command, once more."
 # SQLITE_ERROR is a table or column that is not there: our statements fit the schema.
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ", "SQLITE_ERROR")
 
@@ -110,8 +113,15 @@ def is_full(error: sqlite3.Error) -> bool:
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: Path, *, write: bool = True) -> Iterator[None]:
     """Raise SQLite's errors as the store's, each in one sentence with the way out.
+
+    Parameters
+    ----------
+    path : Path
+        The database.
+    write : bool
+        Whether its files have to be such that this user may write to them, too.
 
     Raises
     ------
@@ -119,6 +129,8 @@ def translated(path: Path) -> Iterator[None]:
         There is no room on the disk.
     StoreDamagedError
         The file is not a database any more.
+    StoreAccessError
+        This user may not use a file of it.
     StoreError
         The disk or SQLite failed otherwise.
     """
@@ -130,20 +142,23 @@ def translated(path: Path) -> Iterator[None]:
             raise full(path.parent) from error
         if name.startswith(_DAMAGE):
             raise damaged(path.parent, str(error)) from error
+        if name.startswith(_ACCESS) and (culprit := _culprit(path, write=write)):
+            raise StoreAccessError(sentence(culprit)) from error
         raise StoreError(
             f"The node store '{path}' failed ({name or type(error).__name__}: {error}). "
-            "Look at the disk, then start the SuperNode again."
+            f"{LOOK_AT_THE_DISK}"
         ) from error
     except UnicodeDecodeError as error:
         # Of SQLite's own message, or of a text in it.
         raise damaged(path.parent, "a text in its database is none") from error
 
 
-def _culprit(path: Path) -> OSError | None:
+def _culprit(path: Path, *, write: bool) -> OSError | None:
     """Return the error of the first file of a database that cannot be used, or None.
 
     None of them is opened: closing it again would release SQLite's locks.
     """
+    wanted = os.R_OK | (os.W_OK if write else 0)
     beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
     for file in (path.parent, path, *beside):
         try:
@@ -157,8 +172,8 @@ def _culprit(path: Path) -> OSError | None:
         code = 0
         if file == path and file.is_dir():
             code = errno.EISDIR
-        elif not os.access(file, os.R_OK | os.W_OK, effective_ids=True):
-            read_only = os.statvfs(file).f_flag & os.ST_RDONLY
+        elif not os.access(file, wanted, effective_ids=True):
+            read_only = write and os.statvfs(file).f_flag & os.ST_RDONLY
             code = errno.EROFS if read_only else errno.EACCES
         if code:
             return OSError(code, os.strerror(code), str(file))

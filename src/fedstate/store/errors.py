@@ -3,6 +3,7 @@
 StoreError
  ├─ StoreInUseError    another process holds the store
  ├─ StoreDamagedError  a file is missing, a checksum is wrong, or the store is an older copy
+ ├─ StoreAccessError   a file of the store may not, or cannot now, be used
  ├─ StoreFullError     the disk has no room for a new value; the old one is still there
  ├─ StoreForeignError  the store belongs to another node, or a newer fedstate wrote it
  └─ StoreKeyError      the encryption key is missing, wrong or not a key
@@ -21,6 +22,10 @@ class StoreInUseError(StoreError):
 
 class StoreDamagedError(StoreError):
     """A file is missing, a checksum is wrong, or the store is an older copy."""
+
+
+class StoreAccessError(StoreError):
+    """A file may not be used by this user, or cannot now; nothing else is known of it then."""
 
 
 class StoreFullError(StoreError):

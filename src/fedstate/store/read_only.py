@@ -101,7 +101,7 @@ def read_only(place: Path, key: bytes | None = None) -> Iterator[ReadOnlyStore]:
             raise nothing_there(place)
         with (
             reading(path.parent),
-            translated(path),
+            translated(path, write=False),
             closing(connect_unchanged(path, Path(aside))) as connection,
             _of_newest_schema(connection, place, Path(aside)) as newest,
         ):

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from fedstate.errors import CertificateError
 from fedstate.flower.stored_values import describe_state
-from fedstate.store.errors import DamagedValueError, StoreError
+from fedstate.store.errors import DamagedValueError, StoreAccessError, StoreError
 from fedstate.store.read_only import ReadOnlyStore, read_only
 from fedstate.store.step_log import Chain
 from fedstate.verify.evidence import (
@@ -116,6 +116,8 @@ def _rows(run_id: int, store: ReadOnlyStore) -> tuple[list[Receipt], str]:
     """Return the rows of a run, and why they cannot be read."""
     try:
         return list(store.log().of_run(run_id)), ""
+    except StoreAccessError:
+        raise
     except (DamagedValueError, StoreError) as error:
         return [], str(error)
 
@@ -140,6 +142,9 @@ def _add(
     try:
         held = store.held(run.run_id, None if problem else describe_state)
         problem = problem or held.problem
+    except StoreAccessError:
+        # Which says nothing of what the node has kept.
+        raise
     except (DamagedValueError, StoreError) as error:
         held, problem = store.held(run.run_id), str(error)
     node_id = _node_of(rows) or otherwise

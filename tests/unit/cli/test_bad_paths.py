@@ -8,18 +8,20 @@ nothing that was there is changed. A command with a path that is not in the tabl
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from types import FrameType
 
 import click
+import numpy as np
 import pytest
 import typer
+from flwr.app import Array, ArrayRecord
 from tests import bad_paths as bad
 from tests.bad_paths import Maker
-from tests.command_paths import DISKS, ELSEWHERE, TABLE
+from tests.command_paths import DISKS, ELSEWHERE, STORE, TABLE
 from tests.commands import fedstate
-from tests.operators_directory import make
+from tests.operators_directory import commit, context_of, make, start
 from tests.small_disk import small_disk
 
 from fedstate.accounts.account import Role
@@ -28,8 +30,11 @@ from fedstate.certificates.authority import ensure_authority, ensure_server_cert
 from fedstate.certificates.keys import ensure_node_key
 from fedstate.cli import app
 from fedstate.connection import Connection, write_connection
+from fedstate.flower.stored_values import digest_of
+from fedstate.large.context import SplitContext
 from fedstate.store.backup import back_up
 from fedstate.store.node_store import NodeStore, StoredRun
+from fedstate.store.step_log import Attempt
 from fedstate.store.values import Value
 
 _SECONDS = 60
@@ -172,17 +177,86 @@ def test_a_store_on_a_read_only_disk_stays(arguments: str, here: Path, made: Pat
         assert fedstate(*f"state backup {here}/b --state {disk}/state".split()).exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["node.db", "node.mark"])
-@pytest.mark.parametrize("command", ["check", "log", "free 1", "receipts", "backup {new}"])
-def test_a_file_of_a_store_that_may_not_be_read_is_named(
-    command: str, name: str, here: Path, made: Path
+def make_large(directory: Path) -> None:
+    """Make a store whose state is beside its database."""
+    context = context_of(1, 2301)
+    context.state["head"] = ArrayRecord({"kernel": Array(np.ones(2**19))})
+    with closing(NodeStore(directory)) as store:
+        start(store, context)
+        attempt = Attempt(2301, "1", "train", digest_of(SplitContext.split(context)), 0.5)
+        commit(store, context, attempt)
+        store.finish_run(1)
+
+
+def _closed(state: Path, names: str) -> None:
+    for file in state.glob(names):
+        file.chmod(0)
+
+
+def _says_who_may_use_it(said: str, file: Path) -> None:
+    assert said == (
+        f"fedstate: '{file}' may not be used by this user (permission denied). Change its "
+        "permissions, or run the command as the user that owns it.\n"
+    )
+
+
+STORES = [key for key, (_, makers, _) in TABLE.items() if makers is STORE]
+# These want a directory, and say of a store's file that it is none; their own is beside it.
+_NO_STORES = {"logs", "local status", "local stop", "local logs"}
+
+
+@pytest.mark.parametrize("runs", [False, True], ids=["stopped", "running"])
+@pytest.mark.parametrize(
+    ("command", "parameter"), [key for key in STORES if key[0] not in _NO_STORES]
+)
+def test_a_store_whose_files_may_not_be_read_names_the_file(
+    command: str, parameter: str, runs: bool, here: Path, made: Path
 ) -> None:
     shutil.copytree(made / "state", here / "state")
-    (here / "state" / name).chmod(0)
-    if name == "node.mark" and command not in ("check", "free 1"):
+    arguments, *_ = TABLE[command, parameter]
+    words = [
+        word.format(path=here / "state", made=made, new=here / "new-one")
+        for word in arguments.split(" ")
+    ]
+    with closing(NodeStore(here / "state")) if runs else nullcontext():
+        _closed(here / "state", "node.*")
+        with bad.bound_by_permissions():
+            before = bad.content(here), bad.content(made)
+            done = fedstate(*words)
+            assert (bad.content(here), bad.content(made)) == before
+    assert done.exit_code in (1, 2), done.output
+    # Who locks the store sees the mark first.
+    file = "node.mark" if "node.mark" in done.stderr else "node.db"
+    _says_who_may_use_it(done.stderr, here / "state" / file)
+
+
+@pytest.mark.parametrize("name", ["node.db", "node.mark", "node.content/*"])
+@pytest.mark.parametrize(
+    ("command", "needs_the_mark"),
+    [
+        ("state check", True),
+        ("state log", False),
+        ("state free 1", True),
+        ("state receipts", False),
+        ("state backup {new}", False),
+        ("verify", False),
+    ],
+)
+def test_a_file_of_a_store_that_may_not_be_read_is_named(
+    command: str, needs_the_mark: bool, name: str, here: Path
+) -> None:
+    make_large(here / "state")
+    if name == "node.mark" and not needs_the_mark:
         pytest.skip("the mark is not needed for that")
-    arguments = f"state {command} --state {here}/state"
-    refused(arguments, here / "state", here, made)
+    if name == "node.content/*" and command in ("state log", "state receipts"):
+        pytest.skip("the states are not needed for that")
+    _closed(here / "state", name)
+    (file,) = (here / "state").glob(name)
     with bad.bound_by_permissions():
-        done = fedstate(*arguments.format(new=here / "new-one").split(" "))
-    assert name in done.stderr
+        before = bad.content(here)
+        words = f"{command} --state {here}/state".format(new=here / "new-one").split(" ")
+        done = fedstate(*words)
+        # Who has opened a store for writing has written to its database.
+        assert bad.content(here).keys() == before.keys()
+    assert done.exit_code == (2 if command == "verify" else 1)
+    _says_who_may_use_it(done.stderr, file)

@@ -5,9 +5,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.bad_paths import bound_by_permissions
 
 from fedstate.store.database import connect, damaged, translated
-from fedstate.store.errors import StoreDamagedError, StoreError, StoreFullError
+from fedstate.store.errors import StoreAccessError, StoreDamagedError, StoreError, StoreFullError
 
 
 def test_a_connection_that_writes_is_durable(tmp_path: Path) -> None:
@@ -67,6 +68,29 @@ def test_each_error_of_sqlite_becomes_one_sentence(
         raise error
     assert type(raised.value) is expected
     assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_who_may_not_use_a_file_is_told_which(tmp_path: Path, write: bool) -> None:
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorname = "SQLITE_CANTOPEN"
+    file = tmp_path / "node.db"
+    file.touch(mode=0o400)
+    with (
+        bound_by_permissions(),
+        pytest.raises(StoreError, match="may not be used" if write else "failed") as raised,
+        translated(file, write=write),
+    ):
+        raise error
+    # One who only reads needs no more than that.
+    assert isinstance(raised.value, StoreAccessError) == write
+    file.chmod(0)
+    with (
+        bound_by_permissions(),
+        pytest.raises(StoreAccessError, match=r"node\.db' may not be used by this user"),
+        translated(file, write=write),
+    ):
+        raise error
 
 
 def test_other_errors_stay_what_they_are() -> None:
