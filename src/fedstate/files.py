@@ -80,3 +80,17 @@ def check_readable(option: str, path: str | os.PathLike[str]) -> None:
             f"{option} names '{path}', which cannot be read ({error.strerror}): give the path of "
             "a file that this user may read."
         ) from None
+
+
+def listed(directory: Path) -> list[Path]:
+    """Return what is in a directory, sorted; nothing if it is none.
+
+    Raises
+    ------
+    OSError
+        It may not be read, which a glob would pass over.
+    """
+    try:
+        return sorted(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from fedstate.errors import SettingError
-from fedstate.files import PRIVATE, PUBLIC, check_readable, write_new
+from fedstate.files import PRIVATE, PUBLIC, check_readable, listed, write_new
+from tests.bad_paths import bound_by_permissions
 
 
 @pytest.mark.parametrize("mode", [PRIVATE, PUBLIC])
@@ -62,3 +63,13 @@ def test_what_an_option_names_can_be_read(tmp_path: Path) -> None:
         check_readable("--key", str(tmp_path))
     with pytest.raises(SettingError, match=r"^--key names '.*/none', .* \(No such file"):
         check_readable("--key", tmp_path / "none")
+
+
+def test_what_is_in_a_directory_is_not_hidden_by_its_permissions(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).touch()
+    assert listed(tmp_path) == [tmp_path / "a", tmp_path / "b"]
+    assert listed(tmp_path / "missing") == listed(tmp_path / "a") == []
+    tmp_path.chmod(0)
+    with bound_by_permissions(), pytest.raises(PermissionError):
+        listed(tmp_path)

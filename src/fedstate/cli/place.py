@@ -12,6 +12,7 @@ from typer.core import TyperGroup, TyperOption
 from fedstate.cli import completion
 from fedstate.cli.compose import Compose, compose_in
 from fedstate.errors import SettingError
+from fedstate.files import listed
 
 LOCAL_DIRECTORY = Path(".fedstate")
 
@@ -231,22 +232,14 @@ def local_stores(directory: Path = LOCAL_DIRECTORY) -> dict[int, Path]:
     # In each node's FLWR_HOME, under a name that follows from its key: the one that was used
     # last, if it has had several keys.
     numbered: dict[int, Path] = {}
-    for home in _listed(directory):
+    for home in listed(directory):
         number = home.name.removeprefix("node-")
         if home.name != number and number.isdecimal():
-            stores = _listed(home / "flwr" / "fedstate" / "nodes")
+            stores = listed(home / "flwr" / "fedstate" / "nodes")
             databases = [each / "node.db" for each in stores if (each / "node.db").exists()]
             if databases:
                 numbered[int(number)] = max(databases, key=_last_used).parent
     return numbered
-
-
-def _listed(directory: Path) -> list[Path]:
-    """Return what is in a directory; a glob passes over one that may not be read."""
-    try:
-        return sorted(directory.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _last_used(database: Path) -> float:

@@ -6,26 +6,31 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from fedstate.files import listed
 from fedstate.local.process import last_lines
 
-_LOGS = {
-    "superlink/log": "superlink",
-    "superlink/executor/log": "serverapp-executor",
-    "node-*/log": "supernode-",
-    "node-*/executor/log": "executor-",
-}
+_NODE = re.compile(r"node-(\d+)")
+# What the logs of a SuperLink, or of a node, and of its executor are called.
+_OF_SUPERLINK, _OF_NODE = ("superlink", "serverapp-executor"), ("supernode-", "executor-")
 
 
 def log_files(directory: Path) -> dict[str, Path]:
-    """Return the logs of a federation's processes by their names; also of one that is stopped."""
+    """Return the logs of a federation's processes by their names; also of one that is stopped.
+
+    Raises
+    ------
+    OSError
+        A directory of it may not be read.
+    """
     found = {}
-    for pattern, name in _LOGS.items():
-        for file in directory.glob(pattern):
-            number = re.search(r"node-(\d+)/", file.relative_to(directory).as_posix())
-            if "*" not in pattern:
+    for home in listed(directory):
+        number = _NODE.fullmatch(home.name)
+        if number is None and home.name != "superlink":
+            continue
+        names = [each + number[1] for each in _OF_NODE] if number else _OF_SUPERLINK
+        for name, place in zip(names, (home, home / "executor"), strict=True):
+            if (file := place / "log") in listed(place):
                 found[name] = file
-            elif number is not None:
-                found[name + number[1]] = file
     return dict(sorted(found.items(), key=lambda item: _order(item[0])))
 
 

@@ -1,6 +1,7 @@
 """How commands name the store that they are about."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -59,17 +60,26 @@ def test_a_node_that_has_had_two_keys_has_the_store_that_was_used_last(here: Pat
 
 
 @pytest.mark.parametrize("closed", ["", "node-2", "node-2/flwr/fedstate/nodes"])
-@pytest.mark.parametrize("command", [("state", "list", "--node", "1"), ("logs", "1")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(("state", "list", "--node", "1"), ("logs", "1"), ("node", "list")),
+        *(("local", "logs", "2"), ("local", "logs", "2", "--directory", ".fedstate")),
+    ],
+    ids=" ".join,
+)
 def test_a_directory_of_the_federation_that_may_not_be_read_is_not_an_empty_one(
     here: Path, command: tuple[str, ...], closed: str
 ) -> None:
     (here / ".fedstate/node-2/flwr/fedstate/nodes").mkdir(parents=True)
+    (here / ".fedstate/superlink").mkdir()
+    (here / ".fedstate/superlink/log").touch()
     (here / ".fedstate" / closed).chmod(0)
     with bound_by_permissions():
         done = fedstate(*command)
     assert done.exit_code == 1
-    if command[0] == "logs" and closed.endswith("nodes"):
-        assert "There is no output here" in done.stderr, "the output is beside it"
+    if "logs" in command and closed.endswith("nodes"):
+        assert re.search("There is no (output here|log of '2')", done.stderr), "it is beside it"
     else:
         assert f"'{Path('.fedstate') / closed}" in done.stderr
         assert "may not be used by this user (permission denied)" in done.stderr

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fedstate.local.log_files import Followed, log_files
+from tests.bad_paths import bound_by_permissions
 
 
 def test_logs_are_found_in_the_order_of_starting(tmp_path: Path) -> None:
@@ -17,6 +18,19 @@ def test_logs_are_found_in_the_order_of_starting(tmp_path: Path) -> None:
         *("supernode-2", "executor-2", "supernode-10", "executor-10"),
     ]
     assert log_files(tmp_path)["executor-10"] == tmp_path / "node-10/executor/log"
+
+
+@pytest.mark.parametrize("closed", ["", "superlink", "node-2", "node-2/executor"])
+def test_a_directory_that_may_not_be_read_is_not_an_empty_one(
+    tmp_path: Path, closed: str
+) -> None:
+    (tmp_path / "superlink").mkdir()
+    (tmp_path / "node-2" / "executor").mkdir(parents=True)
+    assert log_files(tmp_path) == log_files(tmp_path / "missing") == {}
+    (tmp_path / closed).chmod(0)
+    with bound_by_permissions(), pytest.raises(PermissionError) as raised:
+        log_files(tmp_path)
+    assert Path(raised.value.filename) == tmp_path / closed
 
 
 @pytest.mark.parametrize(("count", "shown"), [(0, []), (2, ["b", "c"]), (9, ["a", "b", "c"])])
