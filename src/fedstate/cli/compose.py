@@ -13,7 +13,7 @@ from fedstate.errors import FederationError, SettingError
 
 # In the order in which Compose looks for them.
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
-_SERVICE = "supernode-"
+_SERVICE, _SERVERAPP = "supernode-", "serverapp"
 # What compose/node.yml gives each SuperNode, in its working directory.
 STATE = ("--state", "state")
 _COPY = "/tmp/fedstate.backup"  # noqa: S108 (in the container, which has it alone)
@@ -54,6 +54,23 @@ class Compose:
         """Return whether the container of a SuperNode is running; raise FederationError."""
         return f"{_SERVICE}{node}" in self._running
 
+    def is_there(self, node: int) -> bool:
+        """Return whether a SuperNode has a container, which may be stopped; FederationError."""
+        return f"{_SERVICE}{node}" in self._made
+
+    def inside_serverapp(self) -> list[str]:
+        """Return what begins a command where the output of ServerApps is; empty if nowhere."""
+        if _SERVERAPP in self._running:
+            # That container starts as root, which may read nothing of others.
+            return ["docker", "compose", "exec", "-T", "--user", _SERVERAPP, _SERVERAPP]
+        # By its entrypoint a new one has that user.
+        new = ["docker", "compose", "run", "--rm", "--no-deps", "-T", _SERVERAPP]
+        return new if _SERVERAPP in self._made else []
+
+    @functools.cached_property
+    def _made(self) -> list[str]:
+        return self._said("ps", "--all", "--services").split()
+
     @functools.cached_property
     def _running(self) -> list[str]:
         return self._said("ps", "--services", "--status", "running").split()
@@ -84,7 +101,7 @@ class Compose:
         FederationError
             Docker is not here, or cannot read the project.
         """
-        command = [*self._inside(node), "fedstate", *arguments, *STATE]
+        command = [*self.inside(node), "fedstate", *arguments, *STATE]
         return subprocess.run(command, cwd=self.directory, check=False).returncode
 
     def backup_of(self, node: int) -> Path:
@@ -107,7 +124,7 @@ class Compose:
         target = Path(place) / "backup"
         with target.open("wb") as file:
             done = subprocess.run(
-                [*self._inside(node), "sh", "-c", script],
+                [*self.inside(node), "sh", "-c", script],
                 cwd=self.directory,
                 stdout=file,
                 stderr=subprocess.PIPE,
@@ -120,7 +137,16 @@ class Compose:
             )
         return target
 
-    def _inside(self, node: int) -> list[str]:
+    def inside(self, node: int) -> list[str]:
+        """Return what begins a command where the store of a node is, which may be down.
+
+        Raises
+        ------
+        SettingError
+            The project has no such node.
+        FederationError
+            Docker is not here, or cannot read the project.
+        """
         if node not in (nodes := self.nodes()):
             there = ", ".join(map(str, nodes)) or "none"
             raise SettingError(

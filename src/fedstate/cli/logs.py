@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
+from fedstate.cli.compose import STATE, Compose, compose_in
 from fedstate.cli.output import Format, Shown, warn
 from fedstate.cli.place import LOCAL_DIRECTORY, Node
 from fedstate.errors import FederationError, SettingError
+from fedstate.files import listed
 from fedstate.logs.lines import Line
 
 EXAMPLES = """Examples:
@@ -23,10 +25,8 @@ $ fedstate logs 4711 --node 2 --follow
 
 $ fedstate logs 4711 --format json"""
 
-# Where a container of a node has the state, and that of the ServerApps their output.
-_OF_SUPERNODES = ("--state", "state")
+# Where the container of the ServerApps has their output.
 _OF_SERVERAPPS = ("--output", "output")
-_SUPERNODE, _SERVERAPP = "supernode-", "serverapp"
 
 
 def logs(
@@ -46,8 +46,8 @@ def logs(
 ) -> None:
     """Show what the ClientApps and the ServerApp of a run have printed, with run, node and round.
 
-    Of all nodes of the federation in this directory (`fedstate local up`, or containers), of one,
-    or of one state directory. JSON is an object a line.
+    Of all nodes of the federation in this directory (`fedstate local up`, or containers, which
+    may be stopped), of one, or of one state directory. JSON is an object a line.
     """
     try:
         _show(_lines(run, node, state, output, follow=follow), shown)
@@ -97,54 +97,57 @@ def _directories(node: int | None, state: Path | None, output: Path | None) -> l
         return [state / "output"]
     if node is None:
         # What is missing has no output; what may not be read is an error.
-        homes = [LOCAL_DIRECTORY / "superlink", *LOCAL_DIRECTORY.glob("node-*")]
+        homes = [LOCAL_DIRECTORY / "superlink", *_nodes().values()]
         return sorted(home / "output" for home in homes)
     directory = LOCAL_DIRECTORY / f"node-{node}"
     if not directory.is_dir():
-        there = sorted(
-            int(each.name.removeprefix("node-"))
-            for each in LOCAL_DIRECTORY.glob("node-*")
-            if each.name.removeprefix("node-").isdecimal()
-        )
         raise SettingError(
             f"There is no node {node} in '{LOCAL_DIRECTORY}'; there is "
-            f"{', '.join(map(str, there)) or 'none'}."
+            f"{', '.join(map(str, sorted(_nodes()))) or 'none'}."
         )
     return [directory / "output"]
 
 
-def _of_containers(run: str, node: int | None, *, follow: bool) -> Iterable[Line]:
-    from fedstate.logs.reading import CommandSource, collected, lines_of, services_of_compose
+def _nodes() -> dict[int, Path]:
+    """Return the directories of the local federation's nodes, by their numbers."""
+    named = {each.name.removeprefix("node-"): each for each in listed(LOCAL_DIRECTORY)}
+    return {int(n): each for n, each in named.items() if n != each.name and n.isdecimal()}
 
+
+def _of_containers(run: str, node: int | None, *, follow: bool) -> Iterable[Line]:
+    from fedstate.logs.reading import CommandSource, collected, lines_of
+
+    compose, options = Compose(Path()), ["--format", "json"]
+    following = [*options, "--follow"] if follow else options
     try:
-        services = services_of_compose()
-    except FederationError as error:
+        numbers = [node] if node is not None else list(filter(compose.is_there, compose.nodes()))
+    except FederationError:
+        if compose_in(Path()) is not None:
+            raise
         raise SettingError(
-            f"There is no federation in this directory (no '{LOCAL_DIRECTORY}', and no containers"
-            f": {error}). Go to the directory of `fedstate local up`, or give --state DIRECTORY."
+            f"There is no federation in this directory (no '{LOCAL_DIRECTORY}', and no compose "
+            "project). Go to the directory of `fedstate local up` or of docker-compose.yml, or "
+            "give --state DIRECTORY."
         ) from None
-    if node is not None:
-        services = [each for each in services if each == f"{_SUPERNODE}{node}"]
-    options = ["--format", "json", *(["--follow"] if follow else [])]
-    sources = []
-    for service in services:
-        if service.startswith(_SUPERNODE):
-            who, place = [service], _OF_SUPERNODES
-        elif service == _SERVERAPP:
-            # That container starts as root, which may read nothing of others.
-            who, place = ["--user", _SERVERAPP, service], _OF_SERVERAPPS
-        else:
-            continue
-        command = ["docker", "compose", "exec", "-T", *who, "fedstate", "logs", run]
-        sources.append(CommandSource([*command, *place, *options]))
-    if not sources:
-        wanted = "SuperNode" if node is None else f"SuperNode {node}"
-        raise SettingError(f"No container of a {wanted} runs in this directory's project.")
+    commands = []
+    for number in numbers:
+        command = [*compose.inside(number), "fedstate", "logs", run, *STATE]
+        # Nothing more comes from one that is down.
+        commands.append([*command, *(following if compose.is_up(number) else options)])
+    if node is None and (inside := compose.inside_serverapp()):
+        commands.append([*inside, "fedstate", "logs", run, *_OF_SERVERAPPS, *following])
+    if not commands:
+        raise SettingError(
+            "There are no containers of this directory's project. Name a node, whose output is "
+            "on a volume, with --node 1, or start the project: docker compose up --detach"
+        )
+    sources = [CommandSource(each) for each in commands]
     if follow:
         return lines_of(sources, follow=True, silent=_say_silent)
     lines = collected(sources)
     if not lines and (problems := [each.problem for each in sources if each.problem]):
-        raise FederationError(problems[0].removeprefix("fedstate: "))
+        # Before it, Compose says what it has made.
+        raise FederationError(problems[0].splitlines()[-1].removeprefix("fedstate: "))
     if len({line.labels.get("run") for line in lines}) > 1:
         raise FederationError(f"Several runs begin with '{run}': give more digits.")
     return lines

@@ -50,7 +50,8 @@ def list_nodes(superlink: SuperLink = None, shown: Shown = Format.TABLE) -> None
     """List the nodes of your account, those that were unregistered included.
 
     In the directory of a local federation or of a compose project it has their directories and
-    the sizes of their stores as well, also while no SuperLink can be reached.
+    the sizes of their stores as well, also while no SuperLink can be reached. The size in a
+    container is known while that is up.
     """
     here = nodes_here()
     try:

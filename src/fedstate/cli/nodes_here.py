@@ -14,6 +14,7 @@ from fedstate.cli.compose import Compose, compose_in
 from fedstate.cli.place import LOCAL_DIRECTORY, local_stores
 from fedstate.connection import Connection, read_connection
 from fedstate.errors import FedstateError
+from fedstate.files import listed
 
 # Where a federation writes the connection to its SuperLink, for whoever uses it from here.
 _HOMES = (LOCAL_DIRECTORY / "flwr", Path("certs") / "generated")
@@ -50,8 +51,8 @@ def nodes_here() -> list[NodeHere]:
         return []
     try:
         numbers = compose.nodes()
-        # A project that is down may be the directory of a program, and not of a federation.
-        if not any(map(compose.is_up, numbers)):
+        # One that was never started may be the directory of a program, and not of a federation.
+        if connection_here() is None and not any(map(compose.is_there, numbers)):
             return []
         return [_of_compose(compose, number) for number in numbers]
     except FedstateError:
@@ -74,9 +75,9 @@ def _of_compose(compose: Compose, number: int) -> NodeHere:
 
 def _local() -> list[NodeHere]:
     stores, found = local_stores(), []
-    for home in LOCAL_DIRECTORY.glob("node-*"):
+    for home in listed(LOCAL_DIRECTORY):
         number = home.name.removeprefix("node-")
-        if number.isdecimal():
+        if number != home.name and number.isdecimal():
             store = stores.get(int(number))
             size = None if store is None else size_of(store)
             file = home / "node.pub"
@@ -96,7 +97,8 @@ def _fingerprint(public_key: str) -> str:
 
 def size_of(store: Path) -> int:
     """Return the bytes of a store on the disk, those of the log beside it included."""
-    database = sum(each.stat().st_size for each in store.glob("node.db*"))
+    files = [each for each in listed(store) if each.name.startswith("node.db")]
+    database = sum(each.stat().st_size for each in files)
     # A file of content may have holes.
-    content = sum(each.stat().st_blocks * 512 for each in store.glob("node.content/*"))
+    content = sum(each.stat().st_blocks * 512 for each in listed(store / "node.content"))
     return database + content

@@ -187,22 +187,3 @@ def run_named(prefix: str, directories: Collection[Path]) -> int:
     raise FederationError(
         f"There is no output {where} of a run that begins with '{prefix}'; there is of: {shown}."
     )
-
-
-def services_of_compose() -> list[str]:
-    """Return the services that run of the compose project in this directory.
-
-    Raises
-    ------
-    FederationError
-        There is no such project, or no Docker.
-    """
-    command = ["docker", "compose", "ps", "--services", "--status", "running"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise FederationError(f"'docker' cannot be run ({error.strerror}).") from None
-    if done.returncode != 0:
-        reason = " ".join(done.stderr.split())
-        raise FederationError(f"`{' '.join(command)}` failed: {reason}")
-    return done.stdout.split()

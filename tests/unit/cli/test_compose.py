@@ -15,6 +15,7 @@ from tests.operators_directory import NODES, make_state
 from fedstate.certificates.keys import ensure_node_key
 from fedstate.cli.compose import STATE
 from fedstate.cli.nodes_here import nodes_here
+from fedstate.connection import Connection, write_connection
 from fedstate.store import read_backup
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +25,8 @@ DOCKER = """#!/bin/sh
 echo "$@" >> "$SAID"
 case "$*" in
     "compose config --services") printf 'superlink\\nsupernode-1\\nsupernode-2\\nexecutor-1\\n' ;;
-    "compose ps --services --status running") echo supernode-1 ;;
+    "compose ps --services --status running") [ -e "$DOWN" ] || echo supernode-1 ;;
+    "compose ps --all --services") [ -e "$NEVER" ] || printf 'supernode-1\\nsupernode-2\\n' ;;
     "compose exec -T supernode-1 "*) shift 4; cd container && exec "$@" ;;
     "compose run --rm --no-deps -T supernode-2 "*) shift 6; cd container && exec "$@" ;;
     *) echo "no such service" >&2; exit 14 ;;
@@ -44,7 +46,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.parent.mkdir()
     program.write_text(DOCKER)
     program.chmod(0o755)
-    monkeypatch.setenv("SAID", str(tmp_path / "said"))
+    for name in ("said", "down", "never"):
+        monkeypatch.setenv(name.upper(), str(tmp_path / name))
     programs = [str(program.parent), str(ROOT / ".venv" / "bin"), os.environ["PATH"]]
     monkeypatch.setenv("PATH", os.pathsep.join(programs))
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
@@ -155,6 +158,25 @@ def test_what_is_known_of_the_nodes(project: Path) -> None:
     assert first.key.startswith("SHA256:")
     # Of a node that is down, without starting a container.
     assert (second.number, second.key, second.store_bytes) == (2, "", None)
+
+
+def test_nodes_whose_containers_are_stopped_are_listed(project: Path) -> None:
+    (project / "down").touch()
+    done = fedstate("node", "list", "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    assert [(row["number"], row["directory"]) for row in json.loads(done.stdout)] == [
+        (1, "supernode-1:state"),
+        (2, "supernode-2:state"),
+    ]
+    assert "No SuperLink was asked, and this is what is here" in done.stderr
+    # A project that has never been started may be no federation that is used from here.
+    (project / "never").touch()
+    assert nodes_here() == []
+    home = project / "certs" / "generated"
+    write_connection(
+        Connection("fedstate", "127.0.0.1:1", home / "ca.crt"), home=home, default=True
+    )
+    assert len(nodes_here()) == 2
 
 
 def test_the_state_is_where_the_project_has_it() -> None:

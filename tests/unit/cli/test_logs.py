@@ -101,28 +101,60 @@ def test_a_mistake_in_one_sentence(
 
 DOCKER = """#!/bin/sh
 case "$*" in
-    *" ps "*) printf 'superlink\\nserverapp\\nsupernode-1\\nsupernode-2\\nexecutor-1\\n' ;;
+    "compose config --services") printf 'superlink\\nserverapp\\nsupernode-1\\nsupernode-2\\n' ;;
+    "compose ps --all --services") cat made ;;
+    "compose ps --services --status running") cat running ;;
     *" supernode-2 fedstate logs 12 --state state --format json")
-        echo 'fedstate: no run' >&2; exit 1 ;;
-    *" exec -T --user serverapp serverapp fedstate logs 12 --output output --format json"*)
+        echo 'Container Creating' >&2; echo 'fedstate: no run' >&2; exit 1 ;;
+    "compose exec -T --user serverapp serverapp fedstate logs 12 --output output --format json"*|\
+    "compose exec -T supernode-1 fedstate logs 12 --state state --format json"*|\
+    "compose run --rm --no-deps -T serverapp fedstate logs 12 --output output --format json"|\
+    "compose run --rm --no-deps -T supernode-1 fedstate logs 12 --state state --format json")
         echo '{LINE}' ;;
-    *" exec -T supernode-1 fedstate logs 12 --state state --format json"*) echo '{LINE}' ;;
     *) exit 99 ;;
 esac
 """
+LINE = Line(1.0, "INFO", "clientapp", "of a container", {"run": "12"})
 
 
-def test_the_containers_of_a_project_are_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    line = Line(1.0, "INFO", "clientapp", "of a container", {"run": "12"})
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a compose project, whose containers are all running."""
     docker = tmp_path / "docker"
-    docker.write_text(DOCKER.replace("{LINE}", line.to_json()))
+    docker.write_text(DOCKER.replace("{LINE}", LINE.to_json()))
     docker.chmod(0o755)
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "docker-compose.yml").touch()
+    for name in ("made", "running"):
+        (project / name).write_text("superlink\nserverapp\nsupernode-1\nsupernode-2\n")
+    monkeypatch.chdir(project)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert shown("12") == [line.to_text()] * 2
-    assert shown("12", "--node", "1", "--follow") == [line.to_text()]
-    assert "no run" in refusal("12", "--node", "2")
-    assert "No container of a SuperNode 7 runs" in refusal("12", "--node", "7")
+    return project
+
+
+@pytest.mark.usefixtures("project")
+def test_the_containers_of_a_project_are_asked() -> None:
+    assert shown("12") == [LINE.to_text()] * 2
+    assert shown("12", "--node", "1", "--follow") == [LINE.to_text()]
+    assert refusal("12", "--node", "2") == "fedstate: no run\n"
+    assert "has no SuperNode 7; it has 1, 2." in refusal("12", "--node", "7")
+
+
+def test_the_output_of_containers_that_are_stopped_is_on_their_volumes(project: Path) -> None:
+    (project / "running").write_text("")
+    assert shown("12") == [LINE.to_text()] * 2
+    # What is down prints nothing more.
+    assert shown("12", "--node", "1", "--follow") == [LINE.to_text()]
+    # Those that are not there are made for the node that is named alone.
+    (project / "made").write_text("")
+    assert shown("12", "--node", "1") == [LINE.to_text()]
+    assert refusal("12") == (
+        "fedstate: There are no containers of this directory's project. Name a node, whose "
+        "output is on a volume, with --node 1, or start the project: docker compose up --detach\n"
+    )
+
+
+def test_what_docker_cannot_do_in_a_project_is_said(project: Path) -> None:
+    (project.parent / "docker").write_text("#!/bin/sh\necho 'no daemon here' >&2; exit 1\n")
+    assert "`docker compose config --services` failed in" in refusal("12")

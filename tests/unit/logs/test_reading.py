@@ -1,6 +1,5 @@
 """The lines of a run from several places: by their times, to the run's end, and of one run."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from fedstate.logs.reading import (
     collected,
     lines_of,
     run_named,
-    services_of_compose,
 )
 from fedstate.logs.run_files import Reader, RunFile
 
@@ -105,18 +103,3 @@ def test_a_run_is_named_by_the_first_digits_of_its_id(tmp_path: Path) -> None:
     for wrong in ("9", "x"):
         with pytest.raises(FederationError, match="there is of: 12, 123, 456"):
             run_named(wrong, [tmp_path])
-
-
-def test_a_directory_without_a_compose_project_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(FederationError, match="'docker' cannot be run"):
-        services_of_compose()
-    docker = tmp_path / "docker"
-    docker.write_text("#!/bin/sh\necho 'no configuration file' >&2\nexit 14\n")
-    docker.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin{os.pathsep}/usr/bin")
-    with pytest.raises(FederationError, match="failed: no configuration file"):
-        services_of_compose()
