@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import subprocess
+import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from fedstate.errors import FederationError, SettingError
 # In the order in which Compose looks for them.
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 _SERVICE, _SERVERAPP = "supernode-", "serverapp"
+# Below it a command finds, as files, the keys that were handed in.
+HANDED_IN = "/dev/fd"
 # What compose/node.yml gives each SuperNode, in its working directory.
 STATE = ("--state", "state")
 _COPY = "/tmp/fedstate.backup"  # noqa: S108 (in the container, which has it alone)
@@ -91,8 +95,20 @@ class Compose:
         *sizes, key = self._said("exec", "-T", service, "sh", "-c", script).strip().splitlines()
         return place, key, sum(map(int, sizes))
 
-    def run(self, node: int, arguments: list[str]) -> int:
+    def run(
+        self, node: int, arguments: list[str], keys: Mapping[str, bytes] | None = None
+    ) -> int:
         """Run ``fedstate`` where the store of a node is; return its exit code.
+
+        Parameters
+        ----------
+        node : int
+            The number of the node.
+        arguments : list of str
+            What ``fedstate`` is given, but for the store and the keys.
+        keys : mapping of str to bytes, optional
+            The encryption keys, by the options that name their files. They go there by standard
+            input, and are in a pipe there: on no command line, and in no file.
 
         Raises
         ------
@@ -101,8 +117,24 @@ class Compose:
         FederationError
             Docker is not here, or cannot read the project.
         """
-        command = [*self.inside(node), "fedstate", *arguments, *STATE]
-        return subprocess.run(command, cwd=self.directory, check=False).returncode
+        keys = keys or {}
+        pipes = {f"{HANDED_IN}/{number}": option for number, option in enumerate(keys, 3)}
+        handed_in = [word for pipe, option in pipes.items() for word in (option, pipe)]
+        command = ["fedstate", *arguments, *STATE, *handed_in]
+        if keys:
+            command = ["sh", "-c", _with_keys(len(keys)), "sh", *command]
+        done = subprocess.run(
+            [*self.inside(node), *command],
+            cwd=self.directory,
+            input="".join(f"{key.hex()}\n" for key in keys.values()).encode() if keys else None,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        # What it calls its store is another thing here.
+        said = done.stderr.decode(errors="replace")
+        said = said.replace(f"'{STATE[1]}'", f"'{_SERVICE}{node}:{STATE[1]}'")
+        sys.stderr.write(said.replace(" ".join(STATE), f"--node {node}"))
+        return done.returncode
 
     def backup_of(self, node: int) -> Path:
         """Return a backup of a node's store, which goes when the command ends.
@@ -171,6 +203,15 @@ class Compose:
                 f"{_last(done.stderr)}"
             )
         return done.stdout.decode(errors="replace")
+
+
+def _with_keys(count: int) -> str:
+    """Return a shell's script that has keys from standard input in pipes: 3, 4 and so on."""
+    numbers = range(3, 3 + count)
+    lines = [f"IFS= read -r key{number}" for number in numbers]
+    lines.append('exec "$@" ' + " ".join(f"{number}<<KEY{number}" for number in numbers))
+    lines += [f"$key{number}\nKEY{number}" for number in numbers]
+    return "\n".join(lines) + "\n"
 
 
 def _last(stderr: bytes) -> str:

@@ -16,6 +16,8 @@ from fedstate.files import listed
 
 LOCAL_DIRECTORY = Path(".fedstate")
 
+# The options that name a file with a key of the store that a command is about.
+_KEYS = ("--state-key", "--old-key", "--new-key")
 # What a command line has besides what its command is given: see `OnAStore`.
 _ARGUMENTS, _DIRECTORY = "fedstate.arguments", "fedstate.directory"
 
@@ -205,7 +207,23 @@ def _in_container(compose: Compose, node: int, *, copied: bool) -> Path:
     if copied:
         return compose.backup_of(node)
     arguments: list[str] = _meta().get(_ARGUMENTS, [])
-    raise typer.Exit(compose.run(node, ["state", *without(arguments, "--node", "--directory")]))
+    keys = _keys()
+    given = ["state", *without(arguments, "--node", "--directory", *keys)]
+    raise typer.Exit(compose.run(node, given, keys))
+
+
+def _keys() -> dict[str, bytes]:
+    """Return the keys in the files that the command's options name, by these options."""
+    from fedstate.store.cipher import read_key
+
+    context = click.get_current_context()
+    files = {
+        option: context.params.get(parameter.name or "")
+        for parameter in context.command.params
+        for option in parameter.opts
+        if option in _KEYS
+    }
+    return {option: read_key(Path(file)) for option, file in files.items() if file is not None}
 
 
 def _nothing(directory: Path) -> str:

@@ -238,8 +238,9 @@ def test_volumes_are_shared_no_further_than_they_must(stack: Stack) -> None:
         "runs": {"serverapp": write},
         "serverapp-output": {"serverapp": write},
         "/certs": {"publish": write},
-        # Both are /dev/null unless the operator says otherwise.
+        # All are /dev/null unless the operator says otherwise.
         "/etc/fedstate/allow.toml": {f"supernode-{k}": read for k in NODES},
+        "/etc/fedstate/state.key": {f"supernode-{k}": read for k in NODES},
         "/var/lib/fedstate/backups": {f"supernode-{k}": write for k in NODES},
     }
     for k in NODES:

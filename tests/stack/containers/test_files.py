@@ -126,6 +126,7 @@ OPTIONS = {
     "FEDSTATE_BACKUP_EVERY": ("--backup-every", "1h"),
     "FEDSTATE_BACKUP_KEEP": ("--backup-keep", "3"),
     "FEDSTATE_ALLOW": ("--allow", "/etc/fedstate/allow.toml"),
+    "FEDSTATE_STATE_KEY": ("--state-key", "/etc/fedstate/state.key"),
 }
 
 
@@ -151,11 +152,13 @@ def of_supernode_2(directory: Path, **settings: str) -> tuple[list[str], dict[st
 def test_every_option_of_supernodes_reaches_them(tmp_path: Path) -> None:
     settings = {name: value for name, (_, value) in OPTIONS.items()}
     settings |= {"FEDSTATE_BACKUP": "/srv/backups", "FEDSTATE_ALLOW": "/srv/allow.toml"}
+    settings["FEDSTATE_STATE_KEY"] = "/srv/state.key"
     arguments, mounts = of_supernode_2(tmp_path, **settings)
     assert arguments.pop(0) == "supernode"
     pairs = set(pairwise(arguments))
     assert set(OPTIONS.values()) <= pairs
     assert mounts["/var/lib/fedstate/backups"] == "/srv/backups"
+    assert mounts["/etc/fedstate/state.key"] == "/srv/state.key"
     options_parser().parse_args(arguments)
 
 

@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests import bad_paths
+from tests.command_paths import TABLE
 from tests.commands import fedstate
 from tests.operators_directory import NODES, make_state
 
@@ -69,12 +71,88 @@ def test_a_command_is_run_where_the_store_is(
     assert [line.split(",")[5] for line in lines] == ["outcome", "failed"]
 
 
-def test_its_exit_code_is_that_of_the_command(
-    project: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("project")
+def test_its_exit_code_is_that_of_the_command() -> None:
     done = fedstate("state", "log", "12345", "--node", "1")
     assert done.exit_code == 1
-    assert "has no run whose ID begins with 12345" in capfd.readouterr().err
+    assert "has no run whose ID begins with 12345" in done.stderr
+
+
+OLD, NEW = "01" * 32, "02" * 32
+
+
+@pytest.fixture
+def keys(project: Path) -> Path:
+    """Two files with keys, which the container does not see."""
+    (project / "old.key").write_text(OLD)
+    (project / "new.key").write_text(NEW + "\n")
+    return project
+
+
+@pytest.mark.parametrize("node", ["1", "2"])
+def test_keys_are_handed_into_the_container(
+    keys: Path, capfd: pytest.CaptureFixture[str], node: str
+) -> None:
+    def state(*arguments: str) -> dict[str, object]:
+        done = fedstate("state", *arguments, "--node", node, "--format", "json")
+        assert done.exit_code == 0, done.stderr
+        return json.loads(capfd.readouterr().out)  # type: ignore[no-any-return]
+
+    files = bad_paths.content(keys / "container").keys()
+    assert state("encrypt", "--state-key", "old.key").keys() == {
+        *("directory", "store_id", "generation", "size_bytes")
+    }
+    assert state("check", "--state-key=old.key")["state"] == "intact"
+    assert state("rotate-key", "--new-key", "new.key", "--old-key=old.key") == {
+        "directory": "state"
+    }
+    assert state("list", "--state-key", str(keys / "new.key"))
+    # What is written here is read from a backup, here.
+    export = ["export", "4711", "--to", "a.json", "--state-key", "new.key"]
+    done = fedstate("state", *export, "--node", node)
+    assert done.exit_code == 0, done.stderr
+    (keys / "a.json").unlink()
+    assert state("decrypt", "--state-key", "new.key")["directory"] == "state"
+    assert state("check")["state"] == "intact"
+    # Neither in a file there, nor on a command line.
+    assert bad_paths.content(keys / "container").keys() == files
+    told = (keys / "said").read_text()
+    assert "encrypt --format json --state state --state-key /dev/fd/3\n" in told
+    assert "--state state --new-key /dev/fd/3 --old-key /dev/fd/4\n" in told.replace(
+        "--old-key /dev/fd/3 --new-key /dev/fd/4", "--new-key /dev/fd/3 --old-key /dev/fd/4"
+    )
+    assert OLD not in told
+    assert NEW not in told
+
+
+KEYED = [
+    (command, parameter, arguments)
+    for (command, parameter), (arguments, *_) in TABLE.items()
+    if command.startswith("state ") and "-key {path}" in arguments and parameter != "with_key"
+]
+
+
+@pytest.mark.parametrize(("command", "parameter", "arguments"), KEYED)
+def test_a_key_is_looked_for_here_by_every_command(
+    keys: Path, command: str, parameter: str, arguments: str
+) -> None:
+    (keys / "key").write_text(OLD)
+    words = arguments.replace("--state {made}/state", "--node 1").format(
+        path="missing.key", made=keys, new="new", run="1"
+    )
+    done = fedstate(*words.split(" "))
+    assert done.exit_code == 1
+    assert done.stderr.startswith(
+        "fedstate: The encryption key 'missing.key' cannot be read (No such file or directory)."
+    ), (command, parameter)
+
+
+def test_what_is_said_in_a_container_names_the_node(keys: Path) -> None:
+    done = fedstate("state", "log", "12345", "--node", "1")
+    assert "'supernode-1:state' has no run whose ID begins with 12345" in done.stderr
+    done = fedstate("state", "check", "--node", "2", "--state-key", "new.key")
+    assert done.exit_code == 1
+    assert "is not encrypted, but an encryption key was given" in done.stderr
 
 
 def test_a_node_that_is_none_is_said(project: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fedstate.cli.compose import HANDED_IN
 from fedstate.cli.examples import examples
 from fedstate.cli.output import Format, Shown, described, show_result
 from fedstate.cli.place import Key, Node, State, StateDirectory, key_of, place_of
@@ -181,7 +182,7 @@ def encrypt(
     directory = place_of(state, node)
     with _stopped(directory):
         written = encrypt_store(directory, read_key(new))
-    show_result({"directory": str(directory), "key": str(new), **described(written)}, shown)
+    show_result({"directory": str(directory), **_key(new), **described(written)}, shown)
 
 
 @app.command(epilog=examples("fedstate state decrypt --state-key old.key --state encrypted"))
@@ -226,7 +227,12 @@ def rotate_key(
     old_key, new_key = read_key(old), read_key(new)
     with _stopped(directory), closing(StoreFile(directory, key=old_key, create=False)) as store:
         store.rotate_key(old_key, new_key)
-    show_result({"directory": str(directory), "key": str(new)}, shown)
+    show_result({"directory": str(directory), **_key(new)}, shown)
+
+
+def _key(file: Path) -> dict[str, str]:
+    """Return where the key is; nothing in a container, which it does not stay in."""
+    return {} if file.is_relative_to(HANDED_IN) else {"key": str(file)}
 
 
 @contextmanager
