@@ -51,7 +51,7 @@ from fedstate.store.errors import (
     StoreError,
     StoreFullError,
 )
-from fedstate.store.guard import MARK, Guard
+from fedstate.store.guard import MARK, Guard, mark_problem, read_mark
 from fedstate.store.room import NO_ROOM
 from fedstate.store.schema import version
 
@@ -77,13 +77,16 @@ def back_up(
     StoreError
         There is no store, the target exists, or it cannot be written.
     StoreDamagedError
-        The database or its content cannot be read.
+        The database or its content cannot be read, or it is not the one that the directory has
+        seen last.
     """
     source = directory / DATABASE
     if not source.exists():
         raise no_store(directory)
     if target.exists():
         raise _is_there(target)
+    # Before the database, which goes on while it is read.
+    mark = read_mark(directory)
     copy = target.with_name(target.name + ".database")
     partial = target.with_name(target.name + ".partial")
     try:
@@ -102,6 +105,9 @@ def back_up(
             writer.execute("PRAGMA journal_mode = DELETE")
             version(writer)
             about = writer.execute("SELECT store_id, generation FROM store").fetchone()
+            # A copy that was made by hand may lack the last commits: nobody goes back to it.
+            if problem := mark_problem(mark, *about):
+                raise damaged(directory, problem)
             places, file_id, size = arrange(writer)
             chunks = (ContentDirectory(directory).read(*place) for place in places)
             with partial.open("xb") as out:

@@ -109,6 +109,7 @@ class StoreFile:
         self._content = ContentWriter(directory)
         self._write_lock = threading.RLock()
         self.opening = os.urandom(_OPENING_BYTES)
+        marked = (directory / MARK).exists()
         self.guard = Guard(directory)
         remove_leftovers(directory)
         self.room = Room(directory, reserve)
@@ -120,6 +121,9 @@ class StoreFile:
         except BaseException:
             self._content.close()
             self.room.close()
+            if not marked and self.guard.store_id is None:
+                # A store that was refused for want of its mark does not get an empty one.
+                self.guard.path.unlink(missing_ok=True)
             self.guard.close()
             raise
 

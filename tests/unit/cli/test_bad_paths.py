@@ -238,7 +238,7 @@ def test_a_store_whose_files_may_not_be_read_names_the_file(
         ("state log", False),
         ("state free 1", True),
         ("state receipts", False),
-        ("state backup {new}", False),
+        ("state backup {new}", True),
         ("verify", False),
     ],
 )
@@ -260,3 +260,29 @@ def test_a_file_of_a_store_that_may_not_be_read_is_named(
         assert bad.content(here).keys() == before.keys()
     assert done.exit_code == (2 if command == "verify" else 1)
     _says_who_may_use_it(done.stderr, file)
+
+
+# These look at what there is of a store, as far as it goes.
+_LOOKING = {f"state {name}" for name in ("list", "show", "log", "history", "diff", "export")}
+_LOOKING |= {"state kept", "state receipts", "verify"}
+
+
+@pytest.mark.parametrize(
+    ("command", "parameter"),
+    [
+        key
+        for key in STORES
+        if key[0] not in _NO_STORES | _LOOKING | {"state decrypt", "state rotate-key"}
+    ],
+)
+def test_a_lone_database_is_refused_in_the_words_of_check(
+    command: str, parameter: str, here: Path, made: Path
+) -> None:
+    (here / "state").mkdir()
+    shutil.copy(made / "operator" / "state" / "node.db", here / "state")
+    arguments, *_ = TABLE[command, parameter]
+    words = arguments.format(path=here / "state", made=made, new=here / "new-one").split(" ")
+    done = fedstate(*words)
+    assert done.exit_code == 1
+    assert "the file 'node.mark' is missing" in done.stdout + done.stderr
+    assert bad.content(here).keys() == {str(here / "state" / "node.db")}
