@@ -5,8 +5,17 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
-_STEP = 1000
-_UNITS = ("B", "kB", "MB", "GB", "TB")
+from fedstate.sizes import human_size, three_digits
+
+__all__ = [
+    "human_ago",
+    "human_reason",
+    "human_seconds",
+    "human_size",
+    "human_time",
+    "sparkline",
+]
+
 _BARS = "▁▂▃▄▅▆▇█"
 _NO_NUMBER = "!"
 SPARKS = 24
@@ -14,19 +23,6 @@ SPARKS = 24
 _EXCEPTION = re.compile(r"<class '(?:[\w<>]+\.)*(\w+)'>:<'(.*)'>", re.DOTALL)
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-
-
-def human_size(size: int | None) -> str:
-    """Return a number of bytes with three digits, such as ``1.23 MB``."""
-    if size is None:
-        return ""
-    number = float(size)
-    for unit in _UNITS:
-        # What would be rounded to 1000 belongs to the next unit.
-        if abs(number) < _STEP - 0.5 or unit == _UNITS[-1]:
-            return f"{size} B" if unit == "B" else f"{_three_digits(number)} {unit}"
-        number /= _STEP
-    raise AssertionError("the last unit has no end")
 
 
 def human_time(seconds: float | None) -> str:
@@ -53,7 +49,7 @@ def human_seconds(seconds: float | None) -> str:
     if seconds < 1:
         return f"{round(seconds * 1000)} ms"
     if seconds < _MINUTE:
-        return f"{_three_digits(seconds)} s"
+        return f"{three_digits(seconds)} s"
     if seconds < _HOUR:
         minutes, rest = divmod(round(seconds), _MINUTE)
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
@@ -83,10 +79,3 @@ def sparkline(values: Sequence[float], width: int = SPARKS) -> str:
         return _BARS[min(int(part * len(_BARS)), len(_BARS) - 1)]
 
     return "".join(map(bar, shown))
-
-
-def _three_digits(number: float) -> str:
-    for decimals, bound in ((2, 9.995), (1, 99.95)):
-        if abs(number) < bound:
-            return f"{number:.{decimals}f}".rstrip("0").rstrip(".")
-    return f"{number:.0f}"

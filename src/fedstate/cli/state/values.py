@@ -9,7 +9,7 @@ import typer
 
 from fedstate.cli import completion
 from fedstate.cli.examples import examples
-from fedstate.cli.output import Column, Format, Shown, console, show_result, show_rows
+from fedstate.cli.output import Column, Format, Shown, console, described, show_result, show_rows
 from fedstate.cli.place import Key, Node, RunState, State, key_of, place_of, places_of
 from fedstate.errors import SettingError
 from fedstate.inspection.export.formats import Format as FileFormat
@@ -234,7 +234,7 @@ def export(
                 replace=replace,
                 model=made_by(model) if model else None,
             )
-    show_result(vars(done), shown)
+    show_result(described(done), shown)
 
 
 def _only(stores: "Iterable[Store]") -> "Store":

@@ -12,6 +12,8 @@ import pytest
 from tests.commands import fedstate
 from tests.operators_directory import ENDED, GOING, NODES, PLAIN, make
 
+from fedstate.sizes import human_size
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -111,11 +113,16 @@ def csv_of(*arguments: str) -> str:
 def test_a_value_and_a_study_are_exported() -> None:
     done = result("export", "4711", "head", "--node", "2", "--to", "head.npz")
     assert (done["format"], done["exported"], done["left_out"]) == ("npz", ["head"], [])
+    assert done["size_bytes"] == Path("head.npz").stat().st_size
+    assert "size" not in done
     with np.load("head.npz") as arrays:
         assert {name: arrays[name].shape for name in arrays} == {
             "bias": (10,),
             "kernel": (32, 10),
         }
+    export = ("export", "4711", "head", "--node", "2", "--to", "table.npz")
+    shown = fedstate("state", *export).stdout
+    assert human_size(done["size_bytes"]) in shown
     result("export", "--all", "--to", "study.csv")
     rows = list(csv.DictReader(io.StringIO(Path("study.csv").read_text())))
     assert {(row["run"], row["node"]) for row in rows} == {
