@@ -118,6 +118,9 @@ def free(
             and not busy(run.run_id)
             and kept.get(run.run_id, 0.0) >= (choice.older_than or 0.0)
         ]
+    if not chosen:
+        # What else is given back meanwhile was no run's.
+        return Freed([], 0)
     before = store.disk_bytes
     for run_id in dict.fromkeys(chosen):
         store.free_run(run_id)

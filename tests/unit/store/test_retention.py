@@ -137,6 +137,14 @@ def test_a_run_is_named_by_its_first_digits(tmp_path: Path) -> None:
         assert freed.freed_bytes > 2_900_000
 
 
+def test_who_frees_no_run_frees_no_bytes(store: NodeStore) -> None:
+    # There is something to give back, of no run.
+    parts = [np.random.default_rng(part).bytes(SIZE) for part in range(40)]
+    store.set_context(4, 4, Value(b"", parts))
+    store.set_context(4, 4, Value(b""))
+    assert free(store, Choice(older_than=1e9)) == Freed([], 0)
+
+
 def test_a_run_that_goes_on_or_is_not_there_is_not_freed(store: NodeStore) -> None:
     with pytest.raises(StoreError, match="Run 4 is still going"):
         free(store, Choice(runs=["4"]))
