@@ -10,7 +10,8 @@ import errno
 import os
 from pathlib import Path
 
-from fedstate.logs import logger
+from fedstate.logs import labelled, logger
+from fedstate.sizes import human_size
 from fedstate.store.errors import StoreFullError
 
 RESERVE = "node.reserve"
@@ -64,6 +65,11 @@ class Room:
         return disk.f_frsize * disk.f_bavail
 
     @property
+    def _wanted_bytes(self) -> int:
+        """How much has to be free for the reserve to be taken."""
+        return self._bytes * 3 // 2
+
+    @property
     def held(self) -> bool:
         """Whether there is a reserve."""
         return self._path.exists()
@@ -93,7 +99,7 @@ class Room:
         if not self._bytes or (self.held and self._path.stat().st_size == self._bytes):
             return True
         self.give_up()
-        if self.free_bytes < self._bytes * 3 // 2:
+        if self.free_bytes < self._wanted_bytes:
             return False
         try:
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -111,7 +117,7 @@ class Room:
     def need(self) -> None:
         """Raise StoreFullError unless the reserve is there: nothing new takes its place."""
         if not self.take():
-            raise full(self._directory)
+            raise full(self._directory, (self._wanted_bytes, self.free_bytes))
 
     def provide(self, size: int) -> None:
         """Allocate `size` bytes for the database; raise StoreFullError if there is no room."""
@@ -136,7 +142,8 @@ class Room:
         if run_id is None:
             logger.warning("%s", error)
         else:
-            logger.error("Run %s: %s", run_id, error)
+            with labelled(run=run_id):
+                logger.error("%s", error)
 
     def look(self) -> None:
         """Take the reserve if there is room again, and log that there is."""
@@ -145,10 +152,24 @@ class Room:
             logger.info("The disk of '%s' has room again.", self._directory)
 
 
-def full(directory: Path) -> StoreFullError:
-    """Return the error for a full disk, with the way out."""
+def full(directory: Path, room: tuple[int, int] | None = None) -> StoreFullError:
+    """Return the error for a full disk, with the way out.
+
+    Parameters
+    ----------
+    directory : Path
+        The state directory.
+    room : (int, int), optional
+        How many bytes have to be free, and how many are, where that is known.
+    """
+    enough = ""
+    if room is not None:
+        wanted, free = room
+        # Of what is rounded, no less.
+        until = human_size(wanted + wanted // 200 + 1)
+        enough = f", until {until} are free ({human_size(free)} now)"
     return StoreFullError(
         f"The disk of '{directory}' is full, so the new state was not stored; the old state is "
         "still there. Free runs with: fedstate state free --finished --state "
-        f"{directory} or other space on this disk; the node then goes on by itself."
+        f"{directory} or other space on this disk{enough}; the node then goes on by itself."
     )

@@ -16,6 +16,9 @@ from fedstate.verify.findings import LOG, RECEIPTS, SUPERLINK, Finding, Level, P
 from fedstate.verify.steps import NodeSteps, Step, by_store, messages_of
 from fedstate.witness import genesis
 
+# What is shown of the reason of a failure, in characters.
+_REASON = 400
+
 
 def completeness(run: RunEvidence, steps: NodeSteps, answer: NodeAnswer) -> Iterator[Finding]:
     """Compare the node's rows with what the SuperLink delivered to it."""
@@ -322,8 +325,23 @@ class _Completeness:
                 reasons.setdefault(step.record.reason, []).append(step.number)
         for reason, failed in reasons.items():
             which = f"steps {numbers(failed)}" if len(failed) > 1 else f"step {failed[0]}"
-            line = reason.strip().splitlines()[-1][:200] if reason.strip() else "no reason given"
-            yield self._found("failed-step", Level.TOLD, f"{which} failed: {line.rstrip('.')}")
+            text = f"{which} failed: {_last_line(reason) or 'no reason given'}"
+            yield self._found("failed-step", Level.TOLD, text)
+
+
+def _last_line(reason: str) -> str:
+    """Return the end of a reason, which an app may have written at any length.
+
+    What is too long ends with a whole sentence, or a whole word: what is left of a command would
+    be another one.
+    """
+    line = "".join(reason.strip().splitlines()[-1:]).rstrip(".")
+    if len(line) <= _REASON:
+        return line
+    start = line[:_REASON]
+    # Three dots: a finding ends with one of its own.
+    sentence, end, _ = start.rpartition(". ")
+    return f"{sentence if end else start.rpartition(' ')[0] or start} .."
 
 
 def _messages(deliveries: list[Delivery]) -> str:

@@ -1,6 +1,7 @@
 """A disk of 24 MB that is full: what fails, what works all the same, and that it goes on."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from tests.small_disk import fill, small_disk
 
+from fedstate.logs import logger
+from fedstate.logs.labels import current
 from fedstate.store.backup import back_up
 from fedstate.store.check import check
 from fedstate.store.errors import StoreFullError
@@ -142,22 +145,41 @@ def test_the_reserve_leaves_most_of_a_small_disk(disk: Path) -> None:
     fill(disk / "filler")
     assert not room.take()
     assert not room.held
-    with pytest.raises(StoreFullError):
+    with pytest.raises(
+        StoreFullError, match=r"on this disk, until 9\.48 MB are free \(0 B now\)"
+    ):
         room.need()
     Room(disk, 0).need()
+    (disk / "filler").unlink()
+    # With as much as it says a step goes on, and with a little less it does not.
+    with (disk / "filler").open("wb") as filler:
+        os.posix_fallocate(filler.fileno(), 0, room.free_bytes - 9_300_000)
+    with pytest.raises(StoreFullError, match=r"until 9\.48 MB are free \(9\.3 MB now\)"):
+        room.need()
+    os.truncate(disk / "filler", (disk / "filler").stat().st_size - 200_000)
+    room.need()
 
 
 def test_a_full_disk_is_said_once_for_each_run(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
 ) -> None:
     caplog.set_level(logging.INFO, logger="flwr.fedstate")
     room = Room(tmp_path, 2**20)
+    runs: list[str | None] = []
+
+    def note(_: logging.LogRecord) -> bool:
+        runs.append(current().get("run"))
+        return True
+
+    logger.addFilter(note)
+    request.addfinalizer(lambda: logger.removeFilter(note))
     for _ in range(2):
         room.say(StoreFullError("Full."), 1)
         room.say(StoreFullError("Full."), 2)
         room.say(StoreFullError("Full."))
     said = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert said == [("ERROR", "Run 1: Full."), ("ERROR", "Run 2: Full.")]
+    assert said == [("ERROR", "Full."), ("ERROR", "Full.")]
+    assert runs == ["1", "2"], "their lines are labelled with the runs"
     room.look()
     room.say(StoreFullError("Full."))
     room.say(StoreFullError("Full."))

@@ -1,9 +1,11 @@
 """What was kept passes, and each way to lie is caught by name, where it was told."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from fedstate.store.room import full
 from fedstate.verify.evidence import AWAY, WITHOUT_A_LOG, NodeAnswer, RunEvidence
 from fedstate.verify.findings import Finding, Level
 from fedstate.verify.report import Report
@@ -129,6 +131,36 @@ def test_failed_steps_are_told_and_break_no_promise() -> None:
     assert report.exit_code == 0
     (finding,) = report.findings
     assert str(finding) == ("run 101, node 11: steps 5 to 6 failed: ValueError: no data.")
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("first line\nThe last one.\n", "The last one."),
+        ("  ", "no reason given."),
+        ("One sentence. " + "more " * 100, "One sentence ..."),
+        ("word " * 100, " ".join(["word"] * 80) + " ..."),
+        ("x" * 1000, "x" * 400 + " ..."),
+    ],
+)
+def test_a_long_reason_is_not_cut_in_the_middle_of_a_command(reason: str, told: str) -> None:
+    world = fresh()
+    exchange(world.run(RUN), world.nodes[NODE], "failed", reason=reason)
+    world.refresh()
+    (finding,) = world.verify().findings
+    assert str(finding) == f"run 101, node 11: step 5 failed: {told}"
+
+
+def test_the_way_out_of_a_full_disk_is_told_as_a_whole() -> None:
+    world, reason = (
+        fresh(),
+        str(full(Path("/srv/federation/nodes/state"), (9_437_184, 3_100_000))),
+    )
+    exchange(world.run(RUN), world.nodes[NODE], "failed", reason=reason)
+    world.refresh()
+    (finding,) = world.verify().findings
+    assert str(finding).endswith(f"failed: {reason}")
+    assert "until 9.48 MB are free (3.1 MB now); the node then" in reason
 
 
 @pytest.mark.parametrize(
