@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from fedstate.errors import EvidenceError, FederationError, SettingError
+from fedstate.files import make_directory
 from fedstate.flower.control import control
 from fedstate.local.federation import Federation
 from fedstate.local.runs import submit, wait_for_runs
@@ -126,7 +127,7 @@ def _rounds_done(directory: Path, run_id: int) -> int:
 
 @contextmanager
 def _only_one(output: Path) -> Iterator[None]:
-    output.mkdir(parents=True, exist_ok=True)
+    make_directory(output)
     with (output / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

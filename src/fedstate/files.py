@@ -37,7 +37,7 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -80,6 +80,23 @@ def check_readable(option: str, path: str | os.PathLike[str]) -> None:
             f"{option} names '{path}', which cannot be read ({error.strerror}): give the path of "
             "a file that this user may read."
         ) from None
+
+
+def make_directory(directory: Path, mode: int = 0o777) -> None:
+    """Make a directory, with what is above it, unless it is there.
+
+    Raises
+    ------
+    NotADirectoryError
+        Something else is there, of which `Path.mkdir` says that it exists.
+    OSError
+        It cannot be made.
+    """
+    try:
+        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    except FileExistsError as error:
+        problem = os.strerror(errno.ENOTDIR)
+        raise NotADirectoryError(errno.ENOTDIR, problem, error.filename) from None
 
 
 def listed(directory: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedstate.errors import SettingError
-from fedstate.files import PRIVATE, PUBLIC, check_readable, listed, write_new
+from fedstate.files import PRIVATE, PUBLIC, check_readable, listed, make_directory, write_new
 from tests.bad_paths import bound_by_permissions
 
 
@@ -63,6 +63,16 @@ def test_what_an_option_names_can_be_read(tmp_path: Path) -> None:
         check_readable("--key", str(tmp_path))
     with pytest.raises(SettingError, match=r"^--key names '.*/none', .* \(No such file"):
         check_readable("--key", tmp_path / "none")
+
+
+def test_what_is_no_directory_does_not_exist_already_as_one(tmp_path: Path) -> None:
+    make_directory(tmp_path / "a" / "b", 0o700)
+    make_directory(tmp_path / "a" / "b")
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError) as raised:
+        make_directory(tmp_path / "file")
+    assert raised.value.filename == str(tmp_path / "file")
 
 
 def test_what_is_in_a_directory_is_not_hidden_by_its_permissions(tmp_path: Path) -> None:

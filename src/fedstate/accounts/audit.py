@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fedstate.errors import SettingError
-from fedstate.files import PRIVATE
+from fedstate.files import PRIVATE, make_directory
 from fedstate.logs import logger
 
 # A line has some 300 bytes: the files keep the last 200,000 calls or so.
@@ -53,7 +53,7 @@ class AuditLog:
         if file is None:
             return
         try:
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_directory(file.parent, 0o700)
             self._handler = _PrivateFiles(
                 file, maxBytes=maximum_bytes, backupCount=kept - 1, encoding="utf-8"
             )

@@ -17,7 +17,7 @@ from fedstate.accounts.account import (
 )
 from fedstate.accounts.tokens import digest_of, new_token
 from fedstate.errors import SettingError
-from fedstate.files import PRIVATE, write_new
+from fedstate.files import PRIVATE, make_directory, write_new
 
 
 def add_account(file: Path, name: str, role: Role) -> str:
@@ -131,7 +131,7 @@ def _token_in(file: Path) -> str:
 @contextmanager
 def _changing(file: Path) -> Iterator[dict[str, Account]]:
     """Give the accounts, and write them if they were changed; one process at a time."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_directory(file.parent, 0o700)
     directory = os.open(file.parent, os.O_RDONLY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)

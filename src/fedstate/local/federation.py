@@ -15,6 +15,7 @@ from fedstate.certificates.authority import ensure_authority, ensure_server_cert
 from fedstate.certificates.keys import ensure_node_key, ensure_secret
 from fedstate.connection import Connection, write_connection
 from fedstate.errors import FederationError, SettingError
+from fedstate.files import make_directory
 from fedstate.flower.control import control, load_public_key
 from fedstate.interrupts import uninterrupted
 from fedstate.local import accounts, sockets
@@ -258,7 +259,7 @@ class Federation:
         if isinstance(self._start_program, Launcher):
             self._start_program.warm_up([process.command for process in self.processes])
         check_port(self.port)
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_directory(self.directory)
         self.claim()
         if left := self._presence.end_leftovers():
             self._progress(f"{left} processes that were left running are ended")

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from fedstate.failpoints import reach
+from fedstate.files import make_directory
 from fedstate.store.backup_file import (
     BLOCK_BYTES,
     HEADER_BYTES,
@@ -211,7 +212,7 @@ def restore(source: Path, directory: Path, *, replace: bool = False) -> Backup:
     made = not directory.exists()
     incoming, content = directory / RESTORING, directory / RESTORING_CONTENT
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory, 0o700)
         with _held(directory) as guard:
             remove_leftovers(directory)
             _extract(source, parts, incoming, content)

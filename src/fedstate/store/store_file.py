@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fedstate.failpoints import reach
+from fedstate.files import make_directory
 from fedstate.logs import logger
 from fedstate.store.check import findings
 from fedstate.store.checkpoints import Checkpoints
@@ -104,7 +105,7 @@ class StoreFile:
         self.path = directory / DATABASE
         if not create and not (self.path.exists() or (directory / MARK).exists()):
             raise no_store(directory)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory, 0o700)
         self._early_sync = EarlySync(self.path.with_name(f"{self.path.name}-wal"))
         self._content = ContentWriter(directory)
         self._write_lock = threading.RLock()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedstate.errors import SettingError
+from fedstate.files import make_directory
 from fedstate.logs import logger
 from fedstate.store.backup import back_up
 from fedstate.store.backup_file import read_backup
@@ -54,7 +55,7 @@ class Schedule:
             They cannot: it is better said at the start than after hours.
         """
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(self.directory, 0o700)
             os.scandir(self.directory).close()
             with tempfile.TemporaryFile(dir=self.directory):
                 pass
@@ -140,7 +141,7 @@ class Backups:
 
     def _once(self) -> None:
         directory, store_id = self._schedule.directory, self._store.store_id
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory, 0o700)
         found = self._found()
         generation = self._store.generation
         if found and found[-1][2] == generation:

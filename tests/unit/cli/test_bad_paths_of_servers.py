@@ -147,6 +147,8 @@ def test_a_bad_path_is_named_and_nothing_starts(
     sentence = said(command, {**others, option: str(path)}, made, here.parent / "new")
     assert sentence.startswith("fedstate: "), sentence
     assert str(here) in sentence
+    if option in ("--state", "--backup", "--output") and maker is bad.text:
+        assert "exists already" not in sentence, "it is no directory"
     assert bad.content(here) == before
 
 

@@ -11,7 +11,10 @@ from tests.commands import fedstate
     ("options", "sentence"),
     [
         (("--nodes", "0"), "A federation of 0 nodes cannot be; ask for 1 or more."),
-        (("--output", "file"), "'file' exists already. Give another path."),
+        (
+            ("--output", "file"),
+            "'file' is not a directory. Give the path of a directory, or of a file in one.",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence(
