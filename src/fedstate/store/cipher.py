@@ -162,7 +162,7 @@ def open_cipher(wrapped: bytes | None, key: bytes | None) -> Cipher:
     if wrapped is None:
         raise StoreKeyError(
             "The node store is not encrypted, but an encryption key was given. Leave the key "
-            "out, or start with an empty state directory to have an encrypted store."
+            "out, or encrypt the store first, with 'fedstate state encrypt'."
         )
     if key is None:
         raise StoreKeyError(
