@@ -67,7 +67,7 @@ def check_health(
     """
     if address.startswith(SOCKET_SCHEME):
         return _check_socket(address, warn)
-    server, path = _parts(address)
+    server, path = parts_of(address)
     if root_certificates is None:
         raise FederationError(f"No authority is given for {address}: give its ca.crt.")
     context = _trusting(root_certificates)
@@ -129,8 +129,14 @@ def _check_reply(address: str, reply: http.client.HTTPResponse) -> None:
         )
 
 
-def _parts(address: str) -> tuple[str, str]:
-    """Return the server, as host:port, and the path that is asked there."""
+def parts_of(address: str) -> tuple[str, str]:
+    """Return the server, as host:port, and the path that is asked there.
+
+    Raises
+    ------
+    FederationError
+        It is not an address.
+    """
     url = address if "://" in address else f"https://{address}"
     parts = urlsplit(url)
     try:

@@ -11,7 +11,7 @@ from fedstate.cli.examples import examples
 from fedstate.cli.place import LOCAL_DIRECTORY
 from fedstate.connection import authorities_of, flwr_home
 from fedstate.errors import FederationError, SettingError
-from fedstate.health import SOCKET_SCHEME, UntrustedError, check_health
+from fedstate.health import SOCKET_SCHEME, UntrustedError, check_health, parts_of
 
 # Where the federations that can be started here keep their authority.
 _AUTHORITIES = (LOCAL_DIRECTORY / "superlink" / "ca.crt", Path("certs/generated/ca.crt"))
@@ -83,6 +83,8 @@ def _authorities(address: str, given: Path | None) -> list[Path]:
     """
     if address.startswith(SOCKET_SCHEME):
         return []
+    # What is wrong with it is not to be looked for in the authorities.
+    parts_of(address)
     if given is not None:
         return [given]
     here = [each for each in _AUTHORITIES if each.exists()]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.bad_paths import bound_by_permissions
 from tests.commands import fedstate
 from tests.tls_server import SENTENCES, TlsServer, tls_server
 
@@ -45,6 +46,19 @@ def test_a_socket_needs_no_authority(tmp_path: Path) -> None:
     assert done.exit_code == 1
     problem = f"{address} is not well: there is no such socket."
     assert json.loads(done.stdout) == {"address": address, "healthy": False, "problem": problem}
+
+
+@pytest.mark.parametrize("given", [(), ("--root-certificates", LOCAL)])
+def test_an_address_that_is_none_is_the_culprit_whatever_else_is_wrong(
+    here: Path, given: tuple[str | Path, ...]
+) -> None:
+    LOCAL.parent.mkdir(parents=True)
+    LOCAL.write_text("")
+    (here / ".fedstate").chmod(0)
+    with bound_by_permissions():
+        done = fedstate("health", "/no/path", *given)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("fedstate: '/no/path' is not an address: give HOST:PORT")
 
 
 @pytest.mark.parametrize("place", [LOCAL, COMPOSE])
