@@ -21,6 +21,7 @@ from fedstate.connection import flwr_home
 from fedstate.errors import FederationError
 from fedstate.flower import transport
 from fedstate.flower.control import Control
+from fedstate.os_errors import sentence
 
 _SIMULATION = (
     LOCAL_SUPERLINK_ADDRESS_MAGIC_VALUE,
@@ -61,6 +62,8 @@ def control_by_name(name: str | None, *, simulation: bool = False) -> Iterator[C
             client._retry_invoker = transport.handshake_policy()  # noqa: SLF001  no parameter
     except (click.ClickException, click.exceptions.Exit, OSError, ValueError) as error:
         reason = error.message if isinstance(error, click.ClickException) else str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            reason = sentence(error)
         raise FederationError(
             f"The SuperLink connection '{name or 'default'}' cannot be used: "
             f"{reason or 'see above'}"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.bad_paths import bound_by_permissions
 from tests.contract.flower.in_process import SuperLink
 from tests.contract.flower.in_process_run import Run
 
@@ -52,3 +53,23 @@ def test_without_a_configuration_no_superlink_is_started_either(
     refused = pytest.raises(FederationError, match="name another one by --superlink")
     with refused, control_by_name(None):
         raise AssertionError
+
+
+@pytest.mark.parametrize("file", ["credentials.yaml", "config.toml"])
+def test_a_file_that_may_not_be_read_is_named_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path))
+    (tmp_path / "config.toml").write_text(
+        '[superlink]\ndefault = "here"\n[superlink.here]\naddress = "127.0.0.1:1"\n'
+        "insecure = true\n"
+    )
+    (tmp_path / "credentials.yaml").touch()
+    (tmp_path / file).chmod(0)
+    with (
+        bound_by_permissions(),
+        pytest.raises(FederationError, match=f"{file}.*ermission denied") as raised,
+        control_by_name(None),
+    ):
+        raise AssertionError
+    assert "Errno" not in str(raised.value)
