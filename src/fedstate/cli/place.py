@@ -154,6 +154,28 @@ def place_of(
     raise SettingError(_nothing(directory))
 
 
+def changed_place_of(state: Path | None, node: int | None) -> Path:
+    """Return the state directory that a command changes.
+
+    Raises
+    ------
+    SettingError
+        As for `place_of`; or it is a backup.
+    StoreError
+        It is a file, and no intact backup.
+    """
+    from fedstate.store.backup_file import read_backup
+
+    place = place_of(state, node)
+    if place.is_file():
+        read_backup(place)
+        raise SettingError(
+            f"'{place}' is a backup, which is not changed. Restore it first, with: "
+            f"fedstate state restore {place} --state DIRECTORY"
+        )
+    return place
+
+
 def places_of(states: Sequence[Path], nodes: Sequence[int], *, every: bool = False) -> list[Path]:
     """Return the stores that a command is about which writes files here.
 

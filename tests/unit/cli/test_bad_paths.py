@@ -19,7 +19,7 @@ import typer
 from flwr.app import Array, ArrayRecord
 from tests import bad_paths as bad
 from tests.bad_paths import Maker
-from tests.command_paths import DISKS, ELSEWHERE, STORE, TABLE
+from tests.command_paths import DISKS, ELSEWHERE, NEW_DIRECTORY, STORE, TABLE
 from tests.commands import fedstate
 from tests.operators_directory import commit, context_of, make, start
 from tests.small_disk import small_disk
@@ -106,8 +106,8 @@ def here(tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "bad"
 
 
-def refused(arguments: str, path: Path, here: Path, made: Path) -> None:
-    """Run a command with a bad path, and check how it ends."""
+def refused(arguments: str, path: Path, here: Path, made: Path) -> str:
+    """Run a command with a bad path, and check how it ends; return what it says."""
     words = [
         word.format(path=path, made=made, new=here / "new-one") for word in arguments.split(" ")
     ]
@@ -129,6 +129,7 @@ def refused(arguments: str, path: Path, here: Path, made: Path) -> None:
     ] or [str(path)]
     assert any(name in said for name in names), said
     assert said.endswith((".", "`", "'")) or "with: " in said, said
+    return said
 
 
 CASES = [
@@ -142,8 +143,10 @@ CASES = [
 def test_a_bad_path_is_one_sentence_and_changes_nothing(
     command: str, parameter: str, maker: Maker, here: Path, made: Path
 ) -> None:
-    arguments, *_ = TABLE[command, parameter]
-    refused(arguments, maker(here), here, made)
+    arguments, makers, _ = TABLE[command, parameter]
+    said = refused(arguments, maker(here), here, made)
+    if makers is NEW_DIRECTORY and maker in (bad.text, bad.null):
+        assert "exists already" not in said, "it is no directory"
 
 
 @pytest.mark.parametrize("disk", DISKS, ids=lambda disk: disk.__name__)
@@ -286,3 +289,27 @@ def test_a_lone_database_is_refused_in_the_words_of_check(
     assert done.exit_code == 1
     assert "the file 'node.mark' is missing" in done.stdout + done.stderr
     assert bad.content(here).keys() == {str(here / "state" / "node.db")}
+
+
+CHANGING = {
+    "state free": "1",
+    "state rollback": "1 --to 0",
+    "state encrypt": "--state-key {made}/key",
+    "state decrypt": "--state-key {made}/key",
+    "state rotate-key": "--old-key {made}/key --new-key {made}/key",
+}
+
+
+@pytest.mark.parametrize("command", CHANGING)
+def test_a_file_is_called_a_backup_by_who_changes_stores_only_if_it_is_one(
+    command: str, here: Path, made: Path
+) -> None:
+    whole = (made / "backup").read_bytes()
+    for content, said in (
+        (whole, "is a backup, which is not changed. Restore it first, with: fedstate state"),
+        (whole[:-1000], "does not have its checksum"),
+        (b"\x00\xff" * 500, "is not a backup of a node store. Give a file that"),
+    ):
+        (here / "file").write_bytes(content)
+        start = f"{command} {CHANGING[command]} --state {{path}}"
+        assert said in refused(start, here / "file", here, made)

@@ -11,7 +11,15 @@ import typer
 from fedstate.cli.compose import HANDED_IN
 from fedstate.cli.examples import examples
 from fedstate.cli.output import Format, Shown, described, show_result
-from fedstate.cli.place import Key, Node, State, StateDirectory, key_of, place_of
+from fedstate.cli.place import (
+    Key,
+    Node,
+    State,
+    StateDirectory,
+    changed_place_of,
+    key_of,
+    place_of,
+)
 
 app = typer.Typer()
 
@@ -125,7 +133,7 @@ def free(
         )
     seconds = None if older_than is None else seconds_of(older_than, "--older-than")
     choice = Choice(runs or [], finished, seconds)
-    directory = place_of(state, node)
+    directory = changed_place_of(state, node)
     freed = free_runs(directory, choice, key_of(key))
     for run_id in map(int, freed.runs):
         delete_output(output_of(directory), run_id)
@@ -179,7 +187,7 @@ def encrypt(
     from fedstate.store.cipher import read_key
     from fedstate.store.rewrite import encrypt as encrypt_store
 
-    directory = place_of(state, node)
+    directory = changed_place_of(state, node)
     with _stopped(directory):
         written = encrypt_store(directory, read_key(new))
     show_result({"directory": str(directory), **_key(new), **described(written)}, shown)
@@ -198,7 +206,7 @@ def decrypt(
     from fedstate.store.cipher import read_key
     from fedstate.store.rewrite import decrypt as decrypt_store
 
-    directory = place_of(state, node)
+    directory = changed_place_of(state, node)
     with _stopped(directory):
         written = decrypt_store(directory, read_key(old))
     show_result({"directory": str(directory), **described(written)}, shown)
@@ -223,7 +231,7 @@ def rotate_key(
     from fedstate.store.cipher import read_key
     from fedstate.store.store_file import StoreFile
 
-    directory = place_of(state, node)
+    directory = changed_place_of(state, node)
     old_key, new_key = read_key(old), read_key(new)
     with _stopped(directory), closing(StoreFile(directory, key=old_key, create=False)) as store:
         store.rotate_key(old_key, new_key)

@@ -11,8 +11,16 @@ import typer
 from fedstate.cli.examples import examples
 from fedstate.cli.human import human_size, human_time
 from fedstate.cli.output import Column, Format, Shown, show_result, show_rows
-from fedstate.cli.place import Key, Node, Run, State, StateDirectory, key_of, place_of
-from fedstate.errors import SettingError
+from fedstate.cli.place import (
+    Key,
+    Node,
+    Run,
+    State,
+    StateDirectory,
+    changed_place_of,
+    key_of,
+    place_of,
+)
 
 if TYPE_CHECKING:
     from fedstate.store.kept_states import KeptState
@@ -73,11 +81,7 @@ def rollback(
 
     The node's log says so, and `fedstate verify` too. States that came later stay kept.
     """
-    directory = place_of(state, node)
-    if directory.is_file():
-        raise SettingError(
-            f"'{directory}' is a backup, which is not changed. Restore it to a directory first."
-        )
+    directory = changed_place_of(state, node)
     now = _rolled_back(directory, run, to, key_of(key))
     show_result(
         {"directory": str(directory), "run": str(now.run_id), "rolled_back_to": to, **_row(now)},
