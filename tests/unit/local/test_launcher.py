@@ -35,7 +35,7 @@ def launcher() -> Iterator[Launcher]:
 def waiting(launcher: Launcher, tmp_path: Path) -> Iterator[Started]:
     program = launcher(WAITING, {**os.environ, "FLWR_HOME": str(tmp_path)}, tmp_path / "log")
     try:
-        wait_until(lambda: "cannot be reached" in (tmp_path / "log").read_text())
+        wait_until(lambda: "cannot be asked" in (tmp_path / "log").read_text())
         yield program
     finally:
         program.kill()
@@ -95,7 +95,7 @@ def test_a_program_gets_its_own_environment_only(
     assert "has the item 'no-such-point=kill'" in (tmp_path / "log").read_text()
     monkeypatch.setenv(VARIABLE, "also-not=kill")
     program = launcher(WAITING, dict(os.environ) | {VARIABLE: ""}, tmp_path / "other")
-    wait_until(lambda: "cannot be reached" in (tmp_path / "other").read_text())
+    wait_until(lambda: "cannot be asked" in (tmp_path / "other").read_text())
     program.kill()
     assert program.wait(30) == -signal.SIGKILL
 
@@ -119,7 +119,7 @@ def test_programs_outlive_their_launcher(tmp_path: Path) -> None:
     launcher = Launcher()
     program = launcher(WAITING, dict(os.environ), tmp_path / "log")
     launcher.close()
-    wait_until(lambda: "cannot be reached" in (tmp_path / "log").read_text())
+    wait_until(lambda: "cannot be asked" in (tmp_path / "log").read_text())
     assert program.poll() is None
     program.terminate()
     program.wait(30)
