@@ -11,7 +11,7 @@ import pytest
 from fedstate.local.federation import Federation
 from fedstate.local.runs import start, wait_for_runs
 from tests.simulation import Simulation
-from tests.stack.conftest import APP, command
+from tests.stack.conftest import APP, PROGRAMS, command
 
 ROUNDS = 2
 RUN_SECONDS = 280.0
@@ -55,7 +55,9 @@ def steps(report: dict[str, Any]) -> dict[int, list[tuple[int, int, str, str, fl
 
 
 def verified(run_id: str, environment: dict[str, str], code: int) -> dict[str, Any]:
-    answer = command("fedstate", "verify", run_id, "--format", "json", environment=environment)
+    # In a process of its own: flwr reads the port of its simulation when it is imported.
+    program = PROGRAMS / "fedstate"
+    answer = command(program, "verify", run_id, "--format", "json", environment=environment)
     assert answer.returncode == code, answer.stdout + answer.stderr
     report: dict[str, Any] = json.loads(answer.stdout)
     return report
