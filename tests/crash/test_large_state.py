@@ -16,6 +16,7 @@ import pytest
 from fedstate.flower.clients import PATIENCE_SECONDS
 from fedstate.flower.nodestate import CACHE_BYTES
 from fedstate.local.federation import LocalNode
+from fedstate.store.clock import since_boot
 
 from .conftest import Killable
 
@@ -56,7 +57,7 @@ class Heart:
     def _watch(self) -> None:
         while not self._stopped.wait(0.1):
             alive_at = json.loads(self._session.read_text())["alive_at"]
-            self.oldest = max(self.oldest, time.time() - alive_at)
+            self.oldest = max(self.oldest, since_boot() - alive_at)
 
 
 @pytest.mark.timeout(2 * SECONDS)

@@ -136,6 +136,7 @@ class TaskSource:
         """
         with self._errors():
             answer = self._client.AcquireTask(AcquireTaskRequest(supported_task_types=kinds))
+        self._worked = True
         if not (answer.HasField("task") and answer.token):
             return None
         try:
@@ -204,7 +205,7 @@ class TaskSource:
             If it does not.
         """
         with self._errors():
-            return self._routes.wait(
+            waited = self._routes.wait(
                 paths.TASKS_WAIT,
                 Node(),
                 seen,
@@ -214,6 +215,9 @@ class TaskSource:
                 run_ids=run_ids,
                 ends=ends,
             )
+        # A server without this route has not looked who asks.
+        self._worked = self._worked or waited is not None
+        return waited
 
     def close(self) -> None:
         """Close the connection."""
@@ -235,7 +239,6 @@ class TaskSource:
         address = self._api.server
         try:
             yield
-            self._worked = True
         except httpx.HTTPStatusError as error:
             code = error.response.status_code
             if code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):

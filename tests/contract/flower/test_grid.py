@@ -17,6 +17,7 @@ from tests.contract.flower.in_process import SuperLink, arrays
 from tests.contract.flower.in_process_run import Node, Reply, Run
 from tests.waiting import wait_until
 
+from fedstate.exchange import client
 from fedstate.executor.serverapp import WaitingGrid
 from fedstate.flower import arriving
 from fedstate.flower.engine import engine_of
@@ -163,6 +164,7 @@ def test_a_part_on_its_way_is_looked_for_again_soon(
     run: Run, node: Node, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_grid, "pull_objects", inflatable_utils.pull_objects)
+    monkeypatch.setattr(client, "PULL_SECONDS", 0.0)
     patch_pull_backoff(run.grid)
     for pull in (run.grid.pull_messages, partial(HttpGrid.pull_messages, run.grid)):
         pauses.clear()
@@ -176,6 +178,7 @@ def test_flwrs_grid_pauses_for_a_second(
 ) -> None:
     """When this fails, `fedstate.flower.pull_backoff` may have become needless."""
     monkeypatch.setattr(http_grid, "pull_objects", inflatable_utils.pull_objects)
+    monkeypatch.setattr(client, "PULL_SECONDS", 0.0)
     message_id = late(run, node)
     (reply,) = HttpGrid.pull_messages(run.grid, [message_id])
     assert reply.content == arrays(2)
