@@ -112,10 +112,8 @@ class Compose:
 
         Raises
         ------
-        SettingError
-            The project has no such node.
-        FederationError
-            Docker is not here, or cannot read the project.
+        FedstateError
+            As for `inside`.
         """
         keys = keys or {}
         pipes = {f"{HANDED_IN}/{number}": option for number, option in enumerate(keys, 3)}

@@ -385,14 +385,9 @@ class Federation:
     def _closed(self, own_port: int) -> list[str]:
         """Return what of this federation is closed to the apps that an executor runs."""
         directories = (self.directory, self._rooms.directory)
-        return [
-            *(part for path in directories for part in ("--closed-directory", str(path))),
-            *(
-                part
-                for port in self.ports.closed_to(own_port)
-                for part in ("--closed-port", str(port))
-            ),
-        ]
+        closed = [("--closed-directory", str(path)) for path in directories]
+        closed += [("--closed-port", str(port)) for port in self.ports.closed_to(own_port)]
+        return [part for option in closed for part in option]
 
     def _process(
         self, name: str, command: list[str], flwr_home: Path, log: Path, **variables: str
