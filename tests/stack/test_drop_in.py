@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fedstate.local.process import Process, free_port
+from fedstate.process_table import living
 from tests.open_directory import new_directory
-from tests.stack.executor.conftest import children_of, lives
+from tests.stack.executor.conftest import children_of
 from tests.waiting import wait_until
 
 PROGRAMS = Path(sys.executable).parent
@@ -128,7 +129,7 @@ def test_both_of_ours_start_executors_of_ours_which_end_with_them(tmp_path: Path
         assert len(executors) == 2
         for process in (federation.supernode, federation.superlink):
             os.kill(process.pid, signal.SIGKILL)
-        wait_until(lambda: not any(map(lives, executors)), SECONDS, "the end of the executors")
+        wait_until(lambda: not any(map(living, executors)), SECONDS, "the end of the executors")
 
 
 def test_flowers_own_supernode_works_with_our_superlink(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from fedstate.local.federation import Federation
 from fedstate.local.runs import start, wait_for_runs
+from fedstate.process_table import living
 from tests.open_directory import new_directory
 from tests.programs import EXECUTOR, PROGRAMS
 from tests.stack.conftest import ROOT, command
-from tests.stack.executor.conftest import lives
 from tests.waiting import wait_until
 
 APP = ROOT / "tests" / "apps" / "sleeping"
@@ -51,7 +51,7 @@ class Stopping:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def ended(self, pid: int, seconds: float = END_SECONDS) -> None:
-        wait_until(lambda: not lives(pid), seconds, f"the end of process {pid}")
+        wait_until(lambda: not living(pid), seconds, f"the end of process {pid}")
 
     def a_run_gets_through(self) -> None:
         """Check that a run has the one slot that there is, on each side."""
@@ -123,7 +123,7 @@ def test_a_step_whose_run_was_stopped_while_the_supernode_was_away_ends(
     run_id, pid = stopping.sleeping("client", deaf=True)
     supernode.kill()
     stopping.stop(run_id)
-    assert lives(pid)
+    assert living(pid)
     supernode.start()
     stopping.ended(pid, START_SECONDS)
     stopping.federation.wait_until_connected()

@@ -51,14 +51,6 @@ def children_of(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def lives(pid: int) -> bool:
-    """Return whether a process is there, and not a zombie."""
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
-
-
 def probe_fab(project: str | None = None, **replaced: str) -> bytes:
     """Build the probe app; `replaced` gives other content for `name` of its `name.py`."""
     files: dict[str, bytes | Path] = {

@@ -13,8 +13,10 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from flwr.common.constant import ErrorCode
 from starlette.middleware.base import RequestResponseEndpoint
-from tests.stack.executor.conftest import Executor, Node, lives, probe_fab
+from tests.stack.executor.conftest import Executor, Node, probe_fab
 from tests.waiting import wait_until
+
+from fedstate.process_table import living
 
 # A token is given up after 30 to 60 s; whatever is reported sooner was not left to that.
 AT_ONCE = 20.0
@@ -59,7 +61,7 @@ def test_a_task_past_its_time_limit_is_stopped(
     _, reason = fresh_node.error(message)
     assert "time limit of 3 s" in reason
     assert fresh_node.steps(1) == 0
-    wait_until(lambda: not lives(int(started.read_text())))
+    wait_until(lambda: not living(int(started.read_text())))
 
 
 def test_a_task_that_does_not_heed_is_killed(
@@ -70,7 +72,7 @@ def test_a_task_that_does_not_heed_is_killed(
     message = fresh_node.ask(1, "wait-deaf", started=str(started), until=str(until))
     _, reason = fresh_node.error(message)
     assert "time limit of 3 s" in reason
-    assert not lives(int(started.read_text()))
+    assert not living(int(started.read_text()))
 
 
 def test_a_killed_fork_server_comes_back_and_its_child_goes_on(
@@ -128,7 +130,7 @@ def test_a_killed_executor_takes_its_children_with_it(
     os.kill(executor.process.pid, signal.SIGKILL)
     _, reason = fresh_node.error(under_way, AT_ONCE)
     assert "executor of the task has ended" in reason
-    wait_until(lambda: not lives(server) and not lives(int(started.read_text())))
+    wait_until(lambda: not living(server) and not living(int(started.read_text())))
     start("--preload", "numpy")
     assert fresh_node.answer(1, "tell")["calls"] == 1
     wait_until(lambda: fresh_node.steps(1) == 1)
@@ -147,8 +149,8 @@ def test_a_stopped_executor_ends_its_tasks_in_order(
     assert time.monotonic() - began < AT_ONCE
     _, reason = fresh_node.error(under_way, AT_ONCE)
     assert "was stopped" in reason
-    assert not lives(server)
-    assert not lives(int(started.read_text()))
+    assert not living(server)
+    assert not living(int(started.read_text()))
 
 
 def test_a_context_beyond_the_limit_fails_the_step_and_keeps_the_state(

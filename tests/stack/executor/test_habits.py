@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 from flwr.cli.build import build_fab_from_files
-from tests.stack.executor.conftest import Executor, Node, lives
+from tests.stack.executor.conftest import Executor, Node
 from tests.waiting import wait_until
 
 from fedstate.flower.errors import ErrorCode
 from fedstate.local.execute import execute
+from fedstate.process_table import living
 
 HABITS = Path(__file__).parent / "habits"
 SQUARES = [0, 1, 4, 9, 16, 25]
@@ -156,7 +157,7 @@ def test_all_that_is_left_to_the_end_is_done(
     # The reply did not wait for it.
     assert not (tmp_path / "thread").exists()
     (tmp_path / "go").write_text("")
-    wait_until(lambda: not lives(answer["pid"]))
+    wait_until(lambda: not living(answer["pid"]))
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
         "go": "",
         "unclosed": "flushed",
@@ -175,15 +176,15 @@ def test_a_thread_that_never_ends_has_five_seconds_and_holds_no_place(
 ) -> None:
     """Stock: the same, without the words."""
     pids = [do(node, "never ends")["pid"] for _ in range(4)]
-    assert lives(pids[-1])
-    wait_until(lambda: not any(lives(pid) for pid in pids))
+    assert living(pids[-1])
+    wait_until(lambda: not any(living(pid) for pid in pids))
     assert "threads of the app still run ('the endless one')" in executor.log
 
 
 def test_a_destructor_that_never_ends_is_ended(node: Node, executor: Executor) -> None:
     """Stock: the process stays for ever, at full speed."""
     pid = do(node, "hangs")["pid"]
-    wait_until(lambda: not lives(pid))
+    wait_until(lambda: not living(pid))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +273,7 @@ def warm(warm_node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_data_of_tensorflow_with_a_function_in_python(warm_node: Node, warm: Executor) -> None:
     answer = do(warm_node, "tf.data")
     assert answer["doubled"] == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
-    wait_until(lambda: not lives(answer["pid"]))
+    wait_until(lambda: not living(answer["pid"]))
 
 
 def test_pools_beside_an_imported_tensorflow(warm_node: Node, warm: Executor) -> None:

@@ -13,6 +13,7 @@ from tests.waiting import wait_until
 
 from fedstate.errors import FederationError
 from fedstate.executor.heartbeat import check_executor
+from fedstate.process_table import living
 
 PRELUDE = """
 import os, pathlib, signal, sys, time
@@ -65,13 +66,6 @@ class Watched:
         return self.process.returncode, said
 
 
-def lives(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[str], Watched]]:
     started: list[Watched] = []
@@ -114,7 +108,7 @@ def test_a_stopped_executor_is_unwell_and_another_takes_its_place(
     wait_until(lambda: not watched.works())
     watched.executor(2)
     wait_until(watched.works)
-    assert not lives(watched.executor(1))
+    assert not living(watched.executor(1))
     watched.process.terminate()
     # It has been silent for as long as it has been stopped: either may be noticed first.
     assert re.fullmatch(
@@ -166,7 +160,7 @@ def test_the_executor_ends_with_whoever_watches_over_it(start: Callable[[str], W
     watched = start("beat()")
     executor = watched.executor()
     watched.process.kill()
-    wait_until(lambda: not lives(executor))
+    wait_until(lambda: not living(executor))
 
 
 def test_whoever_watches_over_it_and_is_stopped_goes_on(start: Callable[[str], Watched]) -> None:
@@ -197,7 +191,7 @@ def test_what_the_executor_leaves_behind_is_killed(
     )
     assert watched.end()[0] == 0
     (left,) = watched.numbers("left")
-    assert not lives(left)
+    assert not living(left)
 
 
 def test_a_fork_of_the_executor_cannot_speak_for_it(start: Callable[[str], Watched]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from fedstate.certificates.authority import ensure_authority
 from fedstate.errors import FederationError, SettingError
 from fedstate.local.process import Process, check_port, free_port, last_lines
+from fedstate.process_table import living
 from tests.waiting import wait_until
 
 
@@ -73,7 +74,7 @@ def test_stopping_ends_what_the_program_started(tmp_path: Path) -> None:
     child = int(log.read_text())
     process.stop()
     assert not process.running
-    wait_until(lambda: not _alive(child))
+    wait_until(lambda: not living(child))
 
 
 def test_the_last_lines_of_a_log_are_read_and_no_more(tmp_path: Path) -> None:
@@ -96,10 +97,3 @@ def test_how_it_ended_is_known(tmp_path: Path) -> None:
     process.start()
     wait_until(lambda: not process.running)
     assert str(process.ending) == "ended with exit code 3"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
