@@ -1,6 +1,5 @@
 """flwr's real SuperLink in this process, and a connection to it that can be made to fail."""
 
-import functools
 import hashlib
 import itertools
 import threading
@@ -8,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
+from functools import cache, partial
 from pathlib import Path
 
 import httpx
@@ -31,6 +31,7 @@ from fedstate.flower.clients import FleetApi, Objects
 from fedstate.flower.own_key import KeyPair, OwnKey
 from fedstate.flower.stored_values import Envelope
 from tests.superlink_application import SuperLinkApplication, key_pair
+from tests.unread import unread
 
 PROJECT = """
 [project]
@@ -59,7 +60,7 @@ rounds = 3
 _seeds = itertools.count()
 
 
-@functools.cache
+@cache
 def fab(project: str = PROJECT, code: str = "app = None") -> bytes:
     files: dict[str, bytes | Path] = {
         "pyproject.toml": project.encode(),
@@ -158,11 +159,8 @@ class Connection(httpx.BaseTransport):
             self.requests.append(call)
             faults = self._planned.get(call) or self._planned.get("*")
             fault = faults.pop(0) if faults else None
-        if fault is None:
-            return self._handled(request)
-        response = fault(lambda: self._handled(request))
-        response.request = request
-        return response
+        handle = partial(self._handled, request)
+        return unread(handle() if fault is None else fault(handle))
 
     def _handled(self, request: httpx.Request) -> httpx.Response:
         response = self._inner.handle_request(request)

@@ -4,19 +4,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
+
 from fedstate.exchange.messages import (
     BATCH_BYTES,
     LogRequest,
     PullObjectsRequest,
-    PullObjectsResponse,
     PushObjectsRequest,
     PushObjectsResponse,
     WaitRequest,
     WaitResponse,
 )
-from fedstate.flower.messages import Node, PullObjectResponse
-from fedstate.flower.protobuf_call import ProtobufClient, call_route
+from fedstate.exchange.pulled import PulledObject, pulled_objects
+from fedstate.flower.messages import Node
+from fedstate.flower.protobuf_call import ProtobufClient, call_route, parsed, send_pieces
+from fedstate.large.wire import Buffer, head_of, size_of
 
+# A content in pieces, which nobody need join.
+Pieces = Sequence[Buffer]
+
+_CONTENTS = PushObjectsRequest.DESCRIPTOR.fields_by_name["contents"].number
 # How much longer than a wait a client waits for the answer.
 ANSWER_SECONDS = 10.0
 # How long a server is to wait for objects that are still to come.
@@ -92,13 +99,13 @@ class ExtraRoutes:
 
     def pull(
         self, path: str, node: Node, run_id: int, object_ids: Iterable[str]
-    ) -> dict[str, PullObjectResponse]:
+    ) -> dict[str, PulledObject]:
         """Return the objects that can be pulled in batches.
 
         Objects that are large or gone, or for which the server has waited in vain, are not among
         them; at a server without this route none is. They are to be pulled one by one.
         """
-        found: dict[str, PullObjectResponse] = {}
+        found: dict[str, PulledObject] = {}
         left = list(object_ids)
         while left:
             some, left = self.pull_first(path, node, run_id, left)
@@ -107,7 +114,7 @@ class ExtraRoutes:
 
     def pull_first(
         self, path: str, node: Node, run_id: int, object_ids: Sequence[str]
-    ) -> tuple[dict[str, PullObjectResponse], list[str]]:
+    ) -> tuple[dict[str, PulledObject], list[str]]:
         """Return those of the first of these objects that can be pulled in one batch.
 
         Returns
@@ -119,10 +126,10 @@ class ExtraRoutes:
         request = PullObjectsRequest(
             node=node, run_id=run_id, object_ids=object_ids, seconds=PULL_SECONDS
         )
-        answer = self.call(path, request, PullObjectsResponse)
-        if answer is None or not answer.objects:
+        body = self._send(path, request)
+        answered = dict(zip(object_ids, pulled_objects(body or b""), strict=False))
+        if not answered:
             return {}, []
-        answered = dict(zip(object_ids, answer.objects, strict=False))
         found = {key: each for key, each in answered.items() if each.object_available}
         left = [key for key in object_ids if key not in answered]
         if found:
@@ -131,18 +138,32 @@ class ExtraRoutes:
         return found, left
 
     def push(
-        self, path: str, node: Node, run_id: int, session_id: str, objects: Mapping[str, bytes]
+        self, path: str, node: Node, run_id: int, session_id: str, objects: Mapping[str, Pieces]
     ) -> list[bool] | None:
         """Store objects; return for each whether it was, or None without such a route."""
         request = PushObjectsRequest(
-            node=node,
-            run_id=run_id,
-            session_id=session_id,
-            object_ids=list(objects),
-            contents=list(objects.values()),
+            node=node, run_id=run_id, session_id=session_id, object_ids=list(objects)
         )
-        answer = self.call(path, request, PushObjectsResponse)
-        return None if answer is None else list(answer.stored)
+        contents = [
+            piece
+            for pieces in objects.values()
+            for piece in (head_of(_CONTENTS, size_of(pieces)), *pieces)
+        ]
+        body = self._send(path, request, contents)
+        return None if body is None else list(parsed(PushObjectsResponse, bytes(body)).stored)
+
+    def _send(self, path: str, request: Any, beside: Pieces = ()) -> bytearray | None:
+        """Return the answer to a request with what is to go beside it, as `call` does."""
+        if path in self._missing:
+            return None
+        pieces = [request.SerializeToString(), *beside]
+        try:
+            return send_pieces(self._client, path, call_name(path), request, pieces)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.NOT_FOUND:
+                raise
+        self._missing.add(path)
+        return None
 
     def wait(
         self,
@@ -197,17 +218,17 @@ def call_name(path: str) -> str:
     return f"/fedstate{path}"
 
 
-def batches(objects: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
+def batches(objects: Iterable[tuple[str, Pieces]]) -> Iterator[dict[str, Pieces]]:
     """Yield objects in batches for `ExtraRoutes.push`, without those too large for a batch."""
-    batch: dict[str, bytes] = {}
+    batch: dict[str, Pieces] = {}
     size = 0
-    for key, content in objects.items():
-        if len(content) >= BATCH_BYTES:
+    for key, content in objects:
+        if size_of(content) >= BATCH_BYTES:
             continue
-        if size + len(content) > BATCH_BYTES:
+        if size + size_of(content) > BATCH_BYTES:
             yield batch
             batch, size = {}, 0
         batch[key] = content
-        size += len(content)
+        size += size_of(content)
     if batch:
         yield batch

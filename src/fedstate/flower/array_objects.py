@@ -10,7 +10,7 @@ apps the same bytes, and the same names, come about with less; apps see nothing 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from io import BytesIO
 from typing import Any, cast
@@ -30,11 +30,14 @@ from flwr.supercore.constant import (
 )
 from flwr.supercore.inflatable import inflatable_utils
 from flwr.supercore.inflatable.inflatable_object import (
+    InflatableObject,
     get_object_body,
     get_object_children_ids_from_object_content,
 )
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
+
+from fedstate.large.wire import Buffer
 
 _HASHING_THREADS = 2
 _PLAIN_KINDS = "biufc"
@@ -67,6 +70,13 @@ def body_of(content: bytes) -> memoryview:
 def is_chunk(content: bytes) -> bool:
     """Return whether an object is a piece of an array."""
     return content.startswith(f"{_CHUNK_KIND}{HEAD_VALUE_DIVIDER}".encode())
+
+
+def pieces_of(thing: InflatableObject) -> Sequence[Buffer]:
+    """Return what an object is sent as, in pieces; that of an array is not copied."""
+    if isinstance(thing, ArrayChunk):
+        return _head_of(len(thing.data)), thing.data
+    return (thing.deflate(),)
 
 
 def _head_of(size: int) -> bytes:

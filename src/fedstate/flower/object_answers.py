@@ -1,7 +1,7 @@
 """Answers that hand out the contents of objects: flwr's for one, and ours for many.
 
 Protobuf would copy each content into the message, and once more when that becomes bytes. An
-answer with contents that are in files is put together in its wire format, with the files in it.
+answer with large contents is put together in its wire format, with the files or the bytes in it.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,12 @@ from typing import Any
 # What flwr answers for one object; ours has one of them for each.
 from flwr.proto.message_pb2 import PullObjectResponse
 
+from fedstate.exchange.pulled import CONTENT, OBJECTS
 from fedstate.flower.proto.exchange_pb2 import PullObjectsResponse
 from fedstate.large.wire import head_of
 from fedstate.objects.contents import Content, StoredContent, in_memory
+from fedstate.objects.files import LARGE_BYTES
 from fedstate.objects.streaming import current_transfer
-
-_CONTENT = PullObjectResponse.DESCRIPTOR.fields_by_name["object_content"].number
-_OBJECTS = PullObjectsResponse.DESCRIPTOR.fields_by_name["objects"].number
 
 
 def pulled_object(content: Content | None) -> Any:
@@ -34,9 +33,9 @@ def pulled_object(content: Content | None) -> Any:
 
 
 def pulled_objects(contents: Sequence[Content | None]) -> Any:
-    """Return our answer with many objects; that with a file is left to whoever streams it."""
+    """Return our answer with many objects; a large one is left to whoever streams it."""
     transfer = current_transfer()
-    if transfer is not None and any(isinstance(each, StoredContent) for each in contents):
+    if transfer is not None and any(len(each or b"") >= LARGE_BYTES for each in contents):
         transfer.answer = list(chain.from_iterable(map(_nested, contents)))
         return PullObjectsResponse()
     answer = PullObjectsResponse()
@@ -51,7 +50,7 @@ def pulled_objects(contents: Sequence[Content | None]) -> Any:
 
 def _nested(content: Content | None) -> list[Content]:
     pieces = _one(content)
-    return [head_of(_OBJECTS, sum(map(len, pieces))), *pieces]
+    return [head_of(OBJECTS, sum(map(len, pieces))), *pieces]
 
 
 def _one(content: Content | None) -> list[Content]:
@@ -59,4 +58,4 @@ def _one(content: Content | None) -> list[Content]:
     state = PullObjectResponse(
         object_found=content is not None, object_available=bool(content)
     ).SerializeToString()
-    return [state, head_of(_CONTENT, len(content)), content] if content else [state]
+    return [state, head_of(CONTENT, len(content)), content] if content else [state]

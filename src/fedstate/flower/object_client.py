@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -19,15 +20,12 @@ from flwr.common.serde import message_to_proto
 from flwr.proto.message_pb2 import (
     PullObjectRequest,
     PullObjectResponse,
-    PushObjectRequest,
-    PushObjectResponse,
 )
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import (
     PullAppMessagesRequest,
     PullAppMessagesResponse,
     PushAppMessagesRequest,
-    PushAppMessagesResponse,
 )
 
 # The tree of objects that a message is, and how flwr pushes them one by one.
@@ -48,6 +46,9 @@ from fedstate.exchange.messages import (
     SendMessagesRequest,
     SendMessagesResponse,
 )
+from fedstate.exchange.pulled import PulledObject
+from fedstate.flower.array_objects import pieces_of
+from fedstate.flower.object_batches import push_batches
 
 
 class BatchingRuntimeClient(RuntimeHttpClient):
@@ -57,8 +58,7 @@ class BatchingRuntimeClient(RuntimeHttpClient):
     object. Here a call for an object that is not here brings as many along of those that were
     announced with it as an answer carries, so that the calls that follow find them here: however
     large all messages are, no more than an answer or two are in memory before they are asked for.
-    Pushed objects are gathered until the last one, whose call sends them all and fails if any of
-    them was not stored.
+    Messages are pushed by calls of its own, with as many objects in each.
     """
 
     def __init__(self, base_url: str, **options: Any) -> None:
@@ -68,8 +68,7 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         self._announced: dict[str, list[str]] = {}
         # What was announced and not asked for yet, in this order.
         self._together: dict[str, None] = {}
-        self._pulled: dict[str, PullObjectResponse] = {}
-        self._gathered: dict[str, _Gathered] = {}
+        self._pulled: dict[str, PulledObject] = {}
         self._has_asked = False
         self._at_once: set[str] = set()
         self._shared: Counter[str] = Counter()
@@ -85,7 +84,7 @@ class BatchingRuntimeClient(RuntimeHttpClient):
     def announce(
         self,
         response: PullAppMessagesResponse,
-        here: Mapping[str, PullObjectResponse] = MappingProxyType({}),
+        here: Mapping[str, PulledObject] = MappingProxyType({}),
     ) -> None:
         """Note which objects belong together; some of them may be here already."""
         announced: dict[str, list[str]] = {}
@@ -101,7 +100,10 @@ class BatchingRuntimeClient(RuntimeHttpClient):
             self._has_asked = False
             self._at_once.clear()
 
-    def PullObject(self, request: PullObjectRequest) -> PullObjectResponse:  # noqa: N802
+    # Whoever asks reads the fields, which are the same.
+    def PullObject(  # type: ignore[override]  # noqa: N802
+        self, request: PullObjectRequest
+    ) -> PullObjectResponse | PulledObject:
         """Pull an object, and with it others that were announced with it and are not here yet.
 
         A message that was still on its way then is pulled as a whole when its turn comes.
@@ -130,8 +132,7 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         self._together = dict.fromkeys(left)
         self._pulled |= found
         self._forget(found)
-        # Protobuf copies a content for whoever asks for its length.
-        size = sum(each.ByteSize() for each in found.values())
+        size = sum(len(each.object_content) for each in found.values())
         if not self._has_asked and size < BATCH_BYTES and len(found) == len(ids):
             self._at_once |= found.keys()
         self._has_asked = True
@@ -146,16 +147,6 @@ class BatchingRuntimeClient(RuntimeHttpClient):
             for of_same_message in self._announced.get(object_id, []):
                 self._announced.pop(of_same_message, None)
 
-    def PushMessages(  # noqa: N802
-        self, request: PushAppMessagesRequest
-    ) -> PushAppMessagesResponse:
-        """Push messages, and note which objects are to follow."""
-        response = super().PushMessages(request)
-        if response.objects_to_push:
-            with self._lock:
-                self._gathered[response.session_id] = _Gathered(set(response.objects_to_push))
-        return response
-
     def send_messages(
         self,
         node: Node,
@@ -163,7 +154,7 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         objects: Mapping[str, InflatableObject],
         confirmed: Sequence[str] = (),
     ) -> SendMessagesResponse | None:
-        """Push messages with their objects in one request.
+        """Push messages, with those of their objects that are given, in one request.
 
         Parameters
         ----------
@@ -172,17 +163,17 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         messages : sequence of Message
             Messages with their IDs.
         objects : mapping of str to InflatableObject
-            The objects that they are made of.
+            Objects that they are made of, which fit into a request.
         confirmed : sequence of str
             Messages that were received and need not be kept.
 
         Returns
         -------
         SendMessagesResponse or None
-            flwr's answer, and which objects were stored; None if nothing was pushed: the objects
-            do not fit, or the server has no such route.
+            flwr's answer, and which objects were stored; None if the server has no such route,
+            and nothing was pushed.
         """
-        if self.extra_routes.lacks(paths.RUNTIME_SEND) or not fit(objects):
+        if self.extra_routes.lacks(paths.RUNTIME_SEND):
             return None
         request = SendMessagesRequest(
             node=node,
@@ -204,13 +195,13 @@ class BatchingRuntimeClient(RuntimeHttpClient):
     def send_whole(
         self, node: Node, run_id: int, messages: Sequence[Message]
     ) -> list[str] | None:
-        """Push messages with their objects; those that a batch does not take one by one.
+        """Push messages with their objects, which follow in batches if they do not fit beside.
 
         Returns
         -------
         list of str or None
-            The IDs of the messages that were taken, an empty one for each other; None if nothing
-            was pushed.
+            The IDs of the messages that were taken, an empty one for each other; None if the
+            server has no such route, and nothing was pushed.
 
         Raises
         ------
@@ -218,62 +209,33 @@ class BatchingRuntimeClient(RuntimeHttpClient):
             An object was not stored.
         """
         objects = objects_of(messages)
-        answer = self.send_messages(node, messages, objects)
+        answer = self.send_messages(node, messages, objects if fit(objects) else {})
         if answer is None:
             return None
         missing = set(answer.push.objects_to_push) - set(answer.stored)
-        if missing:
-            push = make_push_object_fn_protobuf(
-                self.PushObject, node, run_id, answer.push.session_id
-            )
-            push_objects(objects, push, object_ids_to_push=missing)
+        left = {key: each for key, each in objects.items() if key in missing}
+        del objects
+        if left:
+            self._push(node, run_id, answer.push.session_id, left)
         return list(answer.push.message_ids)
 
-    def PushObject(self, request: PushObjectRequest) -> PushObjectResponse:  # noqa: N802
-        """Push an object, together with others; the call with the last one sends them all."""
-        with self._lock:
-            gathered = self._gathered.get(request.session_id)
-            if gathered is None or self.extra_routes.lacks(paths.RUNTIME_PUSH):
-                due = [request]
-            else:
-                due = gathered.add(request)
-                if not gathered.awaited:
-                    del self._gathered[request.session_id]
-        return PushObjectResponse(stored=self._push(due))
-
-    def _push(self, due: list[PushObjectRequest]) -> bool:
-        if len(due) > 1:
-            objects = {each.object_id: each.object_content for each in due}
-            stored = self.extra_routes.push(
-                paths.RUNTIME_PUSH, due[0].node, due[0].run_id, due[0].session_id, objects
-            )
-            if stored is not None:
-                return all(stored)
-        # A loop that ends at the first failure, as flwr's does.
-        return all(super(BatchingRuntimeClient, self).PushObject(each).stored for each in due)
-
-
-class _Gathered:
-    """The objects of one push that wait to be sent together."""
-
-    def __init__(self, awaited: set[str]) -> None:
-        self.awaited = awaited
-        self._kept: list[PushObjectRequest] = []
-        self._size = 0
-
-    def add(self, request: PushObjectRequest) -> list[PushObjectRequest]:
-        """Add an object; return those that are to be sent now."""
-        self.awaited.discard(request.object_id)
-        # Protobuf would copy the content for its length.
-        size = request.ByteSize()
-        if self.awaited and size >= BATCH_BYTES:
-            return [request]
-        self._kept.append(request)
-        self._size += size
-        if self.awaited and self._size < BATCH_BYTES:
-            return []
-        due, self._kept, self._size = self._kept, [], 0
-        return due
+    def _push(
+        self,
+        node: Node,
+        run_id: int,
+        session_id: str,
+        objects: Mapping[str, InflatableObject],
+    ) -> None:
+        """Push objects that a session waits for; those that no batch takes one by one."""
+        pushed = push_batches(
+            partial(self.extra_routes.push, paths.RUNTIME_PUSH, node, run_id, session_id),
+            run_id,
+            session_id,
+            ((key, pieces_of(each)) for key, each in objects.items()),
+        )
+        left = {key: each for key, each in objects.items() if key not in pushed}
+        push = make_push_object_fn_protobuf(self.PushObject, node, run_id, session_id)
+        push_objects(left, push)
 
 
 def objects_of(messages: Sequence[Message]) -> dict[str, InflatableObject]:

@@ -1,6 +1,7 @@
 """How a node moves the objects of its messages: in batches, and what is left one by one."""
 
 from collections.abc import Mapping
+from functools import partial
 
 # The requests for one object.
 from flwr.proto.message_pb2 import (
@@ -17,7 +18,6 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_push_object_fn_protobuf,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
-    ObjectPushError,
     pull_objects,
     push_object_contents_from_iterable,
 )
@@ -25,7 +25,8 @@ from flwr.supercore.retry import RetryInvoker
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from fedstate.exchange import paths
-from fedstate.exchange.client import ExtraRoutes, batches
+from fedstate.exchange.client import ExtraRoutes
+from fedstate.flower.object_batches import push_batches
 from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS
 
 Objects = dict[str, bytes]
@@ -58,8 +59,7 @@ class ObjectMoves:
             One cannot be had.
         """
         found = self._retry.invoke(self._routes.pull, paths.FLEET_PULL, node, run_id, object_ids)
-        # What an answer holds is let go of with the last of its objects.
-        contents = {key: bytes(found.pop(key).object_content) for key in list(found)}
+        contents = {key: each.object_content for key, each in found.items()}
         left = [each for each in object_ids if each not in contents]
         pull = make_pull_object_fn_protobuf(self._pull_one, node, run_id)
         return contents | pull_objects(left, pull, initial_backoff=FIRST_WAIT_SECONDS)
@@ -74,19 +74,15 @@ class ObjectMoves:
         ObjectPushError
             One was not stored.
         """
-        left = dict.fromkeys(objects)
-        for batch in batches(objects):
-            stored = self._retry.invoke(
-                self._routes.push, paths.FLEET_PUSH, node, run_id, session_id, batch
-            )
-            if stored is None:
-                break
-            for key, was_stored in zip(batch, stored, strict=True):
-                if not was_stored:
-                    raise ObjectPushError(key, run_id, session_id)
-                del left[key]
+        push_batch = partial(self._routes.push, paths.FLEET_PUSH, node, run_id, session_id)
+        pushed = push_batches(
+            partial(self._retry.invoke, push_batch),
+            run_id,
+            session_id,
+            ((key, [objects[key]]) for key in objects),
+        )
         push = make_push_object_fn_protobuf(self.push_one, node, run_id, session_id)
-        contents = ((key, objects[key]) for key in left)
+        contents = ((key, objects[key]) for key in objects if key not in pushed)
         push_object_contents_from_iterable(contents, push_object_fn=push)
 
     def push_one(self, request: PushObjectRequest) -> PushObjectResponse:

@@ -6,6 +6,7 @@ files, both handlers for one object are ours.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -30,6 +31,8 @@ from fedstate.flower.object_answers import pulled_object
 from fedstate.flower.own_objects import OwnRunHandlers, not_its_own
 from fedstate.flower.run_objects import FleetApi, RuntimeObjects
 from fedstate.objects.contents import Arrived
+from fedstate.objects.files import Arrival
+from fedstate.objects.memory import MemoryArrival
 from fedstate.objects.streaming import StreamedObjects, current_transfer
 
 _FLEET_PULL, _RUNTIME_PULL = "/v1/fleet/pull-object", "/v1/runtime/pull-object"
@@ -158,4 +161,22 @@ def stream_objects(app: FastAPI) -> None:
     """Stream the large contents of objects around a SuperLink that has them in files."""
     state = app.state.linkstate_factory.state()
     if isinstance(state, BulkLinkState) and state.files is not None:
-        app.add_middleware(StreamedObjects, files=state.files, pushes=PUSHES, pulls=_PULLS)
+        app.add_middleware(
+            StreamedObjects,
+            arrival=partial(Arrival, state.files),
+            pushes=PUSHES,
+            pulls=_PULLS,
+        )
+
+
+def keep_objects_in_memory(app: FastAPI) -> None:
+    """Take large contents of objects around protobuf at a SuperNode, which has them in memory.
+
+    Those of flwr's routes for one object go through flwr's handlers.
+    """
+    app.add_middleware(
+        StreamedObjects,
+        arrival=MemoryArrival,
+        pushes={path: PUSHES[path] for path in (paths.RUNTIME_PUSH, paths.RUNTIME_SEND)},
+        pulls=frozenset({paths.RUNTIME_PULL}),
+    )

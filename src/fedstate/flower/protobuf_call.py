@@ -1,13 +1,19 @@
 """A call of any route, with one of flwr's clients."""
 
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar, cast
 
 import httpx
 
-# flwr's clients have a method for each of flwr's routes, and this base for all others.
-from flwr.supercore.protobuf.client import ProtobufClient
+# flwr's clients have a method for each of flwr's routes, and this base for all others. None of
+# its calls streams a request, or leaves an answer in bytes: this is what they are made of.
+from flwr.supercore.protobuf.client import ProtobufClient, ProtobufRequestContext
+from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has none
 
-__all__ = ["ProtobufClient", "call_route"]
+from fedstate.large.wire import Buffer, in_chunks, size_of
+
+__all__ = ["ProtobufClient", "call_route", "parsed", "send_pieces"]
 
 Response = TypeVar("Response")
 
@@ -61,3 +67,88 @@ def call_route(
             raise
         return None
     return response
+
+
+def parsed(kind: type[Response], content: bytes) -> Response:
+    """Return a protobuf message.
+
+    Raises
+    ------
+    ValueError
+        The bytes are no such message.
+    """
+    try:
+        message: Response = kind.FromString(content)  # type: ignore[attr-defined]
+    except DecodeError as error:
+        raise ValueError("Invalid protobuf response payload") from error
+    return message
+
+
+def send_pieces(
+    client: ProtobufClient, path: str, method: str, request: Any, pieces: Sequence[Buffer]
+) -> bytearray:
+    """Send a request that is there in pieces; return the body of the answer.
+
+    Nothing is copied that protobuf would copy, several times over. The client's connection,
+    authentication and retries are used.
+
+    Parameters
+    ----------
+    client
+        A client of flwr's.
+    path
+        The route.
+    method
+        The name of the call, which a client that authenticates itself signs.
+    request
+        The protobuf message, as the client's interceptors are to see it; large contents may be
+        missing.
+    pieces : sequence of bytes or memoryview
+        The whole message.
+
+    Raises
+    ------
+    httpx.HTTPStatusError
+        The server refuses the request.
+    httpx.TransportError
+        The connection failed.
+    """
+    headers = {
+        "content-type": PROTOBUF_MEDIA_TYPE,
+        "accept": PROTOBUF_MEDIA_TYPE,
+        "accept-encoding": "identity",
+        "content-length": str(size_of(pieces)),
+    }
+    url = f"{client._base_url}{path}"  # noqa: SLF001
+
+    def send() -> bytearray:
+        http_request = client._client.build_request(  # noqa: SLF001
+            "POST", url, content=_Content(pieces), headers=headers
+        )
+        patience = http_request.extensions["timeout"]["read"]
+        context = ProtobufRequestContext(method, request, http_request)
+        response = client._send(context, stream=True)  # noqa: SLF001
+        # flwr would wait for each part of a streamed answer without end.
+        http_request.extensions["timeout"]["read"] = patience
+        try:
+            response.raise_for_status()
+            body = bytearray()
+            for chunk in response.iter_bytes():
+                body += chunk
+            return body
+        finally:
+            response.close()
+
+    invoker = client._retry_invoker  # noqa: SLF001
+    return send() if invoker is None else cast("bytearray", invoker.invoke(send))
+
+
+class _Content:
+    """The body of a request, which can be sent again."""
+
+    def __init__(self, pieces: Sequence[Buffer]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        # A connection with TLS copies what it is given.
+        return cast("Iterator[bytes]", in_chunks(self._pieces))

@@ -30,6 +30,9 @@ from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.superlink.dependencies.linkstate import get_linkstate
 from flwr.superlink.servicer.fleet import fleet_handlers
 
+# A SuperNode's state.
+from flwr.supernode.nodestate import NodeState
+
 from fedstate.flower.bulk_state import BulkLinkState
 from fedstate.flower.evidence_log import EvidenceLog
 from fedstate.flower.node_objects import NodeObjects, check_sender
@@ -64,6 +67,8 @@ class RuntimeObjects:
         if isinstance(self._state, BulkLinkState):
             self._check_node()
             return self._state.find_object(self._task.run_id, object_id)
+        if isinstance(self._state, NodeState):  # whose handlers check nothing, and copy
+            return self._state.get_object(self._task.run_id, object_id)
         request = PullObjectRequest(
             node=self._node, run_id=self._task.run_id, object_id=object_id
         )
@@ -75,6 +80,10 @@ class RuntimeObjects:
         if isinstance(self._state, BulkLinkState):
             self._check_node()
             return self._state.store_content(self._task.run_id, session_id, object_id, content)
+        if isinstance(self._state, NodeState):
+            return self._state.store_object(
+                self._task.run_id, session_id, object_id, in_memory(content)
+            )
         request = PushObjectRequest(
             node=self._node,
             run_id=self._task.run_id,

@@ -10,7 +10,6 @@ from flwr.app import Message
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
     ConfirmMessageReceivedResponse,
-    PullObjectResponse,
 )
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest, PullAppMessagesResponse
@@ -25,6 +24,7 @@ from fedstate.exchange.messages import (
     TakeRepliesRequest,
     TakeRepliesResponse,
 )
+from fedstate.exchange.pulled import PulledObject
 from fedstate.flower.object_client import BatchingRuntimeClient
 
 
@@ -129,7 +129,7 @@ class ServerAppClient(BatchingRuntimeClient):
         self, pulled: PullAppMessagesResponse, answers: Sequence[TakeRepliesResponse]
     ) -> PullAppMessagesResponse:
         here = {
-            object_id: PullObjectResponse(
+            object_id: PulledObject(
                 object_found=True, object_available=True, object_content=content
             )
             for each in answers

@@ -26,7 +26,7 @@ from fedstate.flower.contexts import context_from_bytes
 from fedstate.flower.field_numbers import CONTEXT
 from fedstate.flower.reply_times import keep_alive
 from fedstate.large.context import SplitContext
-from fedstate.large.wire import LARGE_ARRAY_BYTES, Buffer, LargeArrays, field_contents
+from fedstate.large.wire import LARGE_ARRAY_BYTES, Buffer, LargeArrays, split_field
 from fedstate.store.values import Value
 from fedstate.witness.digests import chunk_digests, state_digest
 
@@ -63,7 +63,7 @@ def describe_state(header: bytes) -> bytes:
 
 
 def _described(proto: bytes, large: bytes) -> bytes:
-    return pack([b"".join(field_contents(proto, CONTEXT[0])), large])
+    return pack([b"".join(split_field(proto, CONTEXT[0])[1]), large])
 
 
 def digest_of(context: SplitContext) -> bytes:

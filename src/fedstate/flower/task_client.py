@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from flwr.app import Context, Error, Message, RecordDict
 
@@ -46,11 +46,6 @@ from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
 )
-
-# flwr's client has no call that streams a request or leaves the answer in bytes, as a Context
-# of 1 GB wants it; these are what its own calls are made of.
-from flwr.supercore.protobuf.client import ProtobufRequestContext
-from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.supercore.runtime.tracing import RuntimeTracingInterceptor
 
 # Which task this process is of, for the messages that its app makes.
@@ -64,15 +59,14 @@ from fedstate.flower import transport
 from fedstate.flower.apps import App
 from fedstate.flower.field_numbers import TASK_INPUT, TASK_OUTPUT
 from fedstate.flower.object_client import BatchingRuntimeClient
+from fedstate.flower.protobuf_call import send_pieces
 from fedstate.flower.reply_times import keep_alive
 from fedstate.flower.task_order import TaskOrder
 from fedstate.large.context import SplitContext
 from fedstate.large.wire import (
     Buffer,
     LargeArrays,
-    in_chunks,
     join_message,
-    size_of,
     split_message,
 )
 
@@ -115,14 +109,11 @@ class TaskClient(BatchingRuntimeClient):
     given : bytes or None
         The answer to the request for what the task works on, which the Runtime API gives out
         once, too; None before it was asked for. Whoever was handed it over sets it.
-    by_socket : bool
-        Whether the server is reached by a Unix socket, which takes arrays as they are.
     """
 
     pulled: bytes | None = None
     on_pulled: Callable[[bytes], None] | None = None
     given: bytes | bytearray | None = None
-    by_socket: bool = False
     _taken = LargeArrays()
 
     def __init__(self, base_url: str, **options: Any) -> None:
@@ -229,47 +220,9 @@ class TaskClient(BatchingRuntimeClient):
                 sender.stop()
 
     def _post(self, route: str, method: str, message: Any, pieces: Sequence[Buffer]) -> bytearray:
-        headers = {
-            "content-type": PROTOBUF_MEDIA_TYPE,
-            "accept": PROTOBUF_MEDIA_TYPE,
-            "accept-encoding": "identity",
-            "content-length": str(size_of(pieces)),
-        }
-        url = f"{self._base_url}/v1/runtime/{route}"
-
-        def send() -> bytearray:
-            request = self._client.build_request(
-                "POST", url, content=_Content(pieces, whole=self.by_socket), headers=headers
-            )
-            context = ProtobufRequestContext(f"/flwr.proto.Runtime/{method}", message, request)
-            response = self._send(context, stream=True)
-            try:
-                response.raise_for_status()
-                body = bytearray()
-                for chunk in response.iter_bytes():
-                    body += chunk
-                return body
-            finally:
-                response.close()
-
-        if self._retry_invoker is None:
-            return send()
-        body: bytearray = self._retry_invoker.invoke(send)
-        return body
-
-
-class _Content:
-    """The body of a request, which can be sent again."""
-
-    def __init__(self, pieces: Sequence[Buffer], *, whole: bool) -> None:
-        self._pieces = pieces
-        self._whole = whole
-
-    def __iter__(self) -> Iterator[bytes]:
-        if self._whole:
-            return cast("Iterator[bytes]", iter(self._pieces))
-        # A connection with TLS copies what it is given.
-        return cast("Iterator[bytes]", in_chunks(self._pieces))
+        return send_pieces(
+            self, f"/v1/runtime/{route}", f"/flwr.proto.Runtime/{method}", message, pieces
+        )
 
 
 def output_of(context: Context) -> list[Buffer]:
@@ -291,7 +244,7 @@ def task_client(order: TaskOrder, *, retry: bool = False) -> TaskClient:
     retries = transport.retry_policy() if retry else None
     if retries is not None:
         retries.max_time = _RETRY_SECONDS
-    client = transport.connected(
+    return transport.connected(
         TaskClient,
         order.runtime_api_address,
         insecure=order.insecure,
@@ -304,8 +257,6 @@ def task_client(order: TaskOrder, *, retry: bool = False) -> TaskClient:
         retries=retries,
         socket=order.runtime_api_socket,
     )
-    client.by_socket = order.runtime_api_socket is not None
-    return client
 
 
 @contextmanager

@@ -113,8 +113,13 @@ def _join(
     return pieces, size
 
 
-def field_contents(message: Buffer, number: int) -> list[memoryview]:
-    """Return the contents of a field that has a length, one for each time that it occurs.
+def split_field(message: Buffer | bytearray, number: int) -> tuple[bytes, list[memoryview]]:
+    """Split a field that has a length from a message, however often it occurs.
+
+    Returns
+    -------
+    tuple of bytes and list of memoryview
+        The message without it, and its contents as views of `message`.
 
     Raises
     ------
@@ -125,7 +130,10 @@ def field_contents(message: Buffer, number: int) -> list[memoryview]:
         found = list(_fields(memoryview(message)))
     except IndexError:
         raise ValueError("the message ends too early") from None
-    return [content for each, _, content in found if each == number and content is not None]
+    return (
+        b"".join(whole for each, whole, content in found if each != number or content is None),
+        [content for each, _, content in found if each == number and content is not None],
+    )
 
 
 def size_of(pieces: Iterable[Buffer]) -> int:

@@ -1,19 +1,20 @@
 """Middleware that streams the contents of objects around protobuf.
 
-It is around flwr's application. The large contents of a request go to a file while they arrive,
-and those of an answer come from files while they leave; flwr's own middleware and handlers see
-messages of a few kilobytes.
+It is around flwr's application. The large contents of a request are put where they are kept while
+they arrive, a file or memory, and those of an answer leave from there; flwr's own middleware and
+handlers see messages of a few kilobytes.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from fedstate.large.wire import Buffer, in_chunks
 from fedstate.logs import logger
 from fedstate.objects.contents import Arrived, Content, StoredContent
-from fedstate.objects.files import LARGE_BYTES, Arrival, ObjectFiles, is_full
+from fedstate.objects.files import LARGE_BYTES, is_full
 from fedstate.objects.splitting import Splitter
 from fedstate.os_errors import sentence
 from fedstate.serving.answers import refusal
@@ -30,22 +31,36 @@ _SENT_BYTES = 256 * 1024
 _INSUFFICIENT_STORAGE = 507
 
 
+class Arriving(Protocol):
+    """Where the large contents of one request are kept."""
+
+    @property
+    def arrived(self) -> Sequence[Arrived | bytes]:
+        """Those that are complete."""
+
+    def take(self, parts: Iterable[int | bytes | memoryview]) -> None:
+        """Take what comes: the size of a content, then its bytes in parts."""
+
+    def finish(self) -> None:
+        """Note that all has come."""
+
+    def close(self) -> None:
+        """Note that the request has been answered."""
+
+
 @dataclass
 class Transfer:
     """The large contents of the request that is being handled, and of its answer.
 
     Attributes
     ----------
-    arrived : dict of int to Arrived
+    arrived : dict of int to Arrived or bytes
         Those of the request: which occurrence of the field, counted from 0, each of them is.
-    arrival : Arrival, optional
-        The file with them.
     answer : sequence of Content, optional
         The body of the answer, in pieces; None if it is the handler's.
     """
 
-    arrived: dict[int, Arrived] = field(default_factory=dict)
-    arrival: Arrival | None = None
+    arrived: dict[int, Arrived | bytes] = field(default_factory=dict)
     answer: Sequence[Content] | None = None
 
 
@@ -64,8 +79,8 @@ class StreamedObjects:
     ----------
     app : ASGIApp
         The application.
-    files : ObjectFiles
-        Where what arrives is kept.
+    arrival : callable
+        Returns where what arrives with a request is kept.
     pushes : mapping of str to int
         For each path that takes contents, the number of the field with them.
     pulls : collection of str
@@ -75,12 +90,12 @@ class StreamedObjects:
     def __init__(
         self,
         app: "ASGIApp",
-        files: ObjectFiles,
+        arrival: Callable[[], Arriving],
         pushes: Mapping[str, int],
         pulls: frozenset[str],
     ) -> None:
         self._app = app
-        self._files = files
+        self._arrival = arrival
         self._pushes = pushes
         self._pulls = pulls
 
@@ -102,7 +117,7 @@ class StreamedObjects:
     async def _take(
         self, scope: "Scope", receive: "Receive", send: "Send", transfer: Transfer
     ) -> None:
-        arrival = transfer.arrival = Arrival(self._files)
+        arrival = self._arrival()
         splitter = Splitter(self._pushes[scope["path"]], LARGE_BYTES)
         try:
             if not await _write(receive, splitter, arrival):
@@ -129,10 +144,10 @@ class StreamedObjects:
             arrival.close()
 
 
-async def _write(receive: "Receive", splitter: Splitter, arrival: Arrival) -> bool:
-    """Write the large contents of a request to a file; return whether all of it has come.
+async def _write(receive: "Receive", splitter: Splitter, arrival: Arriving) -> bool:
+    """Keep the large contents of a request; return whether all of it has come.
 
-    One part is written and hashed on a thread while the next one arrives.
+    One part is taken, and written and hashed, on a thread while the next one arrives.
     """
     loop = asyncio.get_running_loop()
     writing: asyncio.Future[None] | None = None
@@ -159,7 +174,7 @@ async def _write(receive: "Receive", splitter: Splitter, arrival: Arrival) -> bo
     return True
 
 
-def _finish(arrival: Arrival, parts: list[int | memoryview]) -> None:
+def _finish(arrival: Arriving, parts: list[int | memoryview]) -> None:
     arrival.take(parts)
     arrival.finish()
 
@@ -191,13 +206,17 @@ class _Response:
         # What is small goes with what comes next: each part is encrypted on its own.
         small = bytearray()
         for piece in answer:
-            if isinstance(piece, bytes):
+            if isinstance(piece, bytes) and len(piece) < LARGE_BYTES:
                 small += piece
                 continue
             if small:
                 await self._part(bytes(small))
                 small.clear()
-            await self._file(piece)
+            if isinstance(piece, bytes):
+                for part in in_chunks([piece], _SENT_BYTES):
+                    await self._part(part)
+            else:
+                await self._file(piece)
         await self._send({"type": "http.response.body", "body": bytes(small)})
 
     async def _file(self, piece: StoredContent) -> None:
@@ -208,7 +227,7 @@ class _Response:
                 data = await asyncio.to_thread(piece.read, offset, size)
             await self._part(data)
 
-    async def _part(self, data: bytes | bytearray) -> None:
+    async def _part(self, data: Buffer | bytearray) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from flwr.proto.node_pb2 import Node as NodeProto
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
-from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
+from flwr.supernode.runtime.run_clientapp import pull_task_input
 from tests.stack.executor.conftest import Node, probe_fab
 from tests.waiting import wait_until
 
 from fedstate.exchange import paths
 from fedstate.exchange.messages import BATCH_BYTES
+from fedstate.exchange.pulled import PulledObject
 from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
 from fedstate.flower.task_client import TaskClient, task_client
@@ -107,7 +109,7 @@ def test_a_message_arrives_and_its_reply_returns(
         message, context, _, _ = pull_task_input(client)
         assert message.content == sent
         assert message.metadata.message_id == message_id
-        push_message(client, Message(message.content, reply_to=message), context)
+        client.push_reply(Message(message.content, reply_to=message), context)
     assert node.reply_content(message_id) == sent
     single = asked.count("/v1/runtime/pull-object") + asked.count("/v1/runtime/push-object")
     if kind == "ours":
@@ -116,8 +118,8 @@ def test_a_message_arrives_and_its_reply_returns(
         assert single <= 2 * 2 * sum(size >= BATCH_BYTES for size in sizes) + 1
     else:
         assert asked.count(paths.RUNTIME_PULL) == 1
-        # flwr pushes with two threads, and both may find out.
-        assert 1 <= asked.count(paths.RUNTIME_PUSH) <= 2
+        assert asked.count(paths.RUNTIME_SEND) == 1
+        assert asked.count(paths.RUNTIME_PUSH) == 0
         assert single >= 2 * len(sizes)
 
 
@@ -133,7 +135,7 @@ def test_what_was_announced_together_is_pulled_together(node: Node, asked: list[
         client._together = dict.fromkeys([*absent, *present])
         client._announced |= dict.fromkeys(absent, absent)
 
-        def pull(object_id: str) -> PullObjectResponse:
+        def pull(object_id: str) -> PullObjectResponse | PulledObject:
             return client.PullObject(PullObjectRequest(run_id=1, object_id=object_id))
 
         assert all(pull(object_id).object_available for object_id in dict.fromkeys(present))
@@ -147,17 +149,21 @@ def test_a_push_that_is_refused_fails(node: Node) -> None:
     message_id = node.give(1, RecordDict({"arrays": arrays([1, 2, 3])}))
     with client_of(node) as client:
         message, context, _, _ = pull_task_input(client)
-        reply = Message(RecordDict({"arrays": arrays([4, 5, 6])}), reply_to=message)
-        whole = client.PushMessages
+        reply = Message(RecordDict({"arrays": arrays([4, 5, 2 * BATCH_BYTES])}), reply_to=message)
 
-        def losing(request: Any) -> Any:
-            answer = whole(request)
-            node.state.delete_sessions_in_run(1)
-            return answer
+        def losing(announce: Callable[..., Any]) -> Callable[..., Any]:
+            def announced(*arguments: Any) -> Any:
+                answer = announce(*arguments)
+                node.state.delete_sessions_in_run(1)
+                return answer
 
-        client.PushMessages = losing  # type: ignore[method-assign]
+            return announced
+
+        # Ours with fedstate's server, and flwr's with flwr's.
+        client.send_messages = losing(client.send_messages)  # type: ignore[method-assign]
+        client.PushMessages = losing(client.PushMessages)  # type: ignore[method-assign]
         with pytest.raises(Exception, match="Failed to push object"):
-            push_message(client, reply, context)
+            client.push_reply(reply, context)
     assert message_id
 
 

@@ -63,7 +63,7 @@ def push_reply(exchange: ExtraRoutes, node: Node, reply: Reply, *, confirm: bool
 def push_in_batches(exchange: ExtraRoutes, node: Node, reply: Reply) -> None:
     announced = node.announce(reply)
     run_id = reply.message.metadata.run_id
-    due = {key: reply.objects[key] for key in announced.objects_to_push}
+    due = {key: [reply.objects[key]] for key in announced.objects_to_push}
     stored = exchange.push(paths.FLEET_PUSH, node.proto, run_id, announced.session_id, due)
     assert stored == [True] * len(due)
 
@@ -163,7 +163,7 @@ def test_who_pulls_objects_that_are_being_sent_waits_and_gets_them(
         for number, each in enumerate(parts):
             wait_until(partial(waits, number))
             if in_batches:
-                due = {each: objects[each]}
+                due = {each: [objects[each]]}
                 session = announced.session_id
                 ExtraRoutes(sender).push(pushed_to, of_sender, run.id, session, due)
             else:
@@ -258,7 +258,7 @@ def test_objects_that_are_not_waited_for_are_not_stored(
     run: Run, node: Node, exchange: ExtraRoutes, message: Message
 ) -> None:
     reply = Reply(message, arrays(3))
-    objects = reply.objects
+    objects = {key: [each] for key, each in reply.objects.items()}
     stored = exchange.push(paths.FLEET_PUSH, node.proto, run.id, "no session", objects)
     assert stored == [False] * len(objects)
 

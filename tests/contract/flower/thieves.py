@@ -152,7 +152,7 @@ def fleet_push_objects(world: World) -> None:
         world.rogue.proto,
         world.victim.id,
         world.session,
-        {world.reply.id: b"x"},
+        {world.reply.id: [b"x"]},
     )
     assert stored == [False]
 
@@ -242,8 +242,9 @@ def runtime_push_object(world: World) -> None:
 
 
 def runtime_push_objects(world: World) -> None:
+    objects = {key: [each] for key, each in world.reply.objects.items()}
     stored = ExtraRoutes(world.thief.client).push(
-        paths.RUNTIME_PUSH, SUPERLINK, world.victim.id, world.session, world.reply.objects
+        paths.RUNTIME_PUSH, SUPERLINK, world.victim.id, world.session, objects
     )
     assert not any(stored or [])
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 from flwr.supercore.protobuf.client import ProtobufClient
+from tests.unread import unread
 
 from fedstate.exchange.client import ExtraRoutes, Waited, batches
 from fedstate.exchange.messages import (
@@ -17,6 +18,7 @@ from fedstate.exchange.messages import (
     WaitResponse,
 )
 from fedstate.flower.messages import Node, PullObjectResponse
+from fedstate.large.wire import size_of
 
 NODE = Node(node_id=1)
 PATH = "/v1/route"
@@ -33,7 +35,7 @@ def routes_at(handler: Handler) -> ExtraRoutes:
 def refusing(status: int, requests: list[str]) -> Handler:
     def handle(request: httpx.Request) -> httpx.Response:
         requests.append(request.url.path)
-        return httpx.Response(status)
+        return unread(httpx.Response(status))
 
     return handle
 
@@ -48,7 +50,7 @@ def test_a_route_that_a_server_lacks_is_requested_once_until_forgotten() -> None
     assert not routes.lacks("/v1/other")
     routes.forget()
     assert not routes.lacks(PATH)
-    assert routes.push(PATH, NODE, 1, "s", {"a": b""}) is None
+    assert routes.push(PATH, NODE, 1, "s", {"a": [b""]}) is None
     assert requests == [PATH, PATH]
 
 
@@ -117,7 +119,10 @@ def test_pushed_objects_arrive_with_what_each_became_of() -> None:
         assert list(pushed.object_ids) == ["a", "b"]
         return httpx.Response(200, content=PushObjectsResponse(stored=stored).SerializeToString())
 
-    assert routes_at(store).push(PATH, NODE, 7, "s", {"a": b"x", "b": b""}) == [True, False]
+    assert routes_at(store).push(PATH, NODE, 7, "s", {"a": [b"x", b"yz"], "b": [b""]}) == [
+        True,
+        False,
+    ]
 
 
 def test_a_wait_says_all_that_it_waits_for_and_outlasts_the_server() -> None:
@@ -154,8 +159,7 @@ def test_an_unavailable_object_is_not_taken_for_an_empty_one() -> None:
 
 def test_batches_hold_every_object_but_the_large_once() -> None:
     sizes = [1, BATCH_BYTES - 1, BATCH_BYTES, 2, BATCH_BYTES // 2, BATCH_BYTES // 2, 3]
-    objects = {str(n): bytes(size) for n, size in enumerate(sizes)}
-    found = list(batches(objects))
+    found = list(batches((str(n), [bytes(size - 1), b"x"]) for n, size in enumerate(sizes)))
     assert [key for batch in found for key in batch] == ["0", "1", "3", "4", "5", "6"]
-    assert all(sum(map(len, batch.values())) <= BATCH_BYTES for batch in found)
+    assert all(sum(map(size_of, batch.values())) <= BATCH_BYTES for batch in found)
     assert all(found)

@@ -5,13 +5,15 @@ import hashlib
 import os
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fedstate.exchange.messages import PushObjectsRequest
-from fedstate.objects.files import ObjectFiles
+from fedstate.objects.contents import Arrived
+from fedstate.objects.files import Arrival, ObjectFiles
 from fedstate.objects.streaming import STREAMED_BYTES, StreamedObjects, current_transfer
 from tests.small_disk import small_disk
 
@@ -41,10 +43,11 @@ class Application:
         transfer = current_transfer()
         assert transfer is not None
         for index, each in transfer.arrived.items():
+            assert isinstance(each, Arrived)
             self.contents[index] = each.read()
             self.places.append((each.place, each.object_id))
-        if self._keeps and transfer.arrival is not None:
-            transfer.arrival.keep()
+            if self._keeps:
+                each.arrival.keep()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"done"})
 
@@ -59,7 +62,9 @@ def served(
     declared: bool = True,
 ) -> list[Any]:
     """Send a request in parts; return what is answered."""
-    app = StreamedObjects(application, files, {"/push": CONTENTS}, frozenset({"/pull"}))
+    app = StreamedObjects(
+        application, partial(Arrival, files), {"/push": CONTENTS}, frozenset({"/pull"})
+    )
     sent: list[Any] = []
     waiting = list(parts)
     size = str(sum(map(len, waiting))).encode()
@@ -214,7 +219,9 @@ def test_a_large_message_takes_little_memory(files: ObjectFiles) -> None:
             yield bytes(part)
 
     application = Counting()
-    app = StreamedObjects(application, files, {"/push": CONTENTS}, frozenset({"/pull"}))
+    app = StreamedObjects(
+        application, partial(Arrival, files), {"/push": CONTENTS}, frozenset({"/pull"})
+    )
 
     async def both() -> None:
         waiting = parts()
@@ -251,11 +258,11 @@ class Counting:
     async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
         transfer = current_transfer()
         assert transfer is not None
-        if transfer.arrival is not None:
-            transfer.arrival.keep()
-            self._kept = transfer.arrival
+        if transfer.arrived:
+            (self._kept,) = transfer.arrived.values()
+            self._kept.arrival.keep()
         else:
-            (arrived,) = self._kept.arrived
-            transfer.answer = [self._kept._files.content(arrived.place, arrived.object_id)]
+            files = self._kept.arrival._files
+            transfer.answer = [files.content(self._kept.place, self._kept.object_id)]
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,37 @@
+"""The large contents of a request that are kept in memory."""
+
+from collections.abc import Iterable
+from io import BytesIO
+
+
+class MemoryArrival:
+    """The contents of one request, one after the other, as `Arrival` has them in a file.
+
+    Attributes
+    ----------
+    arrived : list of bytes
+        Those that are complete.
+    """
+
+    def __init__(self) -> None:
+        self.arrived: list[bytes] = []
+        self._left = 0
+        self._content = BytesIO()
+
+    def take(self, parts: Iterable[int | bytes | memoryview]) -> None:
+        """Take what comes: the size of a content, then its bytes in parts."""
+        for part in parts:
+            if isinstance(part, int):
+                # No room is made for what a request only says that it has.
+                self._left, self._content = part, BytesIO()
+                continue
+            self._content.write(part)
+            self._left -= len(part)
+            if not self._left:
+                self.arrived.append(self._content.getvalue())  # which copies nothing
+
+    def finish(self) -> None:
+        """Note that all has come."""
+
+    def close(self) -> None:
+        """Note that the request has been answered."""
