@@ -30,6 +30,7 @@ from fedstate.store.database import (
 )
 from fedstate.store.digests import digesting
 from fedstate.store.early_sync import EarlySync
+from fedstate.store.equal_chunks import EarlierChunks
 from fedstate.store.errors import (
     DamagedValueError,
     StoreForeignError,
@@ -108,6 +109,7 @@ class StoreFile:
         make_directory(directory, 0o700)
         self._early_sync = EarlySync(self.path.with_name(f"{self.path.name}-wal"))
         self._content = ContentWriter(directory)
+        self._earlier = EarlierChunks()
         self._write_lock = threading.RLock()
         self.opening = os.urandom(_OPENING_BYTES)
         marked = (directory / MARK).exists()
@@ -271,7 +273,7 @@ class StoreFile:
     @contextmanager
     def _storing(self, *values: Value) -> Iterator[list[DigestedValue]]:
         """Run a block, which may begin a transaction, that stores values."""
-        with digesting(self._cipher, *values) as digested:
+        with digesting(self._cipher, *values, earlier=self._earlier) as digested:
             yield digested
 
     @contextmanager

@@ -1,11 +1,16 @@
 """A message and its reply in our NodeState, moved by flwr's Runtime API."""
 
+import os
+from typing import Any
+
 import pytest
+from fastapi import FastAPI, Request
 from flwr.app import Error, Message
 from flwr.common.constant import ErrorCode as FlowerErrorCode
 from flwr.proto.message_pb2 import PullObjectRequest
 from flwr.proto.node_pb2 import Node as NodeProto
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest
+from starlette.testclient import TestClient
 from tests.contract.flower.in_process import arrays
 from tests.contract.flower.in_process_supernode import (
     NODE_ID,
@@ -14,7 +19,11 @@ from tests.contract.flower.in_process_supernode import (
     message_to,
 )
 
+from fedstate.exchange import paths
+from fedstate.exchange.messages import PushObjectsRequest, SendMessagesRequest
 from fedstate.flower.errors import ErrorCode
+from fedstate.flower.own_routes import keep_objects_in_memory
+from fedstate.objects.streaming import current_transfer
 
 
 @pytest.fixture
@@ -157,3 +166,26 @@ def test_the_codes_of_error_replies_are_flwrs(code: ErrorCode) -> None:
         "REPLY_UNAVAILABLE": "REPLY_MESSAGE_UNAVAILABLE",
     }
     assert getattr(FlowerErrorCode, names.get(code.name, code.name)) == code
+
+
+@pytest.mark.parametrize("kind", [PushObjectsRequest, SendMessagesRequest])
+def test_large_contents_go_around_protobuf(kind: type) -> None:
+    """What flwr's middleware parses is small, and the contents are beside it, whole."""
+    contents = [os.urandom(2_000_000), b"small", os.urandom(100_000)]
+    seen: list[Any] = []
+    app = FastAPI()
+
+    async def take(request: Request) -> None:
+        transfer = current_transfer()
+        assert transfer is not None
+        seen.append((len(await request.body()), transfer.arrived))
+
+    path = {PushObjectsRequest: paths.RUNTIME_PUSH, SendMessagesRequest: paths.RUNTIME_SEND}[kind]
+    app.add_api_route(path, take, methods=["POST"])
+    keep_objects_in_memory(app)
+    with TestClient(app) as client:
+        whole = kind(contents=contents, object_ids=["1", "2", "3"]).SerializeToString()
+        assert client.post(path, content=whole).is_success
+    ((size, arrived),) = seen
+    assert size < 100
+    assert arrived == {0: contents[0], 2: contents[2]}

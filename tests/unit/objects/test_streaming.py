@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from fedstate.exchange.messages import PushObjectsRequest
-from fedstate.objects.contents import Arrived
+from fedstate.objects.contents import in_memory
 from fedstate.objects.files import Arrival, ObjectFiles
+from fedstate.objects.memory import MemoryArrival
 from fedstate.objects.streaming import STREAMED_BYTES, StreamedObjects, current_transfer
 from tests.small_disk import small_disk
 
@@ -43,8 +44,9 @@ class Application:
         transfer = current_transfer()
         assert transfer is not None
         for index, each in transfer.arrived.items():
-            assert isinstance(each, Arrived)
-            self.contents[index] = each.read()
+            self.contents[index] = in_memory(each)
+            if isinstance(each, bytes):
+                continue
             self.places.append((each.place, each.object_id))
             if self._keeps:
                 each.arrival.keep()
@@ -60,11 +62,11 @@ def served(
     *,
     gone: bool = False,
     declared: bool = True,
+    memory: bool = False,
 ) -> list[Any]:
     """Send a request in parts; return what is answered."""
-    app = StreamedObjects(
-        application, partial(Arrival, files), {"/push": CONTENTS}, frozenset({"/pull"})
-    )
+    arrival = MemoryArrival if memory else partial(Arrival, files)
+    app = StreamedObjects(application, arrival, {"/push": CONTENTS}, frozenset({"/pull"}))
     sent: list[Any] = []
     waiting = list(parts)
     size = str(sum(map(len, waiting))).encode()
@@ -109,6 +111,16 @@ def test_large_contents_arrive_in_a_file(files: ObjectFiles, declared: bool) -> 
     for (place, digest), content in zip(application.places, (FIRST, SECOND), strict=True):
         assert digest == hashlib.sha256(content).hexdigest()
         assert files.content(place, digest).read() == content
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_large_contents_arrive_in_memory(files: ObjectFiles, declared: bool) -> None:
+    application = Application()
+    answer = served(application, files, in_parts(REQUEST), declared=declared, memory=True)
+    assert answer[1]["body"] == b"done"
+    assert application.contents == {0: FIRST, 2: SECOND}
+    assert list(application.bare.contents) == [b"", SMALL, b""]
+    assert names(files) == []
 
 
 def test_what_nobody_keeps_is_deleted(files: ObjectFiles) -> None:
@@ -193,6 +205,14 @@ def test_an_answer_with_contents_from_files_is_one_body(
         (b"x", b"y"),
     ]
     assert [each.get("more_body", False) for each in rest] == [True] * (len(rest) - 1) + [False]
+
+
+def test_an_answer_with_contents_from_memory_is_sent_in_parts(files: ObjectFiles) -> None:
+    answering = Answering(lambda: [b"head", b"er", FIRST, b"between", SECOND, b"end"])
+    _, *rest = served(answering, files, [b""], "/pull")
+    expected = b"header" + FIRST + b"between" + SECOND + b"end"
+    assert b"".join(bytes(each["body"]) for each in rest) == expected
+    assert max(len(each["body"]) for each in rest) < 300_000
 
 
 def test_an_error_goes_out_as_it_is(files: ObjectFiles) -> None:
