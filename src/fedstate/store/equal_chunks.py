@@ -35,7 +35,7 @@ class EqualChunks:
         earlier: "EarlierChunks | None" = None,
     ) -> None:
         self._compute = digest
-        self._earlier = earlier or EarlierChunks()
+        self._earlier = EarlierChunks() if earlier is None else earlier
         self._lock = threading.Lock()
         self._known: dict[tuple[int, bytes], tuple[memoryview, bytes]] = {}
 

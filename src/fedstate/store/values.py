@@ -128,26 +128,25 @@ class ValueTable:
 
     def _put(self, digested: DigestedValue) -> tuple[int, list[tuple[int, bytes]], int]:
         value = digested.value
-        header = bytes(value.header)
+        header, size = bytes(value.header), value.size
         cursor = self._db.execute(
             "INSERT INTO value (header, parts, size, seal) VALUES (?, ?, ?, x'')",
-            (self._cipher.encrypt(header), len(value.blobs), value.size),
+            (self._cipher.encrypt(header), len(value.blobs), size),
         )
         value_id = cursor.lastrowid
         assert value_id is not None, "SQLite numbers every row that it inserts"  # noqa: S101
         digests: list[tuple[int, bytes]] = []
+        rows: list[tuple[int, int, int, int]] = []
         new_bytes = len(header)
         for blob, digest, chunk in digested.chunks:
-            chunk_id, is_new = self._put_chunk(digest, chunk, value.size)
+            chunk_id, is_new = self._put_chunk(digest, chunk, size)
             new_bytes += chunk.nbytes * is_new
+            rows.append((value_id, len(rows), blob, chunk_id))
             digests.append((blob, digest))
-            self._db.execute(
-                "INSERT INTO value_chunk VALUES (?, ?, ?, ?)",
-                (value_id, len(digests) - 1, blob, chunk_id),
-            )
+        self._db.executemany("INSERT INTO value_chunk VALUES (?, ?, ?, ?)", rows)
         self._db.execute(
             "UPDATE value SET seal = ? WHERE value_id = ?",
-            (self._checksum(value_id, len(value.blobs), value.size, header, digests), value_id),
+            (self._checksum(value_id, len(value.blobs), size, header, digests), value_id),
         )
         return value_id, digests, new_bytes
 
