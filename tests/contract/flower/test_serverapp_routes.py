@@ -172,7 +172,7 @@ def test_who_asks_for_others_is_given_those_that_were_taken(
     assert {each.metadata.reply_to_message_id for each in replies} == set(ids)
 
 
-def test_a_large_message_goes_as_before(both: tuple[Run, Node], requests: Requests) -> None:
+def test_the_objects_of_a_large_message_follow_it(both: tuple[Run, Node], requests: Requests) -> None:
     run, node = both
     large = arrays(1, 2)
     # Of pieces that are not equal: each is sent once.
@@ -182,8 +182,10 @@ def test_a_large_message_goes_as_before(both: tuple[Run, Node], requests: Reques
     (reply,) = PollingGrid(run.grid).send_and_receive([run.message(node.id, large)], timeout=60)
     finished()
     assert reply.content == large
-    assert paths.RUNTIME_SEND not in requests.paths
-    assert "/v1/runtime/push-messages" in requests.paths
+    assert requests.paths.count(paths.RUNTIME_SEND) == 1
+    assert requests.paths.count(paths.RUNTIME_PUSH) == 2
+    assert "/v1/runtime/push-messages" not in requests.paths
+    assert "/v1/runtime/push-object" not in requests.paths
 
 
 class Outermost:
