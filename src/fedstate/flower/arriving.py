@@ -24,9 +24,12 @@ from fedstate.large.wire import LARGE_ARRAY_BYTES
 
 # So much of each message stays in memory: to put it into a file costs more than it saves.
 KEPT_BYTES = 4 * 1024 * 1024
-
-
-def take_in(tree: ObjectTree, pull: Callable[[str], bytes]) -> Message:
+def take_in(
+    tree: ObjectTree,
+    pull: Callable[[str], bytes],
+    spooled: dict[str, Spooled] | None = None,
+    let_go: Callable[[str], None] | None = None,
+) -> Message:
     """Pull the objects of a message, and return the message.
 
     Parameters
@@ -35,13 +38,18 @@ def take_in(tree: ObjectTree, pull: Callable[[str], bytes]) -> Message:
         The message's objects.
     pull : callable
         Returns the content of one of them.
+    spooled : dict of str to Spooled, optional
+        Where contents wait that came with other messages; those of this one are added. One that
+        is there is not pulled again.
+    let_go : callable, optional
+        Is told of each object of which the content waits there now.
 
     Raises
     ------
     ObjectPullError
         One cannot be had.
     """
-    arriving = _Arriving(pull)
+    arriving = _Arriving(pull, {} if spooled is None else spooled, let_go)
     ids = list(dict.fromkeys(node.object_id for node in iterate_object_tree(tree)))
     contents = pull_objects(ids, arriving.pull, initial_backoff=FIRST_WAIT_SECONDS)
     arriving.put_together(tree, contents)
@@ -52,15 +60,23 @@ def take_in(tree: ObjectTree, pull: Callable[[str], bytes]) -> Message:
 class _Arriving:
     """The objects of one message; those whose bytes wait in the spool are put together here."""
 
-    def __init__(self, pull: Callable[[str], bytes]) -> None:
+    def __init__(
+        self,
+        pull: Callable[[str], bytes],
+        spooled: dict[str, Spooled],
+        let_go: Callable[[str], None] | None,
+    ) -> None:
         self.objects: dict[str, Any] = {}
         self._pull = pull
+        self._let_go = let_go
         self._spool = Spool()
         self._kept_bytes = 0
-        self._spooled: dict[str, Spooled] = {}
+        self._spooled = spooled
 
     def pull(self, object_id: str) -> bytes:
         """Return the content of an object, or nothing of one that is in the spool now."""
+        if object_id in self._spooled:
+            return b""
         content = self._pull(object_id)
         if len(content) < LARGE_ARRAY_BYTES or not is_chunk(content):
             return content
@@ -72,6 +88,8 @@ class _Arriving:
         if spooled is None:
             return content
         self._spooled[object_id] = spooled
+        if self._let_go is not None:
+            self._let_go(object_id)
         return b""
 
     def put_together(self, tree: ObjectTree, contents: dict[str, bytes]) -> None:

@@ -43,6 +43,7 @@ from fedstate.flower.arriving import take_in
 from fedstate.flower.messages import Node
 from fedstate.flower.object_client import BatchingRuntimeClient
 from fedstate.flower.serverapp_client import ServerAppClient
+from fedstate.large.spool import Spooled
 from fedstate.logs import logger
 
 
@@ -107,6 +108,9 @@ class BatchingGrid(HttpGrid):
         client = self._runtime_client
         pull = make_pull_object_fn_protobuf(client.PullObject, self.node, run_id)
         messages: list[Message] = []
+        # Replies of nodes that have come to the same have the same objects.
+        spooled: dict[str, Spooled] = {}
+        let_go = client.let_go if isinstance(client, BatchingRuntimeClient) else None
         try:
             answer = client.PullMessages(PullAppMessagesRequest(message_ids=message_ids))
             for proto, tree in zip(
@@ -114,7 +118,7 @@ class BatchingGrid(HttpGrid):
             ):
                 message_id = proto.metadata.message_id
                 try:
-                    message = take_in(tree, pull)
+                    message = take_in(tree, pull, spooled, let_go)
                 except ObjectPullError as error:
                     messages.append(self._lost(proto, error))
                     continue

@@ -141,6 +141,11 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         """Return whether an object came with all others in one answer of a server of ours."""
         return object_id in self._at_once
 
+    def let_go(self, object_id: str) -> None:
+        """Do not keep an object for other messages that have it: whoever asked keeps it."""
+        with self._lock:
+            self._pulled.pop(object_id, None)
+
     def _forget(self, object_ids: Iterable[str]) -> None:
         """Do not ask in batches again for the messages that these belong to."""
         for object_id in object_ids:

@@ -172,7 +172,9 @@ def test_who_asks_for_others_is_given_those_that_were_taken(
     assert {each.metadata.reply_to_message_id for each in replies} == set(ids)
 
 
-def test_the_objects_of_a_large_message_follow_it(both: tuple[Run, Node], requests: Requests) -> None:
+def test_the_objects_of_a_large_message_follow_it(
+    both: tuple[Run, Node], requests: Requests
+) -> None:
     run, node = both
     large = arrays(1, 2)
     # Of pieces that are not equal: each is sent once.

@@ -21,7 +21,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from fedstate.flower import arriving
 from fedstate.flower.arriving import take_in
-from fedstate.large.spool import SpooledArray
+from fedstate.large.spool import Spooled, SpooledArray
 
 RANDOM = np.random.default_rng(0)
 LARGE = RANDOM.standard_normal((300, 300)).astype(np.float32)
@@ -128,3 +128,26 @@ def test_an_object_on_its_way_is_waited_for_and_one_that_is_gone_is_said() -> No
 
     with pytest.raises(ObjectPullError, match="gone"):
         take_in(tree, lacking)
+
+
+def test_what_waits_for_one_message_is_not_pulled_for_another() -> None:
+    """Nor kept for it: replies that are the same would all be in memory."""
+    (tree, objects), (other, others) = map(taken_apart, (reply(LARGE), reply(LARGE, examples=5)))
+    assert tree != other
+    asked: list[str] = []
+    gone: list[str] = []
+    spooled: dict[str, Spooled] = {}
+
+    def pull(object_id: str) -> bytes:
+        asked.append(object_id)
+        return (objects | others)[object_id]
+
+    first = take_in(tree, pull, spooled, gone.append)
+    assert set(gone) == spooled.keys()
+    assert gone
+    asked.clear()
+    second = take_in(other, pull, spooled, gone.append)
+    assert not set(gone) & set(asked)
+    assert len(gone) == len(set(gone))
+    del first
+    assert second.content == reply(LARGE, examples=5).content

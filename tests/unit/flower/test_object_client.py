@@ -83,6 +83,19 @@ def test_a_message_that_comes_later_is_asked_for_again_before_others(
     assert [asked[:AT_ONCE] for asked in server.requests] == [first[:AT_ONCE]]
 
 
+def test_what_somebody_else_keeps_is_not_kept_for_other_messages(
+    client: BatchingRuntimeClient,
+) -> None:
+    trees = [
+        ObjectTree(object_id=each, children=[ObjectTree(object_id="shared")]) for each in "ab"
+    ]
+    client.announce(PullAppMessagesResponse(message_object_trees=trees))
+    assert pull(client, "shared") == b"shared"
+    assert "shared" in client._pulled
+    client.let_go("shared")
+    assert "shared" not in client._pulled
+
+
 class OnDisk:
     """An array whose bytes are read for whoever asks."""
 
