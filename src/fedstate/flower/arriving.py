@@ -24,6 +24,8 @@ from fedstate.large.wire import LARGE_ARRAY_BYTES
 
 # So much of each message stays in memory: to put it into a file costs more than it saves.
 KEPT_BYTES = 4 * 1024 * 1024
+
+
 def take_in(
     tree: ObjectTree,
     pull: Callable[[str], bytes],

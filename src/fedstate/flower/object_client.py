@@ -69,6 +69,8 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         # What was announced and not asked for yet, in this order.
         self._together: dict[str, None] = {}
         self._pulled: dict[str, PulledObject] = {}
+        self._messages: dict[str, list[str]] = {}
+        self._is_late = False
         self._has_asked = False
         self._at_once: set[str] = set()
         self._shared: Counter[str] = Counter()
@@ -97,7 +99,8 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         with self._lock:
             self._announced, self._pulled, self._shared = announced, dict(here), shared
             self._together = {each: None for each in announced if each not in here}
-            self._has_asked = False
+            self._messages = dict(announced)
+            self._is_late = self._has_asked = False
             self._at_once.clear()
 
     # Whoever asks reads the fields, which are the same.
@@ -117,6 +120,7 @@ class BatchingRuntimeClient(RuntimeHttpClient):
                 self._together = dict.fromkeys(left) | self._together
             while object_id in self._together:
                 self._pull_first(request)
+                self._is_late = self._is_late or object_id in self._together
             # Kept for as many messages as have it, and no longer.
             self._shared[object_id] -= 1
             last = self._shared[object_id] <= 0
@@ -124,12 +128,20 @@ class BatchingRuntimeClient(RuntimeHttpClient):
         return super().PullObject(request) if here is None else here
 
     def _pull_first(self, request: PullObjectRequest) -> None:
-        """Ask for the first of what was announced."""
-        ids = list(self._together)
+        """Ask for the first of what was announced.
+
+        Once an object was waited for, for those of its message alone: others that are there would
+        all be brought meanwhile, and be in memory before they are asked for.
+        """
+        own: Iterable[str] = self._together
+        if self._is_late:
+            own = self._messages.get(request.object_id, [request.object_id])
+        ids = {each: None for each in own if each in self._together}
+        others = [each for each in self._together if each not in ids]
         found, left = self.extra_routes.pull_first(
-            paths.RUNTIME_PULL, request.node, request.run_id, ids
+            paths.RUNTIME_PULL, request.node, request.run_id, list(ids)
         )
-        self._together = dict.fromkeys(left)
+        self._together = dict.fromkeys([*left, *others])
         self._pulled |= found
         self._forget(found)
         size = sum(len(each.object_content) for each in found.values())

@@ -1,5 +1,6 @@
 """The client that moves many objects in one request, at a server that the test makes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -24,11 +25,13 @@ class Server(httpx.BaseTransport):
     def __init__(self) -> None:
         self.absent: set[str] = set()
         self.requests: list[list[str]] = []
+        self.on_request: Callable[[list[str]], None] = lambda _: None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         assert request.url.path == paths.RUNTIME_PULL
         asked = PullObjectsRequest.FromString(request.read()).object_ids
         self.requests.append(list(asked))
+        self.on_request(list(asked))
         answer = PullObjectsResponse()
         for each in asked[:AT_ONCE]:
             there = each not in self.absent
@@ -81,6 +84,26 @@ def test_a_message_that_comes_later_is_asked_for_again_before_others(
     server.requests.clear()
     assert pull(client, first[0]) == first[0].encode()
     assert [asked[:AT_ONCE] for asked in server.requests] == [first[:AT_ONCE]]
+
+
+def test_while_one_message_is_waited_for_no_others_gather(
+    client: BatchingRuntimeClient, server: Server
+) -> None:
+    """Its objects come one by one; all of the others are there."""
+    first = [*REPLIES["reply 0"], "reply 0"]
+    server.absent = set(first)
+
+    def arrive(asked: list[str]) -> None:
+        late = [each for each in asked if each in server.absent]
+        server.absent -= set(late[:1])
+
+    server.on_request = arrive
+    for each in first:
+        assert pull(client, each) == each.encode()
+        assert len(client._pulled) <= 2 * AT_ONCE
+    for reply, chunks in list(REPLIES.items())[1:]:
+        for each in [*chunks, reply]:
+            assert pull(client, each) == each.encode()
 
 
 def test_what_somebody_else_keeps_is_not_kept_for_other_messages(
