@@ -6,11 +6,17 @@ import signal
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from fedstate.local.federation import START_SECONDS
 from fedstate.store.database import connect
 from tests.waiting import wait_until
 
 from .conftest import Killable
+
+# A message that was sent again may be handed out to its node when the run has ended, and its objects
+# are gone: flwr says so, and drops it.
+pytestmark = pytest.mark.allowed_errors(r"Object [0-9a-f]{64} was not pre-registered")
 
 
 def test_a_killed_clientapp_makes_its_step_again(killable: Killable) -> None:
