@@ -14,8 +14,8 @@ from tests.waiting import wait_until
 
 from .conftest import Killable
 
-# A message that was sent again may be handed out to its node when the run has ended, and its objects
-# are gone: flwr says so, and drops it.
+# A message that was sent again may be handed out to its node when the run has ended, and its
+# objects are gone: flwr says so, and drops it.
 pytestmark = pytest.mark.allowed_errors(r"Object [0-9a-f]{64} was not pre-registered")
 
 
