@@ -1,10 +1,9 @@
 """A client of our own routes, at servers that have them and at those that do not."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import httpx
+from functools import partial
+from typing import Any, TypeVar
 
 from fedstate.exchange.messages import (
     BATCH_BYTES,
@@ -17,9 +16,16 @@ from fedstate.exchange.messages import (
 )
 from fedstate.exchange.pulled import PulledObject, pulled_objects
 from fedstate.flower.messages import Node
-from fedstate.flower.protobuf_call import ProtobufClient, call_route, parsed, send_pieces
+from fedstate.flower.protobuf_call import (
+    ProtobufClient,
+    call_route,
+    parsed,
+    send_pieces,
+    unless_missing,
+)
 from fedstate.large.wire import Buffer, head_of, size_of
 
+Answer = TypeVar("Answer")
 # A content in pieces, which nobody need join.
 Pieces = Sequence[Buffer]
 
@@ -88,14 +94,11 @@ class ExtraRoutes:
         timeout: float | None = None,
     ) -> Any:
         """Return the server's response, or None if the server does not have the route."""
-        if path in self._missing:
-            return None
-        response = call_route(
-            self._client, path, method or call_name(path), request, response_type, timeout
+        name = method or call_name(path)
+        return self._asked(
+            path,
+            lambda: call_route(self._client, path, name, request, response_type, timeout),
         )
-        if response is None:
-            self._missing.add(path)
-        return response
 
     def pull(
         self, path: str, node: Node, run_id: int, object_ids: Iterable[str]
@@ -154,16 +157,18 @@ class ExtraRoutes:
 
     def _send(self, path: str, request: Any, beside: Pieces = ()) -> bytearray | None:
         """Return the answer to a request with what is to go beside it, as `call` does."""
+        pieces = [request.SerializeToString(), *beside]
+        send = partial(send_pieces, self._client, path, call_name(path), request, pieces)
+        return self._asked(path, lambda: unless_missing(send))
+
+    def _asked(self, path: str, ask: Callable[[], Answer | None]) -> Answer | None:
+        """Return an answer; None from a route that the server is known to lack, or does."""
         if path in self._missing:
             return None
-        pieces = [request.SerializeToString(), *beside]
-        try:
-            return send_pieces(self._client, path, call_name(path), request, pieces)
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code != httpx.codes.NOT_FOUND:
-                raise
-        self._missing.add(path)
-        return None
+        answer = ask()
+        if answer is None:
+            self._missing.add(path)
+        return answer
 
     def wait(
         self,
@@ -223,12 +228,13 @@ def batches(objects: Iterable[tuple[str, Pieces]]) -> Iterator[dict[str, Pieces]
     batch: dict[str, Pieces] = {}
     size = 0
     for key, content in objects:
-        if size_of(content) >= BATCH_BYTES:
+        nbytes = size_of(content)
+        if nbytes >= BATCH_BYTES:
             continue
-        if size + size_of(content) > BATCH_BYTES:
+        if size + nbytes > BATCH_BYTES:
             yield batch
             batch, size = {}, 0
         batch[key] = content
-        size += size_of(content)
+        size += nbytes
     if batch:
         yield batch

@@ -1,6 +1,6 @@
 """A call of any route, with one of flwr's clients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 
 from fedstate.large.wire import Buffer, in_chunks, size_of
 
-__all__ = ["ProtobufClient", "call_route", "parsed", "send_pieces"]
+__all__ = ["ProtobufClient", "call_route", "parsed", "send_pieces", "unless_missing"]
 
 Response = TypeVar("Response")
 
@@ -54,19 +54,25 @@ def call_route(
     ValueError
         The response is not such a message.
     """
-    try:
-        response: Response = client._unary_unary(  # noqa: SLF001
+    return unless_missing(
+        lambda: client._unary_unary(  # noqa: SLF001
             path=path,
             rpc_method=method,
             request=request,
             response_type=response_type,
             timeout=seconds,
         )
+    )
+
+
+def unless_missing(call: Callable[[], Response]) -> Response | None:
+    """Return what a call of a route returns, or None if the server has no such route."""
+    try:
+        return call()
     except httpx.HTTPStatusError as error:
         if error.response.status_code != httpx.codes.NOT_FOUND:
             raise
         return None
-    return response
 
 
 def parsed(kind: type[Response], content: bytes) -> Response:
@@ -89,29 +95,18 @@ def send_pieces(
 ) -> bytearray:
     """Send a request that is there in pieces; return the body of the answer.
 
-    Nothing is copied that protobuf would copy, several times over. The client's connection,
-    authentication and retries are used.
+    Nothing is copied that protobuf would copy, several times over. It is sent, and raises, as
+    `call_route` does, but that a missing route is an `httpx.HTTPStatusError` like all others.
 
     Parameters
     ----------
-    client
-        A client of flwr's.
-    path
-        The route.
-    method
-        The name of the call, which a client that authenticates itself signs.
+    client, path, method
+        As for `call_route`.
     request
         The protobuf message, as the client's interceptors are to see it; large contents may be
         missing.
     pieces : sequence of bytes or memoryview
         The whole message.
-
-    Raises
-    ------
-    httpx.HTTPStatusError
-        The server refuses the request.
-    httpx.TransportError
-        The connection failed.
     """
     headers = {
         "content-type": PROTOBUF_MEDIA_TYPE,

@@ -31,6 +31,7 @@ from flwr.supernode.servicer.runtime import runtime_handlers
 
 from fedstate.flower.nodestate import DurableNodeState, DurableNodeStateFactory
 from fedstate.flower.own_objects import OwnRunHandlers
+from fedstate.flower.own_routes import keep_objects_in_memory
 from fedstate.large.context import SplitContext
 from fedstate.large.middleware import Transfer, current_transfer
 
@@ -79,6 +80,7 @@ def runtime_app(state: DurableNodeState, hooks: StepHooks, secret: bytes | None)
     """
     app = create_app(state_factory=DurableNodeStateFactory(state), superexec_auth_secret=secret)
     app.state.runtime_handlers = _Handlers(hooks)
+    keep_objects_in_memory(app)
     return app
 
 

@@ -10,7 +10,6 @@ from fedstate.exchange.presence import Presence
 from fedstate.exchange.routes import runtime_router, serve
 from fedstate.exchange.signals import Signals
 from fedstate.flower.nodestate import DurableNodeState
-from fedstate.flower.own_routes import keep_objects_in_memory
 from fedstate.flower.programs import SHUTDOWN_SECONDS, logs_requests
 from fedstate.flower.request_labels import LabelledRequests, label_messages
 from fedstate.flower.runtime_app import runtime_app
@@ -80,7 +79,6 @@ def runtime_api(
     steps.on_task, steps.on_end = signals.tasks.notify, on_end
     files = (settings.certificate_file, settings.key_file, settings.authority_file)
     label_messages(api)
-    keep_objects_in_memory(api)
     listeners: list[Listener | SocketListener] = [
         Listener("SuperNode's API", settings.host, settings.port)
     ]

@@ -4,16 +4,17 @@ For each route of a SuperLink and of a SuperNode either an attack is made, by a 
 another run that know all IDs, or it is said why there is nothing to reach.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
-from flwr.app import Message
+from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.app.message import remove_content_from_message
 from flwr.common.serde import message_to_proto
 from flwr.proto.message_pb2 import (
@@ -41,6 +42,7 @@ from fedstate.exchange import paths
 from fedstate.exchange.client import ExtraRoutes
 from fedstate.exchange.messages import SendMessagesRequest, SendMessagesResponse
 from fedstate.flower.runtime_app import runtime_app
+from fedstate.objects.memory import MemoryArrival
 
 
 @pytest.fixture
@@ -247,3 +249,25 @@ def test_a_superlink_in_memory_keeps_runs_apart(tmp_path: Path) -> None:
         for attack in sorted(ATTACKS.values(), key=lambda each: each is runtime_push_messages):
             attack(world)
         world.everything_is_there()
+
+
+def test_a_supernode_takes_large_contents_around_protobuf(
+    our_supernode: OurSuperNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived: list[int] = []
+    take = MemoryArrival.take
+
+    def noting(self: MemoryArrival, parts: Iterable[Any]) -> None:
+        take(self, parts)
+        arrived.append(sum(map(len, self.arrived)))
+
+    monkeypatch.setattr(MemoryArrival, "take", noting)
+    values = np.random.default_rng(1).integers(0, 256, 3_000_000, np.uint8)
+    message = message_to(7, 1, arrays(1))
+    our_supernode.give(1, message)
+    with clientapp(our_supernode) as task:
+        content = RecordDict({"arrays": ArrayRecord([values])})
+        task.client.push_reply(Message(content, reply_to=task.message), task.context)
+    assert max(arrived) > values.nbytes
+    reply = our_supernode.state.reply_to(message.metadata.message_id)
+    assert reply is not None
