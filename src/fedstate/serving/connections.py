@@ -13,11 +13,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from functools import partial
-from typing import Protocol, cast
+from typing import cast
 
 from fedstate.serving.limits import Limits
 from fedstate.serving.lingering import Lingering
 from fedstate.serving.peers import peer_of
+from fedstate.serving.reading import Reading, read_buffer
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -98,8 +99,8 @@ class Connection:
         self._close()
 
 
-class Served(Protocol):
-    """The `asyncio.Protocol` of a connection, which tells the connection what happens on it."""
+class Served(asyncio.Protocol):
+    """The protocol of a connection, which tells the connection what happens on it."""
 
     def attach(self, connection: Connection) -> None:
         """Take the connection; called before anything else."""
@@ -122,6 +123,7 @@ class Connections:
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
         self.lingering = Lingering()
+        self.buffer = read_buffer()
         self._clock = clock
         self._all: set[Connection] = set()
         # Strangers that are idle, the longest idle first, of all and of each peer; and those
@@ -382,7 +384,7 @@ class _Listening:
         try:
             sock.setblocking(False)
             await self._loop.connect_accepted_socket(
-                lambda: cast("asyncio.Protocol", protocol),
+                lambda: Reading(protocol, self._connections.buffer),
                 sock,
                 ssl=self._context,
                 ssl_handshake_timeout=seconds,
