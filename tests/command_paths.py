@@ -269,7 +269,7 @@ ELSEWHERE = {
     ("executor", "writable"): "tests/unit/executor/test_room_settings.py",
     ("executor", "heartbeat_file"): "tests/unit/executor/test_heartbeat.py",
     # A server that is not there yet is waited for.
-    ("executor", "runtime_socket"): "tests/unit/test_socket_transport.py",
+    ("executor", "runtime_socket"): "tests/unit/test_http_transport.py",
     # It may be made later: the first command that uses the connection reads it.
     ("connection", "root_certificates"): "tests/unit/cli/test_connection.py",
     ("local up", "readable"): "tests/unit/executor/test_room_settings.py",

@@ -46,15 +46,8 @@ def fleet_client(
         ],
         verify=False,  # what it makes of this is replaced before it has connected
     )
-    theirs = client._client  # noqa: SLF001  # flwr has no option for what carries the requests
-    client._client = httpx.Client(  # noqa: SLF001
-        verify=transport.trust(root_certificates, insecure=insecure, warns=True),
-        timeout=theirs.timeout,
-        follow_redirects=True,
-        limits=httpx.Limits(keepalive_expiry=_IDLE_SECONDS),
-        transport=carrier,
-    )
-    theirs.close()
+    trusted = transport.trust(root_certificates, insecure=insecure, warns=True)
+    transport.carry(client, trusted, carrier, _IDLE_SECONDS)
     return client
 
 

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.request import getproxies
 
 import httpx
 
@@ -23,8 +24,8 @@ from flwr.supercore.retry import (
     make_simple_http_retry_invoker,
 )
 
+from fedstate.http_transport import IDLE_SECONDS, to_address, to_socket
 from fedstate.logs import logger
-from fedstate.socket_transport import SocketTransport
 from fedstate.tls.contexts import client_context
 from fedstate.tls.problems import is_broken, setting_problem
 
@@ -71,27 +72,52 @@ def connected(
     CertificateError
         If the file holds no certificate, or cannot be read.
     """
-    if socket is not None:
-        return _by_socket(
-            kind(_SOCKET_URL, interceptors=interceptors, verify=False, retry_invoker=retries),
-            socket,
-        )
-    return kind(
-        f"{'http' if insecure else 'https'}://{address}",
+    client = kind(
+        _SOCKET_URL if socket else f"{'http' if insecure else 'https'}://{address}",
         interceptors=interceptors,
-        verify=trust(root_certificates, insecure=insecure),
+        verify=False,  # what it makes of this is replaced before it has connected
         retry_invoker=retries,
     )
+    carry(
+        client,
+        trust(root_certificates, insecure=insecure or socket is not None),
+        None if socket is None else to_socket(Path(socket)),
+    )
+    return client
 
 
-def _by_socket(client: Client, path: Path | str) -> Client:
-    """Let a client of flwr's send its requests over a Unix socket; it has no option for it."""
+def carry(
+    client: ProtobufClient,
+    trusted: ssl.SSLContext | bool,
+    carrier: httpx.BaseTransport | None = None,
+    idle_seconds: float = IDLE_SECONDS,
+) -> None:
+    """Let a client of flwr's send its requests our way; it has no option for it.
+
+    Parameters
+    ----------
+    client
+        The client, which has not connected yet.
+    trusted
+        Whom it is to trust, as `trust` returns it.
+    carrier
+        What carries its requests; without it, connections to the address in their URL.
+    idle_seconds
+        For how long a connection that nobody uses is kept.
+    """
+    # httpx knows how to go through proxies, and which hosts need none.
+    if carrier is None and not getproxies():
+        context = httpx.create_ssl_context() if trusted is True else trusted or None
+        carrier = to_address(context, idle_seconds)
     theirs = client._client  # noqa: SLF001
     client._client = httpx.Client(  # noqa: SLF001
-        timeout=theirs.timeout, transport=SocketTransport(Path(path)), trust_env=False
+        verify=trusted,
+        timeout=theirs.timeout,
+        follow_redirects=True,
+        limits=httpx.Limits(keepalive_expiry=idle_seconds),
+        transport=carrier,
     )
     theirs.close()
-    return client
 
 
 def trust(

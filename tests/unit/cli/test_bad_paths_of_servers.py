@@ -71,7 +71,7 @@ TABLES = {"supernode": SUPERNODE, "superlink": SUPERLINK}
 _PATHS = ("file", "certificates", "-key", "-log", "directory", "path", "entities")
 _NO_PATHS = {
     *("--keep-log", "--log-format"),
-    # What may be wrong with a socket's path is in tests/unit/test_socket_transport.py.
+    # What may be wrong with a socket's path is in tests/unit/test_http_transport.py.
     "--runtime-socket",
     *("--log-rotation-backup-count", "--log-rotation-interval-hours"),
     # Flower knows them, and uses them no more.

@@ -240,7 +240,7 @@ def _channels() -> Iterator[Any]:
 def _connections() -> Iterator[Any]:
     import gc
 
-    from fedstate.socket_transport import ServerConnection
+    from fedstate.http_transport import ServerConnection
 
     for each in gc.get_objects():
         if isinstance(each, ServerConnection) and each.socket.fileno() >= 0:
