@@ -22,6 +22,7 @@ from fedstate.flower.protobuf_call import (
     parsed,
     send_pieces,
     unless_missing,
+    whole,
 )
 from fedstate.large.wire import Buffer, head_of, size_of
 
@@ -129,8 +130,8 @@ class ExtraRoutes:
         request = PullObjectsRequest(
             node=node, run_id=run_id, object_ids=object_ids, seconds=PULL_SECONDS
         )
-        body = self._send(path, request)
-        answered = dict(zip(object_ids, pulled_objects(body or b""), strict=False))
+        objects = self._send(path, request, pulled_objects)
+        answered = dict(zip(object_ids, objects or (), strict=False))
         if not answered:
             return {}, []
         found = {key: each for key, each in answered.items() if each.object_available}
@@ -152,13 +153,18 @@ class ExtraRoutes:
             for pieces in objects.values()
             for piece in (head_of(_CONTENTS, size_of(pieces)), *pieces)
         ]
-        body = self._send(path, request, contents)
-        return None if body is None else list(parsed(PushObjectsResponse, bytes(body)).stored)
+        return self._send(path, request, _stored, contents)
 
-    def _send(self, path: str, request: Any, beside: Pieces = ()) -> bytearray | None:
+    def _send(
+        self,
+        path: str,
+        request: Any,
+        take: Callable[[Iterator[bytes]], Answer],
+        beside: Pieces = (),
+    ) -> Answer | None:
         """Return the answer to a request with what is to go beside it, as `call` does."""
         pieces = [request.SerializeToString(), *beside]
-        send = partial(send_pieces, self._client, path, call_name(path), request, pieces)
+        send = partial(send_pieces, self._client, path, call_name(path), request, pieces, take)
         return self._asked(path, lambda: unless_missing(send))
 
     def _asked(self, path: str, ask: Callable[[], Answer | None]) -> Answer | None:
@@ -216,6 +222,10 @@ class ExtraRoutes:
             tuple(answer.log_requests),
             answer.tells_all_tasks,
         )
+
+
+def _stored(parts: Iterable[bytes]) -> list[bool]:
+    return list(parsed(PushObjectsResponse, bytes(whole(parts))).stored)
 
 
 def call_name(path: str) -> str:

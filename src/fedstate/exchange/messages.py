@@ -84,8 +84,8 @@ DELIVERY_COLUMNS = {
 }
 
 # How many bytes of contents one request or answer may carry beside its first object. A SuperLink
-# streams them; whoever else is at either end has two copies of a batch in memory for a moment. A
-# request costs a SuperLink some 10 ms, and arrays come in objects of 5 MiB.
-BATCH_BYTES = 16 * 1024 * 1024
+# streams them; whoever else is at either end has a batch in memory. A request costs a SuperLink
+# some 10 ms, and arrays come in objects of 5 MiB.
+BATCH_BYTES = 32 * 1024 * 1024
 # As much of a message's content comes with it, from memory. A larger one is pulled, and streamed.
 BESIDE_BYTES = 4 * 1024 * 1024

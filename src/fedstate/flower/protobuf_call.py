@@ -1,6 +1,6 @@
 """A call of any route, with one of flwr's clients."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 
 from fedstate.large.wire import Buffer, in_chunks, size_of
 
-__all__ = ["ProtobufClient", "call_route", "parsed", "send_pieces", "unless_missing"]
+__all__ = ["ProtobufClient", "call_route", "parsed", "send_pieces", "unless_missing", "whole"]
 
 Response = TypeVar("Response")
 
@@ -91,9 +91,14 @@ def parsed(kind: type[Response], content: bytes) -> Response:
 
 
 def send_pieces(
-    client: ProtobufClient, path: str, method: str, request: Any, pieces: Sequence[Buffer]
-) -> bytearray:
-    """Send a request that is there in pieces; return the body of the answer.
+    client: ProtobufClient,
+    path: str,
+    method: str,
+    request: Any,
+    pieces: Sequence[Buffer],
+    take: Callable[[Iterator[bytes]], Response],
+) -> Response:
+    """Send a request that is there in pieces; return what is made of the answer.
 
     Nothing is copied that protobuf would copy, several times over. It is sent, and raises, as
     `call_route` does, but that a missing route is an `httpx.HTTPStatusError` like all others.
@@ -107,6 +112,9 @@ def send_pieces(
         missing.
     pieces : sequence of bytes or memoryview
         The whole message.
+    take : callable
+        Takes the body of the answer in parts, as they arrive. It is called anew when an answer
+        breaks off and the request is made again.
     """
     headers = {
         "content-type": PROTOBUF_MEDIA_TYPE,
@@ -116,7 +124,7 @@ def send_pieces(
     }
     url = f"{client._base_url}{path}"  # noqa: SLF001
 
-    def send() -> bytearray:
+    def send() -> Response:
         http_request = client._client.build_request(  # noqa: SLF001
             "POST", url, content=_Content(pieces), headers=headers
         )
@@ -127,15 +135,20 @@ def send_pieces(
         http_request.extensions["timeout"]["read"] = patience
         try:
             response.raise_for_status()
-            body = bytearray()
-            for chunk in response.iter_bytes():
-                body += chunk
-            return body
+            return take(response.iter_bytes())
         finally:
             response.close()
 
     invoker = client._retry_invoker  # noqa: SLF001
-    return send() if invoker is None else cast("bytearray", invoker.invoke(send))
+    return send() if invoker is None else cast("Response", invoker.invoke(send))
+
+
+def whole(parts: Iterable[bytes]) -> bytearray:
+    """Return the body of an answer."""
+    body = bytearray()
+    for part in parts:
+        body += part
+    return body
 
 
 class _Content:

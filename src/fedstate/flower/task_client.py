@@ -59,7 +59,7 @@ from fedstate.flower import transport
 from fedstate.flower.apps import App
 from fedstate.flower.field_numbers import TASK_INPUT, TASK_OUTPUT
 from fedstate.flower.object_client import BatchingRuntimeClient
-from fedstate.flower.protobuf_call import send_pieces
+from fedstate.flower.protobuf_call import send_pieces, whole
 from fedstate.flower.reply_times import keep_alive
 from fedstate.flower.task_order import TaskOrder
 from fedstate.large.context import SplitContext
@@ -221,7 +221,7 @@ class TaskClient(BatchingRuntimeClient):
 
     def _post(self, route: str, method: str, message: Any, pieces: Sequence[Buffer]) -> bytearray:
         return send_pieces(
-            self, f"/v1/runtime/{route}", f"/flwr.proto.Runtime/{method}", message, pieces
+            self, f"/v1/runtime/{route}", f"/flwr.proto.Runtime/{method}", message, pieces, whole
         )
 
 

@@ -1,11 +1,10 @@
-"""The large contents of a request that are kept in memory."""
+"""The large contents of a message that are kept in memory."""
 
 from collections.abc import Iterable
-from io import BytesIO
 
 
 class MemoryArrival:
-    """The contents of one request, one after the other, as `Arrival` has them in a file.
+    """The contents of one message, one after the other, as `Arrival` has them in a file.
 
     Attributes
     ----------
@@ -16,19 +15,20 @@ class MemoryArrival:
     def __init__(self) -> None:
         self.arrived: list[bytes] = []
         self._left = 0
-        self._content = BytesIO()
+        self._parts: list[bytes | memoryview] = []
 
     def take(self, parts: Iterable[int | bytes | memoryview]) -> None:
         """Take what comes: the size of a content, then its bytes in parts."""
         for part in parts:
             if isinstance(part, int):
-                # No room is made for what a request only says that it has.
-                self._left, self._content = part, BytesIO()
-                continue
-            self._content.write(part)
-            self._left -= len(part)
+                # No room is made for what a message only says that it has.
+                self._left, self._parts = part, []
+            else:
+                self._parts.append(part)
+                self._left -= len(part)
             if not self._left:
-                self.arrived.append(self._content.getvalue())  # which copies nothing
+                self.arrived.append(b"".join(self._parts))
+                self._parts = []
 
     def finish(self) -> None:
         """Note that all has come."""

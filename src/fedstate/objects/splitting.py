@@ -41,7 +41,7 @@ class Splitter:
         self._is_large = False
         self._unreadable = False
 
-    def feed(self, data: bytes) -> Iterator[int | memoryview]:
+    def feed(self, data: bytes | memoryview) -> Iterator[int | memoryview]:
         """Take the next part of the message.
 
         Yields

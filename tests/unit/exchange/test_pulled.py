@@ -27,9 +27,11 @@ def encoded(objects: list[PulledObject]) -> bytes:
     return bytes(answer.SerializeToString())
 
 
-@given(st.lists(OBJECTS))
-def test_every_answer_is_read_whole(objects: list[PulledObject]) -> None:
-    assert pulled_objects(bytearray(encoded(objects))) == objects
+@given(st.lists(OBJECTS), st.integers(1, 400))
+def test_every_answer_is_read_whole(objects: list[PulledObject], size: int) -> None:
+    answer = encoded(objects)
+    parts = (answer[at : at + size] for at in range(0, len(answer), size))
+    assert pulled_objects(parts) == objects
 
 
 def test_fields_of_a_later_release_are_passed_over() -> None:
@@ -38,11 +40,11 @@ def test_fields_of_a_later_release_are_passed_over() -> None:
     one = PullObjectResponse(object_found=True, object_available=True, object_content=b"content")
     nested = one.SerializeToString() + later
     answer = b"\x0a" + bytes([len(nested)]) + nested + later
-    assert pulled_objects(answer) == [known]
+    assert pulled_objects([answer]) == [known]
 
 
 @pytest.mark.parametrize("cut", [1, 5, 10])
 def test_an_answer_that_ends_too_early_is_an_error(cut: int) -> None:
     whole = encoded([PulledObject(object_found=True, object_content=b"x" * 20)])
     with pytest.raises(ValueError, match=r"."):
-        pulled_objects(whole[:-cut])
+        pulled_objects([whole[:-cut]])
