@@ -9,14 +9,13 @@ apps the same bytes, and the same names, come about with less; apps see nothing 
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from io import BytesIO
 from typing import Any, cast
 
 import numpy as np
-from flwr.app import Array
+from flwr.app import Array, ArrayRecord
 
 # The pieces that flwr cuts arrays into, and their size.
 from flwr.app.message.arraychunk import ArrayChunk
@@ -37,6 +36,7 @@ from flwr.supercore.inflatable.inflatable_object import (
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from fedstate.large.spool import ArrayOfPieces
 from fedstate.large.wire import Buffer
 
 _HASHING_THREADS = 2
@@ -45,6 +45,7 @@ _PLAIN_KINDS = "biufc"
 _SMALLEST_BYTES = 64 * 1024
 _CHUNK_KIND = ArrayChunk.__qualname__
 _array_inflate = Array.inflate
+_record_inflate = ArrayRecord.inflate
 _array_from_numpy = Array.from_numpy_ndarray
 _chunk_inflate = ArrayChunk.inflate
 
@@ -58,6 +59,7 @@ def use_quick_objects() -> None:
     Array.from_numpy_ndarray = classmethod(_from_numpy)  # type: ignore[assignment, method-assign]
     Array.slice_array = _slice_array  # type: ignore[method-assign]
     Array.inflate = classmethod(_inflate_array)  # type: ignore[assignment, method-assign]
+    ArrayRecord.inflate = classmethod(_inflate_record)  # type: ignore[assignment, method-assign]
     inflatable_utils.push_object_contents_from_iterable = _push_few_at_once
 
 
@@ -151,29 +153,32 @@ def array_parts(content: bytes) -> tuple[dict[str, Any], list[str]]:
 
 
 def _inflate_array(
-    cls: type[Array], content: bytes, children: dict[str, Any] | None = None
+    _: type[Array], content: bytes, children: dict[str, Any] | None = None
 ) -> Array:
     said, chunk_ids = array_parts(content)
     chunks: dict[str, ArrayChunk] = children or {}
     if set(chunk_ids) != set(chunks):
         return _array_inflate(content, children)
-    left = Counter(chunk_ids)
-    places: dict[str, int] = {}
-    sizes = {chunk_id: len(chunk.data) for chunk_id, chunk in chunks.items()}
-    joined = BytesIO()
-    for chunk_id in chunk_ids:
-        chunk = chunks[chunk_id]
-        places[chunk_id] = joined.tell()
-        joined.write(chunk.data)
-        left[chunk_id] -= 1
-        if not left[chunk_id]:
-            chunk.data = memoryview(b"")  # so that an array is in memory once, and one chunk
-    data = joined.getvalue()  # which copies nothing
-    for chunk_id, chunk in chunks.items():
-        # Another array of the message may be made of the same chunk.
-        at = places[chunk_id]
-        chunk.data = memoryview(data)[at : at + sizes[chunk_id]]
-    return cls(said["dtype"], tuple(said["shape"]), said["stype"], data)
+    pieces = [chunks[each].data for each in chunk_ids]
+    return ArrayOfPieces(said["dtype"], tuple(said["shape"]), said["stype"], pieces)
+
+
+def _inflate_record(
+    cls: type[ArrayRecord], content: bytes, children: dict[str, Any] | None = None
+) -> ArrayRecord:
+    """Return the record; made of a dictionary it would put each array together."""
+    names: dict[str, str] = json.loads(get_object_body(content, ArrayRecord))
+    arrays: dict[str, Any] = children or {}
+    if set(names.values()) != set(arrays) or not _are_in_pieces(arrays.values()):
+        return _record_inflate(content, children)
+    record = cls()
+    for name, array_id in names.items():
+        record[name] = arrays[array_id].twin()
+    return record
+
+
+def _are_in_pieces(arrays: Iterable[Any]) -> bool:
+    return all(isinstance(each, ArrayOfPieces) for each in arrays)
 
 
 def _push_few_at_once(

@@ -19,7 +19,7 @@ from flwr.supercore.inflatable.inflatable_utils import (
 
 from fedstate.flower.array_objects import array_parts, body_of, is_chunk
 from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS
-from fedstate.large.spool import Piece, Spool, Spooled, SpooledArray
+from fedstate.large.spool import ArrayOfPieces, Piece, Spool, Spooled
 from fedstate.large.wire import LARGE_ARRAY_BYTES
 
 # So much of each message stays in memory: to put it into a file costs more than it saves.
@@ -103,7 +103,7 @@ class _Arriving:
             children = {child.object_id for child in node.children}
             if children & self._spooled.keys():
                 self.objects[node.object_id] = self._array(content, contents)
-            elif any(isinstance(self.objects.get(child), SpooledArray) for child in children):
+            elif any(isinstance(self.objects.get(child), ArrayOfPieces) for child in children):
                 self.objects[node.object_id] = self._record(content, contents)
 
     def _array(self, content: bytes, contents: dict[str, bytes]) -> Array:
@@ -112,7 +112,7 @@ class _Arriving:
             self._spooled[each] if each in self._spooled else body_of(contents[each])
             for each in chunk_ids
         ]
-        return SpooledArray(said["dtype"], tuple(said["shape"]), said["stype"], pieces)
+        return ArrayOfPieces(said["dtype"], tuple(said["shape"]), said["stype"], pieces)
 
     def _record(self, content: bytes, contents: dict[str, bytes]) -> ArrayRecord:
         """Return the record; made of a dictionary it would read each array."""

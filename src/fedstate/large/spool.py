@@ -153,10 +153,11 @@ class Spooled:
 Piece = Buffer | Spooled
 
 
-class SpooledArray(Array):
-    """An Array whose bytes are read from a spool whenever they are asked for.
+class ArrayOfPieces(Array):
+    """An Array whose bytes are in pieces, which are put together when they are asked for.
 
-    It is as every other Array, and one that is given other bytes keeps these.
+    It is as every other Array, and one that is given other bytes keeps these. Pieces in a spool
+    are read anew each time.
 
     Parameters
     ----------
@@ -175,18 +176,27 @@ class SpooledArray(Array):
 
     @property
     def data(self) -> bytes:
-        """The bytes, which whoever asks for them has a copy of."""
+        """The bytes; of those that wait in a spool, whoever asks for them has a copy."""
         if self._pieces is None:
             return self._data
         joined = BytesIO()
         for piece in self._pieces:
             for part in _parts(piece):
                 joined.write(part)
-        return joined.getvalue()
+        data = joined.getvalue()
+        if not any(isinstance(piece, Spooled) for piece in self._pieces):
+            self.data = data
+        return data
 
     @data.setter
     def data(self, data: bytes) -> None:
         self._pieces, self._data = None, data
+
+    def twin(self) -> "ArrayOfPieces":
+        """Return another Array with the same bytes, which can be given others by itself."""
+        if self._pieces is not None:
+            return ArrayOfPieces(self.dtype, self.shape, self.stype, self._pieces)
+        return ArrayOfPieces(self.dtype, self.shape, self.stype, [self._data])
 
     def numpy(self) -> NDArray[Any]:
         """Return the array as a NumPy array, into which its bytes are read at once."""

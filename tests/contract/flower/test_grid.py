@@ -23,7 +23,7 @@ from fedstate.executor.serverapp import WaitingGrid
 from fedstate.flower import arriving
 from fedstate.flower.engine import engine_of
 from fedstate.flower.pull_backoff import patch_pull_backoff
-from fedstate.large.spool import SpooledArray
+from fedstate.large.spool import ArrayOfPieces
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_large_reply_waits_in_a_file(
     node.answer(Reply(message, large))
     (reply,) = run.pull(message_id)
     assert reply.content == large
-    assert isinstance(reply.content.array_records["a"]["0"], SpooledArray)
+    assert isinstance(reply.content.array_records["a"]["0"], ArrayOfPieces)
     assert reply.metadata.message_id
     assert run.reply(message_id).has_error(), "it was confirmed, and is gone"
     # A ServerApp may send on what it was sent.

@@ -21,11 +21,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedstate.flower import array_objects
+from fedstate.large.spool import ArrayOfPieces
 
 CHUNK = 64
 _BOUND: dict[Any, tuple[str, ...]] = {
     ArrayChunk: ("deflate", "object_id", "inflate"),
     Array: ("from_numpy_ndarray", "slice_array", "inflate"),
+    ArrayRecord: ("inflate",),
     inflatable_utils: ("push_object_contents_from_iterable",),
 }
 
@@ -158,21 +160,32 @@ def test_a_chunk_that_can_change_is_hashed_again(quick: Quick) -> None:
     assert chunk.object_id == before
 
 
-def test_an_array_is_in_memory_once_when_it_was_put_together(quick: Quick) -> None:
+def put_together(*contents: bytes) -> ArrayRecord:
+    tree, objects = taken_apart(message(*contents))
+    again = inflate_object_from_contents(tree.object_id, objects)
+    assert isinstance(again, Message)
+    return again.content.array_records["arrays"]
+
+
+def test_an_array_is_in_its_pieces_until_somebody_wants_them_as_one(quick: Quick) -> None:
     quick.on()
-    _, objects = taken_apart(message(np.random.default_rng(0).bytes(5 * CHUNK + 1)))
-    (array,) = (each for each in objects.values() if each.startswith(b"Array "))
-    chunks = {
-        key: ArrayChunk.inflate(each)
-        for key, each in objects.items()
-        if array_objects.is_chunk(each)
-    }
-    again = Array.inflate(array, chunks)  # type: ignore[arg-type]  # a dictionary of chunks
-    assert len(chunks) == 6
-    assert all(each.data.obj is again.data for each in chunks.values())
-    assert [bytes(each.data) for each in chunks.values()] == [
-        again.data[at : at + CHUNK] for at in range(0, 6 * CHUNK, CHUNK)
-    ]
+    content = np.random.default_rng(0).bytes(5 * CHUNK + 1)
+    array = put_together(content)["0"]
+    assert isinstance(array, ArrayOfPieces)
+    assert len(array._pieces or ()) == 6
+    data = array.data
+    assert data == content
+    assert array.data is data, "it is put together once"
+    assert array._pieces is None, "and is in memory once"
+
+
+def test_equal_arrays_can_be_given_other_bytes_each_by_itself(quick: Quick) -> None:
+    quick.on()
+    content = np.random.default_rng(0).bytes(2 * CHUNK)
+    record = put_together(content, content)
+    assert record["0"] is not record["1"]
+    record["0"].data = b"other"
+    assert (record["0"].data, record["1"].data) == (b"other", content)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from fedstate.flower import arriving
 from fedstate.flower.arriving import take_in
-from fedstate.large.spool import Spooled, SpooledArray
+from fedstate.large.spool import ArrayOfPieces, Spooled
 
 RANDOM = np.random.default_rng(0)
 LARGE = RANDOM.standard_normal((300, 300)).astype(np.float32)
@@ -85,7 +85,7 @@ def test_it_is_the_message_that_flwr_takes_in(content: RecordDict) -> None:
 def test_what_is_over_the_bound_waits_and_small_messages_do_not() -> None:
     tree, objects = taken_apart(reply(LARGE, LARGE * 2, np.arange(3)))
     arrays = take_in(tree, objects.__getitem__).content.array_records["arrays"]
-    assert sum(isinstance(each, SpooledArray) for each in arrays.values()) == 2
+    assert sum(isinstance(each, ArrayOfPieces) for each in arrays.values()) == 2
     tree, objects = taken_apart(reply(np.arange(8000.0)))
     (array,) = take_in(tree, objects.__getitem__).content.array_records["arrays"].values()
     assert type(array) is Array

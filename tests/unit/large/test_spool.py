@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from fedstate.large.spool import Piece, Spool, SpooledArray
+from fedstate.large.spool import ArrayOfPieces, Piece, Spool
 
 
-def spooled(array: Array, size: int = 1000, kept: int = 0) -> SpooledArray:
+def spooled(array: Array, size: int = 1000, kept: int = 0) -> ArrayOfPieces:
     """Return the same array in a spool, in pieces of `size` bytes; the first few in memory."""
     spool = Spool()
     data = array.data
@@ -27,7 +27,7 @@ def spooled(array: Array, size: int = 1000, kept: int = 0) -> SpooledArray:
         piece = data[start : start + size]
         put = None if number < kept else spool.put(piece)
         pieces.append(piece if put is None else put)
-    return SpooledArray(array.dtype, array.shape, array.stype, pieces)
+    return ArrayOfPieces(array.dtype, array.shape, array.stype, pieces)
 
 
 DTYPES = st.one_of(
