@@ -43,6 +43,7 @@ from fedstate.flower.arriving import take_in
 from fedstate.flower.messages import Node
 from fedstate.flower.object_client import BatchingRuntimeClient
 from fedstate.flower.serverapp_client import ServerAppClient
+from fedstate.large.freed_memory import give_back_freed_memory
 from fedstate.large.spool import Spooled
 from fedstate.logs import logger
 
@@ -134,6 +135,8 @@ class BatchingGrid(HttpGrid):
                 raise
             logger.error("The SuperLink refuses to hand out replies: %s", error)
             return []
+        if spooled:
+            give_back_freed_memory()
         return messages
 
     def _lost(self, proto: MessageProto, error: ObjectPullError) -> Message:

@@ -8,12 +8,15 @@ import weakref
 
 from fedstate.flower.array_objects import is_chunk
 from fedstate.flower.own_objects import OwnObjectStore
+from fedstate.large.freed_memory import give_back_freed_memory
 from fedstate.large.spool import Spool, Spooled
 from fedstate.large.wire import Buffer
 
 # More of all messages together waits in a file.
 KEPT_BYTES = 128 * 1024 * 1024
 _LARGE_BYTES = 1024 * 1024
+# What has moved to a file is given back to the system so much at a time.
+_GIVEN_BACK_BYTES = 64 * 1024 * 1024
 # The room that objects leave in a file is free when all of it is unused.
 _FILE_BYTES = 256 * 1024 * 1024
 
@@ -31,6 +34,7 @@ class WaitingObjectStore(OwnObjectStore):
         super().__init__()
         self._kept_bytes = kept_bytes
         self._spool: weakref.ref[Spool] | None = None
+        self._freed_bytes = 0
 
     def put(self, object_id: str, object_content: bytes) -> None:
         """Put an object into the store, where it is checked."""
@@ -47,6 +51,11 @@ class WaitingObjectStore(OwnObjectStore):
             if spooled is not None and entry is not None and entry.is_available:
                 # `get` and `view` below are all that reads it.
                 entry.content = spooled  # type: ignore[assignment]
+                self._freed_bytes += len(object_content)
+            if is_enough := self._freed_bytes >= _GIVEN_BACK_BYTES:
+                self._freed_bytes = 0
+        if is_enough:
+            give_back_freed_memory()
 
     def get(self, object_id: str) -> bytes | None:
         """Return the content of an object; nothing of one that is still to come."""
