@@ -30,7 +30,7 @@ SECONDS = 150 + 2 * MEGABYTES
 # large, in MiB: pieces of some megabytes on their way, and memory that was freed and not given
 # back; in a SuperNode what it keeps in memory up to a bound, and the imports of its first step.
 BOUNDS = {
-    # The model, what is averaged, and one reply; answers of 16 MiB on their way.
+    # The model, what is averaged, and one reply; answers of 32 MiB on their way.
     "serverapp": (3.0, 400),
     "superlink": (0.5 * 2, 120),  # of each message in flight, one for each node
     "supernode": (1.25, (CACHE_BYTES + KEPT_BYTES) / 2**20 + 300),

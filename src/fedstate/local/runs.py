@@ -15,7 +15,7 @@ from fedstate.waiting import wait_until
 
 SUBMIT_SECONDS = 120.0
 # For each run that is waited for, and growing: every look is a request to the SuperLink.
-POLL_SECONDS, LONGEST_POLL_SECONDS = 0.2, 1.0
+POLL_SECONDS, LONGEST_POLL_SECONDS = 0.2, 2.0
 
 
 class Reachable(Protocol):
