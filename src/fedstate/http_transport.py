@@ -81,8 +81,14 @@ class HttpTransport(httpx.BaseTransport):
 
     def take_back(self, connection: "ServerConnection", request: httpx.Request) -> None:
         """Keep a connection on which a response was read to its end."""
-        connection.until = time.monotonic() + self._idle_seconds
-        self._idle[_origin(request)].append(connection)
+        now = time.monotonic()
+        connection.until = now + self._idle_seconds
+        idle = self._idle[_origin(request)]
+        idle.append(connection)
+        # Of those that have been idle for too long none stays open for long.
+        with contextlib.suppress(IndexError):
+            if idle[0].until < now:
+                idle.pop(0).close()
 
     def _connection(self, request: httpx.Request, seconds: float | None) -> "ServerConnection":
         while True:

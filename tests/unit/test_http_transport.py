@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -159,6 +160,19 @@ def test_a_connection_is_used_again_and_by_one_request_at_a_time(server: Reached
             pass
         assert idle(transport) == 1, "one of which something is unread is closed"
     assert not idle(transport)
+
+
+def test_what_is_idle_for_too_long_is_closed_when_another_has_been_used(server: Reached) -> None:
+    transport = server.transport()
+    transport._idle_seconds = 0.01
+    with httpx.Client(transport=transport, base_url=server.url) as http:
+        with http.stream("POST", "/", content=b"one") as one:
+            http.post("/", content=b"two")
+            (first,) = next(iter(transport._idle.values()))
+            wait_until(lambda: first.until < time.monotonic())
+            one.read()
+        assert first.socket.fileno() == -1
+        assert idle(transport) == 1
 
 
 def test_threads_share_a_client(server: Reached) -> None:

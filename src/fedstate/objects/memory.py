@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+# Of smaller parts each would take more memory than it has bytes.
+_SMALL_BYTES = 4096
+
 
 class MemoryArrival:
     """The contents of one message, one after the other, as `Arrival` has them in a file.
@@ -15,7 +18,7 @@ class MemoryArrival:
     def __init__(self) -> None:
         self.arrived: list[bytes] = []
         self._left = 0
-        self._parts: list[bytes | memoryview] = []
+        self._parts: list[bytes | bytearray | memoryview] = []
 
     def take(self, parts: Iterable[int | bytes | memoryview]) -> None:
         """Take what comes: the size of a content, then its bytes in parts."""
@@ -24,11 +27,20 @@ class MemoryArrival:
                 # No room is made for what a message only says that it has.
                 self._left, self._parts = part, []
             else:
-                self._parts.append(part)
+                self._add(part)
                 self._left -= len(part)
             if not self._left:
                 self.arrived.append(b"".join(self._parts))
                 self._parts = []
+
+    def _add(self, part: bytes | memoryview) -> None:
+        last = self._parts[-1] if self._parts else None
+        if len(part) >= _SMALL_BYTES:
+            self._parts.append(part)
+        elif isinstance(last, bytearray):
+            last += part
+        else:
+            self._parts.append(bytearray(part))
 
     def finish(self) -> None:
         """Note that all has come."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 STREAMED_BYTES = 1024 * 1024
 # As much is written to a file, and hashed, at once.
 _WRITTEN_BYTES = 1024 * 1024
+# Fewer bytes in so many parts, each of which takes memory of its own.
+_WRITTEN_PARTS = 1024
 # As much is read from a file, and encrypted, at once: it stays in the processor's cache.
 _SENT_BYTES = 256 * 1024
 _INSUFFICIENT_STORAGE = 507
@@ -161,7 +163,7 @@ async def _write(receive: "Receive", splitter: Splitter, arrival: Arriving) -> b
         for part in splitter.feed(message.get("body", b"")):
             parts.append(part)
             size += 0 if isinstance(part, int) else len(part)
-        if size >= _WRITTEN_BYTES:
+        if size >= _WRITTEN_BYTES or len(parts) >= _WRITTEN_PARTS:
             if writing is not None:
                 await writing
             writing = loop.run_in_executor(None, arrival.take, parts)

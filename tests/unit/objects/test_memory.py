@@ -36,3 +36,19 @@ def test_what_a_request_only_says_that_it_has_takes_no_memory() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 10_000
+
+
+def test_many_small_parts_take_no_more_memory_than_their_bytes() -> None:
+    content = os.urandom(50_000)
+    tracemalloc.start()
+    try:
+        arrival = MemoryArrival()
+        arrival.take([len(content)])
+        for at in range(len(content) - 1):
+            arrival.take([memoryview(bytes(content[at : at + 1]))])
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    arrival.take([content[-1:]])
+    assert arrival.arrived == [content]
+    assert kept < 2 * len(content)

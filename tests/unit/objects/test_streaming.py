@@ -62,10 +62,10 @@ def served(
     *,
     gone: bool = False,
     declared: bool = True,
-    memory: bool = False,
+    memory: type[MemoryArrival] | None = None,
 ) -> list[Any]:
     """Send a request in parts; return what is answered."""
-    arrival = MemoryArrival if memory else partial(Arrival, files)
+    arrival = memory or partial(Arrival, files)
     app = StreamedObjects(application, arrival, {"/push": CONTENTS}, frozenset({"/pull"}))
     sent: list[Any] = []
     waiting = list(parts)
@@ -116,11 +116,28 @@ def test_large_contents_arrive_in_a_file(files: ObjectFiles, declared: bool) -> 
 @pytest.mark.parametrize("declared", [True, False])
 def test_large_contents_arrive_in_memory(files: ObjectFiles, declared: bool) -> None:
     application = Application()
-    answer = served(application, files, in_parts(REQUEST), declared=declared, memory=True)
+    answer = served(
+        application, files, in_parts(REQUEST), declared=declared, memory=MemoryArrival
+    )
     assert answer[1]["body"] == b"done"
     assert application.contents == {0: FIRST, 2: SECOND}
     assert list(application.bare.contents) == [b"", SMALL, b""]
     assert names(files) == []
+
+
+def test_of_small_parts_few_wait_for_others(files: ObjectFiles) -> None:
+    waited: list[int] = []
+
+    class Counted(MemoryArrival):
+        def take(self, parts: Iterable[int | bytes | memoryview]) -> None:
+            together = list(parts)
+            waited.append(len(together))
+            super().take(together)
+
+    application = Application()
+    served(application, files, in_parts(REQUEST, 97), memory=Counted)
+    assert application.contents == {0: FIRST, 2: SECOND}
+    assert max(waited) <= 1024 + 1, "the last of them, and the size of a content"
 
 
 def test_what_nobody_keeps_is_deleted(files: ObjectFiles) -> None:
