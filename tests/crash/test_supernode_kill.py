@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fedstate.exchange.messages import BATCH_BYTES
 from fedstate.local.runs import wait_for_runs
 from fedstate.store.content import ContentDirectory
 from fedstate.store.database import connect
@@ -91,7 +92,7 @@ def test_a_reply_that_was_half_sent_arrives_as_a_whole(killable: Killable, point
     killable.start(node, f"{point}=kill")
     killable.federation.wait_until_connected()
     # A reply that is large enough to be sent in parts.
-    run = killable.submit(rounds=2, values=2_500_000)
+    run = killable.submit(rounds=2, values=BATCH_BYTES // 8 + 1)
     killable.wait_for_kill(node)
     killable.start(node)
     killable.wait(run, seconds=60)
