@@ -94,7 +94,6 @@ ELSEWHERE = {
         "contract/flower/test_supernode_tasks.py",
     ],
     "forking/silence.py": ["unit/forking/test_supervisor.py"],
-    "flower/transport.py": ["unit/tls/test_problems.py"],
     "flower/witnessed_state.py": ["contract/flower/test_evidence.py"],
     "serving/answers.py": ["unit/serving/test_credentials.py", "unit/serving/test_bodies.py"],
     "forking/server.py": ["unit/forking/test_supervisor.py"],
