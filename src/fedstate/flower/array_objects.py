@@ -9,8 +9,9 @@ apps the same bytes, and the same names, come about with less; apps see nothing 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from copy import copy
 from io import BytesIO
 from typing import Any, cast
 
@@ -164,21 +165,39 @@ def _inflate_array(
 
 
 def _inflate_record(
-    cls: type[ArrayRecord], content: bytes, children: dict[str, Any] | None = None
+    _: type[ArrayRecord], content: bytes, children: dict[str, Any] | None = None
 ) -> ArrayRecord:
-    """Return the record; made of a dictionary it would put each array together."""
-    names: dict[str, str] = json.loads(get_object_body(content, ArrayRecord))
     arrays: dict[str, Any] = children or {}
-    if set(names.values()) != set(arrays) or not _are_in_pieces(arrays.values()):
-        return _record_inflate(content, children)
-    record = cls()
-    for name, array_id in names.items():
-        record[name] = arrays[array_id].twin()
+    if set(arrays) != set(array_ids(content).values()) or not _are_arrays(arrays.values()):
+        return _record_inflate(content, children)  # which says what is wrong
+    return record_of(content, arrays)
+
+
+def array_ids(content: bytes) -> dict[str, str]:
+    """Return the names of the arrays in an ArrayRecord's object, and their IDs."""
+    ids: dict[str, str] = json.loads(get_object_body(content, ArrayRecord))
+    return ids
+
+
+def record_of(content: bytes, arrays: Mapping[str, Array]) -> ArrayRecord:
+    """Return the record that an object stands for; no array is put together for it.
+
+    Parameters
+    ----------
+    content : bytes
+        The ArrayRecord's object.
+    arrays : mapping of str to Array
+        Its arrays by their ID. An array that has several names is another one for each.
+    """
+    record = ArrayRecord()
+    for name, array_id in array_ids(content).items():
+        array = arrays[array_id]
+        record[name] = array.twin() if isinstance(array, ArrayOfPieces) else copy(array)
     return record
 
 
-def _are_in_pieces(arrays: Iterable[Any]) -> bool:
-    return all(isinstance(each, ArrayOfPieces) for each in arrays)
+def _are_arrays(things: Iterable[Any]) -> bool:
+    return all(isinstance(each, Array) for each in things)
 
 
 def _push_few_at_once(

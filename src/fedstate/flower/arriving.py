@@ -1,6 +1,5 @@
 """Taking in a message whose larger arrays are to wait in a file, and not in memory."""
 
-import json
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -9,7 +8,6 @@ from flwr.app import Array, ArrayRecord, Message
 # A message is a tree of objects, each with the IDs of its children in its head.
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import (
-    get_object_body,
     iterate_object_tree,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
@@ -17,7 +15,13 @@ from flwr.supercore.inflatable.inflatable_utils import (
     pull_objects,
 )
 
-from fedstate.flower.array_objects import array_parts, body_of, is_chunk
+from fedstate.flower.array_objects import (
+    array_ids,
+    array_parts,
+    body_of,
+    is_chunk,
+    record_of,
+)
 from fedstate.flower.pull_backoff import FIRST_WAIT_SECONDS
 from fedstate.large.spool import ArrayOfPieces, Piece, Spool, Spooled
 from fedstate.large.wire import LARGE_ARRAY_BYTES
@@ -115,12 +119,11 @@ class _Arriving:
         return ArrayOfPieces(said["dtype"], tuple(said["shape"]), said["stype"], pieces)
 
     def _record(self, content: bytes, contents: dict[str, bytes]) -> ArrayRecord:
-        """Return the record; made of a dictionary it would read each array."""
-        names: dict[str, str] = json.loads(get_object_body(content, ArrayRecord))
-        record = ArrayRecord()
-        for name, object_id in names.items():
-            array = inflate_object_from_contents(
+        """Return the record; flwr would read each array for it."""
+        arrays: dict[str, Any] = {
+            object_id: inflate_object_from_contents(
                 object_id, contents, keep_object_contents=True, objects=self.objects
             )
-            record[name] = cast("Array", array)
-        return record
+            for object_id in array_ids(content).values()
+        }
+        return record_of(content, arrays)

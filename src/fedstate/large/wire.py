@@ -113,7 +113,7 @@ def _join(
     return pieces, size
 
 
-def split_field(message: Buffer | bytearray, number: int) -> tuple[bytes, list[memoryview]]:
+def split_field(message: Buffer, number: int) -> tuple[bytes, list[memoryview]]:
     """Split a field that has a length from a message, however often it occurs.
 
     Returns

@@ -9,8 +9,8 @@ _BUFFER_BYTES = 256 * 1024
 class Reading(asyncio.BufferedProtocol):
     """Has what arrives read into a buffer, and hands a protocol a view of it.
 
-    A protocol that is handed bytes gets new ones for each record of TLS, which are 16 KiB: of a
-    large body, that costs as much as to decrypt it.
+    For a protocol that is handed bytes, uvloop makes new ones for each record of TLS, which is
+    16 KiB, and joins them: of a large body, that may cost as much as to decrypt it.
 
     Parameters
     ----------

@@ -91,6 +91,15 @@ def test_what_is_over_the_bound_waits_and_small_messages_do_not() -> None:
     assert type(array) is Array
 
 
+def test_equal_arrays_can_be_given_other_bytes_each_by_itself() -> None:
+    tree, objects = taken_apart(reply(LARGE, LARGE, np.arange(3), np.arange(3)))
+    arrays = list(take_in(tree, objects.__getitem__).content.array_records["arrays"].values())
+    before = [each.data for each in arrays]
+    for changed in (0, 2):
+        arrays[changed].data = b"other"
+    assert [each.data for each in arrays] == [b"other", before[1], b"other", before[3]]
+
+
 @pytest.mark.parametrize("strategy", [FedAvg(), FedMedian()], ids=lambda s: type(s).__name__)
 def test_flowers_strategies_come_to_the_same_bits(strategy: FedAvg) -> None:
     replies = [reply(LARGE * (n + 1.1), LARGE - n, examples=3 + n) for n in range(3)]

@@ -1,8 +1,8 @@
 """How our clients connect; what may be wrong with TLS is in tests/unit/tls/test_problems.py."""
 
-import socket
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest
@@ -10,43 +10,34 @@ from flwr.supercore.runtime import RuntimeHttpClient
 
 from fedstate.flower.transport import connected
 
-ANSWER = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\n"
-    b"content-length: 0\r\nconnection: close\r\n\r\n"
-)
 
-
-class Listening:
+class Listening(ThreadingHTTPServer):
     """A server that answers each request with an empty message, and notes its first line."""
 
     def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answering)
         self.lines: list[str] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
+        self.address = f"127.0.0.1:{self.server_port}"
 
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with connection:
-                self.lines.append(connection.recv(65536).decode("latin-1").splitlines()[0])
-                connection.sendall(ANSWER)
+class _Answering(BaseHTTPRequestHandler):
+    server: Listening
+
+    def do_POST(self) -> None:
+        self.server.lines.append(self.requestline)
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
 
 
 @pytest.fixture
 def listening() -> Iterator[Listening]:
-    made = Listening()
-    yield made
-    made.close()
+    with Listening() as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
 
 
 @pytest.fixture(autouse=True)

@@ -171,6 +171,23 @@ def test_who_reads_nothing_is_not_waited_for_long(
             sock.sendall(b"x" * 100_000_000)
 
 
+def test_all_that_arrives_is_read_into_one_buffer(
+    patient: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffers: list[object] = []
+    received = BoundedHttp.data_received
+
+    def noting(self: BoundedHttp, data: memoryview) -> None:
+        buffers.append(getattr(data, "obj", None))
+        received(self, data)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(BoundedHttp, "data_received", noting)
+    for _ in range(2):
+        with patient.client() as client:
+            client.post("/large", content=bytes(3_000_000), headers=TOKEN)
+    assert {id(each) for each in buffers} == {id(patient.connections.buffer.obj)}
+
+
 def test_of_a_body_nothing_is_sent_for_who_asks_first(patient: Served) -> None:
     with patient.secure() as sock:
         sock.sendall(
